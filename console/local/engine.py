@@ -1,0 +1,108 @@
+"""What the local CodeBuild and CodeDeploy ask of whoever really builds and really runs: the engine.
+
+The AWS side (``aws/``) keeps the books and speaks AWS's answers and events; an engine does the work and says how it
+went. Both calls block and are made from a thread of their own. ``stop`` asks the engine to end early.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+BuildStatus = Literal["SUCCEEDED", "FAILED", "STOPPED", "TIMED_OUT", "FAULT"]
+DeployStatus = Literal["Succeeded", "Failed", "Stopped"]
+
+
+@dataclass(frozen=True)
+class BuildJob:
+    """One CodeBuild build to run. ``repository`` is a bare git repository, ``commit`` the 40-hex commit to build."""
+
+    build_id: str  # "PROJECT:UUID", as BatchGetBuilds knows it
+    build_arn: str
+    project: str
+    repository: Path
+    commit: str
+    environment: Mapping[str, str]  # the project's variables with StartBuild's overrides laid over them
+    buildspec: str | None  # StartBuild's buildspecOverride: text, or a path in the source; None: buildspec.yml
+    log: Path
+    timeout: float  # seconds
+    stop: threading.Event
+
+
+@dataclass(frozen=True)
+class BuildPhase:
+    """One row of a build's ``phases[]``. ``message`` is "" or "CODE: text", e.g. ``COMMAND_EXECUTION_ERROR: Error while
+    executing command: pytest. Reason: exit status 1``."""
+
+    name: str  # DOWNLOAD_SOURCE, INSTALL, PRE_BUILD, BUILD, POST_BUILD, UPLOAD_ARTIFACTS, FINALIZING
+    status: BuildStatus
+    started: datetime
+    ended: datetime
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """How a build went. ``exported`` holds the buildspec's exported-variables."""
+
+    status: BuildStatus
+    phases: tuple[BuildPhase, ...]
+    exported: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DeployJob:
+    """One CodeDeploy deployment to run on one host. ``bundle`` is the zip from S3, ``release.json`` at its root."""
+
+    deployment_id: str
+    application: str
+    group: str
+    bundle: bytes
+    log: Path
+    stop: threading.Event
+
+
+@dataclass(frozen=True)
+class LifecycleEvent:
+    """One row of a deployment target's ``lifecycleEvents[]``; the last four are its ``diagnostics``."""
+
+    name: str  # BeforeInstall, Install, AfterInstall, ApplicationStart, ValidateService …
+    status: Literal["Succeeded", "Failed", "Skipped"]
+    started: datetime
+    ended: datetime
+    error_code: str = "Success"  # or ScriptFailed, ScriptTimedOut, UnknownError …
+    script: str = ""
+    message: str = ""
+    log_tail: str = ""  # at most 2,048 characters, as the agent sends
+
+
+@dataclass(frozen=True)
+class DeployResult:
+    """How a deployment went. ``error_code`` and ``message`` are CodeDeploy's errorInformation, "" when it succeeded."""
+
+    status: DeployStatus
+    events: tuple[LifecycleEvent, ...]
+    error_code: str = ""
+    message: str = ""
+
+
+class Engine(Protocol):
+    """Who builds and who runs."""
+
+    name: str
+
+    def build(self, job: BuildJob) -> BuildResult:
+        """Run the build to its end; never raises for a build's own failure."""
+        ...
+
+    def deploy(self, job: DeployJob) -> DeployResult:
+        """Swap the release in, or leave the live one untouched and say why."""
+        ...
+
+    def close(self) -> None:
+        """End every process this engine started."""
+        ...

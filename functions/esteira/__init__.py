@@ -1,0 +1,1 @@
+"""The controller. Pure: facts, events, phase, plan. With effects: store, cloud, advance."""
