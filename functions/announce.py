@@ -1,0 +1,37 @@
+"""A phase change → a comment on the commit, a message to the topic. It can fail without hurting a release."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from esteira import announcement
+from esteira import desk as desks
+from esteira.advance import Desk
+from esteira.answer import Answer, answer
+from esteira.telemetry import logger, metrics, tracer
+
+
+@logger.inject_lambda_context
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics
+def handler(event: Any, _context: LambdaContext, *, desk: Desk | None = None) -> Answer:
+    """Tell people about one ``Release Phase Changed`` event, once.
+
+    Returns ``{service, release, phase, why, actions}``, where ``actions`` are the channels told. Raises Refused for a
+    malformed event.
+    """
+    desk = desk or desks.from_environment()
+    change = announcement.read(event)
+    service = next((s for s in desks.services(desk) if s.name == change.service), None)
+    if service is None:
+        return answer(why=f"no service is called {change.service}")
+    told = announcement.announce(change, service, desk)
+    return {
+        "service": service.name,
+        "release": change.release,
+        "phase": change.phase,
+        "why": change.why,
+        "actions": list(told),
+    }

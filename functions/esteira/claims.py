@@ -1,0 +1,51 @@
+"""The names by which a build or a deployment tells whose it is: written into AWS's own records, read back from there.
+
+CodeDeploy's CreateDeployment has no idempotency token and CodeBuild's lasts five minutes, so whoever finds a claim
+without an outcome looks for its name. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+# The build's environment variable that carries its claim; a deployment carries it as its description's first word.
+CLAIM_VARIABLE = "ESTEIRA_CLAIM"
+
+_BUILD = re.compile(r"([a-z][a-z0-9-]{0,40})/v([1-9]\d{0,7})/build/([1-9]\d{0,3})")
+_TURN = re.compile(r"([a-z][a-z0-9-]{0,40})/v([1-9]\d{0,7})/([a-z][a-z0-9-]{0,30})/([1-9]\d{0,7})")
+
+
+class BuildClaim(NamedTuple):
+    """The claim of one attempt's build."""
+
+    service: str
+    release: int
+    attempt: int
+
+    def __str__(self) -> str:
+        return f"{self.service}/v{self.release}/build/{self.attempt}"
+
+
+class TurnClaim(NamedTuple):
+    """The claim of one turn's deployment on a stage."""
+
+    service: str
+    release: int
+    stage: str
+    turn: int
+
+    def __str__(self) -> str:
+        return f"{self.service}/v{self.release}/{self.stage}/{self.turn}"
+
+
+def build_claim(text: str) -> BuildClaim | None:
+    """Return the claim that ``text`` spells, or None."""
+    match = _BUILD.fullmatch(text)
+    return BuildClaim(match[1], int(match[2]), int(match[3])) if match else None
+
+
+def turn_claim(description: str) -> TurnClaim | None:
+    """Return the claim a deployment's description begins with, or None: not esteira's deployment."""
+    match = _TURN.fullmatch(description.split(" ", 1)[0])
+    return TurnClaim(match[1], int(match[2]), match[3], int(match[4])) if match else None

@@ -1,0 +1,326 @@
+"""The one door to AWS's services, but for the table: CodeCommit, CodeBuild, ECR, CodeDeploy, S3, SSM, EventBridge, SNS.
+
+Each method is one thing the controller asks or does, in its own words; what AWS answers comes back as values. Clients
+are made when first used and honour ``AWS_ENDPOINT_URL``. AWS's "no" to something that is to be made is ``Declined``:
+nothing exists; any other error leaves open what happened and is raised as it is.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from esteira.claims import CLAIM_VARIABLE, BuildClaim, TurnClaim, turn_claim
+from esteira.config import Service, commit_tag
+from esteira.inspection import Change
+
+# The default bundle lies beside this package in what ships.
+BUNDLE = Path(__file__).parent.parent / "host"
+
+
+@cache
+def client(name: str) -> Any:
+    """Return the boto3 client of a service, made once per process."""
+    import boto3
+    from botocore.config import Config
+
+    # Well under the functions' 60 seconds in all, so that an error is told and not cut off.
+    config = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout=3, read_timeout=15)
+    make: Any = boto3.client  # typed for literal names only
+    return make(name, config=config)
+
+
+class DeclinedError(Exception):
+    """AWS refused to make what it was asked for: nothing exists, and it may be asked again."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image in the registry."""
+
+    digest: str
+    tags: tuple[str, ...]
+    pushed_at: datetime
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """AWS, as the controller needs it. ``client`` gives a boto3 client by its service's name."""
+
+    client: Callable[[str], Any] = client
+
+    # --- registration
+
+    def services(self, path: str) -> tuple[tuple[Service, ...], tuple[str, ...]]:
+        """Return the services registered under the SSM path, and a sentence for each registration that is malformed."""
+        services: list[Service] = []
+        faults: list[str] = []
+        pages = self.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=path, Recursive=True)
+        for parameter in (p for page in pages for p in page["Parameters"]):
+            try:
+                services.append(Service.model_validate_json(parameter["Value"]))
+            except ValidationError as error:
+                first = error.errors(include_url=False, include_input=False)[0]
+                where = ".".join(map(str, first["loc"])) or "the document"
+                faults.append(f"the registration {parameter['Name']} is refused: {where}: {first['msg']}")
+        return tuple(services), tuple(faults)
+
+    # --- CodeCommit
+
+    def tip(self, service: Service) -> str | None:
+        """Return the branch's newest commit, None where the branch does not exist."""
+        try:
+            answer = self.client("codecommit").get_branch(repositoryName=service.repository, branchName=service.branch)
+        except Exception as error:
+            if _code(error) == "BranchDoesNotExistException":
+                return None
+            raise
+        return str(answer["branch"]["commitId"])
+
+    def changes(self, service: Service, base: str, commit: str) -> tuple[list[Change], bool]:
+        """Return what changed from ``base`` to ``commit``, and whether that is the whole tree: without a base, or where
+        the base is in the repository no more."""
+        request = {"repositoryName": service.repository, "afterCommitSpecifier": commit}
+        if base:
+            try:
+                return self._differences({**request, "beforeCommitSpecifier": base}), False
+            except Exception as error:
+                if _code(error) != "CommitDoesNotExistException":
+                    raise
+        return self._differences(request), True
+
+    def _differences(self, request: Mapping[str, str]) -> list[Change]:
+        pages = self.client("codecommit").get_paginator("get_differences").paginate(**request)
+        changes = []
+        for difference in (d for page in pages for d in page["differences"]):
+            after, before = difference.get("afterBlob"), difference.get("beforeBlob")
+            changes.append(Change((after or before)["path"], after["blobId"] if after else ""))
+        return changes
+
+    def blob(self, service: Service, blob: str) -> bytes | None:
+        """Return a file's content, None where CodeCommit finds it too large to give."""
+        try:
+            answer = self.client("codecommit").get_blob(repositoryName=service.repository, blobId=blob)
+        except Exception as error:
+            if _code(error) == "FileTooLargeException":
+                return None
+            raise
+        return bytes(answer["content"])
+
+    def comment(self, service: Service, commit: str, text: str, token: str) -> None:
+        """Put a comment on a commit; the same ``token`` makes it the same comment."""
+        self.client("codecommit").post_comment_for_compared_commit(
+            repositoryName=service.repository, afterCommitId=commit, content=text, clientRequestToken=token
+        )
+
+    # --- ECR
+
+    def image(self, service: Service, *, tag: str = "", digest: str = "") -> Image | None:
+        """Return the image under a tag or digest, None if there is none."""
+        wanted = {"imageTag": tag} if tag else {"imageDigest": digest}
+        try:
+            answer = self.client("ecr").describe_images(repositoryName=service.images, imageIds=[wanted])
+        except Exception as error:
+            if _code(error) == "ImageNotFoundException":
+                return None
+            raise
+        found = answer["imageDetails"][0]
+        return Image(found["imageDigest"], tuple(found.get("imageTags", ())), found["imagePushedAt"])
+
+    def images(self, service: Service) -> Iterator[Mapping[str, Any]]:
+        """Yield the details of every tagged image; the repository's lifecycle policy bounds them."""
+        pages = (
+            self.client("ecr")
+            .get_paginator("describe_images")
+            .paginate(repositoryName=service.images, filter={"tagStatus": "TAGGED"})
+        )
+        for page in pages:
+            yield from page["imageDetails"]
+
+    def tag_image(self, service: Service, digest: str, tag: str) -> bool:
+        """Put ``tag`` on the image, moving it if it may be moved; False if the image is gone.
+
+        Raises DeclinedError where the tag is frozen on another image.
+        """
+        ecr = self.client("ecr")
+        answer = ecr.batch_get_image(repositoryName=service.images, imageIds=[{"imageDigest": digest}])
+        if not answer["images"]:
+            return False
+        found = answer["images"][0]
+        request = {"repositoryName": service.images, "imageManifest": found["imageManifest"], "imageTag": tag}
+        if found.get("imageManifestMediaType"):
+            request["imageManifestMediaType"] = found["imageManifestMediaType"]
+        try:
+            ecr.put_image(**request)
+        except Exception as error:
+            if _code(error) == "ImageTagAlreadyExistsException":
+                raise DeclinedError(f"tag {tag} is frozen on another image of {service.images}") from error
+            if _code(error) != "ImageAlreadyExistsException":  # which says: it is so already
+                raise
+        return True
+
+    # --- CodeBuild
+
+    def start_build(self, service: Service, claim: BuildClaim, commit: str, token: str) -> str:
+        """Start the build of ``commit`` and return its id, ``PROJECT:UUID``. Raises DeclinedError."""
+        variables = {
+            CLAIM_VARIABLE: str(claim),
+            "ESTEIRA_SERVICE": service.name,
+            "ESTEIRA_RELEASE": f"v{claim.release}",
+            "ESTEIRA_COMMIT": commit,
+            "IMAGE_URI": service.image_uri,
+            "IMAGE_TAG": commit_tag(commit),
+        }
+        with _declining():
+            answer = self.client("codebuild").start_build(
+                projectName=service.project,
+                sourceVersion=commit,
+                idempotencyToken=token,
+                environmentVariablesOverride=[
+                    {"name": name, "value": value, "type": "PLAINTEXT"} for name, value in variables.items()
+                ],
+            )
+        return str(answer["build"]["id"])
+
+    def find_build(self, service: Service, claim: BuildClaim) -> str | None:
+        """Return the id of the build that carries ``claim``, among the project's last hundred, or None."""
+        codebuild = self.client("codebuild")
+        ids = codebuild.list_builds_for_project(projectName=service.project, sortOrder="DESCENDING")["ids"]
+        for build in self.builds(ids):
+            variables = {v["name"]: v["value"] for v in build["environment"]["environmentVariables"]}
+            if variables.get(CLAIM_VARIABLE) == str(claim):
+                return str(build["id"])
+        return None
+
+    def builds(self, ids: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+        """Return ``BatchGetBuilds``' builds for at most a hundred ids."""
+        if not ids:
+            return []
+        builds: Sequence[Mapping[str, Any]] = self.client("codebuild").batch_get_builds(ids=list(ids))["builds"]
+        return builds
+
+    def stop_build(self, build: str) -> None:
+        """Ask a build to stop; one that ended is left as it is."""
+        self.client("codebuild").stop_build(id=build)
+
+    # --- CodeDeploy
+
+    def put_bundle(self, service: Service, key: str, release: Mapping[str, Any]) -> None:
+        """Upload what the host is to run: the default bundle and its ``release.json``, zipped. Raises DeclinedError."""
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as bundle:
+            for path in sorted(p for p in BUNDLE.rglob("*") if p.is_file()):
+                # A fixed date and mode: the same release gives the same bytes.
+                entry = zipfile.ZipInfo(path.relative_to(BUNDLE).as_posix())
+                entry.external_attr = (0o755 if path.suffix == ".sh" else 0o644) << 16
+                bundle.writestr(entry, path.read_bytes())
+            bundle.writestr(zipfile.ZipInfo("release.json"), json.dumps(release, indent=1, sort_keys=True))
+        with _declining():
+            self.client("s3").put_object(Bucket=service.bundles, Key=key, Body=packed.getvalue())
+
+    def create_deployment(self, service: Service, claim: TurnClaim, why: str, key: str) -> str:
+        """Deploy the bundle under ``key`` and return the deployment's id. Raises DeclinedError."""
+        with _declining():
+            answer = self.client("codedeploy").create_deployment(
+                applicationName=service.application,
+                deploymentGroupName=service.stage.group,
+                description=f"{claim} {why}"[:256],
+                fileExistsBehavior="OVERWRITE",
+                revision={
+                    "revisionType": "S3",
+                    "s3Location": {"bucket": service.bundles, "key": key, "bundleType": "zip"},
+                },
+            )
+        return str(answer["deploymentId"])
+
+    def find_deployment(self, service: Service, claim: TurnClaim) -> str | None:
+        """Return the id of the deployment that carries ``claim``, among the group's newest hundred, or None."""
+        codedeploy = self.client("codedeploy")
+        ids = codedeploy.list_deployments(applicationName=service.application, deploymentGroupName=service.stage.group)[
+            "deployments"
+        ][:100]
+        for start in range(0, len(ids), 25):
+            infos = codedeploy.batch_get_deployments(deploymentIds=ids[start : start + 25])["deploymentsInfo"]
+            for info in infos:
+                if turn_claim(info.get("description", "")) == claim:
+                    return str(info["deploymentId"])
+        return None
+
+    def deployment_status(self, deployment: str) -> str:
+        """Return a deployment's status, in the API's words."""
+        return str(self.client("codedeploy").get_deployment(deploymentId=deployment)["deploymentInfo"]["status"])
+
+    def targets(self, deployment: str) -> list[Mapping[str, Any]]:
+        """Return what became of a deployment on each host: id, status, lifecycle events. At most 25 hosts."""
+        codedeploy = self.client("codedeploy")
+        ids = codedeploy.list_deployment_targets(deploymentId=deployment)["targetIds"][:25]
+        if not ids:
+            return []
+        found = codedeploy.batch_get_deployment_targets(deploymentId=deployment, targetIds=ids)["deploymentTargets"]
+        return [target["instanceTarget"] for target in found if "instanceTarget" in target]
+
+    def diagnosis(self, deployment: str) -> str:
+        """Return why a deployment failed: a sentence, and below it the last lines of the failing step's log."""
+        info = self.client("codedeploy").get_deployment(deploymentId=deployment)["deploymentInfo"]
+        for target in self.targets(deployment):
+            for event in target.get("lifecycleEvents", []):
+                if event.get("status") == "Failed":
+                    return _told(event)
+        return str(info.get("errorInformation", {}).get("message") or "CodeDeploy gives no reason")
+
+    def stop_deployment(self, deployment: str) -> None:
+        """Ask a deployment to stop; one that ended is left as it is."""
+        try:
+            self.client("codedeploy").stop_deployment(deploymentId=deployment, autoRollbackEnabled=False)
+        except Exception as error:
+            if _code(error) != "DeploymentAlreadyCompletedException":
+                raise
+
+    # --- telling
+
+    def emit(self, detail: Mapping[str, Any]) -> None:
+        """Put a ``Release Phase Changed`` event on the default bus."""
+        self.client("events").put_events(
+            Entries=[{"Source": "esteira", "DetailType": "Release Phase Changed", "Detail": json.dumps(detail)}]
+        )
+
+    def publish(self, topic_arn: str, subject: str, text: str) -> None:
+        """Tell the people who listen to the topic; SNS takes a hundred characters of subject, without line breaks."""
+        self.client("sns").publish(TopicArn=topic_arn, Subject=subject[:100], Message=text)
+
+
+def _told(event: Mapping[str, Any]) -> str:
+    """Return a failed lifecycle event as a sentence with the last lines of its log below."""
+    diagnostics = event.get("diagnostics", {})
+    message = diagnostics.get("message") or diagnostics.get("errorCode") or "no message"
+    tail = "\n".join(diagnostics.get("logTail", "").strip().splitlines()[-12:])
+    return f"{event['lifecycleEventName']}: {message}" + (f"\n{tail}" if tail else "")
+
+
+class _declining:  # noqa: N801 - reads as the with-statement it is
+    """Turn AWS's refusal (4xx: nothing was made) into DeclinedError; let whatever else happens pass."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        response = getattr(error, "response", None)
+        if error is None or not isinstance(response, dict):
+            return
+        if 400 <= response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) < 500:
+            raise DeclinedError(f"{response['Error']['Code']}: {response['Error'].get('Message', '')}") from error
+
+
+def _code(error: BaseException) -> str:
+    """Return AWS's code for an error, "" for one that is not AWS's."""
+    response = getattr(error, "response", None)
+    return str(response["Error"]["Code"]) if isinstance(response, dict) else ""

@@ -1,0 +1,613 @@
+"""What AWS, an operator or the controller itself said: immutable, each under a natural key made of what it says.
+
+A fact is written once, by a conditional put under ``(about, key)``; the same fact twice is one fact. ``at`` is when it
+was first heard. It takes no part in equality, so that a fact from an event equals the fact from an observation.
+This file knows no I/O and no clock; ``situation`` gathers facts into a picture, ``phase`` and ``plan`` read it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal
+
+# What is said about a service's releases as a whole stands under this partition.
+RELEASES = "releases"
+
+
+def about_release(number: int) -> str:
+    """Return the partition that holds everything said about release ``v<number>``."""
+    return f"release/{number:08d}"
+
+
+def about_stage(stage: str) -> str:
+    """Return the partition that holds a stage's turns and what operators said about it."""
+    return f"stage/{stage}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """Base of all facts. ``about`` names the partition, ``key`` the row in it."""
+
+    at: datetime = field(compare=False)
+    name: ClassVar[str]
+    kept_days: ClassVar[int | None] = None  # None: for ever; the table forgets the others by its TTL
+
+    def __init_subclass__(cls) -> None:
+        cls.name = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
+        _KINDS[cls.name] = cls
+
+    @property
+    def about(self) -> str:
+        """Return the partition this fact belongs to."""
+        raise NotImplementedError
+
+    @property
+    def key(self) -> str:
+        """Return the natural key within the partition."""
+        raise NotImplementedError
+
+
+_KINDS: dict[str, type[Fact]] = {}
+
+
+# --- a release comes into being ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pushed(Fact):
+    """A release was born: a commit became the branch's tip, or an image was pushed under an accepted tag.
+
+    ``tip``, ``base`` and ``image_mark`` are carried from release to release, so that the newest one alone tells what
+    the controller has seen: the branch's newest commit, the newest commit that was neither skipped nor rejected, and
+    when the newest image release was pushed (ISO 8601). A reason in ``rejected``, ``skipped`` or ``outdated`` means
+    that it ended at birth.
+    """
+
+    number: int
+    source: Literal["commit", "image"]
+    commit: str = ""
+    tag: str = ""
+    digest: str = ""
+    tip: str = ""
+    base: str = ""
+    image_mark: str = ""
+    classes: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()  # the first paths; all of them are in the commit
+    changed_count: int = 0
+    rejected: str = ""
+    skipped: str = ""
+    outdated: str = ""
+    note: str = ""
+
+    @property
+    def about(self) -> str:
+        return RELEASES
+
+    @property
+    def key(self) -> str:
+        return f"release#{self.number:08d}"
+
+    @property
+    def effective(self) -> bool:
+        """Return whether it takes part at all: an effective release supersedes the ones before it."""
+        return not (self.rejected or self.skipped or self.outdated)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageArrived(Fact):
+    """An image was pushed under an accepted tag and is not a release yet. The one row that is deleted: when it is."""
+
+    tag: str
+    digest: str
+
+    @property
+    def about(self) -> str:
+        return RELEASES
+
+    @property
+    def key(self) -> str:
+        return f"open#image#{self.tag}#{self.digest}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageTaken(Fact):
+    """The image pushed under this tag became this release (0: it was gone or moved before it could)."""
+
+    tag: str
+    digest: str
+    release: int
+
+    @property
+    def about(self) -> str:
+        return RELEASES
+
+    @property
+    def key(self) -> str:
+        return f"image#{self.tag}#{self.digest}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageScanned(Fact):
+    """ECR scanned an image. ``findings`` is like "CRITICAL 1, HIGH 3", "none" or, where it failed, "failed"."""
+
+    digest: str
+    findings: str
+    kept_days = 400
+
+    @property
+    def about(self) -> str:
+        return f"image/{self.digest}"
+
+    @property
+    def key(self) -> str:
+        return f"scanned#{self.findings}"
+
+
+# --- a release on its way ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseFact(Fact):
+    """A fact about one release."""
+
+    release: int
+
+    @property
+    def about(self) -> str:
+        return about_release(self.release)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claimed(ReleaseFact):
+    """One function took it on itself to do ``action`` for the attempt (of a build) or turn (of a stage).
+
+    Nobody else may before ``lease``, which is later than any function can live; whoever comes after looks in AWS for
+    what the first may have done, under ``take + 1``.
+    """
+
+    action: Literal["build", "deploy", "settle"]
+    attempt: int
+    take: int
+    lease: datetime = field(compare=False)
+
+    @property
+    def key(self) -> str:
+        return f"claimed#{self.action}#{self.attempt:04d}#{self.take:04d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declined(ReleaseFact):
+    """What was claimed did not happen: AWS refused the call, or it was never made. Nothing exists; try again later."""
+
+    action: Literal["build", "deploy", "settle"]
+    attempt: int
+    take: int
+    error: str = field(compare=False)
+
+    @property
+    def key(self) -> str:
+        return f"declined#{self.action}#{self.attempt:04d}#{self.take:04d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildStarted(ReleaseFact):
+    """CodeBuild runs this build for the attempt. ``build`` is the API's id, ``PROJECT:UUID``."""
+
+    attempt: int
+    build: str
+
+    @property
+    def key(self) -> str:
+        return f"build-started#{self.attempt:04d}#{self.build}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildEnded(ReleaseFact):
+    """The build ended. ``status`` is CodeBuild's, upper case; ``cause`` is the first failed phase and its message."""
+
+    attempt: int
+    build: str
+    status: str
+    cause: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"build-ended#{self.attempt:04d}#{self.build}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageMissed(ReleaseFact):
+    """The build succeeded and pushed no image under its tag."""
+
+    attempt: int
+    tag: str
+
+    @property
+    def key(self) -> str:
+        return f"image-missed#{self.attempt:04d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted(ReleaseFact):
+    """The release's image is known and carries the controller's own tag. ``reused``: it was there before, no build."""
+
+    attempt: int
+    digest: str
+    reused: bool
+
+    @property
+    def key(self) -> str:
+        return f"accepted#{self.attempt:04d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Superseded(ReleaseFact):
+    """A newer release came before this one had begun to deploy."""
+
+    by: int
+
+    @property
+    def key(self) -> str:
+        return "superseded"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overdue(ReleaseFact):
+    """A wait passed its deadline. ``number`` is the attempt of a start or a build, the turn of a deployment."""
+
+    what: Literal["start", "build", "accept", "deploy", "stop"]
+    number: int
+    why: str = field(compare=False)
+
+    @property
+    def key(self) -> str:
+        return f"overdue#{self.what}#{self.number:08d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopAsked(ReleaseFact):
+    """AWS was asked to stop this build or deployment."""
+
+    thing: str
+
+    @property
+    def key(self) -> str:
+        return f"stop-asked#{self.thing}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retried(ReleaseFact):
+    """An operator asked for a fresh attempt; attempts count from 1, so the first retry is attempt 2."""
+
+    attempt: int
+    by: str
+    reason: str
+
+    @property
+    def key(self) -> str:
+        return f"retried#{self.attempt:04d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aborted(ReleaseFact):
+    """An operator called this attempt off."""
+
+    attempt: int
+    by: str
+    reason: str
+
+    @property
+    def key(self) -> str:
+        return aborted_key(self.attempt)
+
+
+def aborted_key(attempt: int) -> str:
+    """Return the key under which an attempt's abort stands, which a turn's claim must not find."""
+    return f"aborted#{attempt:04d}"
+
+
+# --- deployments ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn(Fact):
+    """It is this release's turn on the stage: turns count 1, 2, 3 … without a gap, so one at a time and in order.
+
+    A turn is the claim of its deployment. It carries what stood before it, so that the latest turn and how it ended
+    are all that is needed: ``live`` (0: nothing), ``healthy`` (earlier live releases a rollback may return to, newest
+    last) and ``served`` (the key of the last rollback order that got its turn).
+    """
+
+    stage: str
+    number: int
+    release: int
+    attempt: int
+    digest: str
+    kind: Literal["deploy", "rollback"]
+    live: int
+    healthy: tuple[int, ...]
+    served: str
+    lease: datetime = field(compare=False)
+    deadline: datetime = field(compare=False)
+
+    @property
+    def about(self) -> str:
+        return about_stage(self.stage)
+
+    @property
+    def key(self) -> str:
+        return f"turn#{self.number:08d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled(Fact):
+    """A turn is over, its tags moved and its neighbours told; the next may begin."""
+
+    stage: str
+    turn: int
+    release: int
+    succeeded: bool
+
+    @property
+    def about(self) -> str:
+        return about_stage(self.stage)
+
+    @property
+    def key(self) -> str:
+        return f"turn#{self.turn:08d}#settled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeployStarted(ReleaseFact):
+    """CodeDeploy runs this deployment for the turn; ``attempt`` is the release's attempt which got the turn."""
+
+    stage: str
+    turn: int
+    attempt: int
+    deployment: str
+
+    @property
+    def key(self) -> str:
+        return f"deploy-started#{self.stage}#{self.turn:08d}#{self.deployment}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeployGivenUp(ReleaseFact):
+    """The turn ended without a deployment that succeeded: AWS never made it, or it never said how it ended."""
+
+    stage: str
+    turn: int
+    attempt: int
+    why: str = field(compare=False)
+
+    @property
+    def key(self) -> str:
+        return f"deploy-given-up#{self.stage}#{self.turn:08d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentFact(Fact):
+    """A fact about one deployment: CodeDeploy's events name no release, so these stand under the deployment's id."""
+
+    deployment: str
+
+    @property
+    def about(self) -> str:
+        return f"deployment/{self.deployment}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentBegun(DeploymentFact):
+    """CodeDeploy said START (InProgress), or READY."""
+
+    @property
+    def key(self) -> str:
+        return "begun"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentEnded(DeploymentFact):
+    """The deployment ended: ``Succeeded``, ``Failed`` or ``Stopped``, in the API's words."""
+
+    status: Literal["Succeeded", "Failed", "Stopped"]
+
+    @property
+    def key(self) -> str:
+        return "ended"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosed(DeploymentFact):
+    """Why the deployment failed: the lifecycle event, its message and the last lines of its log."""
+
+    cause: str = field(compare=False)
+
+    @property
+    def key(self) -> str:
+        return "diagnosed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceReported(DeploymentFact):
+    """One host's state in a deployment, in the API's words."""
+
+    instance: str
+    status: str
+    kept_days = 400
+
+    @property
+    def key(self) -> str:
+        return f"instance#{self.instance}#{self.status}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replaced(ReleaseFact):
+    """Another release took this one's place on the stage, in that turn."""
+
+    stage: str
+    turn: int
+    by: int
+
+    @property
+    def key(self) -> str:
+        return f"replaced#{self.stage}#{self.turn:08d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolledBack(ReleaseFact):
+    """The stage went back from this release to an earlier one, in that turn."""
+
+    stage: str
+    turn: int
+    to: int
+    by: str
+    reason: str
+
+    @property
+    def key(self) -> str:
+        return f"rolled-back#{self.stage}#{self.turn:08d}"
+
+
+# --- an operator's words -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word(Fact):
+    """What an operator said. ``request`` is the request's own id: said twice, it is one word. The latest counts."""
+
+    request: str
+    by: str
+    reason: str
+    series: ClassVar[str]
+
+    @property
+    def key(self) -> str:
+        return f"{self.series}#{stamp(self.at)}#{self.request}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held(Word):
+    """Nothing may begin to deploy on the stage until then."""
+
+    stage: str
+    until: datetime
+    series = "hold"
+
+    @property
+    def about(self) -> str:
+        return about_stage(self.stage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumed(Word):
+    """The hold on the stage is over."""
+
+    stage: str
+    series = "hold"
+
+    @property
+    def about(self) -> str:
+        return about_stage(self.stage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollbackOrdered(Word):
+    """The stage is to go back from release ``away`` to release ``to``."""
+
+    stage: str
+    away: int
+    to: int
+    series = "rollback"
+
+    @property
+    def about(self) -> str:
+        return about_stage(self.stage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quarantined(Word):
+    """This commit or digest (``subject``) may not deploy by itself."""
+
+    subject: str
+    release: int
+    series = "quarantine"
+
+    @property
+    def about(self) -> str:
+        return f"quarantine/{self.subject}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lifted(Word):
+    """The quarantine of this commit or digest is over."""
+
+    subject: str
+    series = "quarantine"
+
+    @property
+    def about(self) -> str:
+        return f"quarantine/{self.subject}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Announced(ReleaseFact):
+    """A phase of a release, in that attempt (``number``) and turn, was told to the people who listen on a channel."""
+
+    phase: str
+    number: int
+    turn: int
+    channel: str
+    kept_days = 400
+
+    @property
+    def key(self) -> str:
+        return f"announced#{self.phase}#{self.number:04d}#{self.turn:08d}#{self.channel}"
+
+
+# --- rows ----------------------------------------------------------------------------------------------------------
+
+
+def stamp(at: datetime) -> str:
+    """Return ``at`` (aware) as a UTC text of fixed width, which sorts as time does."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def unstamp(text: str) -> datetime:
+    """Return the aware UTC time that ``stamp`` wrote."""
+    return datetime.fromisoformat(text)
+
+
+def to_row(fact: Fact) -> dict[str, Any]:
+    """Return the fact as plain values (str, int, bool, list) with its kind under ``fact``, for a table."""
+    row: dict[str, Any] = {"fact": fact.name}
+    for f in fields(fact):
+        value = getattr(fact, f.name)
+        if isinstance(value, datetime):
+            value = stamp(value)
+        elif isinstance(value, tuple):
+            value = list(value)
+        row[f.name] = value
+    return row
+
+
+def from_row(row: Mapping[str, Any]) -> Fact:
+    """Return the fact that ``to_row`` wrote. Unknown attributes are ignored, so older code reads newer rows."""
+    kind = _KINDS[row["fact"]]
+    values: dict[str, Any] = {}
+    for f in fields(kind):
+        if f.name not in row:
+            continue
+        value = row[f.name]
+        if "datetime" in str(f.type):
+            value = unstamp(value)
+        elif str(f.type) == "int":
+            value = int(value)
+        elif str(f.type) == "tuple[int, ...]":
+            value = tuple(int(v) for v in value)
+        elif isinstance(value, list):
+            value = tuple(value)
+        values[f.name] = value
+    return kind(**values)

@@ -1,0 +1,66 @@
+"""Looking at AWS itself, for the facts that a lost event would have carried.
+
+The sweep does this on its schedule; events only make it quicker. What is looked at is bounded by what is under way,
+and, for images, by the registry's lifecycle policy.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from esteira.advance import Desk, gather
+from esteira.config import Service
+from esteira.events import observed_build, observed_deployment, observed_image, observed_instance
+from esteira.facts import Fact, ImageArrived, ImageScanned, stamp, unstamp
+from esteira.situation import Situation
+
+# An event may be a day late; an image older than that and than the newest image release is outdated anyway.
+LATE = timedelta(days=1)
+
+
+def observe(service: Service, desk: Desk) -> int:
+    """Record what AWS says about everything of ``service`` that is under way; return how many facts were new."""
+    situation = gather(service, desk, look=False)
+    found = [*_builds(situation, desk), *_deployment(situation, desk)]
+    new = [desk.store.record(service.name, fact) for fact in found]
+    arrived = [desk.store.record_arrival(service.name, image) for image in _images(situation, desk)]
+    return sum(new) + sum(arrived)
+
+
+def _builds(s: Situation, desk: Desk) -> list[Fact]:
+    running = [b.build for r in s.releases for b in r.running_builds]
+    return [f for build in desk.cloud.builds(running) for f in observed_build(s.service, build, desk.clock())]
+
+
+def _deployment(s: Situation, desk: Desk) -> list[Fact]:
+    turn = s.stage.turn
+    release = s.release(turn.release) if turn and s.stage.busy else None
+    started = release.deployment(turn.number) if release and turn else None
+    if release is None or started is None or release.ended(started.deployment):
+        return []
+    now, deployment = desk.clock(), started.deployment
+    facts = list(observed_deployment(deployment, desk.cloud.deployment_status(deployment), now))
+    for target in desk.cloud.targets(deployment):
+        # The service also knows Pending, Unknown and Skipped, of which its events never speak.
+        if target["status"] in ("InProgress", "Ready", "Succeeded", "Failed", "Stopped"):
+            facts.extend(observed_instance(deployment, target["targetId"], target["status"], now))
+    return facts
+
+
+def _images(s: Situation, desk: Desk) -> list[ImageArrived]:
+    """Return the images under accepted tags that may be news: of a repository never seen before, only the newest."""
+    mark = s.newest.image_mark if s.newest else ""
+    since = unstamp(mark) - LATE if mark else None
+    arrived: list[ImageArrived] = []
+    for image in desk.cloud.images(s.service):
+        facts = observed_image(s.service, image, desk.clock())
+        arrived.extend(f for f in facts if isinstance(f, ImageArrived) and (since is None or f.at >= since))
+        for scan in (f for f in facts if isinstance(f, ImageScanned) and _current(s, f.digest)):
+            desk.store.record(s.service.name, scan)
+    arrived.sort(key=lambda a: (stamp(a.at), a.key))
+    return arrived if since else arrived[-1:]
+
+
+def _current(s: Situation, digest: str) -> bool:
+    """Return whether the image belongs to a release that is under way or live: older scans were recorded before."""
+    return any(r.digest == digest for r in s.releases)

@@ -1,0 +1,252 @@
+"""What is known about a service at one moment, put together from facts: releases, the stage, the branch's tip.
+
+Pure values; ``store`` and ``cloud`` fill them, ``phase`` and ``plan`` read them. Everything in a situation is bounded:
+the open releases, the latest turn and the latest words, whatever the history behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from esteira.config import Service
+from esteira.facts import (
+    Aborted,
+    Accepted,
+    BuildEnded,
+    BuildStarted,
+    Claimed,
+    Declined,
+    DeployGivenUp,
+    DeploymentEnded,
+    DeployStarted,
+    Diagnosed,
+    Fact,
+    Held,
+    ImageArrived,
+    ImageMissed,
+    Overdue,
+    Pushed,
+    Quarantined,
+    Replaced,
+    Retried,
+    RollbackOrdered,
+    RolledBack,
+    Settled,
+    StopAsked,
+    Superseded,
+    Turn,
+)
+
+F = TypeVar("F", bound=Fact)
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release: how it was born and everything said about it, its builds and its deployments."""
+
+    pushed: Pushed
+    facts: frozenset[Fact] = frozenset()
+    turn: Turn | None = None  # its latest turn, where it is also the stage's latest
+    quarantine: Quarantined | None = None
+
+    @property
+    def number(self) -> int:
+        return self.pushed.number
+
+    @property
+    def label(self) -> str:
+        return f"v{self.number}"
+
+    @property
+    def attempt(self) -> int:
+        """Return the current attempt: 1, and one more for each retry."""
+        return max((f.attempt for f in self.all(Retried)), default=1)
+
+    @property
+    def digest(self) -> str:
+        """Return the image's digest once it is accepted, or ""."""
+        accepted = self.accepted
+        return accepted.digest if accepted else self.pushed.digest
+
+    def all(self, kind: type[F]) -> Iterator[F]:
+        """Yield the release's facts of one kind."""
+        return (f for f in self.facts if isinstance(f, kind))
+
+    def one(self, kind: type[F], **said: object) -> F | None:
+        """Return the fact of that kind that says so (the least by key, were there several), or None."""
+        found = [f for f in self.all(kind) if all(getattr(f, k) == v for k, v in said.items())]
+        return min(found, key=lambda f: f.key, default=None)
+
+    # --- the current attempt's build
+
+    @property
+    def accepted(self) -> Accepted | None:
+        return self.one(Accepted, attempt=self.attempt)
+
+    @property
+    def image_missed(self) -> ImageMissed | None:
+        return self.one(ImageMissed, attempt=self.attempt)
+
+    @property
+    def build(self) -> BuildStarted | None:
+        return self.one(BuildStarted, attempt=self.attempt)
+
+    @property
+    def build_ended(self) -> BuildEnded | None:
+        return self.one(BuildEnded, attempt=self.attempt)
+
+    def claim(self, action: str, attempt: int) -> Claimed | None:
+        """Return the latest claim of that action for the attempt or turn."""
+        claims = [c for c in self.all(Claimed) if c.action == action and c.attempt == attempt]
+        return max(claims, key=lambda c: c.take, default=None)
+
+    def declined(self, action: str, attempt: int, take: int) -> Declined | None:
+        return self.one(Declined, action=action, attempt=attempt, take=take)
+
+    @property
+    def running_builds(self) -> list[BuildStarted]:
+        """Return the builds, of whatever attempt, that started and have not ended."""
+        ended = {f.build for f in self.all(BuildEnded)}
+        return sorted((b for b in self.all(BuildStarted) if b.build not in ended), key=lambda b: b.key)
+
+    @property
+    def unanswered_build(self) -> Claimed | None:
+        """Return the latest claim of a build, of whatever attempt, of which it is not known what came."""
+        for attempt in range(self.attempt, 0, -1):
+            claim = self.claim("build", attempt)
+            if claim and not (
+                self.one(BuildStarted, attempt=attempt)
+                or self.one(Accepted, attempt=attempt)
+                or self.declined("build", attempt, claim.take)
+            ):
+                return claim
+        return None
+
+    @property
+    def aborted(self) -> Aborted | None:
+        return self.one(Aborted, attempt=self.attempt)
+
+    @property
+    def superseded(self) -> Superseded | None:
+        return self.one(Superseded)
+
+    def overdue(self, what: str, number: int) -> Overdue | None:
+        return self.one(Overdue, what=what, number=number)
+
+    def stop_asked(self, thing: str) -> bool:
+        return self.one(StopAsked, thing=thing) is not None
+
+    # --- its deployments
+
+    @property
+    def last_turn(self) -> int:
+        """Return the number of the latest turn this release had, 0 if it had none."""
+        turns = [f.turn for f in self.all(DeployStarted)] + [f.turn for f in self.all(DeployGivenUp)]
+        return max([*turns, self.turn.number if self.turn else 0], default=0)
+
+    @property
+    def turn_attempt(self) -> int:
+        """Return the attempt that got the latest turn, 0 if none did."""
+        if self.turn and self.turn.number == self.last_turn:
+            return self.turn.attempt
+        started = [f.attempt for f in self.all(DeployStarted) if f.turn == self.last_turn]
+        given_up = [f.attempt for f in self.all(DeployGivenUp) if f.turn == self.last_turn]
+        return max([*started, *given_up], default=0)
+
+    def deployment(self, turn: int) -> DeployStarted | None:
+        return self.one(DeployStarted, turn=turn)
+
+    def given_up(self, turn: int) -> DeployGivenUp | None:
+        return self.one(DeployGivenUp, turn=turn)
+
+    def ended(self, deployment: str) -> DeploymentEnded | None:
+        return self.one(DeploymentEnded, deployment=deployment)
+
+    def diagnosed(self, deployment: str) -> Diagnosed | None:
+        return self.one(Diagnosed, deployment=deployment)
+
+    @property
+    def was_live(self) -> bool:
+        """Return whether any deployment of it ever succeeded."""
+        succeeded = {f.deployment for f in self.all(DeploymentEnded) if f.status == "Succeeded"}
+        return any(f.deployment in succeeded and not self.given_up(f.turn) for f in self.all(DeployStarted))
+
+    @property
+    def rolled_back(self) -> RolledBack | None:
+        """Return the rollback away from it after its latest turn, if there was one."""
+        return min((f for f in self.all(RolledBack) if f.turn > self.last_turn), key=lambda f: f.key, default=None)
+
+    @property
+    def replaced(self) -> Replaced | None:
+        """Return what took its place after its latest turn, if anything did."""
+        return min((f for f in self.all(Replaced) if f.turn > self.last_turn), key=lambda f: f.key, default=None)
+
+
+@dataclass(frozen=True)
+class StageState:
+    """A stage: its latest turn and how it ended, and the latest words of operators."""
+
+    name: str
+    turn: Turn | None = None
+    settled: Settled | None = None
+    hold: Held | None = None  # the latest word on holding, if it was "hold"
+    rollback: RollbackOrdered | None = None  # the latest order
+
+    @property
+    def busy(self) -> bool:
+        """Return whether a turn has begun and is not settled."""
+        return self.turn is not None and self.settled is None
+
+    @property
+    def live(self) -> int:
+        """Return the number of the live release, 0 if nothing is."""
+        if self.turn is None:
+            return 0
+        return self.turn.release if self.settled and self.settled.succeeded else self.turn.live
+
+    @property
+    def healthy(self) -> tuple[int, ...]:
+        """Return the releases that were live and healthy before, newest last: what a rollback may return to."""
+        turn = self.turn
+        if turn is None or not (self.settled and self.settled.succeeded):
+            return turn.healthy if turn else ()
+        rest = tuple(n for n in turn.healthy if n not in (turn.release, turn.live))
+        left_healthy = turn.kind == "deploy" and turn.live and turn.live != turn.release
+        return (*rest, turn.live)[-10:] if left_healthy else rest
+
+    def held(self, now: datetime) -> Held | None:
+        """Return the hold that is in force at ``now``, if any."""
+        return self.hold if self.hold and self.hold.until > now else None
+
+    @property
+    def ordered(self) -> RollbackOrdered | None:
+        """Return the rollback order that has not had its turn yet and still asks for something."""
+        order = self.rollback
+        if order is None or order.key <= (self.turn.served if self.turn else ""):
+            return None
+        return None if order.to == self.live and not self.busy else order
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Everything a plan is made from, but the time."""
+
+    service: Service
+    stage: StageState
+    newest: Pushed | None = None
+    releases: tuple[Release, ...] = ()  # the open ones: under way, or live; ascending
+    arrived: tuple[ImageArrived, ...] = ()
+    tip: str | None = None  # the branch's newest commit; None: no such branch, or it was not asked
+    written: dict[int, tuple[str, str]] = field(default_factory=dict)  # the projection: number → (phase, why)
+
+    def release(self, number: int) -> Release | None:
+        """Return an open release by its number."""
+        return next((r for r in self.releases if r.number == number), None)
+
+    @property
+    def newest_effective(self) -> int:
+        """Return the number of the newest open release that was neither skipped nor rejected, 0 if none is."""
+        return max((r.number for r in self.releases if r.pushed.effective), default=0)

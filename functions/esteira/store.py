@@ -1,0 +1,359 @@
+"""The table: facts under their natural keys, and the two projections made from them.
+
+Facts are only ever added, by conditional puts; nothing here reads, changes and writes back. Every read of the
+controller is strongly consistent and bounded: by a limit, or by what is open. The projections (``open#``: what is
+under way; ``view#``: for listing) may be rebuilt from the facts at any time. This file and ``cloud`` are the only two
+that know boto3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from esteira.facts import (
+    RELEASES,
+    DeploymentFact,
+    DeployStarted,
+    Fact,
+    Held,
+    ImageArrived,
+    ImageTaken,
+    Pushed,
+    Quarantined,
+    RollbackOrdered,
+    Settled,
+    Superseded,
+    Turn,
+    aborted_key,
+    about_release,
+    about_stage,
+    from_row,
+    stamp,
+    to_row,
+)
+from esteira.phase import Standing
+from esteira.situation import Release, StageState
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class OpenRow:
+    """A release that is under way or live: its attempt when it was opened, and its projected phase."""
+
+    number: int
+    attempt: int
+    phase: str
+    why: str
+
+
+@dataclass(frozen=True)
+class View:
+    """One row of the history: a projection, as it was last written."""
+
+    number: int
+    phase: str
+    why: str
+    commit: str
+    tag: str
+    digest: str
+    classes: tuple[str, ...]
+    pushed_at: str
+    changed_at: str
+
+
+class Store:
+    """One DynamoDB table with keys ``pk`` and ``sk``, for any number of services."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    # --- facts
+
+    def record(self, service: str, fact: Fact) -> bool:
+        """Write ``fact`` unless it is there already; return whether it was new."""
+        return self._put(self._row(service, fact))
+
+    def record_arrival(self, service: str, image: ImageArrived) -> bool:
+        """Write that an image arrived unless it has become a release already; return whether that is news."""
+        return not self.taken(service, image) and self.record(service, image)
+
+    def facts(self, service: str, about: str, prefix: str = "") -> tuple[Fact, ...]:
+        """Return all facts in a partition whose keys begin with ``prefix``."""
+        return tuple(from_row(row) for row in self._query(service, about, prefix) if "fact" in row)
+
+    # --- releases
+
+    def newest(self, service: str) -> Pushed | None:
+        """Return how the newest release was born, None before the first."""
+        rows = self._query(service, RELEASES, "release#", newest=1)
+        return _one(rows, Pushed)
+
+    def pushed(self, service: str, number: int) -> Pushed | None:
+        """Return how release ``number`` was born, None if there is none."""
+        row = self._get(service, RELEASES, f"release#{number:08d}")
+        return _one([row] if row else [], Pushed)
+
+    def open(self, service: str) -> tuple[dict[int, OpenRow], tuple[ImageArrived, ...]]:
+        """Return the releases that are under way or live, and the images that are not a release yet."""
+        rows = {}
+        arrived: list[ImageArrived] = []
+        for row in self._query(service, RELEASES, "open#"):
+            if "fact" in row:
+                arrived.append(from_row(row))  # type: ignore[arg-type]
+            else:
+                number = int(row["number"])
+                rows[number] = OpenRow(number, int(row["attempt"]), row.get("phase", ""), row.get("why", ""))
+        return rows, tuple(arrived)
+
+    def release(self, service: str, number: int) -> Release | None:
+        """Return a release with everything said about it, its builds and its deployments; None if there is none."""
+        pushed = self.pushed(service, number)
+        if pushed is None:
+            return None
+        facts = list(self.facts(service, about_release(number)))
+        for started in [f for f in facts if isinstance(f, DeployStarted)]:
+            about = DeploymentFact(at=started.at, deployment=started.deployment).about
+            facts.extend(self.facts(service, about))
+        return Release(pushed, frozenset(facts))
+
+    def birth(self, service: str, pushed: Pushed, image: ImageArrived | None = None) -> bool:
+        """Bring a release into being in one transaction; False if its number, or its image, was taken meanwhile."""
+        open_row = _packed(self._open_row(service, pushed.number, 1))
+        puts = [self._new(self._row(service, pushed)), {"Put": {"TableName": self._table, "Item": open_row}}]
+        if image is not None:
+            taken = ImageTaken(at=pushed.at, tag=image.tag, digest=image.digest, release=pushed.number)
+            puts.append(self._new(self._row(service, taken)))
+            puts.append({"Delete": {"TableName": self._table, "Key": self._key(service, image.about, image.key)}})
+        return self._transact(puts)
+
+    def taken(self, service: str, image: ImageArrived) -> bool:
+        """Return whether an arrived image became a release, or was dismissed, already."""
+        key = ImageTaken(at=image.at, tag=image.tag, digest=image.digest, release=0).key
+        return self._get(service, RELEASES, key) is not None
+
+    def dismiss(self, service: str, image: ImageArrived, at: datetime) -> None:
+        """Note that an arrived image is gone, or a release already, so that it is read no more."""
+        self.record(service, ImageTaken(at=at, tag=image.tag, digest=image.digest, release=0))
+        self._client.delete_item(TableName=self._table, Key=self._key(service, image.about, image.key))
+
+    def reopen(self, service: str, number: int, attempt: int) -> None:
+        """Make a release that was over one that is read again."""
+        self._client.put_item(TableName=self._table, Item=_packed(self._open_row(service, number, attempt)))
+
+    def close(self, service: str, number: int, attempt: int) -> None:
+        """Read a release no more, unless it was reopened for another attempt meanwhile."""
+        from botocore.exceptions import ClientError
+
+        try:
+            self._client.delete_item(
+                TableName=self._table,
+                Key=self._key(service, RELEASES, f"open#release#{number:08d}"),
+                ConditionExpression="attempt = :a",
+                ExpressionAttributeValues={":a": {"N": str(attempt)}},
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+
+    # --- the stage
+
+    def stage(self, service: str, stage: str) -> StageState:
+        """Return the stage's latest turn, how it ended, and the latest words of operators."""
+        about = about_stage(stage)
+        turns = [from_row(r) for r in self._query(service, about, "turn#", newest=2)]
+        turn = next((f for f in turns if isinstance(f, Turn)), None)
+        settled = next((f for f in turns if isinstance(f, Settled) and turn and f.turn == turn.number), None)
+        hold = _one(self._query(service, about, "hold#", newest=1), Held)
+        rollback = _one(self._query(service, about, "rollback#", newest=1), RollbackOrdered)
+        return StageState(stage, turn, settled, hold, rollback)
+
+    def claim_turn(self, service: str, turn: Turn) -> bool:
+        """Claim a stage's turn; False if it was claimed, or the release aborted or superseded, meanwhile."""
+        superseded = Superseded(at=turn.at, release=turn.release, by=0)
+        checks = [
+            {
+                "ConditionCheck": {
+                    "TableName": self._table,
+                    "Key": self._key(service, about_release(turn.release), key),
+                    "ConditionExpression": "attribute_not_exists(pk)",
+                }
+            }
+            for key in (aborted_key(turn.attempt), superseded.key)
+            if turn.kind == "deploy"
+        ]
+        return self._transact([self._new(self._row(service, turn)), *checks])
+
+    def quarantine(self, service: str, subjects: Iterable[str]) -> Quarantined | None:
+        """Return the word that quarantines one of ``subjects`` (commits, digests; "" is none), unless it was lifted."""
+        for subject in filter(None, subjects):
+            word = _one(self._query(service, f"quarantine/{subject}", "quarantine#", newest=1), Quarantined)
+            if word is not None:
+                return word
+        return None
+
+    def say(self, service: str, request: str, at: datetime, words: Iterable[Fact]) -> bool:
+        """Write an operator's words, all or none; False if that request was heard before."""
+        expires = int((at + timedelta(days=2)).timestamp())
+        heard = {"pk": _pk(service, "requests"), "sk": request, "expires": expires}
+        return self._transact([self._new(heard), *(self._new(self._row(service, w)) for w in words)])
+
+    # --- projections
+
+    def project(self, service: str, release: Release, standing: Standing, at: datetime) -> None:
+        """Write the phase a release has now, for listing and so that a change of it is noticed."""
+        from botocore.exceptions import ClientError
+
+        pushed = release.pushed
+        view = View(
+            number=pushed.number,
+            phase=standing.phase.value,
+            why=standing.why,
+            commit=pushed.commit,
+            tag=pushed.tag,
+            digest=release.digest,
+            classes=pushed.classes,
+            pushed_at=stamp(pushed.at),
+            changed_at=stamp(at),
+        )
+        row = {"pk": _pk(service, RELEASES), "sk": f"view#{pushed.number:08d}"}
+        row |= {f.name: getattr(view, f.name) for f in fields(view)} | {"classes": list(view.classes)}
+        self._client.put_item(TableName=self._table, Item=_packed(row))
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=self._key(service, RELEASES, f"open#release#{pushed.number:08d}"),
+                UpdateExpression="SET phase = :p, why = :w",
+                ConditionExpression="attribute_exists(pk)",
+                ExpressionAttributeValues={":p": {"S": standing.phase.value}, ":w": {"S": standing.why}},
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            if not standing.phase.ended:
+                self.reopen(service, pushed.number, release.attempt)
+
+    def views(self, service: str, limit: int = 20, before: int | None = None) -> list[View]:
+        """Return the newest ``limit`` rows of the history, newest first, of releases below ``before``."""
+        names = {f.name for f in fields(View)}
+        last = f"view#{before - 1:08d}" if before else None
+        rows = self._query(service, RELEASES, "view#", newest=limit, last=last)
+        views = [View(**{k: v for k, v in row.items() if k in names}) for row in rows]
+        return [replace(v, number=int(v.number), classes=tuple(v.classes)) for v in views]
+
+    def find(self, service: str, commit: str, depth: int = 1000) -> int | None:
+        """Return the newest release of a commit (or its first characters) among the last ``depth``, if there is one."""
+        before = None
+        while depth > 0:
+            page = self.views(service, min(depth, 100), before)
+            found = next((v.number for v in page if v.commit and v.commit.startswith(commit)), None)
+            if found is not None or not page:
+                return found
+            before, depth = page[-1].number, depth - len(page)
+        return None
+
+    # --- rows
+
+    def _row(self, service: str, fact: Fact) -> dict[str, Any]:
+        row = {"pk": _pk(service, fact.about), "sk": fact.key, **to_row(fact)}
+        if fact.kept_days is not None:
+            row["expires"] = int((fact.at + timedelta(days=fact.kept_days)).timestamp())
+        return row
+
+    def _open_row(self, service: str, number: int, attempt: int) -> dict[str, Any]:
+        row = {"pk": _pk(service, RELEASES), "sk": f"open#release#{number:08d}"}
+        return row | {"number": number, "attempt": attempt}
+
+    def _key(self, service: str, about: str, key: str) -> dict[str, Any]:
+        return _packed({"pk": _pk(service, about), "sk": key})
+
+    def _new(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        put = {"TableName": self._table, "Item": _packed(row), "ConditionExpression": "attribute_not_exists(pk)"}
+        return {"Put": put}
+
+    def _put(self, row: Mapping[str, Any]) -> bool:
+        from botocore.exceptions import ClientError
+
+        try:
+            self._client.put_item(**self._new(row)["Put"])
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
+
+    def _transact(self, writes: list[dict[str, Any]]) -> bool:
+        from botocore.exceptions import ClientError
+
+        try:
+            self._client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "TransactionCanceledException":
+                raise
+            reasons: list[Any] = list(error.response.get("CancellationReasons", []))
+            if any(r.get("Code") not in ("None", "ConditionalCheckFailed") for r in reasons):
+                raise  # a conflict with another transaction or a throttle: whoever called us is called again
+            return False
+        return True
+
+    def _get(self, service: str, about: str, key: str) -> dict[str, Any] | None:
+        answer = self._client.get_item(TableName=self._table, Key=self._key(service, about, key), ConsistentRead=True)
+        return _unpacked(answer["Item"]) if "Item" in answer else None
+
+    def _query(
+        self, service: str, about: str, prefix: str, newest: int | None = None, last: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Return a partition's rows under ``prefix``: all ascending, or the ``newest`` up to ``last``, descending."""
+        request: dict[str, Any] = {
+            "TableName": self._table,
+            "KeyConditionExpression": "pk = :pk",
+            "ExpressionAttributeValues": {":pk": {"S": _pk(service, about)}},
+            "ConsistentRead": True,
+        }
+        if last is not None:
+            request["KeyConditionExpression"] += " AND sk BETWEEN :from AND :to"
+            request["ExpressionAttributeValues"] |= {":from": {"S": prefix}, ":to": {"S": last}}
+        elif prefix:
+            request["KeyConditionExpression"] += " AND begins_with(sk, :sk)"
+            request["ExpressionAttributeValues"][":sk"] = {"S": prefix}
+        if newest is not None:
+            request |= {"Limit": newest, "ScanIndexForward": False}
+        rows: list[dict[str, Any]] = []
+        while True:
+            answer = self._client.query(**request)
+            rows.extend(_unpacked(item) for item in answer["Items"])
+            if "LastEvaluatedKey" not in answer or (newest is not None and len(rows) >= newest):
+                return rows
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def _pk(service: str, about: str) -> str:
+    return f"{service}#{about}"
+
+
+def _one(rows: Iterable[Mapping[str, Any]], kind: type[T]) -> T | None:
+    """Return the first row's fact if it is of that kind."""
+    first = next(iter(rows), None)
+    fact = from_row(first) if first else None
+    return fact if isinstance(fact, kind) else None
+
+
+def _packed(row: Mapping[str, Any]) -> dict[str, Any]:
+    from boto3.dynamodb.types import TypeSerializer
+
+    serializer = TypeSerializer()
+    return {name: serializer.serialize(value) for name, value in row.items()}
+
+
+def _unpacked(item: Mapping[str, Any]) -> dict[str, Any]:
+    from boto3.dynamodb.types import TypeDeserializer
+
+    deserializer = TypeDeserializer()
+    return {name: deserializer.deserialize(value) for name, value in item.items()}

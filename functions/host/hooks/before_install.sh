@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# BeforeInstall: is the host fit, and is the image here? Changes nothing that serves.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=release.sh
+. "$(dirname "$0")/release.sh"
+
+check_host() {
+    local words
+    require docker nginx curl flock
+    words=$(docker version --format '{{.Server.Version}}' 2>&1) ||
+        fail "the Docker engine does not answer: $(tail -n 1 <<<"$words")" \
+            "start it on the host (sudo systemctl enable --now docker), then: esteira retry"
+    words=$("${NGINX[@]}" -t 2>&1) ||
+        fail "nginx -t: expected success, got: $(grep -m 1 emerg <<<"$words" || say "$words")" \
+            "mend nginx's configuration (sudo nginx -t names the line), then: esteira retry"
+    [[ -d $CONF_DIR ]] || fail "nginx's directory $CONF_DIR does not exist" \
+        "create it and include $CONF_DIR/*.conf in nginx.conf's http block, then: esteira retry"
+}
+
+# Log in to ECR as the instance's role. The token is kept for this hook only, in a directory removed at its end; for
+# another registry the host's own docker configuration is used as it is.
+log_in() {
+    local registry=${IMAGE%%/*} password
+    [[ $registry =~ ^[0-9]{12}\.dkr\.ecr(-fips)?\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$ ]] || return 0
+    local region=${BASH_REMATCH[2]}
+    require aws
+    DOCKER_CONFIG=$(mktemp -d)
+    undo() { rm -rf "$DOCKER_CONFIG"; }
+    export DOCKER_CONFIG
+    password=$(aws ecr get-login-password --region "$region" 2>"$DOCKER_CONFIG/words") ||
+        fail "no ECR token for $registry: $(tail -n 1 "$DOCKER_CONFIG/words")" \
+            "give the instance's role ecr:GetAuthorizationToken and ecr:BatchGetImage, then: esteira retry"
+    printf '%s' "$password" | docker login --username AWS --password-stdin "$registry" >"$DOCKER_CONFIG/words" 2>&1 ||
+        fail "docker login to $registry: $(tail -n 1 "$DOCKER_CONFIG/words")" \
+            "check that the host reaches $registry (route, security group, VPC endpoint), then: esteira retry"
+}
+
+# By digest, so what was built is what runs. An image already here is not asked for: a rollback needs no registry.
+pull() {
+    local words
+    if docker image inspect "$IMAGE" >/dev/null 2>&1; then
+        say "$IMAGE is on the host"
+        return
+    fi
+    log_in
+    words=$(docker pull --quiet "$IMAGE" 2>&1) ||
+        fail "docker pull $IMAGE: $(tail -n 1 <<<"$words")" \
+            "check that the image is in the registry and the disk has room (df -h), then: esteira retry"
+    undo
+    say "pulled $IMAGE"
+}
+
+lock_host
+check_host
+pull

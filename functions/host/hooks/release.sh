@@ -1,0 +1,76 @@
+# shellcheck shell=bash disable=SC2034 # what looks unused here is read by the hooks
+# Sourced first by every hook: the release it is about, the host's lock, and how a hook ends.
+#
+# A hook ends by itself (0), by `fail` (1) or from outside (143). In the last two cases `undo` runs – a hook that
+# changes the host redefines it – and then one sentence is printed, last, because the agent sends back only the last
+# 2,048 characters: what happened, what is live now, what to type next.
+
+HOOKS=$(cd "${BASH_SOURCE[0]%/*}" && pwd)
+# Where things are on Amazon Linux 2023 and on Debian alike; the variables are for a host laid out differently.
+NGINX=(nginx -c "${ESTEIRA_NGINX_CONF:-/etc/nginx/nginx.conf}")
+CONF_DIR=${ESTEIRA_NGINX_CONF_DIR:-/etc/nginx/conf.d}
+LISTEN=${ESTEIRA_LISTEN:-80}
+FIRST_PORT=${ESTEIRA_FIRST_PORT:-18080}
+LOCK=${ESTEIRA_LOCK:-/run/esteira.lock}
+
+EVENT=${LIFECYCLE_EVENT:-$(basename "$0" .sh)}
+TITLE=release
+CAUSE="a command failed unexpectedly, see the lines above"
+NEXT="mend that on the host, then: esteira retry"
+
+say() { printf '%s\n' "$*"; }
+
+# fail CAUSE NEXT: end the hook with that cause (which check, expected, got) and the next thing to do.
+fail() {
+    CAUSE=$1
+    NEXT=$2
+    exit 1
+}
+
+undo() { :; }
+what_is_live() { say "nothing on the host was changed"; }
+
+end_hook() {
+    local status=$?
+    ((status)) || return 0
+    set +e # from here on everything is tried, whatever fails
+    trap '' TERM INT HUP
+    undo
+    say "$EVENT of $TITLE failed: ${CAUSE:0:400}; $(what_is_live). Next: $NEXT."
+}
+
+# TERM is what the agent sends when a hook's timeout has passed.
+end_from_outside() {
+    CAUSE="it was ended from outside, by the hook's timeout or a stopped deployment"
+    exit 143
+}
+
+trap end_hook EXIT
+trap end_from_outside TERM INT HUP
+exec </dev/null # the agent closes standard input, and a closed descriptor 0 would be given to the next opened file
+
+# One hook at a time per host, not per service: two deployments at once would choose the same port.
+lock_host() {
+    exec 9>"$LOCK"
+    flock --wait 600 9 || fail "another deployment held $LOCK for 600 s" \
+        "see who with: sudo fuser -v $LOCK; then: esteira retry"
+}
+
+read_release() {
+    local text
+    text=$(python3 "$HOOKS/release.py" "${HOOKS%/*}/release.json" 2>&1) ||
+        fail "${text:-python3 ended without a word}" "redeploy, so that the controller writes the bundle anew: esteira retry"
+    eval "$text"
+    TITLE="$SERVICE $RELEASE"
+}
+
+require() {
+    local tool
+    for tool in "$@"; do
+        command -v "$tool" >/dev/null || fail "$tool is not installed on this host" \
+            "install it (sudo dnf install $tool, or apt-get), then: esteira retry"
+    done
+}
+
+require python3
+read_release

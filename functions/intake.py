@@ -1,0 +1,32 @@
+"""An AWS event → facts → advance. Thin: what an event means is in ``esteira.events``, what follows in ``advance``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from esteira import desk as desks
+from esteira.advance import Desk, advance
+from esteira.answer import Answer, answer
+from esteira.events import NotOurs, read
+from esteira.record import record
+from esteira.telemetry import logger, metrics, tracer
+
+
+@logger.inject_lambda_context
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics
+def handler(event: Any, _context: LambdaContext, *, desk: Desk | None = None) -> Answer:
+    """Take in one EventBridge event.
+
+    Returns ``{service, release, phase, why, actions}``; for an event that is not ours all but ``why`` are empty.
+    Raises Refused for a malformed one, which Lambda then sends to the dead-letter queue; nothing is recorded of it.
+    """
+    desk = desk or desks.from_environment()
+    heard = read(event, desks.services(desk), desk.clock())
+    if isinstance(heard, NotOurs):
+        logger.debug(heard.why)
+        return answer(why=heard.why)
+    record(heard, desk)
+    return answer(advance(heard.service, desk))

@@ -1,0 +1,36 @@
+"""An operator's word → fact → advance. Invoked directly, by the command line or anything with the permission to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from esteira import desk as desks
+from esteira import operate
+from esteira.advance import Desk, advance
+from esteira.answer import Answer, answer
+from esteira.events import Refused
+from esteira.telemetry import logger, metrics, tracer
+
+
+@logger.inject_lambda_context
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics
+def handler(event: Any, _context: LambdaContext, *, desk: Desk | None = None) -> Answer:
+    """Do what one request asks for (``esteira.operate.Request``).
+
+    Returns ``{service, release, phase, why, actions}``, or ``{refused}`` with the sentence why not: a person's mistake
+    is no error of the function's and should ring no alarm.
+    """
+    desk = desk or desks.from_environment()
+    try:
+        request, service = operate.read(event, desks.services(desk))
+        operate.operate(request, service, desk)
+    except Refused as refused:
+        logger.info(str(refused), action="refuse")
+        return {"refused": str(refused)}
+    logger.info(
+        f"{request.by} said {request.action}", service_name=service.name, action=request.action, why=request.reason
+    )
+    return answer(advance(service, desk))

@@ -1,0 +1,37 @@
+"""The schedule → observe → facts → advance, for every service. It finds what events lost and enforces deadlines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from esteira import desk as desks
+from esteira.advance import Desk, advance
+from esteira.answer import Answer, answer
+from esteira.observe import observe
+from esteira.telemetry import logger, metrics, tracer
+
+
+@logger.inject_lambda_context
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics
+def handler(_event: Any, _context: LambdaContext, *, desk: Desk | None = None) -> list[Answer]:
+    """Look after every registered service; what the event says does not matter.
+
+    Returns one ``{service, release, phase, why, actions}`` per service. One service's error keeps no other from its
+    turn; the first is raised at the end.
+    """
+    desk = desk or desks.from_environment()
+    answers: list[Answer] = []
+    errors: list[Exception] = []
+    for service in desks.services(desk):
+        try:
+            metrics.add_metric("FoundBySweep", "Count", observe(service, desk))
+            answers.append(answer(advance(service, desk)))
+        except Exception as error:  # noqa: BLE001 - raised below, after the other services
+            logger.exception("the sweep of a service failed", service_name=service.name)
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return answers
