@@ -10,11 +10,11 @@ from esteira import announcement
 from esteira import desk as desks
 from esteira.advance import Desk
 from esteira.answer import Answer, answer
-from esteira.telemetry import logger, metrics, tracer
+from esteira.telemetry import logger, metrics, traced
 
 
 @logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
+@traced
 @metrics.log_metrics
 def handler(event: Any, _context: LambdaContext, *, desk: Desk | None = None) -> Answer:
     """Tell people about one ``Release Phase Changed`` event, once.

@@ -11,11 +11,11 @@ from esteira.advance import Desk, advance
 from esteira.answer import Answer, answer
 from esteira.events import NotOurs, read
 from esteira.record import record
-from esteira.telemetry import logger, metrics, tracer
+from esteira.telemetry import logger, metrics, traced
 
 
 @logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
+@traced
 @metrics.log_metrics
 def handler(event: Any, _context: LambdaContext, *, desk: Desk | None = None) -> Answer:
     """Take in one EventBridge event.

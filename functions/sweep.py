@@ -10,11 +10,11 @@ from esteira import desk as desks
 from esteira.advance import Desk, advance
 from esteira.answer import Answer, answer
 from esteira.observe import observe
-from esteira.telemetry import logger, metrics, tracer
+from esteira.telemetry import logger, metrics, traced
 
 
 @logger.inject_lambda_context
-@tracer.capture_lambda_handler(capture_response=False)
+@traced
 @metrics.log_metrics
 def handler(_event: Any, _context: LambdaContext, *, desk: Desk | None = None) -> list[Answer]:
     """Look after every registered service; what the event says does not matter.

@@ -15,7 +15,7 @@ from esteira.advance import Decision, Desk
 from esteira.cloud import Cloud, client
 from esteira.config import Service, Settings
 from esteira.store import Store
-from esteira.telemetry import logger, metrics, trace_aws_calls
+from esteira.telemetry import logger, metrics
 
 
 def now() -> datetime:
@@ -36,7 +36,6 @@ def from_environment() -> Desk:
     except ValidationError as error:
         missing = ", ".join(names[str(e["loc"][0])] for e in error.errors())
         raise RuntimeError(f"the function's environment lacks {missing}; template.yaml sets it") from None
-    trace_aws_calls()
     return Desk(Store(client("dynamodb"), settings.table), Cloud(), settings, now, tell)
 
 
