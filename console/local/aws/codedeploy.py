@@ -1,0 +1,324 @@
+"""CodeDeploy's deployments over moto's applications and groups: the books, the answers and the events. The engine does
+the work.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from moto.codedeploy.models import codedeploy_backends
+from moto.s3.models import s3_backends
+
+from console.local.aws.api import ACCOUNT, REGION, AwsError, Operation, Params, arn, page, required
+from console.local.aws.bus import Bus
+from console.local.aws.clock import Clock
+from console.local.aws.work import Runner, Work
+from console.local.engine import DeployJob, DeployResult, LifecycleEvent
+
+HOST = "i-0123456789abcdef0"  # the one host of the local mode
+ENDED = ("Succeeded", "Failed", "Stopped")
+VERBS = {"Succeeded": "SUCCESS", "Failed": "FAILURE", "Stopped": "STOP"}
+Deployment = dict[str, Any]
+
+
+class CodeDeploy:
+    """Every deployment by its id, with what its one target did. ``logs`` is the folder of the hooks' logs."""
+
+    def __init__(
+        self,
+        deploy: Callable[[DeployJob], DeployResult],
+        runner: Runner,
+        logs: Path,
+        bus: Bus,
+        clock: Clock,
+        lock: RLock,
+        dice: random.Random,
+    ) -> None:
+        self._deploy = deploy
+        self._runner = runner
+        self._logs = logs.resolve()
+        self._bus = bus
+        self._clock = clock
+        self._lock = lock
+        self._dice = dice
+        self._deployments: dict[str, Deployment] = {}
+        self._targets: dict[str, dict[str, Any]] = {}
+        self._stops: dict[str, threading.Event] = {}
+        self.operations: dict[str, Operation] = {
+            "CreateDeployment": self.create_deployment,
+            "GetDeployment": self.get_deployment,
+            "BatchGetDeployments": self.batch_get_deployments,
+            "ListDeployments": self.list_deployments,
+            "StopDeployment": self.stop_deployment,
+            "ListDeploymentTargets": self.list_deployment_targets,
+            "GetDeploymentTarget": self.get_deployment_target,
+            "BatchGetDeploymentTargets": self.batch_get_deployment_targets,
+        }
+
+    def deployments(self) -> list[Deployment]:
+        """Every deployment as GetDeployment tells it, oldest first."""
+        return list(self._deployments.values())
+
+    def dump(self) -> dict[str, Any]:
+        """Every deployment and its target, to be kept."""
+        return {"deployments": self._deployments, "targets": self._targets}
+
+    def load(self, kept: dict[str, Any]) -> None:
+        """Take up what ``dump`` gave."""
+        self._deployments, self._targets = kept["deployments"], kept["targets"]
+
+    def end_orphans(self) -> None:
+        """Fail the deployments that ran when the stack was killed: nobody works on them any more."""
+        for deployment in self._deployments.values():
+            if deployment["status"] not in ENDED and deployment["deploymentId"] not in self._stops:
+                text = "The local stack was stopped while this deployment ran. Retry the release."
+                self._end(deployment, DeployResult("Failed", (), "INTERNAL_ERROR", text))
+
+    # AWS's operations
+
+    def create_deployment(self, params: Params) -> dict[str, Any]:
+        """CreateDeployment: one at a time in a group, of a bundle that is in S3."""
+        application = str(required(params, "applicationName", code="ApplicationNameRequiredException"))
+        group = str(required(params, "deploymentGroupName", code="DeploymentGroupNameRequiredException"))
+        found = _group(application, group)
+        if len(params.get("description") or "") > 256:
+            raise AwsError("DescriptionTooLongException", "The description has at most 256 characters.")
+        bundle = _bundle(required(params, "revision", code="RevisionRequiredException"))
+        active = next((d for d in self._of(application, group) if d["status"] not in ENDED), None)
+        if active is not None:
+            text = f"The Deployment Group '{group}' already has an active Deployment '{active['deploymentId']}'"
+            raise AwsError("DeploymentLimitExceededException", text)
+        deployment = self._new(params, str(found.deployment_config_name))
+        self._start(deployment, bundle)
+        return {"deploymentId": deployment["deploymentId"]}
+
+    def get_deployment(self, params: Params) -> dict[str, Any]:
+        """GetDeployment."""
+        return {"deploymentInfo": self._found(params)}
+
+    def batch_get_deployments(self, params: Params) -> dict[str, Any]:
+        """BatchGetDeployments, of 25 at most; what is not there is left out."""
+        ids = required(params, "deploymentIds", code="DeploymentIdRequiredException")
+        if len(ids) > 25:
+            raise AwsError("BatchLimitExceededException", "deploymentIds takes at most 25.")
+        return {"deploymentsInfo": [self._deployments[d] for d in ids if d in self._deployments]}
+
+    def list_deployments(self, params: Params) -> dict[str, Any]:
+        """ListDeployments, newest first, in pages of 100; both names or neither."""
+        application, group = params.get("applicationName"), params.get("deploymentGroupName")
+        if bool(application) != bool(group):
+            code = "DeploymentGroupNameRequiredException" if application else "ApplicationNameRequiredException"
+            raise AwsError(code, "applicationName and deploymentGroupName go together.")
+        rows = self.deployments()
+        if application and group:
+            _group(application, group)
+            rows = self._of(application, group)
+        wanted = params.get("includeOnlyStatuses") or None
+        since = params.get("createTimeRange") or {}
+        rows = [d for d in rows if (not wanted or d["status"] in wanted) and _within(d["createTime"], since)]
+        ids = [d["deploymentId"] for d in reversed(rows)]
+        chosen, token = page(ids, params.get("nextToken"), 100, code="InvalidNextTokenException")
+        return {"deployments": chosen} | ({"nextToken": token} if token else {})
+
+    def stop_deployment(self, params: Params) -> dict[str, Any]:
+        """StopDeployment: asks the engine; the deployment goes on until the engine has stopped."""
+        deployment = self._found(params)
+        if deployment["status"] in ENDED:
+            text = f"Deployment {deployment['deploymentId']} is already {deployment['status']}."
+            raise AwsError("DeploymentAlreadyCompletedException", text)
+        self._stops[deployment["deploymentId"]].set()
+        return {"status": "Pending", "statusMessage": "Stopping deployment."}
+
+    def list_deployment_targets(self, params: Params) -> dict[str, Any]:
+        """ListDeploymentTargets: the one host."""
+        return {"targetIds": [self._targets[self._found(params)["deploymentId"]]["targetId"]]}
+
+    def get_deployment_target(self, params: Params) -> dict[str, Any]:
+        """GetDeploymentTarget."""
+        wanted = str(required(params, "targetId", code="DeploymentTargetIdRequiredException"))
+        return {"deploymentTarget": self._told_targets(params, [wanted])[0]}
+
+    def batch_get_deployment_targets(self, params: Params) -> dict[str, Any]:
+        """BatchGetDeploymentTargets."""
+        wanted = required(params, "targetIds", code="DeploymentTargetIdRequiredException")
+        return {"deploymentTargets": self._told_targets(params, wanted)}
+
+    # a deployment's life
+
+    def _new(self, params: Params, config: str) -> Deployment:
+        letters = string.ascii_uppercase + string.digits
+        id_ = "d-" + "".join(self._dice.choices(letters, k=9))
+        now = self._clock.now()
+        deployment: Deployment = {
+            "applicationName": params["applicationName"],
+            "deploymentGroupName": params["deploymentGroupName"],
+            "deploymentConfigName": params.get("deploymentConfigName") or config,
+            "deploymentId": id_,
+            "revision": dict(params["revision"]),
+            "status": "Created",
+            "createTime": now,
+            "deploymentOverview": _overview("Pending"),
+            "creator": "user",
+            "ignoreApplicationStopFailures": bool(params.get("ignoreApplicationStopFailures")),
+            "updateOutdatedInstancesOnly": False,
+            "deploymentStyle": {"deploymentType": "IN_PLACE", "deploymentOption": "WITHOUT_TRAFFIC_CONTROL"},
+            "fileExistsBehavior": params.get("fileExistsBehavior") or "DISALLOW",
+            "computePlatform": "Server",
+        }
+        if params.get("description"):
+            deployment["description"] = params["description"]
+        self._deployments[id_] = deployment
+        self._targets[id_] = {
+            "deploymentId": id_,
+            "targetId": HOST,
+            "targetArn": arn("ec2", f"instance/{HOST}"),
+            "status": "Pending",
+            "lastUpdatedAt": now,
+            "lifecycleEvents": [],
+        }
+        return deployment
+
+    def _start(self, deployment: Deployment, bundle: bytes) -> None:
+        id_ = deployment["deploymentId"]
+        stop = self._stops[id_] = threading.Event()
+        self._logs.mkdir(parents=True, exist_ok=True)
+        job = DeployJob(
+            deployment_id=id_,
+            application=deployment["applicationName"],
+            group=deployment["deploymentGroupName"],
+            bundle=bundle,
+            log=self._logs / f"{id_}.log",
+            stop=stop,
+        )
+        end = lambda: self._end(deployment, self._result(job))  # noqa: E731 - bound to this job only
+        self._runner.start(Work(id_, lambda: self._begin(deployment), end, stop))
+
+    def _begin(self, deployment: Deployment) -> None:
+        with self._lock:
+            now = self._clock.now()
+            deployment |= {"status": "InProgress", "startTime": now, "deploymentOverview": _overview("InProgress")}
+            self._targets[deployment["deploymentId"]] |= {"status": "InProgress", "lastUpdatedAt": now}
+            self._emit(deployment, "START")
+            self._emit(deployment, "START", HOST)
+
+    def _result(self, job: DeployJob) -> DeployResult:
+        """What the engine made of the job. An engine that breaks is a failed deployment, with its sentence."""
+        try:
+            return self._deploy(job)
+        except Exception as error:  # noqa: BLE001 - a deployment must end whatever its engine does
+            return DeployResult("Failed", (), "INTERNAL_ERROR", f"{type(error).__name__}: {error}")
+
+    def _end(self, deployment: Deployment, result: DeployResult) -> None:
+        with self._lock:
+            now = self._clock.now()
+            status = result.status
+            state = {"Succeeded": "Succeeded", "Failed": "Failed"}.get(status, "Skipped")
+            deployment |= {"status": status, "completeTime": now, "deploymentOverview": _overview(state)}
+            if result.error_code:
+                deployment["errorInformation"] = {"code": result.error_code, "message": result.message}
+            events = [_lifecycle(event) for event in result.events]
+            self._targets[deployment["deploymentId"]] |= {
+                "status": state,
+                "lastUpdatedAt": now,
+                "lifecycleEvents": events,
+            }
+            self._stops.pop(deployment["deploymentId"], None)
+            self._emit(deployment, VERBS[status], HOST)
+            self._emit(deployment, VERBS[status])
+
+    def _emit(self, deployment: Deployment, state: str, host: str | None = None) -> None:
+        application, group = deployment["applicationName"], deployment["deploymentGroupName"]
+        resources = [
+            arn("codedeploy", f"deploymentgroup:{application}/{group}"),
+            arn("codedeploy", f"application:{application}"),
+        ]
+        detail = {
+            "region": REGION,
+            "deploymentId": deployment["deploymentId"],
+            "instanceGroupId": str(_group(application, group).deployment_group_id),
+            "deploymentGroup": group,
+            "state": state,
+            "application": application,
+        }
+        if host is None:
+            self._bus.emit("aws.codedeploy", "CodeDeploy Deployment State-change Notification", resources, detail)
+        else:
+            # the host is a resource too in AWS's sample
+            there = [*resources, arn("ec2", f"instance/{host}")]
+            kind = "CodeDeploy Instance State-change Notification"
+            self._bus.emit("aws.codedeploy", kind, there, detail | {"instanceId": host})
+
+    def _of(self, application: str, group: str) -> list[Deployment]:
+        wanted = (application, group)
+        return [d for d in self._deployments.values() if (d["applicationName"], d["deploymentGroupName"]) == wanted]
+
+    def _found(self, params: Params) -> Deployment:
+        id_ = str(required(params, "deploymentId", code="DeploymentIdRequiredException"))
+        if id_ not in self._deployments:
+            raise AwsError("DeploymentDoesNotExistException", f"The deployment {id_} could not be found")
+        return self._deployments[id_]
+
+    def _told_targets(self, params: Params, wanted: list[str]) -> list[dict[str, Any]]:
+        target = self._targets[self._found(params)["deploymentId"]]
+        for name in wanted:
+            if name != target["targetId"]:
+                text = f"The target {name} is not one of deployment {target['deploymentId']}"
+                raise AwsError("DeploymentTargetDoesNotExistException", text)
+        return [{"deploymentTargetType": "InstanceTarget", "instanceTarget": target} for _ in wanted]
+
+
+def _group(application: str, group: str) -> Any:
+    backend = codedeploy_backends[ACCOUNT][REGION]
+    if application not in backend.applications:
+        raise AwsError("ApplicationDoesNotExistException", f"No application found for name: {application}")
+    groups = backend.deployment_groups.get(application, {})
+    if group not in groups:
+        raise AwsError("DeploymentGroupDoesNotExistException", f"No Deployment Group found for name: {group}")
+    return groups[group]
+
+
+def _bundle(revision: Mapping[str, Any]) -> bytes:
+    """The bytes of the revision, which must lie in S3 here."""
+    place = revision.get("s3Location") or {}
+    if revision.get("revisionType") != "S3" or not place.get("bucket") or not place.get("key"):
+        raise AwsError("InvalidRevisionException", "The local mode takes revisions from S3 only: give s3Location.")
+    bucket = s3_backends[ACCOUNT]["aws"].buckets.get(place["bucket"])
+    key = bucket.keys.get(place["key"]) if bucket is not None else None
+    if key is None:
+        text = f"No object s3://{place['bucket']}/{place['key']}: put the bundle there before deploying it."
+        raise AwsError("RevisionDoesNotExistException", text)
+    return bytes(key.value)
+
+
+def _overview(state: str) -> dict[str, int]:
+    names = ("Pending", "InProgress", "Succeeded", "Failed", "Skipped", "Ready")
+    return {name: int(name == state) for name in names}
+
+
+def _within(at: datetime, limits: Mapping[str, datetime]) -> bool:
+    start, end = limits.get("start"), limits.get("end")
+    return (start is None or at >= start) and (end is None or at <= end)
+
+
+def _lifecycle(event: LifecycleEvent) -> dict[str, Any]:
+    row = asdict(event)
+    return {
+        "lifecycleEventName": row["name"],
+        "status": row["status"],
+        "startTime": row["started"],
+        "endTime": row["ended"],
+        "diagnostics": {
+            "errorCode": row["error_code"],
+            "scriptName": row["script"],
+            "message": row["message"],
+            "logTail": row["log_tail"][-2048:],
+        },
+    }

@@ -1,0 +1,277 @@
+"""How callers reach the local AWS: operations put onto moto's response classes (so that HTTP finds them), and the same
+operations behind boto3 clients of this process, without a socket. Both hold the stack's one lock while moto works.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any, Protocol
+from urllib.parse import urlencode, urlsplit
+
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse, HeadersDict
+from botocore.client import BaseClient as BotocoreClient
+from botocore.compat import HTTPHeaders
+from botocore.endpoint import convert_to_response_dict
+from botocore.exceptions import ParamValidationError
+from botocore.validate import ParamValidator
+from moto.codebuild.responses import CodeBuildResponse
+from moto.codecommit.responses import CodeCommitResponse
+from moto.codedeploy.responses import CodeDeployResponse
+from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
+from moto.core.exceptions import JsonRESTError
+from moto.core.responses import ActionResult
+from moto.core.utils import camelcase_to_underscores
+from moto.dynamodb.models.utilities import dynamo_json_dump
+from moto.dynamodb.responses import DynamoHandler
+from moto.ecr.responses import ECRResponse
+from moto.events.responses import EventsHandler
+
+from console.local.aws.api import REGION, AwsError, Operation
+from console.local.aws.faults import Call, Faults
+
+RESPONSES: dict[str, type] = {
+    "codebuild": CodeBuildResponse,
+    "codecommit": CodeCommitResponse,
+    "codedeploy": CodeDeployResponse,
+    "dynamodb": DynamoHandler,
+    "ecr": ECRResponse,
+    "events": EventsHandler,
+}
+BaseClient: Any = BotocoreClient  # its private doors are what in_process opens
+UNLOCKED = {("lambda", "Invoke")}  # a handler calls AWS itself
+STUBBER = BotocoreStubber()
+
+
+class Stack(Protocol):
+    """What the doors need of the stack."""
+
+    @property
+    def lock(self) -> Any:
+        """The one lock."""
+        ...
+
+    def operation(self, service: str, operation: str) -> Operation | None:
+        """The stack's own operation, None when moto has it."""
+        ...
+
+    def performed(self, service: str, operation: str, request: Mapping[str, Any]) -> None:
+        """Told of every request that moto answered without an error."""
+        ...
+
+
+# onto moto
+
+
+def install(operations: Mapping[str, Mapping[str, Operation]]) -> Callable[[], None]:
+    """Put ``operations`` (by service and AWS's operation name) onto moto's response classes; the returned call takes
+    them off.
+    """
+    replaced: list[tuple[type, str, Any]] = []
+    for service, group in operations.items():
+        for name, operation in group.items():
+            if (place := RESPONSES.get(service)) is None:
+                continue
+            method = _method_name(name)
+            replaced.append((place, method, place.__dict__.get(method)))
+            setattr(place, method, _method(operation))
+
+    def uninstall() -> None:
+        for place, method, original in reversed(replaced):
+            if original is None:
+                delattr(place, method)
+            else:
+                setattr(place, method, original)
+
+    return uninstall
+
+
+def _method_name(operation: str) -> str:
+    return str(camelcase_to_underscores(operation))
+
+
+def _method(operation: Operation) -> Callable[[Any], Any]:
+    def method(response: Any) -> Any:
+        response.automated_parameter_parsing = True
+        response.parse_parameters(response.normalized_request)
+        try:
+            return ActionResult(deepcopy(operation(response.params)))
+        except AwsError as error:
+            raise _json_error(error) from error
+
+    return method
+
+
+def _json_error(error: AwsError) -> JsonRESTError:
+    told = JsonRESTError(error.code, error.message)
+    told.description = dynamo_json_dump({"__type": error.code, "message": error.message, **error.fields})
+    return told
+
+
+def answer(request: AWSPreparedRequest) -> tuple[int, Any, Any]:
+    """What moto answers a prepared request: status, headers, body. An action nobody has is a 501 with a sentence."""
+    try:
+        answered = STUBBER.process_request(request)
+    except NotImplementedError as error:
+        return 501, {"content-type": "application/json"}, not_there(str(error))
+    if answered is None:
+        return 501, {"content-type": "application/json"}, not_there(f"Nothing answers {urlsplit(request.url).netloc}")
+    status, headers, body = answered
+    return status, headers, body
+
+
+def not_there(what: str) -> str:
+    """The body of a 501."""
+    text = (
+        f"{what}: the local AWS does not have it. Use real AWS for this call, or add the action to console/local/aws."
+    )
+    return json.dumps({"__type": "NotImplementedException", "message": text})
+
+
+# in process
+
+
+@contextmanager
+def in_process(stack: Stack, faults: Faults | None = None) -> Iterator[Faults]:
+    """While inside, every boto3 client of this process, whenever it was made, is answered by ``stack``, in this
+    process.
+
+    The calls pass ``faults``. Parameters are validated as botocore does; nothing is signed, sent or retried: a throttle
+    reaches the caller as it does after botocore gave up.
+    """
+    faults = faults or Faults()
+    call, request = BaseClient._make_api_call, BaseClient._make_request
+    environment = {
+        name: os.environ.get(name) for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    }
+    os.environ["AWS_DEFAULT_REGION"] = REGION
+    os.environ.setdefault("AWS_ACCESS_KEY_ID", "local")
+    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "local")
+    BaseClient._make_api_call = _calls(stack, faults, call)
+    BaseClient._make_request = _requests(stack)
+    try:
+        yield faults
+    finally:
+        BaseClient._make_api_call, BaseClient._make_request = call, request
+        for name, value in environment.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _calls(stack: Stack, faults: Faults, original: Any) -> Any:
+    def make_api_call(client: Any, operation_name: str, api_params: Any) -> Any:
+        service = client.meta.service_model.service_name
+        call = Call(service, operation_name, api_params)
+        try:
+            faults.before(call)
+        except AwsError as error:
+            raise _client_error(client, operation_name, error) from None
+        operation = stack.operation(service, operation_name)
+        if operation is None:
+            result = original(client, operation_name, api_params)
+        else:
+            result = _perform(stack, client, operation_name, api_params, operation)
+        try:
+            faults.after(call)
+        except AwsError as error:
+            raise _client_error(client, operation_name, error) from None
+        return result
+
+    return make_api_call
+
+
+def _perform(stack: Stack, client: Any, name: str, params: Any, operation: Operation) -> Any:
+    """Our own operation, past serializing: botocore's parameter hooks and validation, the operation, botocore's answer
+    hooks.
+    """
+    model = client.meta.service_model.operation_model(name)
+    context: dict[str, Any] = {
+        "client_region": REGION,
+        "client_config": client.meta.config,
+        "has_streaming_input": False,
+    }
+    params = client._emit_api_params(api_params=params, operation_model=model, context=context)
+    if model.input_shape is not None:
+        report = ParamValidator().validate(params, model.input_shape)
+        if report.has_errors():
+            raise ParamValidationError(report=report.generate_report())
+    try:
+        if (model.service_model.service_name, name) in UNLOCKED:
+            result = operation(params)
+        else:
+            with stack.lock:
+                result = deepcopy(operation(params))
+    except AwsError as error:
+        raise _client_error(client, name, error) from None
+    result["ResponseMetadata"] = {"RequestId": "local", "HTTPStatusCode": 200, "HTTPHeaders": {}, "RetryAttempts": 0}
+    event = f"after-call.{client.meta.service_model.service_id.hyphenize()}.{name}"
+    response = AWSResponse("", 200, HTTPHeaders(), None)
+    client.meta.events.emit(event, http_response=response, parsed=result, model=model, context=context)
+    return result
+
+
+def _client_error(client: Any, operation: str, error: AwsError) -> Exception:
+    told = {
+        "Error": {"Code": error.code, "Message": error.message},
+        "ResponseMetadata": {"RequestId": "local", "HTTPStatusCode": 400, "HTTPHeaders": {}, "RetryAttempts": 0},
+        **error.fields,
+    }
+    raised: Exception = client.exceptions.from_code(error.code)(told, operation)
+    return raised
+
+
+def _requests(stack: Stack) -> Any:
+    """In place of sending: the prepared request answered by moto, and botocore's own parser on the answer."""
+
+    def make_request(client: Any, model: Any, request_dict: Mapping[str, Any], _: Any) -> Any:
+        headers = HTTPHeaders()
+        for key, value in request_dict["headers"].items():
+            headers[key] = value.decode() if isinstance(value, bytes) else value
+        service = client.meta.service_model.service_name
+        # moto's S3 refuses what nobody signed; it does not look at the signature itself
+        credential = f"local/20260101/{REGION}/{service}/aws4_request"
+        headers["Authorization"] = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=local"
+        if "X-Amz-Trailer" in headers:  # what the signer would have added to a chunked body
+            headers["X-Amz-Content-SHA256"] = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+        body = request_dict["body"]
+        if hasattr(body, "read"):
+            body = body.read()
+        if isinstance(body, dict):  # the query protocol's form
+            body = urlencode(body)
+        prepared = AWSPreparedRequest(request_dict["method"], _url(request_dict), headers, body, stream_output=False)
+        with stack.lock:
+            status, told, content = answer(prepared)
+            if status < 300:
+                kept = {"method": prepared.method, "url": prepared.url, "headers": dict(headers), "body": body}
+                stack.performed(service, model.name, kept)
+        return _parsed(client, model, _response(prepared.url, int(status), told, content))
+
+    return make_request
+
+
+def _response(url: str, status: int, told: Mapping[str, Any], content: Any) -> AWSResponse:
+    headers: Any = HeadersDict(told)  # what botocore's own session gives; its type stubs say another class
+    return AWSResponse(url, status, headers, MockRawResponse(content))
+
+
+def _url(request_dict: Mapping[str, Any]) -> str:
+    url, query = str(request_dict["url"]), request_dict.get("query_string")
+    if not query:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(query, doseq=True)}"
+
+
+def _parsed(client: Any, model: Any, response: Any) -> tuple[Any, Any]:
+    told = convert_to_response_dict(response, model)
+    parsed = client._response_parser.parse(told, model.output_shape)
+    if response.status_code >= 300:
+        code = parsed.get("Error", {}).get("Code")
+        shape = model.service_model.shape_for_error_code(code) if code else None
+        if shape is not None:
+            parsed |= client._response_parser.parse(told, shape)
+    return response, parsed

@@ -1,0 +1,105 @@
+"""Trouble on purpose, between a caller and AWS: throttles, and deaths before or after any call; and the count of calls.
+
+Only clients inside ``doors.in_process`` pass here. A :class:`Crash` is a ``BaseException``, so no ``except Exception``
+in the code under test can survive what a killed Lambda would not.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from console.local.aws.api import AwsError
+
+When = Literal["before", "after"]
+
+
+class Crash(BaseException):
+    """The caller died here."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One AWS call: ``service`` and ``operation`` by boto3's and AWS's names (``codebuild``, ``StartBuild``)."""
+
+    service: str
+    operation: str
+    params: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """``codebuild:StartBuild``."""
+        return f"{self.service}:{self.operation}"
+
+
+class Throttle(AwsError):
+    """What AWS answers when asked too often; the call was not performed."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__("ThrottlingException", f"Rate exceeded for {call.operation}.")
+
+
+Hook = Callable[[When, Call], None]
+
+
+class Faults:
+    """Counts every call and asks ``hook`` before and after each; the hook may raise :class:`Throttle` or
+    :class:`Crash`.
+
+    ``counts`` holds ``service:operation`` → calls asked, ``calls`` every call in order when ``keep`` is set.
+    """
+
+    def __init__(self, hook: Hook | None = None, *, keep: bool = False) -> None:
+        self.hook = hook
+        self.counts: Counter[str] = Counter()
+        self.calls: list[Call] = []
+        self._keep = keep
+        self._lock = threading.Lock()
+
+    def before(self, call: Call) -> None:
+        """Called before the call reaches AWS."""
+        with self._lock:
+            self.counts[call.name] += 1
+            if self._keep:
+                self.calls.append(call)
+        if self.hook is not None:
+            self.hook("before", call)
+
+    def after(self, call: Call) -> None:
+        """Called after AWS performed the call and before the caller sees the answer."""
+        if self.hook is not None:
+            self.hook("after", call)
+
+
+def crash_at(nth: int, when: When) -> Hook:
+    """A hook that dies at the ``nth`` call (from 1), before or after it, once."""
+    seen: Counter[When] = Counter()
+
+    def hook(moment: When, call: Call) -> None:
+        seen[moment] += 1
+        if moment == when and seen[moment] == nth:
+            raise Crash(f"died {when} call {nth}, {call.name}")
+
+    return hook
+
+
+def at_random(chance: random.Random, *, crash: float = 0.0, throttle: float = 0.0) -> Hook:
+    """A hook that throttles a call with probability ``throttle``, and dies at a call with probability ``crash``.
+
+    Half of the deaths are before the call, half after it.
+    """
+    lock = threading.Lock()
+
+    def hook(moment: When, call: Call) -> None:
+        with lock:
+            die, slow = chance.random() < crash / 2, chance.random() < throttle
+        if die:
+            raise Crash(f"died {moment} {call.name}")
+        if slow and moment == "before":
+            raise Throttle(call)
+
+    return hook

@@ -1,0 +1,235 @@
+"""Where the controller is, and how to speak to it: the table is read directly, changes go to the function ``operate``.
+
+A running local stack is found by the note it leaves in its state folder; otherwise it is AWS as boto3 finds it. What a
+person can cause here (no credentials, a stack that is not there, an endpoint that does not answer) leaves this file as
+``TroubleError``: one sentence that ends in the next thing to type.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from esteira.cloud import Cloud
+from esteira.config import Service
+from esteira.store import Store
+
+FAILED, REFUSED, UNDER_WAY = 1, 2, 3  # exit statuses, as `esteira --help` tells them
+
+# A function may run for a minute; asked again because nobody listened, `operate` would still hear one request only.
+ANSWER_SECONDS = 70
+
+
+class TroubleError(Exception):
+    """A sentence for the person who typed, and the exit status that goes with it."""
+
+    def __init__(self, sentence: str, status: int = FAILED) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Where:
+    """One controller: its stack's name, the endpoint that stands for AWS (None: AWS itself), and whether it is the
+    local stack of ``state``."""
+
+    stack: str
+    endpoint: str | None = None
+    local: bool = False
+    remotes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def named(self) -> str:
+        """Return what to call it in a sentence."""
+        if self.local:
+            return "the local stack"
+        return f"AWS at {self.endpoint}" if self.endpoint else "AWS"
+
+
+@dataclass(frozen=True)
+class Invoked:
+    """What a function answered: its payload, and the error in one line ("" when there is none)."""
+
+    payload: Any
+    error: str = ""
+
+
+def find(endpoint: str | None, stack: str | None, state: Path) -> Where:
+    """Return which controller is meant. A note of a local stack in ``state`` counts unless an endpoint is given.
+
+    Raises TroubleError where the note cannot be read, or the process that wrote it is gone: what was meant for the
+    local stack must not reach AWS.
+    """
+    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL")
+    note = state / "local.json"
+    if endpoint or not note.exists():
+        return Where(stack or "esteira", endpoint)
+    try:
+        told = json.loads(note.read_text())
+        pid, url = int(told["pid"]), str(told["endpoint"])
+        where = Where(stack or str(told.get("stack", "esteira")), url, True, told.get("remotes", {}))
+    except (OSError, ValueError, KeyError, TypeError):
+        raise TroubleError(
+            f"{note} is not a local stack's note. Next: esteira local up writes it anew; to speak to AWS, remove it"
+        ) from None
+    if not _runs(pid):
+        raise TroubleError(
+            f"the local stack of {state} is not running. Next: esteira local up; to speak to AWS instead, remove {note}"
+        )
+    return where
+
+
+class Controller:
+    """The controller at ``where``. ``client`` makes a boto3 client by its service's name; ``invoke`` calls a function
+    with a payload in place of Lambda."""
+
+    def __init__(
+        self,
+        where: Where,
+        client: Callable[[str], Any] | None = None,
+        invoke: Callable[[str, Any], Invoked] | None = None,
+    ) -> None:
+        self.where = where
+        self._client = client or clients(where)
+        self._invoke = invoke or self._by_lambda
+
+    @cached_property
+    def store(self) -> Store:
+        """The table, to be read only. It has the stack's name on the laptop; on AWS the functions know it."""
+        return Store(self._client("dynamodb"), self.where.stack if self.where.local else self._table())
+
+    def services(self) -> tuple[tuple[Service, ...], tuple[str, ...]]:
+        """Return the registered services, and a sentence for each registration that is malformed."""
+        return Cloud(self._client).services(f"/{self.where.stack}/services/")
+
+    def invoke(self, function: str, payload: Any) -> Invoked:
+        """Call the function of that name, and wait for what it answers."""
+        return self._invoke(function, payload)
+
+    def operate(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Send an operator's request and return the answer. Raises TroubleError where it is refused or fails."""
+        name = f"{self.where.stack}-operate"
+        answer = self.invoke(name, dict(request))
+        if answer.error:
+            raise TroubleError(
+                f"{name} failed: {answer.error}. Next: esteira status tells whether it was heard; "
+                f"the function's log is /aws/lambda/{name}"
+            )
+        if "refused" in answer.payload:
+            raise TroubleError(str(answer.payload["refused"]), REFUSED)
+        return dict(answer.payload)
+
+    def _by_lambda(self, function: str, payload: Any) -> Invoked:
+        answer = self._client("lambda").invoke(
+            FunctionName=function, InvocationType="RequestResponse", Payload=json.dumps(payload).encode()
+        )
+        said = json.loads(answer["Payload"].read() or b"null")
+        return Invoked(said, _error_of(said) if answer.get("FunctionError") else "")
+
+    def _table(self) -> str:
+        from botocore.exceptions import ClientError
+
+        try:
+            told = self._client("lambda").get_function_configuration(FunctionName=f"{self.where.stack}-operate")
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException" and _status(error) != 501:
+                raise
+            return self.where.stack  # an emulator without this call, with the table under the stack's name
+        return str(told.get("Environment", {}).get("Variables", {}).get("ESTEIRA_TABLE") or self.where.stack)
+
+
+def clients(where: Where) -> Callable[[str], Any]:
+    """Return a maker of boto3 clients for ``where``; each is made once."""
+    made: dict[str, Any] = {}
+
+    def client(name: str) -> Any:
+        import boto3
+        from botocore.config import Config
+
+        if name not in made:
+            config = Config(
+                retries={"mode": "standard", "max_attempts": 3}, connect_timeout=3, read_timeout=ANSWER_SECONDS
+            )
+            make: Any = boto3.Session(**_pretended(where)).client  # typed for literal names only
+            made[name] = make(name, config=config, endpoint_url=where.endpoint)
+        return made[name]
+
+    return client
+
+
+def explained(error: Exception, where: Where) -> str | None:
+    """Return what AWS's or boto3's ``error`` means and what to type next; None for an error of another kind."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    if isinstance(error, ClientError):
+        return _explained_answer(error, where)
+    if not isinstance(error, BotoCoreError):
+        return None
+    match type(error).__name__:
+        case "NoCredentialsError" | "PartialCredentialsError":
+            return (
+                f"there are no AWS credentials to speak to {where.named} with. Next: aws configure; "
+                f"without an AWS account: esteira local up"
+            )
+        case "NoRegionError":
+            return "no AWS region is chosen. Next: export AWS_REGION=us-east-1, or whichever the stack is in"
+        case "EndpointConnectionError" | "ConnectTimeoutError" | "ConnectionClosedError":
+            start = "esteira local up" if where.endpoint else "check the network"
+            return f"{where.named} does not answer ({error}). Next: {start}"
+        case "ReadTimeoutError":
+            return f"{where.named} did not answer in {ANSWER_SECONDS} s. Next: esteira status tells what came of it"
+        case "ProfileNotFound":
+            return f"{error}. Next: aws configure --profile NAME, or unset AWS_PROFILE"
+        case _:
+            return f"AWS cannot be spoken to: {error}. Next: aws sts get-caller-identity tells whether you are known"
+
+
+def _explained_answer(error: Any, where: Where) -> str:
+    code, text = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+    match code:
+        case "ResourceNotFoundException":
+            return (
+                f"no stack {where.stack} is at {where.named} ({error.operation_name}: {text}). "
+                f"Next: sam deploy, or name another: --stack NAME"
+            )
+        case "AccessDeniedException" | "AccessDenied":
+            return f"AWS does not let you: {text}. Next: ask for the right {error.operation_name}, or another AWS_PROFILE"
+        case "ExpiredTokenException" | "UnrecognizedClientException" | "InvalidClientTokenId" | "ExpiredToken":
+            return f"AWS does not know these credentials: {text}. Next: aws sso login, or aws configure"
+        case _:
+            return f"AWS answered {error.operation_name} with {code}: {text}. Next: try again; esteira status is safe"
+
+
+def _pretended(where: Where) -> dict[str, str]:
+    """Return the credentials and region to use where whoever answers asks for none: on this machine."""
+    here = urlsplit(where.endpoint or "").hostname in ("127.0.0.1", "localhost", "::1")
+    if where.local or (here and not os.environ.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}):
+        return {"aws_access_key_id": "local", "aws_secret_access_key": "local", "region_name": "us-east-1"}
+    return {}
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _error_of(payload: Any) -> str:
+    """Return a function's error in one line, from the body Lambda gives for it."""
+    if not isinstance(payload, dict):
+        return str(payload)
+    return f"{payload.get('errorType', 'Error')}: {payload.get('errorMessage', 'no message')}"
+
+
+def _status(error: Any) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

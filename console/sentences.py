@@ -1,0 +1,175 @@
+"""Every kind of fact as one readable sentence. Pure."""
+
+from __future__ import annotations
+
+from esteira.facts import (
+    Aborted,
+    Accepted,
+    Announced,
+    BuildEnded,
+    BuildStarted,
+    Claimed,
+    Declined,
+    DeployGivenUp,
+    DeploymentBegun,
+    DeploymentEnded,
+    DeployStarted,
+    Diagnosed,
+    Fact,
+    Held,
+    ImageArrived,
+    ImageMissed,
+    ImageScanned,
+    ImageTaken,
+    InstanceReported,
+    Lifted,
+    Overdue,
+    Pushed,
+    Quarantined,
+    Replaced,
+    Resumed,
+    Retried,
+    RollbackOrdered,
+    RolledBack,
+    Settled,
+    StopAsked,
+    Superseded,
+    Turn,
+)
+
+_CLAIMS = {"build": "start its build", "deploy": "create its deployment", "settle": "settle its turn"}
+
+
+def sentence(fact: Fact) -> str:
+    """Return what ``fact`` says, in one sentence; of a failure, its log lines follow it on lines of their own.
+
+    Raises TypeError for a kind of fact that has no sentence yet.
+    """
+    for told in (_of_birth, _of_build, _of_deployment, _of_stage, _of_operator):
+        said = told(fact)
+        if said is not None:
+            return said
+    raise TypeError(f"the fact {fact.name} has no sentence yet; add it to console/sentences.py")
+
+
+def short(name: str) -> str:
+    """Return a commit or a digest as people read it: ``8f3b6c1d``, ``sha256:09f16fd5c5d2``."""
+    kind, colon, rest = name.partition(":")
+    return f"{kind}:{rest[:12]}" if colon else name[:8]
+
+
+def _of_birth(fact: Fact) -> str | None:
+    match fact:
+        case Pushed():
+            return _born(fact)
+        case ImageArrived(tag=tag, digest=digest):
+            return f"image {tag} arrived, {short(digest)}; it is to become a release"
+        case ImageTaken(tag=tag, release=0):
+            return f"image {tag} was gone, or a release already, when it was looked at"
+        case ImageTaken(tag=tag, release=number):
+            return f"image {tag} became v{number}"
+        case ImageScanned(digest=digest, findings=findings):
+            return f"ECR scanned {short(digest)}; findings: {findings}"
+        case _:
+            return None
+
+
+def _born(pushed: Pushed) -> str:
+    what = f"commit {short(pushed.commit)}" if pushed.source == "commit" else f"image {pushed.tag}"
+    classes = f", classed {' and '.join(pushed.classes)}" if pushed.classes else ""
+    paths = f", {pushed.changed_count} paths changed" if pushed.changed_count else ""
+    ends = ((pushed.rejected, "rejected"), (pushed.skipped, "skipped"), (pushed.outdated, "not deployed"))
+    end = next((f"; {how} at once: {reason}" for reason, how in ends if reason), "")
+    return f"{what} was pushed and became v{pushed.number}{classes}{paths}{end}"
+
+
+def _of_build(fact: Fact) -> str | None:
+    match fact:
+        case Claimed(action=action, attempt=number):
+            return f"a function took it on itself to {_CLAIMS[action]} ({_counted(action)} {number}, take {fact.take})"
+        case Declined(action=action, attempt=number, error=error):
+            return f"nobody could {_CLAIMS[action]} ({_counted(action)} {number}, take {fact.take}): {error}"
+        case BuildStarted(build=build, attempt=attempt):
+            return f"build {build} started (attempt {attempt})"
+        case BuildEnded(build=build, status=status, cause=cause):
+            return f"build {build} ended {status.lower().replace('_', ' ')}" + (f": {cause}" if cause else "")
+        case ImageMissed(tag=tag):
+            return f"the build succeeded, and no image {tag} is in the registry"
+        case Accepted(digest=digest, reused=True):
+            return f"its image was there already and is accepted without a build, {short(digest)}"
+        case Accepted(digest=digest):
+            return f"its image is accepted, {short(digest)}"
+        case Superseded(by=by):
+            return f"v{by} came before it began to deploy"
+        case Overdue(why=why):
+            return f"a deadline passed: {why}"
+        case StopAsked(thing=thing):
+            return f"AWS was asked to stop {thing}"
+        case _:
+            return None
+
+
+def _counted(action: str) -> str:
+    return "attempt" if action == "build" else "turn"
+
+
+def _of_deployment(fact: Fact) -> str | None:
+    match fact:
+        case DeployStarted(deployment=deployment, stage=stage, turn=turn):
+            return f"deployment {deployment} to {stage} was created (turn {turn})"
+        case DeployGivenUp(stage=stage, turn=turn, why=why):
+            return f"turn {turn} on {stage} was given up: {why}"
+        case DeploymentBegun(deployment=deployment):
+            return f"deployment {deployment} began"
+        case DeploymentEnded(deployment=deployment, status=status):
+            return f"deployment {deployment} {'was stopped' if status == 'Stopped' else status.lower()}"
+        case Diagnosed(deployment=deployment, cause=cause):
+            return f"deployment {deployment} failed because of {cause}"
+        case InstanceReported(deployment=deployment, instance=instance, status=status):
+            return f"deployment {deployment} on host {instance.rpartition('/')[2]}: {status}"
+        case Announced(phase=phase, channel=channel):
+            return f"that it is {phase} was told on {channel}"
+        case _:
+            return None
+
+
+def _of_stage(fact: Fact) -> str | None:
+    match fact:
+        case Turn(number=number, release=release, stage=stage, kind="rollback"):
+            return f"turn {number} on {stage} goes to v{release}, to roll back from {_label(fact.live)}"
+        case Turn(number=number, release=release, stage=stage):
+            return f"turn {number} on {stage} goes to v{release}, after {_label(fact.live)}"
+        case Settled(turn=turn, release=release, stage=stage, succeeded=True):
+            return f"turn {turn} on {stage} is settled: v{release} is live"
+        case Settled(turn=turn, release=release, stage=stage):
+            return f"turn {turn} on {stage} is settled: v{release} did not come to life"
+        case Replaced(by=by, stage=stage):
+            return f"v{by} took its place on {stage}"
+        case RolledBack(by=by, to=to, stage=stage, reason=reason):
+            return f"{by} rolled {stage} back to v{to}: {reason}"
+        case _:
+            return None
+
+
+def _label(number: int) -> str:
+    return f"v{number}" if number else "nothing"
+
+
+def _of_operator(fact: Fact) -> str | None:
+    match fact:
+        case Retried(by=by, attempt=attempt, reason=reason):
+            return f"{by} asked for attempt {attempt}" + (f": {reason}" if reason else "")
+        case Aborted(by=by, reason=reason):
+            return f"{by} aborted it: {reason}"
+        case Held(by=by, stage=stage, until=until, reason=reason):
+            return f"{by} held {stage} until {until:%Y-%m-%d %H:%M} UTC: {reason}"
+        case Resumed(by=by, stage=stage, reason=reason):
+            return f"{by} resumed {stage}" + (f": {reason}" if reason else "")
+        case RollbackOrdered(by=by, stage=stage, away=away, to=to, reason=reason):
+            return f"{by} ordered {stage} back from v{away} to v{to}: {reason}"
+        case Quarantined(by=by, subject=subject, reason=reason):
+            return f"{by} quarantined {short(subject)}: {reason}"
+        case Lifted(by=by, subject=subject, reason=reason):
+            return f"{by} lifted the quarantine of {short(subject)}" + (f": {reason}" if reason else "")
+        case _:
+            return None

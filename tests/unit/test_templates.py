@@ -1,0 +1,378 @@
+"""The promises of template.yaml and service.yaml that a linter cannot know: who may do what, who watches whom."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import botocore
+import botocore.session
+import pytest
+import yaml
+from cfnlint import api  # type: ignore[import-untyped] # cfn-lint ships no types
+
+from esteira.config import Service
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parents[2]
+TEMPLATES = ("template.yaml", "service.yaml")
+FUNCTIONS = ("IntakeFunction", "SweepFunction", "OperateFunction", "AnnounceFunction")
+QUEUE = {"Fn::GetAtt": "DeadLetters.Arn"}
+
+# The actions AWS limits to no resource. docs/aws.md gives the reason for each.
+UNLIMITED = {
+    "codedeploy:BatchGetDeploymentTargets",
+    "codedeploy:ListDeploymentTargets",
+    "codedeploy:StopDeployment",
+    "ec2:DescribeInstances",
+    "ec2:DescribeInstanceStatus",
+    "ecr:GetAuthorizationToken",
+    "tag:GetResources",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short tags as the functions they stand for."""
+
+
+def _intrinsic(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
+    name = tag if tag in ("Ref", "Condition") else f"Fn::{tag}"
+    if isinstance(node, yaml.ScalarNode):
+        return {name: loader.construct_scalar(node)}
+    if isinstance(node, yaml.SequenceNode):
+        return {name: loader.construct_sequence(node, deep=True)}
+    assert isinstance(node, yaml.MappingNode)
+    return {name: loader.construct_mapping(node, deep=True)}
+
+
+_Loader.add_multi_constructor("!", _intrinsic)
+
+
+@cache
+def _read(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.load((ROOT / name).read_text(encoding="utf-8"), _Loader)
+    return document
+
+
+def _resources(name: str, kind: str) -> dict[str, dict[str, Any]]:
+    return {k: r["Properties"] for k, r in _read(name)["Resources"].items() if r["Type"] == kind}
+
+
+def _function(name: str) -> dict[str, Any]:
+    return _resources("template.yaml", "AWS::Serverless::Function")[name]
+
+
+def _rules() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield every rule as its function, its name and its properties."""
+    for function in FUNCTIONS:
+        for name, event in _function(function).get("Events", {}).items():
+            yield function, name, event["Properties"]
+
+
+def _statements(resource: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the statements of a role's or a managed policy's own documents."""
+    documents = [p["PolicyDocument"] for p in resource.get("Policies", [])]
+    documents += [resource["PolicyDocument"]] if "PolicyDocument" in resource else []
+    return [statement for document in documents for statement in document["Statement"]]
+
+
+def _granted(name: str) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Yield every (resource, statement, action) that a role or managed policy of the template grants."""
+    for kind in ("AWS::IAM::Role", "AWS::IAM::ManagedPolicy"):
+        for owner, properties in _resources(name, kind).items():
+            for statement in _statements(properties):
+                for action in _listed(statement["Action"]):
+                    yield owner, statement, action
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _role_of(function: str) -> str:
+    return str(_function(function)["Role"]["Fn::GetAtt"]).removesuffix(".Arn")
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_the_linter_has_nothing_to_say(name: str) -> None:
+    """cfn-lint finds neither an error nor a warning."""
+    assert [str(match) for match in api.lint_file(ROOT / name)] == []
+
+
+def test_the_four_functions_are_declared_as_the_rest_of_the_house_expects_them() -> None:
+    """Handler, name, time limit and the shared environment are what the code and the local mode rely on."""
+    functions = _resources("template.yaml", "AWS::Serverless::Function")
+    shared = _read("template.yaml")["Globals"]["Function"]
+    assert sorted(functions) == sorted(FUNCTIONS)
+    for name, properties in functions.items():
+        word = name.removesuffix("Function").lower()
+        assert properties["Handler"] == f"{word}.handler"
+        assert properties["FunctionName"] == {"Fn::Sub": f"${{AWS::StackName}}-{word}"}
+    assert shared["CodeUri"] == "functions/"
+    assert shared["Timeout"] <= 60
+    assert shared["Tracing"] == "Active"
+    assert set(shared["Environment"]["Variables"]) == {
+        "ESTEIRA_TABLE",
+        "ESTEIRA_SERVICES_PATH",
+        "POWERTOOLS_SERVICE_NAME",
+        "POWERTOOLS_METRICS_NAMESPACE",
+        "LOG_LEVEL",
+        "AWS_ENDPOINT_URL",
+    }
+    assert shared["Environment"]["Variables"]["AWS_ENDPOINT_URL"] == ""
+    assert list(_function("AnnounceFunction")["Environment"]["Variables"]) == ["ESTEIRA_TOPIC_ARN"]
+
+
+def test_each_function_has_its_own_role() -> None:
+    """No two functions share a role, and each role may be taken by Lambda alone."""
+    roles = [_role_of(function) for function in FUNCTIONS]
+    assert len(set(roles)) == len(FUNCTIONS)
+    for role in roles:
+        trust = _resources("template.yaml", "AWS::IAM::Role")[role]["AssumeRolePolicyDocument"]["Statement"]
+        assert [s["Principal"] for s in trust] == [{"Service": "lambda.amazonaws.com"}]
+
+
+def test_each_function_writes_to_its_own_log_which_ends_with_the_stack() -> None:
+    """Every log group has a retention, goes with the stack, and only its function's role may write there."""
+    groups = _resources("template.yaml", "AWS::Logs::LogGroup")
+    for function in FUNCTIONS:
+        group = _function(function)["LoggingConfig"]["LogGroup"]["Ref"]
+        assert "RetentionInDays" in groups[group]
+        assert _read("template.yaml")["Resources"][group]["DeletionPolicy"] == "Delete"
+        writers = {o for o, s, a in _granted("template.yaml") if s["Resource"] == {"Fn::GetAtt": f"{group}.Arn"}}
+        assert writers == {_role_of(function)}
+
+
+def test_announce_can_change_nothing_but_its_own_memory() -> None:
+    """The function that may fail without hurting a release has no right by which it could hurt one."""
+    assert {action for owner, _, action in _granted("template.yaml") if owner == _role_of("AnnounceFunction")} == {
+        "codecommit:PostCommentForComparedCommit",
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:Query",
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+        "sns:Publish",
+        "sqs:SendMessage",
+        "ssm:GetParametersByPath",
+        "xray:PutTelemetryRecords",
+        "xray:PutTraceSegments",
+    }
+    assert "ManagedPolicyArns" not in _resources("template.yaml", "AWS::IAM::Role")[_role_of("AnnounceFunction")]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_no_right_is_granted_on_everything_but_the_listed_ones(name: str) -> None:
+    """The resource * stands only beside actions that AWS limits to no resource, and no action has a wildcard."""
+    for owner, statement, action in _granted(name):
+        assert "*" not in action, f"{owner} grants {action}"
+        if "*" in _listed(statement["Resource"]):
+            assert action in UNLIMITED, f"{owner} grants {action} on *"
+
+
+def test_the_guide_names_every_action_granted_on_everything() -> None:
+    """Whoever reads docs/aws.md finds every action with the resource *, and none that is not granted so."""
+    granted = {a for name in TEMPLATES for _, s, a in _granted(name) if "*" in _listed(s["Resource"])}
+    guide = (ROOT / "docs" / "aws.md").read_text(encoding="utf-8")
+    assert granted == UNLIMITED
+    assert [action for action in sorted(UNLIMITED) if f"`{action}`" not in guide] == []
+
+
+def _called(module: str, services: Iterable[str]) -> set[str]:
+    """Return the IAM actions of the AWS calls that stand in a module: methods and paginators, by botocore's names."""
+    text = (ROOT / "functions" / "esteira" / module).read_text(encoding="utf-8")
+    words = set(re.findall(r"\.([a-z_]+)\(", text)) | set(re.findall(r"get_paginator\(\"([a-z_]+)\"\)", text))
+    session = botocore.session.Session()
+    names = ((service, name) for service in services for name in session.get_service_model(service).operation_names)
+    return {f"{service}:{name}" for service, name in names if botocore.xform_name(name) in words}
+
+
+def test_the_code_makes_no_call_that_is_not_granted_and_no_right_goes_unused() -> None:
+    """What cloud and store call is what AdvancePolicy and announce's role grant, beyond running itself."""
+    cloud = _called("cloud.py", ("codecommit", "codebuild", "codedeploy", "ecr", "events", "s3", "sns", "ssm"))
+    store = _called("store.py", ("dynamodb",)) - {"dynamodb:TransactWriteItems"}
+    implied = {
+        "codedeploy:GetApplicationRevision",  # these three by CreateDeployment from a bucket
+        "codedeploy:GetDeploymentConfig",
+        "codedeploy:RegisterApplicationRevision",
+        "dynamodb:ConditionCheckItem",  # by TransactWriteItems
+    }
+    running = {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage"}
+    running |= {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+    granted = {action for _, _, action in _granted("template.yaml")}
+    assert cloud | store | implied == granted - running
+
+
+def test_every_rule_keeps_what_it_could_not_deliver() -> None:
+    """Each rule and the schedule have a retry policy and the dead-letter queue, which EventBridge may write to."""
+    rules = list(_rules())
+    assert len(rules) == 6
+    for _, _, rule in rules:
+        assert rule["RetryPolicy"]["MaximumEventAgeInSeconds"] <= 3600
+        assert rule["DeadLetterConfig"] == {"Arn": QUEUE}
+    [policy] = _resources("template.yaml", "AWS::SQS::QueuePolicy").values()
+    allowed = [s for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"]
+    assert [(s["Principal"], s["Action"]) for s in allowed] == [
+        ({"Service": "events.amazonaws.com"}, "sqs:SendMessage")
+    ]
+
+
+def test_every_function_leaves_its_failures_in_the_queue_and_may() -> None:
+    """The failure destination is the dead-letter queue, and the function's role may send to it."""
+    senders = {o for o, s, a in _granted("template.yaml") if a == "sqs:SendMessage" and s["Resource"] == QUEUE}
+    for function in FUNCTIONS:
+        destination = _function(function)["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]
+        assert destination == {"Type": "SQS", "Destination": QUEUE}
+        assert _role_of(function) in senders
+
+
+def test_every_function_and_the_queue_are_watched() -> None:
+    """Errors and throttles of each function, the queue's depth and age, and a missing sweep reach the alarm topic."""
+    alarms = _resources("template.yaml", "AWS::CloudWatch::Alarm")
+    watched = {(a["MetricName"], next(iter(a["Dimensions"][0]["Value"].values()))) for a in alarms.values()}
+    expected = {(metric, function) for metric in ("Errors", "Throttles") for function in FUNCTIONS}
+    queue = "DeadLetters.QueueName"
+    assert watched == expected | {
+        ("Invocations", "SweepFunction"),
+        ("ApproximateNumberOfMessagesVisible", queue),
+        ("ApproximateAgeOfOldestMessage", queue),
+    }
+    assert all(a["AlarmActions"] == [{"Ref": "Alarms"}] for a in alarms.values())
+    [missing] = [a for a in alarms.values() if a["MetricName"] == "Invocations"]
+    assert missing["TreatMissingData"] == "breaching"
+
+
+def test_the_facts_are_encrypted_restorable_and_outlive_the_stack() -> None:
+    """The table is paid per request, has point-in-time recovery and expiry, and is kept when the stack goes."""
+    table = _read("template.yaml")["Resources"]["Table"]
+    properties = table["Properties"]
+    assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert [key["AttributeName"] for key in properties["KeySchema"]] == ["pk", "sk"]
+    assert properties["BillingMode"] == "PAY_PER_REQUEST"
+    assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert properties["SSESpecification"] == {"SSEEnabled": True}
+    assert properties["TimeToLiveSpecification"] == {"AttributeName": "expires", "Enabled": True}
+
+
+def test_the_registration_is_a_document_the_controller_accepts() -> None:
+    """With its variables filled in, the SSM parameter holds JSON with the agreed keys that validates as a Service."""
+    [parameter] = _resources("service.yaml", "AWS::SSM::Parameter").values()
+    assert parameter["Name"] == {"Fn::Sub": "/${ControllerStack}/services/${ServiceName}"}
+    values = {
+        "ServiceName": "heart",
+        "Repository.Name": "heart",
+        "Branch": "main",
+        "Images": "heart",
+        "Images.RepositoryUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/heart",
+        "Project": "heart-build",
+        "Application": "heart",
+        "ProductionGroup": "heart-production",
+        "Bundles": "esteira-bundles-heart-123456789012",
+        **{name: str(_read("service.yaml")["Parameters"][name]["Default"]) for name in ("Port", "HealthPath")},
+        "BuildMinutes": "45",
+    }
+    text = re.sub(r"\$\{([A-Za-z.]+)\}", lambda match: values[match[1]], parameter["Value"]["Fn::Sub"])
+    document = json.loads(text)
+    assert set(document) == {
+        "name",
+        "repository",
+        "branch",
+        "images",
+        "image_uri",
+        "project",
+        "application",
+        "stages",
+        "bundles",
+        "port",
+        "health_path",
+        "deadlines",
+    }
+    service = Service.model_validate(document)
+    assert (service.project, service.stage.group, service.port) == ("heart-build", "heart-production", 8080)
+    assert service.deadlines.build_minutes == 45
+
+
+def test_the_host_cannot_be_entered_from_outside_and_keeps_its_credentials_from_containers() -> None:
+    """No SSH key and no port but 80; IMDSv2 with one hop; an encrypted disk."""
+    [template] = _resources("service.yaml", "AWS::EC2::LaunchTemplate").values()
+    data = template["LaunchTemplateData"]
+    assert "KeyName" not in data
+    assert data["MetadataOptions"]["HttpTokens"] == "required"
+    assert data["MetadataOptions"]["HttpPutResponseHopLimit"] == 1
+    assert all(mapping["Ebs"]["Encrypted"] for mapping in data["BlockDeviceMappings"])
+    [firewall] = _resources("service.yaml", "AWS::EC2::SecurityGroup").values()
+    condition, ingress, otherwise = firewall["SecurityGroupIngress"]["Fn::If"]
+    assert (condition, otherwise) == ("IsReachable", {"Ref": "AWS::NoValue"})
+    assert [(rule["FromPort"], rule["ToPort"], rule["CidrIp"]) for rule in ingress] == [
+        (80, 80, {"Ref": "AllowedCidr"})
+    ]
+
+
+def test_codedeploy_never_rolls_back_by_itself() -> None:
+    """A rollback is esteira's own deployment, so the group makes none."""
+    [group] = _resources("service.yaml", "AWS::CodeDeploy::DeploymentGroup").values()
+    assert group["AutoRollbackConfiguration"] == {"Enabled": False}
+    assert group["DeploymentConfigName"] == "CodeDeployDefault.AllAtOnce"
+
+
+def test_only_the_tags_that_must_move_can_move() -> None:
+    """esteira-v17 and release tags are frozen; and no lifecycle rule can take what is live or was live before."""
+    [images] = _resources("service.yaml", "AWS::ECR::Repository").values()
+    assert images["ImageTagMutability"] == "IMMUTABLE_WITH_EXCLUSION"
+    filters = images["ImageTagMutabilityExclusionFilters"]
+    assert [f["ImageTagMutabilityExclusionFilterValue"] for f in filters] == ["live-*", "previous-*", "git-*"]
+    rules = json.loads(images["LifecyclePolicy"]["LifecyclePolicyText"])["rules"]
+    first = [r["selection"] for r in sorted(rules, key=lambda rule: rule["rulePriority"])][:2]
+    assert [s["tagPatternList"] for s in first] == [["live-*"], ["previous-*"]]
+    assert all(s["countNumber"] >= 1000 for s in first)
+
+
+def test_what_the_controller_reaches_by_tag_bears_the_tag() -> None:
+    """Repositories, project and application carry esteira=<controller>, and the bucket the prefix it may write to."""
+    for kind in ("CodeCommit::Repository", "ECR::Repository", "CodeBuild::Project", "CodeDeploy::Application"):
+        [properties] = _resources("service.yaml", f"AWS::{kind}").values()
+        assert {"Key": "esteira", "Value": {"Ref": "ControllerStack"}} in properties["Tags"]
+    [bucket] = _resources("service.yaml", "AWS::S3::Bucket").values()
+    assert bucket["BucketName"]["Fn::Sub"].startswith("${ControllerStack}-bundles-")
+    [writing] = [s for _, s, a in _granted("template.yaml") if a == "s3:PutObject"]
+    assert writing["Resource"]["Fn::Sub"].endswith(":s3:::${AWS::StackName}-bundles-*/*")
+
+
+def test_the_nested_service_is_given_only_parameters_it_has() -> None:
+    """Every parameter of the nested stack exists in service.yaml, and none without a default is missing."""
+    [nested] = _resources("template.yaml", "AWS::Serverless::Application").values()
+    parameters = _read(nested["Location"])["Parameters"]
+    assert set(nested["Parameters"]) <= set(parameters)
+    assert {name for name, parameter in parameters.items() if "Default" not in parameter} <= set(nested["Parameters"])
+
+
+UNHEARD = {"codebuild_phase_change"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "events").glob("*.json")), ids=lambda path: path.stem)
+def test_every_event_file_reaches_exactly_one_function_and_is_explained(path: Path) -> None:
+    """A real payload matches one rule of template.yaml (an operator's request and a phase of a build none), and
+    events/README.md has a row for it."""
+    event = json.loads(path.read_text(encoding="utf-8"))
+    assert f"`{path.name}`" in (ROOT / "events" / "README.md").read_text(encoding="utf-8")
+    if path.stem.startswith("operate_"):
+        assert {"action", "service", "by", "reason"} <= set(event)
+        return
+    if path.stem == "schedule":
+        assert (event["source"], event["detail-type"], event["detail"]) == ("aws.events", "Scheduled Event", {})
+        return
+    hearing = [
+        function
+        for function, _, rule in _rules()
+        if event["source"] in rule.get("Pattern", {}).get("source", ())
+        and event["detail-type"] in rule["Pattern"]["detail-type"]
+    ]
+    announced = event["source"] == "esteira"
+    assert hearing == ([] if path.stem in UNHEARD else ["AnnounceFunction" if announced else "IntakeFunction"])
