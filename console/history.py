@@ -279,7 +279,8 @@ def _around(store: Store, service: Service, release: Release) -> Iterator[Fact]:
 
 def _builds(release: Release) -> tuple[Build, ...]:
     ended = {f.build: f for f in release.all(BuildEnded)}
-    attempts = {f.build: f.attempt for f in (*release.all(BuildStarted), *ended.values())}
+    attempts = {f.build: f.attempt for f in release.all(BuildStarted)}
+    attempts |= {f.build: f.attempt for f in ended.values()}
     return tuple(
         Build(build, attempt, ended[build].status if build in ended else "IN_PROGRESS")
         for build, attempt in sorted(attempts.items(), key=lambda row: row[1])

@@ -101,8 +101,8 @@ class Controller:
 
     @cached_property
     def store(self) -> Store:
-        """The table, to be read only. It has the stack's name on the laptop; on AWS the functions know it."""
-        return Store(self._client("dynamodb"), self.where.stack if self.where.local else self._table())
+        """The table, to be read only."""
+        return Store(self._client("dynamodb"), self._listed_table() if self.where.endpoint else self._table())
 
     def services(self) -> tuple[tuple[Service, ...], tuple[str, ...]]:
         """Return the registered services, and a sentence for each registration that is malformed."""
@@ -133,15 +133,16 @@ class Controller:
         return Invoked(said, _error_of(said) if answer.get("FunctionError") else "")
 
     def _table(self) -> str:
-        from botocore.exceptions import ClientError
-
-        try:
-            told = self._client("lambda").get_function_configuration(FunctionName=f"{self.where.stack}-operate")
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException" and _status(error) != 501:
-                raise
-            return self.where.stack  # an emulator without this call, with the table under the stack's name
+        """Return the table's name as the functions know it: CloudFormation made it up."""
+        told = self._client("lambda").get_function_configuration(FunctionName=f"{self.where.stack}-operate")
         return str(told.get("Environment", {}).get("Variables", {}).get("ESTEIRA_TABLE") or self.where.stack)
+
+    def _listed_table(self) -> str:
+        """Return the table's name where nobody tells a function's environment: the one called after the stack."""
+        stack = self.where.stack
+        pages = self._client("dynamodb").get_paginator("list_tables").paginate()
+        names = [name for page in pages for name in page["TableNames"]]
+        return next((n for n in names if n == stack or n.startswith(f"{stack}-Table")), stack)
 
 
 def clients(where: Where) -> Callable[[str], Any]:
@@ -156,8 +157,8 @@ def clients(where: Where) -> Callable[[str], Any]:
             config = Config(
                 retries={"mode": "standard", "max_attempts": 3}, connect_timeout=3, read_timeout=ANSWER_SECONDS
             )
-            make: Any = boto3.Session(**_pretended(where)).client  # typed for literal names only
-            made[name] = make(name, config=config, endpoint_url=where.endpoint)
+            make: Any = boto3.Session().client  # typed for literal names only
+            made[name] = make(name, config=config, endpoint_url=where.endpoint, **_pretended(where))
         return made[name]
 
     return client
@@ -199,7 +200,7 @@ def _explained_answer(error: Any, where: Where) -> str:
                 f"Next: sam deploy, or name another: --stack NAME"
             )
         case "AccessDeniedException" | "AccessDenied":
-            return f"AWS does not let you: {text}. Next: ask for the right {error.operation_name}, or another AWS_PROFILE"
+            return f"AWS does not let you: {text}. Next: ask for the right {error.operation_name}, or set AWS_PROFILE"
         case "ExpiredTokenException" | "UnrecognizedClientException" | "InvalidClientTokenId" | "ExpiredToken":
             return f"AWS does not know these credentials: {text}. Next: aws sso login, or aws configure"
         case _:
@@ -229,7 +230,3 @@ def _error_of(payload: Any) -> str:
     if not isinstance(payload, dict):
         return str(payload)
     return f"{payload.get('errorType', 'Error')}: {payload.get('errorMessage', 'no message')}"
-
-
-def _status(error: Any) -> int:
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

@@ -45,7 +45,7 @@ def sentence(fact: Fact) -> str:
 
     Raises TypeError for a kind of fact that has no sentence yet.
     """
-    for told in (_of_birth, _of_build, _of_deployment, _of_stage, _of_operator):
+    for told in (_of_birth, _of_claim, _of_build, _of_deployment, _of_stage, _of_operator):
         said = told(fact)
         if said is not None:
             return said
@@ -83,12 +83,24 @@ def _born(pushed: Pushed) -> str:
     return f"{what} was pushed and became v{pushed.number}{classes}{paths}{end}"
 
 
-def _of_build(fact: Fact) -> str | None:
+def _of_claim(fact: Fact) -> str | None:
     match fact:
         case Claimed(action=action, attempt=number):
             return f"a function took it on itself to {_CLAIMS[action]} ({_counted(action)} {number}, take {fact.take})"
         case Declined(action=action, attempt=number, error=error):
             return f"nobody could {_CLAIMS[action]} ({_counted(action)} {number}, take {fact.take}): {error}"
+        case StopAsked(thing=thing):
+            return f"AWS was asked to stop {thing}"
+        case _:
+            return None
+
+
+def _counted(action: str) -> str:
+    return "attempt" if action == "build" else "turn"
+
+
+def _of_build(fact: Fact) -> str | None:
+    match fact:
         case BuildStarted(build=build, attempt=attempt):
             return f"build {build} started (attempt {attempt})"
         case BuildEnded(build=build, status=status, cause=cause):
@@ -103,14 +115,8 @@ def _of_build(fact: Fact) -> str | None:
             return f"v{by} came before it began to deploy"
         case Overdue(why=why):
             return f"a deadline passed: {why}"
-        case StopAsked(thing=thing):
-            return f"AWS was asked to stop {thing}"
         case _:
             return None
-
-
-def _counted(action: str) -> str:
-    return "attempt" if action == "build" else "turn"
 
 
 def _of_deployment(fact: Fact) -> str | None:

@@ -10,12 +10,12 @@ from esteira import announcement
 from esteira import desk as desks
 from esteira.advance import Desk
 from esteira.answer import Answer, answer
-from esteira.telemetry import logger, metrics, traced
+from esteira.telemetry import logger, measured, traced
 
 
 @logger.inject_lambda_context
 @traced
-@metrics.log_metrics
+@measured
 def handler(event: Any, _context: LambdaContext, *, desk: Desk | None = None) -> Answer:
     """Tell people about one ``Release Phase Changed`` event, once.
 

@@ -11,12 +11,12 @@ from esteira.advance import Desk, advance
 from esteira.answer import Answer, answer
 from esteira.events import NotOurs, read
 from esteira.record import record
-from esteira.telemetry import logger, metrics, traced
+from esteira.telemetry import logger, measured, traced
 
 
 @logger.inject_lambda_context
 @traced
-@metrics.log_metrics
+@measured
 def handler(event: Any, _context: LambdaContext, *, desk: Desk | None = None) -> Answer:
     """Take in one EventBridge event.
 

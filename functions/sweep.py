@@ -10,12 +10,12 @@ from esteira import desk as desks
 from esteira.advance import Desk, advance
 from esteira.answer import Answer, answer
 from esteira.observe import observe
-from esteira.telemetry import logger, metrics, traced
+from esteira.telemetry import logger, measured, metrics, traced
 
 
 @logger.inject_lambda_context
 @traced
-@metrics.log_metrics
+@measured
 def handler(_event: Any, _context: LambdaContext, *, desk: Desk | None = None) -> list[Answer]:
     """Look after every registered service; what the event says does not matter.
 

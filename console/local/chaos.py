@@ -1,9 +1,9 @@
 """Chaos: the controller among lost, doubled and shuffled events, dying functions and a throttling AWS, in real threads.
 
-Everything is real but the work itself: the controller, the rules of template.yaml, git, the registry and AWS's answers;
-builds and deployments end at once, well or badly by the dice (``aws.rehearsal``). Time is the stack's own and moves only
-while nothing runs, since a claim's lease is longer than any function lives. What came of it is counted from AWS's own
-records, not from the controller's.
+Everything is real but the work itself: the controller, the rules of template.yaml, git, the registry, AWS's answers.
+Builds and deployments end at once, well or badly by the dice (``aws.rehearsal``). Time is the stack's own and moves
+only while nothing runs, since a claim's lease is longer than any function lives. What came of it is counted from AWS's
+own records where it can be, not from the controller's.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 from console.local.aws.bus import Chaos
-from console.local.aws.faults import Faults, at_random
+from console.local.aws.faults import at_random
 from console.local.aws.rehearsal import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
 from console.local.engine import BuildJob, DeployJob
 from console.local.rehearsal import Rehearsal
-from esteira.claims import CLAIM_VARIABLE, turn_claim
+from esteira.claims import turn_claim
 from esteira.facts import Retried, Turn, about_stage
 from esteira.phase import Phase, phase_of
 from esteira.situation import Release
@@ -97,11 +96,11 @@ def run(
 
 def _breathe(stage: Rehearsal) -> None:
     """Let everything that runs end; only then let time pass, and sweep, twice at once."""
-    stage.settle()
+    stage.bus.wait_idle()
     stage.clock.advance(STEP_SECONDS)
     stage.sweep()
     stage.sweep()
-    stage.settle()
+    stage.bus.wait_idle()
 
 
 class _Troubled:
@@ -141,7 +140,9 @@ class _Outcomes:
         with self._lock:
             roll = self._dice.random()
         if roll < 0.10:
-            return BuildOutcome("FAILED", "COMMAND_EXECUTION_ERROR: Error while executing command: pytest. Reason: exit status 1")
+            return BuildOutcome(
+                "FAILED", "COMMAND_EXECUTION_ERROR: Error while executing command: pytest. Reason: exit status 1"
+            )
         return BuildOutcome(push=roll > 0.15)
 
     def deploy(self, _job: DeployJob) -> DeployOutcome:
@@ -166,7 +167,7 @@ class _User:
         elif left > 0 and roll < 0.78:
             self._push_image()
         elif left > 0 and roll < 0.82:
-            self._stage.aws.codecommit.move(self._stage.service.repository, self._stage.service.branch, self._dice.choice(self._commits))
+            self._stage.force_push(self._dice.choice(self._commits))
         else:
             self._operate()
 
@@ -174,10 +175,9 @@ class _User:
         self._pushes += 1
         roll = self._dice.random()
         path = "README.md" if roll < 0.06 else "key.pem" if roll < 0.09 else "app.py"
-        files = {path: str(self._pushes).encode()}
-        service = self._stage.service
-        self._commits.append(self._stage.commit(files, f"push {self._pushes}", fresh=path == "app.py"))
-        del service
+        # A key that was pushed is gone again with the next push.
+        files = {"key.pem": None, path: str(self._pushes).encode()}
+        self._commits.append(self._stage.commit(files, f"push {self._pushes}"))
 
     def _push_image(self) -> None:
         self._pushes += 1
@@ -186,19 +186,10 @@ class _User:
 
     def _operate(self) -> None:
         verb = self._dice.choice(["rollback", "hold", "resume", "retry", "abort"])
-        newest = self._stage.newest()
-        request = {
-            "action": verb,
-            "service": self._stage.service.name,
-            "request": f"chaos-{self._dice.randrange(10**12):012d}",
-            "by": "chaos",
-            "reason": "the dice",
-        }
+        more: dict[str, object] = {"minutes": 5} if verb == "hold" else {}
         if verb in ("retry", "abort"):
-            request["release"] = f"v{max(1, newest - self._dice.randrange(3))}"
-        if verb == "hold":
-            request |= {"minutes": 5}
-        self._stage.operate_later(request)
+            more["release"] = f"v{max(1, self._stage.newest() - self._dice.randrange(3))}"
+        self._stage.operate_later(verb, **more)
 
 
 def _report(stage: Rehearsal, troubled: _Troubled, seed: int, seconds: float) -> Report:
@@ -213,7 +204,9 @@ def _report(stage: Rehearsal, troubled: _Troubled, seed: int, seconds: float) ->
             stuck += 1
             continue
         turn = state.turn if state.turn and state.turn.release == n else None
-        picture = Release(release.pushed, release.facts, turn, store.quarantine(service.name, (release.pushed.commit, release.digest)))
+        picture = Release(
+            release.pushed, release.facts, turn, store.quarantine(service.name, (release.pushed.commit, release.digest))
+        )
         phase = phase_of(picture, state, stage.clock.now()).phase
         phases[phase.value] += 1
         stuck += not (phase.ended or phase is Phase.LIVE)
@@ -254,11 +247,3 @@ def _backward(stage: Rehearsal, retried: set[int]) -> int:
         backward += claim.release < highest and not asked_for
         highest = max(highest, claim.release)
     return backward
-
-
-def as_document(report: Report) -> dict[str, object]:
-    """Return the report as the JSON document the command writes."""
-    return asdict(report)
-
-
-__all__ = ["CLAIM_VARIABLE", "Faults", "Report", "Trouble", "as_document", "datetime", "run", "UTC"]

@@ -218,7 +218,7 @@ class Cloud:
         """Upload what the host is to run: the default bundle and its ``release.json``, zipped. Raises DeclinedError."""
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as bundle:
-            for path in sorted(p for p in BUNDLE.rglob("*") if p.is_file()):
+            for path in sorted(p for p in BUNDLE.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
                 # A fixed date and mode: the same release gives the same bytes.
                 entry = zipfile.ZipInfo(path.relative_to(BUNDLE).as_posix())
                 entry.external_attr = (0o755 if path.suffix == ".sh" else 0o644) << 16

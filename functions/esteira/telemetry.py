@@ -37,6 +37,23 @@ def traced(handler: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
+def measured(handler: Callable[P, R]) -> Callable[P, R]:
+    """Publish what a handler counted, if anything, unless POWERTOOLS_METRICS_DISABLED is "true" (Powertools' own
+    decorator warns about nothing counted, and prints EMF whatever that variable says)."""
+
+    @wraps(handler)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return handler(*args, **kwargs)
+        finally:
+            if os.environ.get("POWERTOOLS_METRICS_DISABLED") == "true":
+                metrics.clear_metrics()
+            elif metrics.provider.metric_set:
+                metrics.flush_metrics()
+
+    return call
+
+
 @cache
 def tracer() -> Tracer:
     """Return the tracer, with every AWS call in its traces."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any, Protocol
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse, HeadersDict
 from botocore.client import BaseClient as BotocoreClient
@@ -243,7 +243,9 @@ def _requests(stack: Stack) -> Any:
             body = body.read()
         if isinstance(body, dict):  # the query protocol's form
             body = urlencode(body)
-        prepared = AWSPreparedRequest(request_dict["method"], _url(request_dict), headers, body, stream_output=False)
+        prepared = AWSPreparedRequest(
+            request_dict["method"], _url(request_dict, service), headers, body, stream_output=False
+        )
         with stack.lock:
             status, told, content = answer(prepared)
             if status < 300:
@@ -259,8 +261,12 @@ def _response(url: str, status: int, told: Mapping[str, Any], content: Any) -> A
     return AWSResponse(url, status, headers, MockRawResponse(content))
 
 
-def _url(request_dict: Mapping[str, Any]) -> str:
+def _url(request_dict: Mapping[str, Any], service: str) -> str:
+    """The request's URL at AWS's own host, whatever AWS_ENDPOINT_URL the client was made under."""
     url, query = str(request_dict["url"]), request_dict.get("query_string")
+    parts = urlsplit(url)
+    if not parts.netloc.endswith(".amazonaws.com"):
+        url = urlunsplit(("https", f"{service}.{REGION}.amazonaws.com", parts.path or "/", parts.query, ""))
     if not query:
         return url
     return f"{url}{'&' if '?' in url else '?'}{urlencode(query, doseq=True)}"

@@ -159,7 +159,7 @@ class Ecr:
         return answer
 
     def batch_delete_image(self, params: Params) -> dict[str, Any]:
-        """BatchDeleteImage: a tag goes with its event, the image goes with its last tag, or by digest with all of them."""
+        """BatchDeleteImage: a tag goes with its event, the image with its last tag, or by digest with all of them."""
         name = _name(params)
         images = self._repository(name)
         answer: dict[str, Any] = {"imageIds": [], "failures": []}
@@ -279,8 +279,8 @@ def _size(manifest: str) -> int:
 def _not_found(repository: str, identity: Mapping[str, str]) -> str:
     digest, tag = identity.get("imageDigest", "null"), identity.get("imageTag", "null")
     return (
-        f"The image with imageId {{imageDigest:'{digest}', imageTag:'{tag}'}} does not exist within the repository with name "
-        f"'{repository}' in the registry with id '{ACCOUNT}'"
+        f"The image with imageId {{imageDigest:'{digest}', imageTag:'{tag}'}} does not exist within the repository "
+        f"with name '{repository}' in the registry with id '{ACCOUNT}'"
     )
 
 

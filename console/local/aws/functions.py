@@ -13,10 +13,13 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from console.local.aws.api import REGION, arn
 from console.local.aws.faults import Crash
+
+if TYPE_CHECKING:
+    from console.local.template import FunctionSpec
 
 Handler = Callable[[Any, Any], Any]
 
@@ -102,7 +105,7 @@ class Functions:
         return found
 
     def call(self, name: str, event: Any) -> Answer:
-        """Run the handler on ``event`` as JSON would carry it. What it raises, and a :class:`Crash`, become the answer."""
+        """Run the handler on ``event`` as JSON carries it. What it raises, and a :class:`Crash`, become the answer."""
         function = self.named(name)
         context = Context(function.name, function.memory, time.monotonic() + function.timeout)
         try:
@@ -112,18 +115,33 @@ class Functions:
         return Answer(result, request_id=context.aws_request_id)
 
 
-def load(folder: Path, handler: str) -> Handler:
-    """The handler ``module.function`` from ``folder``, imported when it is first called."""
+def from_specs(specs: Iterable[FunctionSpec], root: Path) -> Functions:
+    """The functions a template declares, their code under ``root``; their environment is ``set_environment``'s."""
+    return Functions(
+        Function(
+            name=spec.name,
+            handler=load(root / spec.code, spec.handler),
+            logical_id=spec.logical_id,
+            dead_letters=spec.dead_letters,
+            destination=spec.destination,
+            timeout=spec.timeout,
+            memory=spec.memory,
+        )
+        for spec in specs
+    )
+
+
+def load(folder: Path, handler: str, more: Callable[[], Mapping[str, Any]] = dict) -> Handler:
+    """The handler ``module.function`` from ``folder``, imported at the first call; ``more`` gives it keywords."""
     module, _, name = handler.rpartition(".")
     if not module or not (folder / f"{module.replace('.', '/')}.py").exists():
-        raise UnknownFunctionError(
-            f"The handler {handler} is not in {folder.name}/: correct Handler or CodeUri in template.yaml."
-        )
+        text = f"The handler {handler} is not in {folder.name}/: correct Handler or CodeUri in template.yaml."
+        raise UnknownFunctionError(text)
 
     def call(event: Any, context: Any) -> Any:
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
-        return getattr(importlib.import_module(module), name)(event, context)
+        return getattr(importlib.import_module(module), name)(event, context, **more())
 
     return call
 
@@ -140,8 +158,8 @@ def set_environment(environments: Mapping[str, Mapping[str, str]], **more: str) 
             first, known = union.setdefault(name, (function, value))
             if known != value and not name.startswith(("POWERTOOLS_", "AWS_LAMBDA_")):
                 raise ValueError(
-                    f"{first} and {function} give {name} two values ({known!r}, {value!r}), and the local mode runs both in one "
-                    f"process: give the variable one name per meaning in template.yaml."
+                    f"{first} and {function} give {name} two values ({known!r}, {value!r}), and the local mode runs "
+                    f"both in one process: give the variable one name per meaning in template.yaml."
                 )
     os.environ.update({name: value for name, (_, value) in union.items()})
     os.environ.update({"AWS_DEFAULT_REGION": REGION, "AWS_REGION": REGION, **more})

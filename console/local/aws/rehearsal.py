@@ -157,8 +157,8 @@ def _repository(environment: Mapping[str, str]) -> str:
         if value := environment.get(name):
             return value.partition("amazonaws.com/")[2].partition(":")[0] or value
     raise LookupError(
-        "The build's environment names no image repository (IMAGE_REPO_NAME, IMAGE_REPOSITORY, ECR_REPOSITORY, IMAGE_URI or "
-        "REPOSITORY_URI): add one to the build project, or give BuildOutcome(repository=…)."
+        "The build's environment names no image repository (IMAGE_REPO_NAME, IMAGE_REPOSITORY, ECR_REPOSITORY, "
+        "IMAGE_URI or REPOSITORY_URI): add one to the build project, or give BuildOutcome(repository=…)."
     )
 
 

@@ -1,0 +1,120 @@
+"""``esteira local …``: the AWS on your laptop."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+
+@click.group()
+def local() -> None:
+    """The AWS on your laptop: no account, no Docker."""
+
+
+@local.command()
+@click.option(
+    "--state", type=click.Path(path_type=Path), default=Path(".esteira"), show_default=True, help="What it keeps."
+)
+@click.option("--sweep", type=click.FloatRange(1, 3600), default=15, show_default=True, help="Seconds between sweeps.")
+@click.option("--page-port", type=click.IntRange(0, 65535), default=0, help="Where the model answers; 0: a free port.")
+def up(state: Path, sweep: float, page_port: int) -> None:
+    """Start everything on 127.0.0.1 and stay until Ctrl-C, which leaves nothing running."""
+    from console.local.laptop import Laptop, LaptopError
+
+    console = Console()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        with Laptop(state, sweep_every=sweep, page_port=page_port, watch=_teller(console)) as laptop:
+            where = laptop.whereabouts
+            console.print(f"[bold]esteira[/] is up, with the {where.engine} engine; Ctrl-C stops it", highlight=False)
+            for service, remote in where.remotes.items():
+                console.print(f"  git push      git push {remote} main   [dim]({service})[/]", soft_wrap=True)
+                console.print(f"  the model     {where.pages[service]}", soft_wrap=True)
+            console.print(f"  AWS           AWS_ENDPOINT_URL={where.endpoint}", soft_wrap=True)
+            console.print(f"  logs          {where.logs}", soft_wrap=True)
+            console.print("  ask           esteira status · releases · why v1 · rollback", soft_wrap=True)
+            stop.wait()
+            console.print("stopping …")
+    except LaptopError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _teller(console: Console) -> Any:
+    """Return what prints each answer of a function that says something new."""
+    lock, last = threading.Lock(), [""]
+
+    def tell(delivered: Any) -> None:
+        payload = delivered.answer.payload
+        if delivered.answer.error:
+            text = f"[red]{delivered.function}: {delivered.answer.said}[/]"
+        else:
+            rows = payload if isinstance(payload, list) else [payload]
+            said = [f"{r['release']} {r['phase']}: {r['why'].splitlines()[0]}" for r in rows if r.get("release")]
+            text = "; ".join(said)
+        with lock:
+            if text and text != last[0] and not delivered.function.endswith("announce"):
+                last[0] = text
+                console.print(
+                    f"[dim]{delivered.function.rsplit('-', 1)[-1]:8}[/] {text}", soft_wrap=True, highlight=False
+                )
+
+    return tell
+
+
+@local.command()
+@click.option("--releases", type=click.IntRange(1, 5000), default=300, show_default=True)
+@click.option(
+    "--lose", type=click.FloatRange(0, 1), default=0.25, show_default=True, help="Probability that an event is lost."
+)
+@click.option(
+    "--duplicate", type=click.FloatRange(0, 1), default=0.25, show_default=True, help="… that it comes twice."
+)
+@click.option("--shuffle/--in-order", default=True, show_default=True, help="Whether events come in any order.")
+@click.option(
+    "--crash",
+    type=click.FloatRange(0, 1),
+    default=0.1,
+    show_default=True,
+    help="Deaths of functions per ten AWS calls.",
+)
+@click.option(
+    "--throttle", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Throttled calls per ten AWS calls."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="The dice.")
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write what came of it here, as JSON.")
+def chaos(
+    releases: int,
+    lose: float,
+    duplicate: float,
+    shuffle: bool,
+    crash: float,
+    throttle: float,
+    seed: int,
+    report: Path | None,
+) -> None:
+    """Bring releases to their ends on a lossy, doubling, crashing, throttling AWS; exit 1 if a promise broke."""
+    from console.local.chaos import Trouble, run
+
+    bar = (TextColumn("releases"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*bar, transient=True) as progress:
+        task = progress.add_task("", total=releases)
+        trouble = Trouble(lose, duplicate, shuffle, crash, throttle)
+        came = run(releases, trouble, seed, progress=lambda n: progress.update(task, completed=n))
+    document = asdict(came)
+    if report is not None:
+        report.write_text(json.dumps(document, indent=1) + "\n")
+    click.echo(json.dumps(document))
+    if not came.good:
+        raise click.ClickException(
+            f"a promise broke; the same dice again: esteira local chaos --releases {releases} --seed {seed}"
+        )

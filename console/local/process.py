@@ -1,0 +1,63 @@
+"""The process engine: builds by the repository's own buildspec, hosts on which a release is a process. No Docker.
+
+What a newcomer meets. It is smaller than Docker, never fake: a real image with a real digest, a real swap under real
+requests. What it cannot do: run a Dockerfile's RUN, isolate a process, or be another machine (README, "Local mode").
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from console.local.builder import run_build
+from console.local.engine import BuildJob, BuildResult, DeployJob, DeployResult
+from console.local.host import Host
+from console.local.oci import Registry
+
+
+class ProcessEngine:
+    """Builds into ``folder``/registry, runs each deployment group on a host of its own under ``folder``/hosts.
+
+    ``ports`` says on which port of 127.0.0.1 a group's host answers (0: a free one); ``environment`` gives what builds
+    need to reach the local AWS, once it is known.
+    """
+
+    name = "process"
+
+    def __init__(
+        self, folder: Path, ports: Mapping[str, int], environment: Callable[[], Mapping[str, str]] = dict
+    ) -> None:
+        self._folder = folder
+        self._ports = ports
+        self._environment = environment
+        self._registry = Registry(folder / "registry")
+        self._interpreter = Path(sys.executable)
+        self._hosts: dict[str, Host] = {}
+        self._lock = threading.Lock()
+
+    def build(self, job: BuildJob) -> BuildResult:
+        """Run the build to its end."""
+        job = replace(job, environment={**job.environment, **self._environment()})
+        return run_build(job, self._registry, self._interpreter)
+
+    def deploy(self, job: DeployJob) -> DeployResult:
+        """Swap the release in on the group's host, or leave the live one untouched and say why."""
+        return self.host(job.group).deploy(job)
+
+    def host(self, group: str) -> Host:
+        """Return the deployment group's host, which answers from the first call on."""
+        with self._lock:
+            if group not in self._hosts:
+                port = self._ports.get(group, 0)
+                self._hosts[group] = Host(self._folder / "hosts" / group, port, self._registry, self._interpreter)
+            return self._hosts[group]
+
+    def close(self) -> None:
+        """End every process this engine started."""
+        with self._lock:
+            hosts, self._hosts = list(self._hosts.values()), {}
+        for host in hosts:
+            host.close()

@@ -1,0 +1,176 @@
+"""The whole story in one process and in no time: the controller on the local AWS, with the rules and resources of
+template.yaml, a clock of its own, and builds and deployments that end as a script says.
+
+The chaos run, the crash-point tests and the benchmark play on it; the demo and ``esteira local up`` do not.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import cache, cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from console.local.aws.bus import Bus, Chaos
+from console.local.aws.clock import Clock
+from console.local.aws.faults import Faults, Hook
+from console.local.aws.functions import Function, Functions, load
+from console.local.aws.rehearsal import ScriptedEngine
+from console.local.aws.resources import create_resources
+from console.local.aws.stack import Aws
+from console.local.place import FUNCTIONS, TEMPLATE, quiet_functions
+from console.local.template import read
+from esteira.advance import Decision, Desk
+from esteira.claims import CLAIM_VARIABLE
+from esteira.cloud import Cloud
+from esteira.config import Service, Settings
+from esteira.store import Store
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Rehearsal:
+    """A stage to rehearse on: enter it, commit, deliver events, sweep, look at what came of it.
+
+    ``hook`` stands between the functions and AWS (``aws.faults``); ``retries`` is how often the bus calls a function
+    again that failed. Without ``bus.start()`` nothing moves by itself.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        engine: ScriptedEngine,
+        *,
+        chaos: Chaos | None = None,
+        hook: Hook | None = None,
+        retries: int = 2,
+        tell: Callable[[Decision], None] = lambda _: None,
+    ) -> None:
+        self.clock = Clock.stopped(START)
+        self.engine = engine
+        self._template = read(TEMPLATE)
+        self._tell = tell
+        functions = [
+            Function(spec.name, self._handler(spec.handler), spec.logical_id, spec.dead_letters, spec.destination)
+            for spec in self._template.functions
+        ]
+        self.bus = Bus(
+            self._template.rules,
+            Functions(functions),
+            self.clock,
+            chaos=chaos,
+            retry_delays=(0.0,) * retries,
+            schedules=self._template.schedules,
+            keep=False,
+        )
+        self.aws = Aws(folder, engine, self.bus, self.clock, keep=False)
+        self.faults = Faults()
+        self._hook = hook
+        self._numbers = itertools.count(1)
+        self._open = self.aws.in_process(self.faults)
+
+    def __enter__(self) -> Self:
+        import boto3
+
+        quiet_functions()
+        self.aws.__enter__()
+        self._open.__enter__()
+        make: Any = boto3.client
+        create_resources(self._template, make)
+        self.faults.counts.clear()
+        self.faults.hook = self._hook
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.faults.hook = None
+        self._open.__exit__(kind, error, trace)
+        self.aws.__exit__(kind, error, trace)
+
+    @cached_property
+    def desk(self) -> Desk:
+        """The desk every function here works at; made once, as a warm function keeps its clients."""
+        import boto3
+
+        environment = next(f.environment for f in self._template.functions if f.handler.startswith("intake."))
+        settings = Settings(table=environment["ESTEIRA_TABLE"], services_path=environment["ESTEIRA_SERVICES_PATH"])
+        make: Any = boto3.client
+        client = cache(make)
+        return Desk(Store(client("dynamodb"), settings.table), Cloud(client), settings, self.clock.now, self._tell)
+
+    @property
+    def store(self) -> Store:
+        """The controller's table."""
+        return self.desk.store
+
+    @cached_property
+    def service(self) -> Service:
+        """The one service of template.yaml."""
+        services, _ = self.desk.cloud.services(self.desk.settings.services_path)
+        return services[0]
+
+    def newest(self) -> int:
+        """Return the number of the newest release, 0 before the first."""
+        pushed = self.store.newest(self.service.name)
+        return pushed.number if pushed else 0
+
+    def commit(self, files: Mapping[str, bytes | None], message: str = "change") -> str:
+        """Commit over the branch's tip, as a push does, and return the commit."""
+        return self.aws.codecommit.commit(self.service.repository, self.service.branch, files, message)
+
+    def force_push(self, commit: str) -> None:
+        """Point the branch at a commit that is there already."""
+        self.aws.codecommit.move(self.service.repository, f"refs/heads/{self.service.branch}", commit)
+
+    def operate(self, action: str, **request: object) -> dict[str, Any]:
+        """Say an operator's word and return what ``operate`` answered, or the error."""
+        answer = self.bus.functions.call("OperateFunction", self._request(action, request))
+        payload: dict[str, Any] = answer.payload
+        return payload
+
+    def operate_later(self, action: str, **request: object) -> None:
+        """Say an operator's word through the bus, in its threads."""
+        self.bus.invoke_later("OperateFunction", self._request(action, request))
+
+    def sweep(self) -> None:
+        """Queue one sweep, as the schedule does."""
+        self.bus.tick()
+
+    def play(self) -> None:
+        """Deliver every event, end every build and deployment, in this thread, until nothing moves (manual engine)."""
+        self.bus.deliver_all()
+        while self.engine.finish_next():
+            self.bus.deliver_all()
+
+    def pass_time(self, seconds: float, sweeps: int = 1) -> None:
+        """Let time pass, sweep, and play what comes of it (manual engine)."""
+        self.clock.advance(seconds)
+        for _ in range(sweeps):
+            self.sweep()
+            self.play()
+
+    # what AWS itself has seen
+
+    def build_claims(self) -> list[str]:
+        """Return the claim of every build CodeBuild ever started."""
+        variables = (b["environment"]["environmentVariables"] for b in self.aws.codebuild.builds())
+        return [v["value"] for row in variables for v in row if v["name"] == CLAIM_VARIABLE]
+
+    def deployment_claims(self) -> list[str]:
+        """Return the claim of every deployment CodeDeploy ever created."""
+        return [d.get("description", "").split(" ", 1)[0] for d in self.aws.codedeploy.deployments()]
+
+    def succeeded_deployments(self) -> list[str]:
+        """Return the descriptions of the deployments that succeeded, oldest first."""
+        return [d.get("description", "") for d in self.aws.codedeploy.deployments() if d["status"] == "Succeeded"]
+
+    def _request(self, action: str, request: Mapping[str, object]) -> dict[str, object]:
+        defaults = {"by": "ana", "reason": "a test", "request": f"request-{next(self._numbers):08d}"}
+        return {**defaults, "service": self.service.name, "action": action, **request}
+
+    def _handler(self, handler: str) -> Callable[[Any, Any], Any]:
+        return load(FUNCTIONS, handler, lambda: {"desk": self.desk})

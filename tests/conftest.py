@@ -1,0 +1,23 @@
+"""What holds for every test: the mark of the folder it lies in, and how long hypothesis tries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+TESTS = Path(__file__).parent
+FOLDERS = ("unit", "integration", "e2e", "docker")
+
+# No deadline: how long an example takes says more about the machine than about the code.
+settings.register_profile("esteira", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("esteira")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test the mark of its folder, so that ``-m unit`` needs no line in any file."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
+        if folder in FOLDERS:
+            item.add_marker(folder)

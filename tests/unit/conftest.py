@@ -1,0 +1,158 @@
+"""The one service, the one noon and the few facts that the unit tests tell their stories with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from esteira.config import Service, Stage
+from esteira.facts import (
+    Accepted,
+    BuildEnded,
+    BuildStarted,
+    DeploymentEnded,
+    DeployStarted,
+    Diagnosed,
+    Fact,
+    Held,
+    Pushed,
+    Quarantined,
+    RollbackOrdered,
+    Settled,
+    Turn,
+)
+from esteira.situation import Release, StageState
+
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+LEASE = timedelta(seconds=120)
+COMMIT = "8f3b6c1de2a94705b1c6d3e8f7a0925b4c1d7e60"
+DIGEST = "sha256:09f16fd5c5d20585a468b7da65b92aecb6f0359278734306745d3810cb89ac07"
+
+HEART = Service(
+    name="heart",
+    repository="heart",
+    images="heart",
+    image_uri="123456789012.dkr.ecr.us-east-1.amazonaws.com/heart",
+    project="heart-build",
+    application="heart",
+    stages=(Stage(group="heart-production"),),
+    bundles="heart-bundles",
+)
+
+
+def after(minutes: float = 0, *, seconds: float = 0) -> datetime:
+    """Return the time so long after noon."""
+    return NOON + timedelta(minutes=minutes, seconds=seconds)
+
+
+def digest_of(number: int) -> str:
+    """Return an image digest that belongs to release ``number`` alone."""
+    return f"sha256:{number:064x}"
+
+
+def born(number: int = 1, **said: Any) -> Pushed:
+    """Return the birth of a release from a commit."""
+    commit = f"{number:040x}"
+    values: dict[str, Any] = {"at": NOON, "number": number, "source": "commit", "commit": commit, "tip": commit}
+    return Pushed(**values | {"base": commit} | said)
+
+
+def release(number: int = 1, *facts: Fact, turn: Turn | None = None, quarantine: Quarantined | None = None) -> Release:
+    """Return a release born from a commit, with those facts."""
+    return Release(born(number), frozenset(facts), turn, quarantine)
+
+
+def build_started(number: int = 1, attempt: int = 1, at: datetime = NOON) -> BuildStarted:
+    return BuildStarted(at=at, release=number, attempt=attempt, build=f"heart-build:{number}-{attempt}")
+
+
+def build_ended(number: int = 1, attempt: int = 1, status: str = "SUCCEEDED", cause: str = "") -> BuildEnded:
+    build = build_started(number, attempt).build
+    return BuildEnded(at=NOON, release=number, attempt=attempt, build=build, status=status, cause=cause)
+
+
+def accepted(number: int = 1, attempt: int = 1, *, reused: bool = False) -> Accepted:
+    return Accepted(at=NOON, release=number, attempt=attempt, digest=digest_of(number), reused=reused)
+
+
+def turn_of(release: int = 1, number: int = 1, **said: Any) -> Turn:
+    """Return the stage's turn ``number``, given at noon to ``release``; nothing was live before unless said."""
+    values: dict[str, Any] = {
+        "at": NOON,
+        "stage": "production",
+        "number": number,
+        "release": release,
+        "attempt": 1,
+        "digest": digest_of(release),
+        "kind": "deploy",
+        "live": 0,
+        "healthy": (),
+        "served": "",
+        "lease": NOON + LEASE,
+        "deadline": after(60),
+    }
+    return Turn(**values | said)
+
+
+def settled(turn: Turn, *, succeeded: bool) -> Settled:
+    return Settled(at=NOON, stage=turn.stage, turn=turn.number, release=turn.release, succeeded=succeeded)
+
+
+def deploy_started(release: int = 1, turn: int = 1, attempt: int = 1) -> DeployStarted:
+    deployment = deployment_of(turn)
+    return DeployStarted(
+        at=NOON, release=release, stage="production", turn=turn, attempt=attempt, deployment=deployment
+    )
+
+
+def deployment_of(turn: int) -> str:
+    return f"d-{turn:09d}"
+
+
+def deployment_ended(turn: int = 1, status: Any = "Succeeded") -> DeploymentEnded:
+    return DeploymentEnded(at=NOON, deployment=deployment_of(turn), status=status)
+
+
+def diagnosed(turn: int = 1, cause: str = "ValidateService: /ping answered 500") -> Diagnosed:
+    return Diagnosed(at=NOON, deployment=deployment_of(turn), cause=cause)
+
+
+def deployed(release: int = 1, turn: int = 1) -> tuple[Fact, ...]:
+    """Return what is said about a release that was built and whose deployment in that turn succeeded."""
+    return (
+        build_started(release),
+        build_ended(release),
+        accepted(release),
+        deploy_started(release, turn),
+        deployment_ended(turn),
+    )
+
+
+def quiet(**said: Any) -> StageState:
+    """Return a stage on which nothing ever happened, but for what is said."""
+    return StageState("production", **said)
+
+
+def live_on(release: int, turn: int = 1, **said: Any) -> StageState:
+    """Return a stage on which that release went live in that turn."""
+    latest = turn_of(release, turn, **said)
+    return quiet(turn=latest, settled=settled(latest, succeeded=True))
+
+
+def held(until: datetime) -> Held:
+    return Held(at=NOON, request="request-1", by="ana", reason="audit", stage="production", until=until)
+
+
+def ordered(to: int, away: int = 2) -> RollbackOrdered:
+    return RollbackOrdered(
+        at=NOON, request="request-2", by="ana", reason="it answers 0.5", stage="production", away=away, to=to
+    )
+
+
+def recorded(facts: Iterable[Fact]) -> dict[tuple[str, str], Fact]:
+    """Return the rows that a table holds after these facts were put, one by one: the first under a key stays."""
+    rows: dict[tuple[str, str], Fact] = {}
+    for fact in facts:
+        rows.setdefault((fact.about, fact.key), fact)
+    return rows

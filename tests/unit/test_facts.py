@@ -1,0 +1,165 @@
+"""A fact is the same however often it is said, and a row tells it whole."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from esteira import facts
+from esteira.facts import Fact, from_row, stamp, to_row, unstamp
+
+TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
+TEXTS = st.text(alphabet="ab-._/: é\n", max_size=8)
+NUMBERS = st.integers(0, 9_999)
+
+# What tells one fact of a kind from another of that kind: the fields its key and its partition are made of. All else
+# is what was said about it first; a second saying under the same key is not heard.
+IDENTITY: dict[str, set[str]] = {
+    "Pushed": {"number"},
+    "ImageArrived": {"tag", "digest"},
+    "ImageTaken": {"tag", "digest"},
+    "ImageScanned": {"digest", "findings"},
+    "Claimed": {"release", "action", "attempt", "take"},
+    "Declined": {"release", "action", "attempt", "take"},
+    "BuildStarted": {"release", "attempt", "build"},
+    "BuildEnded": {"release", "attempt", "build"},
+    "ImageMissed": {"release", "attempt"},
+    "Accepted": {"release", "attempt"},
+    "Superseded": {"release"},
+    "Overdue": {"release", "what", "number"},
+    "StopAsked": {"release", "thing"},
+    "Retried": {"release", "attempt"},
+    "Aborted": {"release", "attempt"},
+    "Turn": {"stage", "number"},
+    "Settled": {"stage", "turn"},
+    "DeployStarted": {"release", "stage", "turn", "deployment"},
+    "DeployGivenUp": {"release", "stage", "turn"},
+    "DeploymentBegun": {"deployment"},
+    "DeploymentEnded": {"deployment"},
+    "Diagnosed": {"deployment"},
+    "InstanceReported": {"deployment", "instance", "status"},
+    "Replaced": {"release", "stage", "turn"},
+    "RolledBack": {"release", "stage", "turn"},
+    # Of an operator's words the latest counts, so the time is part of the key.
+    "Held": {"stage", "at", "request"},
+    "Resumed": {"stage", "at", "request"},
+    "RollbackOrdered": {"stage", "at", "request"},
+    "Quarantined": {"subject", "at", "request"},
+    "Lifted": {"subject", "at", "request"},
+    "Announced": {"release", "phase", "number", "turn", "channel"},
+}
+
+
+def leaves(kind: type[Fact]) -> list[type[Fact]]:
+    """Return the classes below ``kind`` that facts are made of."""
+    below = kind.__subclasses__()
+    return [leaf for sub in below for leaf in leaves(sub)] if below else [kind]
+
+
+KINDS = sorted(leaves(Fact), key=lambda kind: kind.__name__)
+every_kind = pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
+
+
+def values(hint: Any) -> st.SearchStrategy[Any]:
+    """Return how to make a value of a fact's field."""
+    if get_origin(hint) is Literal:
+        return st.sampled_from(get_args(hint))
+    if get_origin(hint) is tuple:
+        return st.lists(values(get_args(hint)[0]), max_size=3).map(tuple)
+    return {datetime: TIMES, str: TEXTS, int: NUMBERS, bool: st.booleans()}[hint]
+
+
+def instances(kind: type[Fact]) -> st.SearchStrategy[Fact]:
+    """Return how to make facts of a kind from the types of its fields."""
+    hints = get_type_hints(kind)
+    return st.builds(kind, **{f.name: values(hints[f.name]) for f in fields(kind)})
+
+
+def identity(fact: Fact) -> tuple[object, ...]:
+    return tuple(getattr(fact, name) for name in sorted(IDENTITY[type(fact).__name__]))
+
+
+def row_of(fact: Fact) -> tuple[str, str]:
+    return fact.about, fact.key
+
+
+def test_the_table_of_identities_names_every_kind_of_fact() -> None:
+    """A new kind of fact must say here what tells one of it from another."""
+    assert {kind.__name__ for kind in KINDS} == set(IDENTITY)
+
+
+def test_no_two_kinds_of_fact_share_a_name() -> None:
+    """A row's kind is found by its name."""
+    assert len({kind.name for kind in KINDS}) == len(KINDS)
+
+
+@every_kind
+@given(data=st.data())
+@settings(max_examples=20)
+def test_a_fact_comes_back_from_its_row_whole(kind: type[Fact], data: st.DataObject) -> None:
+    """What to_row writes, from_row reads: every field, also those that take no part in equality."""
+    fact = data.draw(instances(kind))
+    assert vars(from_row(to_row(fact))) == vars(fact)
+    assert type(from_row(to_row(fact))) is kind
+
+
+@every_kind
+@given(data=st.data())
+@settings(max_examples=20)
+def test_a_row_is_plain_and_newer_attributes_are_ignored(kind: type[Fact], data: st.DataObject) -> None:
+    """A row holds texts, numbers, truths and lists of them, and may have grown since."""
+    row = to_row(data.draw(instances(kind)))
+    assert all(isinstance(v, str | int | list) for v in row.values())
+    assert from_row(row | {"pk": "heart#releases", "added_later": "x"}) == from_row(row)
+
+
+@every_kind
+@given(data=st.data())
+@settings(max_examples=40)
+def test_two_facts_share_a_row_exactly_if_they_are_about_the_same(kind: type[Fact], data: st.DataObject) -> None:
+    """Equal identities give one row, different ones two; so a fact twice is a fact once."""
+    one, other = data.draw(instances(kind)), data.draw(instances(kind))
+    # Two drawn at random have nothing in common; let them share some fields, mostly those of the identity.
+    names = [f.name for f in fields(kind)]
+    common = set(data.draw(st.lists(st.sampled_from(names), unique=True))) | (
+        IDENTITY[kind.__name__] if data.draw(st.booleans()) else set()
+    )
+    other = replace(other, **{name: getattr(one, name) for name in common})
+    assert (row_of(one) == row_of(other)) == (identity(one) == identity(other))
+
+
+@every_kind
+@given(data=st.data())
+@settings(max_examples=10)
+def test_when_a_fact_was_heard_takes_no_part_in_what_it_says(kind: type[Fact], data: st.DataObject) -> None:
+    """The same fact from an event and from the sweep, minutes apart, is equal and stands once in a set."""
+    fact = data.draw(instances(kind))
+    later = replace(fact, at=fact.at + timedelta(minutes=5))
+    assert later == fact
+    assert len({fact, later}) == 1
+
+
+@given(data=st.data())
+@settings(max_examples=300)
+def test_facts_of_different_kinds_never_meet_in_a_row(data: st.DataObject) -> None:
+    """One kind's key is never another's, so no fact keeps another out."""
+    one, other = (data.draw(instances(data.draw(st.sampled_from(KINDS)))) for _ in range(2))
+    same_series = getattr(one, "series", "one") == getattr(other, "series", "other")
+    assert type(one) is type(other) or same_series or row_of(one) != row_of(other)
+
+
+@given(TIMES, TIMES)
+def test_stamps_sort_as_time_does(one: datetime, other: datetime) -> None:
+    """Rows are read newest first by their keys, so a stamp's order is time's order, and it reads back exactly."""
+    assert (stamp(one) < stamp(other)) == (one < other)
+    assert unstamp(stamp(one)) == one
+
+
+def test_the_module_keeps_no_kind_out_of_the_rows() -> None:
+    """Every public class of facts that can be made is found again by its name."""
+    assert all(facts._KINDS[kind.name] is kind for kind in KINDS)
