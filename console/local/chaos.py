@@ -116,7 +116,7 @@ class _Troubled:
     def hook(self, when: object, call: object) -> None:
         """Stand between a function and AWS."""
         if not (self._on and threading.current_thread().name.startswith("bus-")):
-            return
+            return  # the user and the engine are not in trouble, the functions are
         try:
             self._hook(when, call)  # type: ignore[arg-type]
         except BaseException as error:

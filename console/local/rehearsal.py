@@ -7,6 +7,7 @@ The chaos run, the crash-point tests and the benchmark play on it; the demo and 
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -70,6 +71,7 @@ class Rehearsal:
         self.faults = Faults()
         self._hook = hook
         self._numbers = itertools.count(1)
+        self._inside = threading.local()
         self._open = self.aws.in_process(self.faults)
 
     def __enter__(self) -> Self:
@@ -101,6 +103,11 @@ class Rehearsal:
         make: Any = boto3.client
         client = cache(make)
         return Desk(Store(client("dynamodb"), settings.table), Cloud(client), settings, self.clock.now, self._tell)
+
+    @property
+    def in_function(self) -> bool:
+        """Return whether this thread runs one of the functions, and not who rehearses."""
+        return getattr(self._inside, "here", False)
 
     @property
     def store(self) -> Store:
@@ -173,4 +180,13 @@ class Rehearsal:
         return {**defaults, "service": self.service.name, "action": action, **request}
 
     def _handler(self, handler: str) -> Callable[[Any, Any], Any]:
-        return load(FUNCTIONS, handler, lambda: {"desk": self.desk})
+        call = load(FUNCTIONS, handler, lambda: {"desk": self.desk})
+
+        def function(event: Any, context: Any) -> Any:
+            self._inside.here = True
+            try:
+                return call(event, context)
+            finally:
+                self._inside.here = False
+
+        return function

@@ -1,0 +1,36 @@
+"""The chaos run keeps its promises, and would notice if they were broken."""
+
+from __future__ import annotations
+
+import pytest
+
+from console.local.chaos import Trouble, run
+from esteira.facts import Claimed, Fact
+from esteira.store import Store
+
+TROUBLE = Trouble(lose=0.25, duplicate=0.25, shuffle=True, crash=0.1, throttle=0.1)
+
+
+@pytest.mark.parametrize("seed", [11, 12])
+def test_every_release_ends_once_among_chaos(seed: int) -> None:
+    """Whatever is lost, doubled, shuffled or dies: every release ends, built once, deployed once, never backward."""
+    report = run(40, TROUBLE, seed)
+    assert report.releases >= 40
+    assert report.ended == report.releases
+    assert (report.double_builds, report.double_deployments, report.went_backward) == (0, 0, 0)
+    assert report.crashes > 0
+    assert report.throttles > 0
+
+
+def test_a_controller_without_claims_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If claims did not hold, the run would count builds or deployments made twice: the zero above is earned."""
+    record = Store.record
+
+    def no_claims(self: Store, service: str, fact: Fact) -> bool:
+        return record(self, service, fact) or isinstance(fact, Claimed)
+
+    monkeypatch.setattr(Store, "record", no_claims)
+    monkeypatch.setattr("esteira.cloud.Cloud.find_build", lambda *_: None)
+    monkeypatch.setattr("console.local.aws.codebuild.CodeBuild._known", lambda *_: None)
+    reports = [run(40, TROUBLE, seed) for seed in (11, 12, 13)]
+    assert sum(r.double_builds for r in reports) > 0
