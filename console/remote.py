@@ -66,7 +66,7 @@ def find(endpoint: str | None, stack: str | None, state: Path) -> Where:
     Raises TroubleError where the note cannot be read, or the process that wrote it is gone: what was meant for the
     local stack must not reach AWS.
     """
-    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL") or None
     note = state / "local.json"
     if endpoint or not note.exists():
         return Where(stack or "esteira", endpoint)
@@ -179,7 +179,10 @@ def explained(error: Exception, where: Where) -> str | None:
                 f"without an AWS account: esteira local up"
             )
         case "NoRegionError":
-            return "no AWS region is chosen. Next: export AWS_REGION=us-east-1, or whichever the stack is in"
+            return (
+                "no AWS region is chosen. Next: export AWS_REGION=us-east-1, or whichever the stack is in; "
+                "without an AWS account: esteira local up"
+            )
         case "EndpointConnectionError" | "ConnectTimeoutError" | "ConnectionClosedError":
             start = "esteira local up" if where.endpoint else "check the network"
             return f"{where.named} does not answer ({error}). Next: {start}"

@@ -77,15 +77,15 @@ def releases(out: Console, lines: Sequence[Line], service: str) -> None:
     if not lines:
         out.print(Text(f"{service} has no release yet. Next: git push"))
         return
-    heads = ("release", "phase", "commit", "tag", "class", "pushed", "why")
+    heads = ("release", "phase", "commit", "tag", "class", "pushed (UTC)", "why")
     rows = [
         (
             Text(line.release, style="bold"),
             _phase(line.phase),
             Text(short(line.commit) or "-"),
             Text(line.tag or "-"),
-            Text(",".join(line.classes) or "-"),
-            Text(_time(line.pushed_at)),
+            Text(_classes(line, out) or "-"),
+            Text(f"{line.pushed_at:%Y-%m-%d %H:%M}"),
             Text(line.why),
         )
         for line in lines
@@ -112,10 +112,11 @@ def why(out: Console, line: Line) -> None:
     _log(out, line.log)
 
 
-def answer(out: Console, said: str, told: dict[str, Any]) -> None:
-    """Print what an operator's word came to: ``told`` is what ``operate`` answered."""
-    out.print(Text.assemble((said, "green")))
-    if told.get("release"):
+def answer(out: Console, said: str, about: str, told: dict[str, Any]) -> None:
+    """Print what an operator's word came to: ``told`` is what ``operate`` answered. That may be about another release,
+    which advanced at the same time; only one called ``about`` is of interest here."""
+    out.print(Text(said, style="green"))
+    if about and told.get("release") == about:
         first, *log = str(told["why"]).splitlines() or [""]
         out.print(Text.assemble((told["release"], "bold"), " is ", _phase(told["phase"]), f": {first}"))
         _log(out, log)
@@ -124,13 +125,15 @@ def answer(out: Console, said: str, told: dict[str, Any]) -> None:
 def returned(out: Console, row: Returned) -> None:
     """Print what a function returned for a replayed file."""
     parts: list[Any] = [(row.file, "bold"), f" → {row.function or 'nobody'}: "]
+    first, *log = row.why.splitlines() or [""]
     if row.error:
         parts.append((row.error, "red"))
     elif row.release:
-        parts += [f"{row.service} {row.release} is ", _phase(row.phase), f": {row.why}"]
+        parts += [f"{row.service} {row.release} is ", _phase(row.phase), f": {first}"]
     else:
-        parts.append((row.why, "dim"))
+        parts.append((first, "dim"))
     out.print(Text.assemble(*parts))
+    _log(out, log)
 
 
 # --- parts ----------------------------------------------------------------------------------------------------------
@@ -190,20 +193,36 @@ def _phase(phase: str) -> Text:
 
 
 def _table(out: Console, heads: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
-    if out.is_terminal:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for head in heads[:-1]:
-            table.add_column(head, no_wrap=True)
-        table.add_column(heads[-1], overflow="fold")
-        for row in rows:
-            table.add_row(*row)
-        out.print(table)
+    if _is_wide(out):
+        out.print(_drawn(heads, rows), soft_wrap=False)
         return
-    texts = [list(heads), *([cell.plain for cell in row] for row in rows)]
+    texts = [[Text(head) for head in heads], *rows]
     widths = [max(len(row[n]) for row in texts) for n in range(len(heads) - 1)]
     for row in texts:
-        cells = [cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)]
-        out.print(Text("  ".join(cells)))
+        cells = [Text.assemble(cell, " " * (width - len(cell) + 2)) for cell, width in zip(row, widths, strict=False)]
+        out.print(Text.assemble(*cells, row[-1]))
+
+
+def _is_wide(out: Console) -> bool:
+    """Return whether a table is drawn; where it is not, the reason at its end runs on into the next line."""
+    return out.is_terminal and out.width >= 100
+
+
+def _drawn(heads: Sequence[str], rows: Sequence[Sequence[Text]]) -> Table:
+    """Return the table for a terminal: without the columns nobody has anything in, the last one as wide as can be."""
+    used = [n for n in range(len(heads)) if any(row[n].plain != "-" for row in rows)]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for n in used:
+        last = n == len(heads) - 1
+        table.add_column(heads[n], no_wrap=not last, overflow="fold", min_width=32 if last else None)
+    for row in rows:
+        table.add_row(*(row[n] for n in used))
+    return table
+
+
+def _classes(line: Line, out: Console) -> str:
+    """Return a release's classes: below one another in a drawn table, else as one word."""
+    return ("\n" if _is_wide(out) else ",").join(line.classes)
 
 
 def _time(at: datetime) -> str:

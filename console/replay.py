@@ -1,6 +1,6 @@
 """Event files through the rules of template.yaml to the functions, on the local stack or on AWS.
 
-Which function an event goes to is what the rules say, with the matcher the local mode uses; the clock's event goes where
+Which function an event goes to is what the rules say, by the matcher of the local mode; the clock's event goes where
 the schedules point. An operator's request is no event: it has no envelope, and goes to ``operate``.
 """
 

@@ -76,8 +76,8 @@ def _of_birth(fact: Fact) -> str | None:
 
 def _born(pushed: Pushed) -> str:
     what = f"commit {short(pushed.commit)}" if pushed.source == "commit" else f"image {pushed.tag}"
-    classes = f", classed {' and '.join(pushed.classes)}" if pushed.classes else ""
-    paths = f", {pushed.changed_count} paths changed" if pushed.changed_count else ""
+    classes = f", classed {', '.join(pushed.classes)}" if pushed.classes else ""
+    paths = {0: "", 1: ", one path changed"}.get(pushed.changed_count, f", {pushed.changed_count} paths changed")
     ends = ((pushed.rejected, "rejected"), (pushed.skipped, "skipped"), (pushed.outdated, "not deployed"))
     end = next((f"; {how} at once: {reason}" for reason, how in ends if reason), "")
     return f"{what} was pushed and became v{pushed.number}{classes}{paths}{end}"

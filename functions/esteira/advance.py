@@ -461,8 +461,10 @@ def _tell(s: Situation, action: Action, desk: Desk) -> None:
 
 
 def _outcome(s: Situation, desk: Desk, last: int, done: list[str]) -> Outcome:
-    number = last or (s.newest.number if s.newest else 0)
-    release = s.release(number) or (desk.store.release(s.service.name, number) if number else None)
+    # An action may have been about a release that came to nothing, such as an image that was gone again.
+    numbers = [n for n in (last, s.newest.number if s.newest else 0) if n]
+    found = (s.release(n) or desk.store.release(s.service.name, n) for n in numbers)
+    release = next(filter(None, found), None)
     if release is None:
         return Outcome(s.service.name, "", "", "nothing was pushed yet", tuple(done))
     phase, why = phase_of(release, s.stage, desk.clock())

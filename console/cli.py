@@ -1,0 +1,302 @@
+"""``esteira``: the operator's command line.
+
+Reading commands read the table; a command that changes something sends one request to the function ``operate``, which
+records it as a fact or refuses it with a sentence. Nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+import getpass
+import re
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from console.call import Call, command
+from console.remote import FAILED, REFUSED, TroubleError
+
+HELP = """What is live, why, and since when; and the words to change it.
+
+\b
+Exit status:
+  0  done
+  1  it failed: AWS or a function gave an error, or what was waited for did not succeed
+  2  refused, or not understood; nothing was changed
+  3  --wait reached its --timeout; it is still under way
+"""
+
+
+def duration(text: str) -> timedelta:
+    """Return a length of time from how people type it: ``90m``, ``2h``, ``1d``, ``1h30m``. Raises BadParameter."""
+    match = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?", text)
+    if not text or match is None:
+        raise click.BadParameter(f"{text!r} is no length of time; type it like 90m, 2h, 1d or 1h30m")
+    days, hours, minutes = (int(part or 0) for part in match.groups())
+    if not 1 <= days * 1440 + hours * 60 + minutes <= 43200:
+        raise click.BadParameter(f"{text} is not between 1m and 30d")
+    return timedelta(days=days, hours=hours, minutes=minutes)
+
+
+def label(text: str) -> str:
+    """Return a release's label from ``v3``, or ``3`` for short. Raises BadParameter."""
+    if not re.fullmatch(r"v?[1-9]\d{0,7}", text):
+        raise click.BadParameter(f"{text!r} is no release; releases look like v3. Next: esteira releases")
+    return f"v{text.removeprefix('v')}"
+
+
+class Elsewhere(click.Command):
+    """A group that is imported when it is used, so that the others start quickly."""
+
+    def __init__(self, name: str, module: str, summary: str) -> None:
+        super().__init__(name, help=summary)
+        self._module = module
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Let the real group take over."""
+        try:
+            group: click.Group = getattr(import_module(self._module), self.name or "")
+        except ModuleNotFoundError as error:
+            raise click.ClickException(
+                f"esteira {self.name} needs the package {error.name}, which is not installed. "
+                f"Next: pip install 'esteira[console]'"
+            ) from None
+        return group.make_context(info_name, args, parent, **extra)
+
+
+@click.group(help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="esteira")
+def main() -> None:
+    """Run one command."""
+
+
+main.add_command(Elsewhere("local", "console.local.commands", "The AWS on your laptop: no account, no Docker."))
+
+_reason = click.option("--reason", required=True, help="Why; everybody will read it.")
+_why_not = click.option("--reason", default="", help="Why; everybody will read it.")
+_by = click.option("--by", envvar="ESTEIRA_BY", help="Who says so. Default: $ESTEIRA_BY, or the user on this machine.")
+_wait = click.option("--wait", is_flag=True, help="Stay until it is over.")
+_timeout = click.option(
+    "--timeout", type=duration, metavar="TIME", default="30m", show_default=True, help="How long to wait at most."
+)
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@command
+def status(call: Call) -> None:
+    """What is live on each stage, why and since when; what is under way; what holds it."""
+    from console import history, render
+
+    now = call.now()
+    stages = history.status(call.store, call.services(), now)
+    remotes = dict(call.controller.where.remotes)
+    call.tell({"stages": stages}, lambda out: render.status(out, stages, remotes, now))
+
+
+@main.command()
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many at most.")
+@command
+def releases(call: Call, limit: int) -> None:
+    """The releases, newest first."""
+    from console import history, render
+
+    service = call.service()
+    lines = history.releases(call.store, service, limit)
+    call.tell({"service": service.name, "releases": lines}, lambda out: render.releases(out, lines, service.name))
+
+
+@main.command()
+@click.argument("release", metavar="vN|COMMIT")
+@command
+def show(call: Call, release: str) -> None:
+    """Everything about a release: how it was born, and each fact in order of time."""
+    from console import history, render
+
+    service = call.service()
+    number = history.number_of(call.store, service, release)
+    told = history.account(call.store, service, number, call.now())
+    call.tell(told, lambda out: render.account(out, told))
+
+
+@main.command()
+@click.argument("release", metavar="vN|COMMIT")
+@command
+def why(call: Call, release: str) -> None:
+    """Where a release stands and why, in one sentence."""
+    from console import history, render
+
+    service = call.service()
+    number = history.number_of(call.store, service, release)
+    line = history.line(call.store, service, number, call.now())
+    call.tell(line, lambda out: render.why(out, line))
+
+
+# --- an operator's words --------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.option(
+    "--to", metavar="vN", type=label, help="Where to go back to. Default: the last release that was live and healthy."
+)
+@_reason
+@_by
+@_wait
+@_timeout
+@command
+def rollback(call: Call, to: str | None, reason: str, by: str | None, wait: bool, timeout: timedelta) -> None:
+    """Go back to an earlier release, without a build; what was rolled back stays out."""
+    from console import history
+
+    service = call.service()
+    request, answer = _say(call, service.name, "rollback", by, reason, to=to)
+    target = history.rollback_target(call.store, service, request)
+    if not wait or target is None:
+        _tell(
+            call, f"the rollback of {service.name} is ordered; esteira status tells how it goes", answer, f"v{target}"
+        )
+        return
+    _wait_for(call, lambda: history.rollback_progress(call.store, service, target, call.now()), timeout)
+
+
+@main.command()
+@_reason
+@click.option(
+    "--for", "length", type=duration, metavar="TIME", default="4h", show_default=True, help="How long: 90m, 2h, 1d."
+)
+@_by
+@command
+def hold(call: Call, reason: str, length: timedelta, by: str | None) -> None:
+    """Let nothing begin to deploy for a while; what is live stays live."""
+    service = call.service()
+    minutes = int(length.total_seconds() // 60)
+    _, answer = _say(call, service.name, "hold", by, reason, minutes=minutes)
+    _tell(call, f"{service.name} is held; esteira resume ends it", answer)
+
+
+@main.command()
+@_why_not
+@_by
+@command
+def resume(call: Call, reason: str, by: str | None) -> None:
+    """End a hold."""
+    service = call.service()
+    _, answer = _say(call, service.name, "resume", by, reason)
+    _tell(call, f"the hold of {service.name} is over", answer)
+
+
+@main.command()
+@click.argument("release", metavar="vN", type=label)
+@_why_not
+@_by
+@_wait
+@_timeout
+@command
+def retry(call: Call, release: str, reason: str, by: str | None, wait: bool, timeout: timedelta) -> None:
+    """Give a release that failed a fresh attempt; this also lifts its quarantine."""
+    from console import history
+
+    service = call.service()
+    _, answer = _say(call, service.name, "retry", by, reason, release=release)
+    if not wait:
+        _tell(call, f"{release} of {service.name} gets another attempt", answer, release)
+        return
+    number = int(release[1:])
+    _wait_for(call, lambda: history.retry_progress(call.store, service, number, call.now()), timeout)
+
+
+@main.command()
+@click.argument("release", metavar="vN", type=label)
+@_reason
+@_by
+@command
+def abort(call: Call, release: str, reason: str, by: str | None) -> None:
+    """Call a release off; its build or deployment is stopped."""
+    service = call.service()
+    _, answer = _say(call, service.name, "abort", by, reason, release=release)
+    _tell(call, f"{release} of {service.name} is called off", answer, release)
+
+
+@main.command()
+@click.argument("release", metavar="vN", type=label)
+@_reason
+@_by
+@command
+def quarantine(call: Call, release: str, reason: str, by: str | None) -> None:
+    """Keep a release's commit and image from deploying again by themselves; esteira retry lifts it."""
+    service = call.service()
+    _, answer = _say(call, service.name, "quarantine", by, reason, release=release)
+    _tell(call, f"{release} of {service.name} is quarantined", answer, release)
+
+
+@main.command()
+@click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@command
+def replay(call: Call, files: tuple[Path, ...]) -> None:
+    """Send event files through the rules of template.yaml to the functions, and print what each returned.
+
+    An operator's request (events/operate_*.json) goes to operate, the clock's event to the sweep.
+    """
+    from console import render
+    from console import replay as replaying
+
+    events = [(path, replaying.load(path)) for path in files]
+    targets = replaying.routes(call.stack)
+    rows = []
+    for path, event in events:
+        for row in replaying.replay(path, event, targets(event), call.controller):
+            rows.append(row)
+            if not call.json:
+                render.returned(call.out, row)
+    call.tell({"returned": rows}, lambda _: None)
+    if any(row.error for row in rows):
+        raise SystemExit(REFUSED if all(row.error.startswith("refused") for row in rows if row.error) else FAILED)
+
+
+# --- parts ----------------------------------------------------------------------------------------------------------
+
+
+def _say(
+    call: Call, service: str, action: str, by: str | None, reason: str, **more: str | int | None
+) -> tuple[str, dict[str, Any]]:
+    """Send one request to ``operate``; return its id and what was answered. Raises TroubleError if it is refused."""
+    request = str(uuid.uuid4())
+    asked = {name: value for name, value in more.items() if value is not None}
+    said = {"action": action, "service": service, "request": request, "by": by or _user(), "reason": reason}
+    return request, call.controller.operate({**said, **asked})
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        raise TroubleError("this machine does not know your name. Next: add --by NAME", REFUSED) from None
+
+
+def _tell(call: Call, said: str, answer: dict[str, Any], about: str = "") -> None:
+    """Tell what was done, and where the release ``about`` which it was done stands now."""
+    from console import render
+
+    call.tell(answer, lambda out: render.answer(out, said, about, answer))
+
+
+def _wait_for(call: Call, look: Callable[[], Any], timeout: timedelta) -> None:
+    """Follow what was asked for until it is over; exit with 1 where it did not succeed."""
+    from console import render
+
+    end = call.follow(look, timeout)
+    call.tell({"succeeded": end.succeeded, **vars(end.line)}, lambda out: render.why(out, end.line))
+    if not end.succeeded:
+        raise SystemExit(FAILED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,605 @@
+"""The command line, on moto's table: what an operator reads, says, and is told when it cannot be."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import click
+import pytest
+from botocore.exceptions import NoCredentialsError
+from click.testing import CliRunner, Result
+from moto import mock_aws
+from rich.console import Console
+
+from console import render
+from console.call import Shell
+from console.cli import duration, main
+from console.history import releases
+from console.remote import Controller, Invoked, Where
+from console.sentences import sentence
+from esteira import facts, operate
+from esteira.advance import Desk
+from esteira.cloud import Cloud
+from esteira.config import Service, Settings
+from esteira.events import Refused
+from esteira.facts import (
+    Accepted,
+    BuildEnded,
+    BuildStarted,
+    Claimed,
+    DeploymentBegun,
+    DeploymentEnded,
+    DeployStarted,
+    Diagnosed,
+    Fact,
+    Held,
+    ImageScanned,
+    Pushed,
+    Replaced,
+    Settled,
+    Turn,
+)
+from esteira.phase import phase_of
+from esteira.store import Store
+
+pytestmark = pytest.mark.integration
+
+START = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
+CLIENT: Any = boto3.client  # typed for literal names only
+EVENTS = Path(__file__).parents[2] / "events"
+CRASH = "ApplicationStart: the container ended with 1\nTraceback (most recent call last):\nValueError: no model [v3]"
+
+
+def commit(number: int) -> str:
+    return f"{number}abc" + "0" * 36
+
+
+def digest(number: int) -> str:
+    return f"sha256:{number:064x}"
+
+
+def service(name: str = "heart") -> Service:
+    return Service(
+        name=name, repository=name, images=name, image_uri=f"example/{name}", project=name, application=name,
+        stages=({"name": "production", "group": name},), bundles=f"{name}-bundles",
+    )  # fmt: skip
+
+
+class World:
+    """A controller's table with a history in it, an operator's function, and a clock that a story moves on."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.now = START
+        self.asked: list[tuple[str, Any]] = []
+        self.dynamodb, self.ssm = CLIENT("dynamodb"), CLIENT("ssm")
+        self.dynamodb.create_table(
+            TableName="esteira-Table",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk")],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        )
+        self.store = Store(self.dynamodb, "esteira-Table")
+        self.heart = service()
+        self.register(self.heart)
+        note = {
+            "endpoint": "http://127.0.0.1:9",
+            "stack": "esteira",
+            "pid": os.getpid(),
+            "remotes": {"heart": "REMOTE"},
+        }
+        (state / "local.json").write_text(json.dumps(note))
+
+    def register(self, service: Service) -> None:
+        self.ssm.put_parameter(
+            Name=f"/esteira/services/{service.name}", Value=service.model_dump_json(), Type="String", Overwrite=True
+        )
+
+    def tick(self, **length: float) -> datetime:
+        self.now += timedelta(**(length or {"seconds": 20}))
+        return self.now
+
+    def record(self, *said: Fact) -> None:
+        for fact in said:
+            assert self.store.record("heart", replace(fact, at=self.tick()))
+
+    def push(self, number: int, **more: Any) -> None:
+        pushed = Pushed(at=self.tick(minutes=5), number=number, source="commit", commit=commit(number), **more)
+        assert self.store.birth("heart", pushed)
+
+    def build(self, number: int) -> None:
+        common: dict[str, Any] = {"at": START, "release": number, "attempt": 1}
+        self.record(
+            Claimed(**common, action="build", take=1, lease=START),
+            BuildStarted(**common, build=f"heart:{number}"),
+            BuildEnded(**common, build=f"heart:{number}", status="SUCCEEDED"),
+            Accepted(**common, digest=digest(number), reused=False),
+        )
+
+    def deploy(self, number: int, live: int, succeeded: bool, turn: int | None = None, kind: Any = "deploy") -> None:
+        self.turn(number, turn or number, live, kind)
+        name = f"d-{turn or number}"
+        self.record(
+            DeployStarted(
+                at=START, release=number, stage="production", turn=turn or number, attempt=1, deployment=name
+            ),
+            DeploymentBegun(at=START, deployment=name),
+            DeploymentEnded(at=START, deployment=name, status="Succeeded" if succeeded else "Failed"),
+        )
+        if not succeeded:
+            self.record(Diagnosed(at=START, deployment=name, cause=CRASH))
+        elif live and kind == "deploy":
+            self.record(Replaced(at=START, release=live, stage="production", turn=turn or number, by=number))
+        self.record(Settled(at=START, stage="production", turn=turn or number, release=number, succeeded=succeeded))
+
+    def turn(self, number: int, turn: int, live: int, kind: Any) -> None:
+        order = self.store.stage("heart", "production").rollback
+        assert self.store.claim_turn(
+            "heart",
+            Turn(
+                at=self.tick(), stage="production", number=turn, release=number, attempt=1, digest=digest(number),
+                kind=kind, live=live, healthy=(1,) if number > 1 else (), served=order.key if order else "",
+                lease=self.now, deadline=self.now,
+            ),
+        )  # fmt: skip
+
+    def project(self, *numbers: int) -> None:
+        for number in numbers:
+            release, stage = self.store.release("heart", number), self.store.stage("heart", "production")
+            assert release is not None
+            standing = phase_of(release, stage, self.now)
+            self.store.project("heart", release, standing, self.now)
+            if standing.phase.ended:
+                self.store.close("heart", number, release.attempt)
+
+    def tell(self) -> None:
+        """v1 was live, v2 is, v3 crashed at its start, v4 had a key in it."""
+        for number in (1, 2):
+            self.push(number, classes=("model",), changed=("train.py",), changed_count=1)
+            self.build(number)
+            self.deploy(number, live=number - 1, succeeded=True)
+        self.record(ImageScanned(at=START, digest=digest(2), findings="HIGH 3"))
+        self.push(3)
+        self.build(3)
+        self.deploy(3, live=2, succeeded=False)
+        self.push(4, rejected="key.pem holds a private key; remove and rotate it")
+        self.project(1, 2, 3, 4)
+
+    def operate(self, function: str, payload: Any) -> Invoked:
+        """Stand in for Lambda: what functions/operate.py does, but for advancing."""
+        self.asked.append((function, payload))
+        settings = Settings(table="esteira-Table", services_path="/esteira/services/")
+        desk = Desk(self.store, Cloud(CLIENT), settings, lambda: self.now)
+        try:
+            request, found = operate.read(payload, (self.heart,))
+            operate.operate(request, found, desk)
+        except Refused as refused:
+            return Invoked({"refused": str(refused)})
+        return Invoked({"service": "heart", "release": "v2", "phase": "live", "why": "it is so", "actions": []})
+
+    def run(self, *typed: str, shell: Shell | None = None) -> Result:
+        shell = shell or self.shell()
+        return CliRunner().invoke(main, [*typed, "--state", str(self.state)], obj=shell)
+
+    def shell(self, invoke: Any = None, sleep: Any = lambda seconds: None) -> Shell:
+        return Shell(lambda where: Controller(where, CLIENT, invoke or self.operate), lambda: self.now, sleep)
+
+    def read(self, *typed: str) -> Any:
+        result = self.run(*typed, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "ESTEIRA_STATE", "ESTEIRA_STACK", "ESTEIRA_SERVICE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("ESTEIRA_BY", "ana")
+    with mock_aws():
+        yield World(tmp_path)
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+def test_status_says_what_is_live_why_and_since_when(world: World) -> None:
+    """A reader of status knows what answers now, by which deployment, since when, and what is under way."""
+    world.tell()
+    world.push(5)
+    world.record(
+        Held(
+            at=START, request="r-1", by="rui", reason="the audit", stage="production", until=world.now.replace(hour=23)
+        )
+    )
+    stage = world.read("status")["stages"][0]
+    assert (stage["service"], stage["live"]["release"]) == ("heart", "v2")
+    assert stage["live"]["why"] == "deployment d-2 succeeded on production"
+    told = world.store.facts("heart", "deployment/d-2", "ended")
+    assert stage["live"]["since"] == facts.stamp(told[0].at)
+    assert [(line["release"], line["phase"]) for line in stage["under_way"]] == [("v5", "pushed")]
+    assert (stage["hold"]["by"], stage["hold"]["reason"]) == ("rui", "the audit")
+    assert "rui holds production until 2026-11-23 23:35 UTC (for 12 hours more)" in world.run("status").stdout
+
+
+def test_status_of_an_empty_service_says_where_to_push(world: World) -> None:
+    """Before the first release, status ends in the next thing to type."""
+    assert "nothing yet. Next: git push REMOTE main" in world.run("status").stdout
+
+
+def test_after_a_rollback_status_says_who_went_back_and_why(world: World) -> None:
+    """What is live because of a rollback says so, and not that a deployment succeeded."""
+    world.tell()
+    assert world.run("rollback", "--reason", "v2 answers 0.5").exit_code == 0
+    assert "ana ordered production back from v2 to v1" in world.read("status")["stages"][0]["ordered"]
+    world.deploy(1, live=2, succeeded=True, turn=4, kind="rollback")
+    live = world.read("status")["stages"][0]["live"]
+    assert live["release"] == "v1"
+    assert live["why"] == "ana ordered production back from v2 to v1: v2 answers 0.5"
+
+
+def test_releases_are_listed_newest_first_and_no_more_than_asked(world: World) -> None:
+    """The list is a table of plain lines when it is piped, with one line for each release."""
+    world.tell()
+    lines = world.run("releases", "--limit", "3").stdout.splitlines()
+    assert lines[0].split() == ["release", "phase", "commit", "tag", "class", "pushed", "(UTC)", "why"]
+    assert [line.split()[0] for line in lines[1:]] == ["v4", "v3", "v2"]
+    assert "failed" in lines[2]
+    assert "3abc0000" in lines[2]
+    assert "Traceback" not in lines[2]
+    assert [line["phase"] for line in world.read("releases")["releases"]] == [
+        "rejected",
+        "failed",
+        "live",
+        "superseded",
+    ]
+
+
+def test_the_table_is_coloured_for_a_person_and_reads_no_markup(world: World) -> None:
+    """A terminal gets colours; brackets in a reason are text, not orders to the terminal."""
+    world.tell()
+    with Path(os.devnull).open("w") as nowhere:
+        out = Console(file=nowhere, force_terminal=True, width=200, record=True, markup=False, soft_wrap=True)
+        render.releases(out, releases(world.store, world.heart, 9), "heart")
+        render.why(out, replace(releases(world.store, world.heart, 9)[0], why="[red]no[/] order"))
+    text = out.export_text(styles=True)
+    assert "\x1b[1;31mrejected\x1b[0m" in text
+    assert "[red]no[/] order" in text
+
+
+def test_show_tells_every_fact_in_order_of_time(world: World) -> None:
+    """The account of a release holds its birth, build, deployment, scan and each fact as a sentence."""
+    world.tell()
+    told = world.read("show", "v2")
+    assert (told["line"]["classes"], told["changed"], told["findings"]) == (["model"], ["train.py"], "HIGH 3")
+    assert told["builds"] == [{"id": "heart:2", "attempt": 1, "status": "SUCCEEDED"}]
+    assert told["deployments"] == [{"id": "d-2", "stage": "production", "turn": 2, "status": "Succeeded"}]
+    assert [f["fact"] for f in told["facts"]] == [
+        "pushed", "claimed", "build-started", "build-ended", "accepted", "turn", "deploy-started",
+        "deployment-begun", "deployment-ended", "settled", "image-scanned",
+    ]  # fmt: skip
+    assert [f["at"] for f in told["facts"]] == sorted(f["at"] for f in told["facts"])
+    assert "commit 2abc0000 was pushed and became v2, classed model, one path changed" in world.run("show", "v2").stdout
+
+
+def test_every_kind_of_fact_has_its_sentence() -> None:
+    """No fact, however rare, leaves the account of a release without words."""
+    kinds = {k for k in vars(facts).values() if isinstance(k, type) and issubclass(k, facts.Fact)}
+    leaves = {k for k in kinds if not any(other is not k and issubclass(other, k) for other in kinds)}
+    samples = {"datetime": START, "int": 7, "str": "x", "bool": True, "tuple[int, ...]": (), "tuple[str, ...]": ()}
+    choices = {"action": "build", "source": "commit", "what": "build", "kind": "deploy", "status": "Failed"}
+    assert len(leaves) > 25
+    for kind in leaves:
+        values: dict[str, Any] = {f.name: choices.get(f.name, samples.get(str(f.type), "x")) for f in fields(kind)}
+        said = sentence(kind(**values))
+        assert said[0].islower() or said.startswith(("v7", "ECR", "AWS")), (kind, said)
+        assert not said.endswith("."), (kind, said)
+
+
+@pytest.mark.parametrize("asked", ["v3", "3abc", "3ABC00", commit(3)])
+def test_why_answers_for_a_release_and_for_a_commit(world: World, asked: str) -> None:
+    """The one sentence, with the log of the failure below it, for a label and for a commit's first characters."""
+    world.tell()
+    first, *log = world.run("why", asked).stdout.splitlines()
+    assert first == "v3 (3abc0000) is failed: deployment d-3 failed: ApplicationStart: the container ended with 1"
+    assert [line.strip(" │") for line in log] == CRASH.splitlines()[1:]
+    assert world.read("why", asked)["log"] == CRASH.splitlines()[1:]
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ("v9", "heart has no release v9"),
+        ("beef", "no release of heart has a commit beef"),
+        ("abc", "neither a release"),
+    ],
+)
+def test_why_of_something_unknown_is_a_sentence_and_status_2(world: World, asked: str, sentence: str) -> None:
+    """Who asks for what is not there is told so, and what to type next."""
+    world.tell()
+    result = world.run("why", asked)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert sentence in result.stderr
+    assert "Next: esteira releases" in result.stderr
+    refused = world.run("why", asked, "--json")
+    assert sentence in json.loads(refused.stdout)["refused"]
+
+
+def test_with_several_services_one_has_to_be_named(world: World) -> None:
+    """The service is chosen where there is one, asked for where there are more, and status tells of all."""
+    world.tell()
+    world.register(service("lungs"))
+    result = world.run("releases")
+    assert result.exit_code == 2
+    assert "--service with one of: heart, lungs" in result.stderr
+    assert world.read("releases", "--service", "heart")["service"] == "heart"
+    assert [s["service"] for s in world.read("status")["stages"]] == ["heart", "lungs"]
+    assert "no service is called 'liver'" in world.run("status", "--service", "liver").stderr
+
+
+def test_a_malformed_registration_is_named_and_hinders_no_other(world: World) -> None:
+    """One broken registration is told on stderr; the others are shown."""
+    world.tell()
+    world.ssm.put_parameter(Name="/esteira/services/bad", Value='{"name": "bad"}', Type="String")
+    result = world.run("status", "--json")
+    assert json.loads(result.stdout)["stages"][0]["live"]["release"] == "v2"
+    assert "/esteira/services/bad is refused" in result.stderr
+
+
+# --- an operator's words --------------------------------------------------------------------------------------------
+
+
+def test_a_hold_is_recorded_with_who_why_and_how_long(world: World) -> None:
+    """A hold that was typed is in force until then, and a resume ends it."""
+    world.tell()
+    assert world.run("hold", "--reason", "the audit", "--for", "1h30m").exit_code == 0
+    hold = world.store.stage("heart", "production").held(world.now)
+    assert hold is not None
+    assert (hold.by, hold.reason, hold.until) == ("ana", "the audit", world.now + timedelta(minutes=90))
+    world.tick()
+    assert world.run("resume", "--by", "rui").exit_code == 0
+    assert world.store.stage("heart", "production").held(world.now) is None
+    assert {function for function, _ in world.asked} == {"esteira-operate"}
+
+
+def test_retry_abort_and_quarantine_record_what_was_said(world: World) -> None:
+    """Each verb becomes its fact, about the release that was named."""
+    world.tell()
+    world.push(5)
+    assert world.run("abort", "v5", "--reason", "wrong branch").exit_code == 0
+    assert world.run("quarantine", "v1", "--reason", "leaks").exit_code == 0
+    world.project(5)
+    assert world.run("retry", "3").exit_code == 0
+    fifth, third = world.store.release("heart", 5), world.store.release("heart", 3)
+    assert fifth is not None
+    assert fifth.aborted is not None
+    assert fifth.aborted.reason == "wrong branch"
+    assert world.store.quarantine("heart", [commit(1)]) is not None
+    assert third is not None
+    assert third.attempt == 2
+
+
+def test_a_refusal_goes_to_stderr_with_status_2_and_changes_nothing(world: World) -> None:
+    """What operate refuses is told in its own words; --json tells it on stdout, too."""
+    world.tell()
+    result = world.run("retry", "v2")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "v2 is live, it needs no retry. Next: esteira show v2\n"
+    assert json.loads(world.run("resume", "--json").stdout)["refused"].startswith("production is not held")
+    second = world.store.release("heart", 2)
+    assert second is not None
+    assert second.attempt == 1
+
+
+def test_a_function_that_fails_is_told_with_status_1(world: World) -> None:
+    """An error of the function is a sentence with its message and where its log is, and no traceback."""
+    shell = world.shell(invoke=lambda name, payload: Invoked({}, "RuntimeError: no table"))
+    result = world.run("hold", "--reason", "r", shell=shell)
+    assert result.exit_code == 1
+    assert "esteira-operate failed: RuntimeError: no table. Next: esteira status" in result.stderr
+    assert "/aws/lambda/esteira-operate" in result.stderr
+
+
+def test_a_rollback_can_be_waited_for(world: World) -> None:
+    """--wait follows the release it goes back to until that has had its turn and is live."""
+    world.tell()
+
+    def carried_out(_: float) -> None:
+        world.deploy(1, live=2, succeeded=True, turn=4, kind="rollback")
+
+    result = world.run("rollback", "--reason", "slow", "--wait", "--json", shell=world.shell(sleep=carried_out))
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert (told["release"], told["phase"], told["succeeded"]) == ("v1", "live", True)
+    assert "v1 is superseded" in result.stderr
+
+
+def test_what_was_waited_for_and_failed_is_status_1(world: World) -> None:
+    """--wait ends with the failure's sentence and a status a script can see."""
+    world.tell()
+
+    def failed(_: float) -> None:
+        world.deploy(1, live=2, succeeded=False, turn=4, kind="rollback")
+
+    result = world.run("rollback", "--reason", "slow", "--wait", shell=world.shell(sleep=failed))
+    assert result.exit_code == 1
+    assert "v1 (1abc0000) is failed: deployment d-4 failed" in result.stdout
+
+
+def test_waiting_is_bounded(world: World) -> None:
+    """At its timeout --wait says what is still under way, with a status of its own."""
+    world.tell()
+    shell = world.shell(sleep=lambda _: world.tick(minutes=4) and None)
+    result = world.run("retry", "v3", "--wait", "--timeout", "10m", shell=shell)
+    assert result.exit_code == 3
+    assert "v3 is still pushed after 0:10:00" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "minutes"),
+    [("90m", 90), ("2h", 120), ("1d", 1440), ("1h30m", 90), ("", 0), ("2", 0), ("0m", 0), ("31d", 0)],
+)
+def test_a_length_of_time_is_read_as_people_type_it(typed: str, minutes: int) -> None:
+    """Days, hours and minutes; anything else is refused with an example."""
+    if minutes:
+        assert duration(typed) == timedelta(minutes=minutes)
+    else:
+        with pytest.raises(click.BadParameter):
+            duration(typed)
+
+
+# --- replay ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Functions:
+    """Functions that answer with what they were called."""
+
+    called: list[tuple[str, Any]]
+
+    def __call__(self, name: str, payload: Any) -> Invoked:
+        self.called.append((name, payload))
+        answer = {"service": "heart", "release": "v1", "phase": "live", "why": "so", "actions": []}
+        if name.endswith("-announce"):
+            return Invoked({}, "Refused: detail.phase is missing")
+        return Invoked([answer] if name.endswith("-sweep") else answer)
+
+
+def test_replay_sends_each_file_where_the_template_says(world: World) -> None:
+    """Events go by the rules, the clock's by the schedule, requests to operate; what matches nothing says so."""
+    called: list[tuple[str, Any]] = []
+    names = ("codecommit_updated", "schedule", "operate_hold", "codebuild_phase_change")
+    files = [str(EVENTS / f"{name}.json") for name in names]
+    result = world.run("replay", *files, "--json", shell=world.shell(invoke=Functions(called)))
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)["returned"]
+    assert [row["function"] for row in rows] == ["esteira-intake", "esteira-sweep", "esteira-operate", ""]
+    assert [row["release"] for row in rows] == ["v1", "v1", "v1", ""]
+    assert "no rule of template.yaml matches it" in rows[3]["why"]
+    assert len(called[2][1]["request"]) == 36
+    assert called[0][1] == json.loads(Path(files[0]).read_text())
+
+
+def test_replay_tells_a_functions_error(world: World) -> None:
+    """A function that fails is told by name, beside those that did not, and the status is 1."""
+    files = [str(EVENTS / "release_phase_changed.json"), str(EVENTS / "schedule.json")]
+    result = world.run("replay", *files, shell=world.shell(invoke=Functions([])))
+    assert result.exit_code == 1
+    assert "esteira-announce: Refused: detail.phase is missing" in result.stdout
+    assert "esteira-sweep: heart v1 is live: so" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"), [("{", "is not JSON"), ("[]", "holds no event"), (None, "cannot be read")]
+)
+def test_a_file_that_is_no_event_is_refused_before_anything_is_sent(
+    world: World, tmp_path: Path, text: str | None, sentence: str
+) -> None:
+    """A bad file among good ones stops the replay before its first event."""
+    called: list[tuple[str, Any]] = []
+    bad = tmp_path / "bad.json"
+    if text is not None:
+        bad.write_text(text)
+    shell = world.shell(invoke=Functions(called))
+    result = world.run("replay", str(EVENTS / "schedule.json"), str(bad), shell=shell)
+    assert (result.exit_code, called) == (2, [])
+    assert sentence in result.stderr
+
+
+# --- which controller -----------------------------------------------------------------------------------------------
+
+
+def test_a_local_stack_that_is_gone_is_not_taken_for_aws(world: World) -> None:
+    """What was meant for the laptop never reaches AWS because the laptop's stack died."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (world.state / "local.json").write_text(json.dumps({"endpoint": "http://127.0.0.1:9", "pid": gone.pid}))
+    result = world.run("status")
+    assert result.exit_code == 1
+    assert "is not running. Next: esteira local up" in result.stderr
+    (world.state / "local.json").write_text("{}")
+    assert "is not a local stack's note" in world.run("status").stderr
+
+
+def test_an_endpoint_goes_before_the_local_stack(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--endpoint, then AWS_ENDPOINT_URL, then the note of a local stack, then AWS."""
+    seen: list[Where] = []
+
+    def connect(where: Where) -> Controller:
+        seen.append(where)
+        return Controller(where, CLIENT, world.operate)
+
+    shell = Shell(connect, lambda: world.now)
+    world.run("status", shell=shell)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:7")
+    world.run("status", shell=shell)
+    world.run("status", "--endpoint", "http://127.0.0.1:8", "--stack", "other", shell=shell)
+    assert [(w.endpoint, w.local, w.stack) for w in seen] == [
+        ("http://127.0.0.1:9", True, "esteira"),
+        ("http://127.0.0.1:7", False, "esteira"),
+        ("http://127.0.0.1:8", False, "other"),
+    ]
+
+
+def test_on_aws_the_table_is_the_one_the_function_uses(world: World) -> None:
+    """CloudFormation makes the table's name up, so it is asked of the function that writes to it."""
+
+    class Lambda:
+        def get_function_configuration(self, FunctionName: str) -> Any:  # noqa: N803 - boto3's name for it
+            table = {"esteira-operate": "esteira-Table"}[FunctionName]
+            return {"Environment": {"Variables": {"ESTEIRA_TABLE": table}}}
+
+    def client(name: str) -> Any:
+        return Lambda() if name == "lambda" else CLIENT(name)
+
+    world.tell()
+    (world.state / "local.json").unlink()
+    result = world.run("why", "v2", shell=Shell(lambda where: Controller(where, client)))
+    assert result.stdout == "v2 (2abc0000) is live: deployment d-2 succeeded on production\n"
+
+
+def test_a_stack_that_is_not_there_is_a_sentence(world: World) -> None:
+    """A wrong name, or a stack not deployed yet, is told with both ways on."""
+    result = world.run("status", "--stack", "nowhere")
+    assert result.exit_code == 1
+    assert "no service is registered with the stack nowhere" in result.stderr
+    assert "--stack NAME" in result.stderr
+
+
+def test_no_credentials_is_a_sentence_and_so_is_an_endpoint_that_is_dead(world: World) -> None:
+    """boto3's errors end in the next thing to type, never in a traceback."""
+
+    def nobody(_: str) -> Any:
+        raise NoCredentialsError
+
+    result = world.run("status", shell=Shell(lambda where: Controller(where, nobody)))
+    assert result.exit_code == 1
+    assert "Next: aws configure; without an AWS account: esteira local up" in result.stderr
+
+
+def test_reading_loads_no_emulator(world: World) -> None:
+    """The reading commands start without moto, the template reader and, until it is used, boto3."""
+    program = (
+        "import sys, console.cli, console.history, console.render; print({'moto', 'boto3', 'yaml'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_every_command_answers_help_and_the_group_tells_its_exit_statuses(world: World) -> None:
+    """A newcomer who types --help anywhere is told what there is."""
+    assert "--wait reached its --timeout" in CliRunner().invoke(main, ["--help"]).stdout
+    for name in main.commands:
+        result = CliRunner().invoke(main, [name, "--help"])
+        assert result.exit_code == 0, result.output
