@@ -13,11 +13,11 @@ functions may do so at once, die between any two calls, or be called for nothing
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from esteira.claims import BuildClaim, TurnClaim
-from esteira.cloud import Cloud, DeclinedError
+from esteira.cloud import BusyError, Cloud, DeclinedError
 from esteira.config import Service, Settings, commit_tag, release_tag
 from esteira.facts import (
     Accepted,
@@ -98,21 +98,26 @@ def advance(service: Service, desk: Desk) -> Outcome:
     """Do all that can be done for ``service`` now. Raises the first error an action met, after doing the rest."""
     done: list[str] = []
     errors: list[Exception] = []
-    last, look = 0, True
+    last, look, stillborn = 0, True, False
     for _ in range(ROUNDS):
         situation = gather(service, desk, look)
+        if stillborn:  # what could not be born hinders nothing else
+            situation = replace(situation, tip=None, arrived=())
         actions = plan(situation, desk.clock(), desk.settings.lease)
-        look = False
+        look, failed = False, len(errors)
         for action in actions:
             _tell(situation, action, desk)
             try:
                 look = _perform(action, situation, desk) is False or look
+            except BusyError:
+                pass  # written down as declined, and the phase says so: a wait, not an error
             except Exception as error:  # noqa: BLE001 - raised below, when everything else is done
                 errors.append(error)
             done.append(type(action).__name__)
             last = action.release
-        if errors or not actions:
+        if not actions or (len(errors) > failed and (stillborn or not isinstance(actions[0], OpenCommit | OpenImage))):
             break
+        stillborn = stillborn or len(errors) > failed
     if errors:
         raise errors[0]
     return _outcome(situation, desk, last, done)

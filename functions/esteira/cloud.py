@@ -43,6 +43,10 @@ class DeclinedError(Exception):
     """AWS refused to make what it was asked for: nothing exists, and it may be asked again."""
 
 
+class BusyError(DeclinedError):
+    """The deployment group runs a deployment already, and takes one at a time."""
+
+
 @dataclass(frozen=True)
 class Image:
     """One image in the registry."""
@@ -228,7 +232,7 @@ class Cloud:
             self.client("s3").put_object(Bucket=service.bundles, Key=key, Body=packed.getvalue())
 
     def create_deployment(self, service: Service, claim: TurnClaim, why: str, key: str) -> str:
-        """Deploy the bundle under ``key`` and return the deployment's id. Raises DeclinedError."""
+        """Deploy the bundle under ``key`` and return the deployment's id. Raises DeclinedError, BusyError."""
         with _declining():
             answer = self.client("codedeploy").create_deployment(
                 applicationName=service.application,
@@ -317,7 +321,9 @@ class _declining:  # noqa: N801 - reads as the with-statement it is
         if error is None or not isinstance(response, dict):
             return
         if 400 <= response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) < 500:
-            raise DeclinedError(f"{response['Error']['Code']}: {response['Error'].get('Message', '')}") from error
+            code, message = response["Error"]["Code"], response["Error"].get("Message", "")
+            kind = BusyError if code == "DeploymentLimitExceededException" else DeclinedError
+            raise kind(f"{code}: {message}") from error
 
 
 def _code(error: BaseException) -> str:
