@@ -31,6 +31,6 @@ def handler(event: Any, _context: LambdaContext, *, desk: Desk | None = None) ->
         logger.info(str(refused), action="refuse")
         return {"refused": str(refused)}
     logger.info(
-        f"{request.by} said {request.action}", service_name=service.name, action=request.action, why=request.reason
+        f"{request.by} said {request.action}", service=service.name, action=request.action, why=request.reason
     )
     return answer(advance(service, desk))

@@ -30,7 +30,7 @@ def handler(_event: Any, _context: LambdaContext, *, desk: Desk | None = None) -
             metrics.add_metric("FoundBySweep", "Count", observe(service, desk))
             answers.append(answer(advance(service, desk)))
         except Exception as error:  # noqa: BLE001 - raised below, after the other services
-            logger.exception("the sweep of a service failed", service_name=service.name)
+            logger.exception("the sweep of a service failed", service=service.name)
             errors.append(error)
     if errors:
         raise errors[0]

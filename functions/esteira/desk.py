@@ -52,7 +52,7 @@ def tell(decision: Decision) -> None:
     """Log one decision in one structured line, and count it."""
     logger.info(
         decision.why,
-        service_name=decision.service,
+        service=decision.service,
         release=decision.release,
         phase=decision.phase,
         action=decision.action,

@@ -100,7 +100,7 @@ def test_no_two_kinds_of_fact_share_a_name() -> None:
 
 @every_kind
 @given(data=st.data())
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_a_fact_comes_back_from_its_row_whole(kind: type[Fact], data: st.DataObject) -> None:
     """What to_row writes, from_row reads: every field, also those that take no part in equality."""
     fact = data.draw(instances(kind))
@@ -110,7 +110,7 @@ def test_a_fact_comes_back_from_its_row_whole(kind: type[Fact], data: st.DataObj
 
 @every_kind
 @given(data=st.data())
-@settings(max_examples=20)
+@settings(max_examples=5)
 def test_a_row_is_plain_and_newer_attributes_are_ignored(kind: type[Fact], data: st.DataObject) -> None:
     """A row holds texts, numbers, truths and lists of them, and may have grown since."""
     row = to_row(data.draw(instances(kind)))
@@ -120,7 +120,7 @@ def test_a_row_is_plain_and_newer_attributes_are_ignored(kind: type[Fact], data:
 
 @every_kind
 @given(data=st.data())
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_two_facts_share_a_row_exactly_if_they_are_about_the_same(kind: type[Fact], data: st.DataObject) -> None:
     """Equal identities give one row, different ones two; so a fact twice is a fact once."""
     one, other = data.draw(instances(kind)), data.draw(instances(kind))
@@ -135,7 +135,7 @@ def test_two_facts_share_a_row_exactly_if_they_are_about_the_same(kind: type[Fac
 
 @every_kind
 @given(data=st.data())
-@settings(max_examples=10)
+@settings(max_examples=5)
 def test_when_a_fact_was_heard_takes_no_part_in_what_it_says(kind: type[Fact], data: st.DataObject) -> None:
     """The same fact from an event and from the sweep, minutes apart, is equal and stands once in a set."""
     fact = data.draw(instances(kind))
@@ -145,7 +145,7 @@ def test_when_a_fact_was_heard_takes_no_part_in_what_it_says(kind: type[Fact], d
 
 
 @given(data=st.data())
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_facts_of_different_kinds_never_meet_in_a_row(data: st.DataObject) -> None:
     """One kind's key is never another's, so no fact keeps another out."""
     one, other = (data.draw(instances(data.draw(st.sampled_from(KINDS)))) for _ in range(2))
