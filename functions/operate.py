@@ -30,7 +30,5 @@ def handler(event: Any, _context: LambdaContext, *, desk: Desk | None = None) ->
     except Refused as refused:
         logger.info(str(refused), action="refuse")
         return {"refused": str(refused)}
-    logger.info(
-        f"{request.by} said {request.action}", service=service.name, action=request.action, why=request.reason
-    )
+    logger.info(f"{request.by} said {request.action}", service=service.name, action=request.action, why=request.reason)
     return answer(advance(service, desk))

@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from esteira import desk as desks
 from esteira.advance import Desk, advance
 from esteira.answer import Answer, answer
+from esteira.config import Service
 from esteira.observe import observe
 from esteira.telemetry import logger, measured, metrics, traced
 
@@ -26,12 +27,22 @@ def handler(_event: Any, _context: LambdaContext, *, desk: Desk | None = None) -
     answers: list[Answer] = []
     errors: list[Exception] = []
     for service in desks.services(desk):
-        try:
-            metrics.add_metric("FoundBySweep", "Count", observe(service, desk))
-            answers.append(answer(advance(service, desk)))
-        except Exception as error:  # noqa: BLE001 - raised below, after the other services
-            logger.exception("the sweep of a service failed", service=service.name)
-            errors.append(error)
+        # An observation that fails must not keep the deadlines from being enforced.
+        for step in (_observe, _advance):
+            try:
+                answers.extend(step(service, desk))
+            except Exception as error:  # noqa: BLE001 - raised below, after the other services
+                logger.exception("the sweep of a service failed", service=service.name)
+                errors.append(error)
     if errors:
         raise errors[0]
     return answers
+
+
+def _observe(service: Service, desk: Desk) -> list[Answer]:
+    metrics.add_metric("FoundBySweep", "Count", observe(service, desk))
+    return []
+
+
+def _advance(service: Service, desk: Desk) -> list[Answer]:
+    return [answer(advance(service, desk))]

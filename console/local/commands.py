@@ -43,7 +43,8 @@ def up(state: Path, sweep: float, page_port: int) -> None:
             console.print(f"  AWS           AWS_ENDPOINT_URL={where.endpoint}", soft_wrap=True)
             console.print(f"  logs          {where.logs}", soft_wrap=True)
             console.print("  ask           esteira status · releases · why v1 · rollback", soft_wrap=True)
-            stop.wait()
+            while not stop.wait(0.5):  # a signal that reaches another thread wakes no wait without an end
+                pass
             console.print("stopping …")
     except LaptopError as error:
         raise click.ClickException(str(error)) from error

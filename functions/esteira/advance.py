@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from esteira.claims import BuildClaim, TurnClaim
 from esteira.cloud import BusyError, Cloud, DeclinedError
@@ -33,6 +33,7 @@ from esteira.facts import (
     RolledBack,
     Settled,
     StopAsked,
+    Turn,
     stamp,
 )
 from esteira.inspection import inspect
@@ -43,6 +44,7 @@ from esteira.plan import (
     Close,
     Diagnose,
     FindBuild,
+    FindDeployment,
     OpenCommit,
     OpenImage,
     Project,
@@ -59,6 +61,8 @@ from esteira.store import Store
 
 # A push to live takes four rounds in one call where nothing has to be waited for; past this something turns in circles.
 ROUNDS = 25
+# Events tell whole seconds and clocks differ: an image is older than a release only by more than this.
+SAME_TIME = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,8 @@ def _perform(action: Action, s: Situation, desk: Desk) -> bool | None:  # noqa: 
             _accept_image(action, s, desk)
         case StartDeployment():
             _start_deployment(action, s, desk)
+        case FindDeployment():
+            _find_deployment(action, s, desk)
         case StopDeployment(release=number, deployment=deployment):
             desk.cloud.stop_deployment(deployment)
             _record(s, desk, StopAsked(at=desk.clock(), release=number, thing=deployment))
@@ -196,17 +202,17 @@ def _open_commit(action: OpenCommit, s: Situation, desk: Desk) -> bool:
     newest, service = s.newest, s.service
     changes, first = desk.cloud.changes(service, newest.base if newest else "", action.commit)
     seen = inspect(service, changes, first, lambda blob: desk.cloud.blob(service, blob))
-    kept = newest.base if newest else ""
+    kept, now = newest.base if newest else "", desk.clock()
     return desk.store.birth(
         service.name,
         Pushed(
-            at=desk.clock(),
+            at=now,
             number=action.release,
             source="commit",
             commit=action.commit,
             tip=action.commit,
             base=kept if seen.rejected or seen.skipped else action.commit,
-            image_mark=newest.image_mark if newest else "",
+            mark=stamp(now) if not (seen.rejected or seen.skipped) else newest.mark if newest else "",
             classes=seen.classes,
             changed=seen.paths[:20],
             changed_count=len(seen.paths),
@@ -223,8 +229,8 @@ def _open_image(action: OpenImage, s: Situation, desk: Desk) -> bool:
     if found is None or found.digest != image.digest or desk.store.taken(service.name, image):
         desk.store.dismiss(service.name, image, desk.clock())
         return True
-    mark, pushed_at = newest.image_mark if newest else "", stamp(found.pushed_at)
-    outdated = f"an image pushed later than {image.tag} is a release already" if pushed_at < mark else ""
+    mark = newest.mark if newest else ""
+    outdated = f"{image.tag} was pushed before what is a release already" if stamp(image.at + SAME_TIME) < mark else ""
     return desk.store.birth(
         service.name,
         Pushed(
@@ -235,7 +241,7 @@ def _open_image(action: OpenImage, s: Situation, desk: Desk) -> bool:
             digest=image.digest,
             tip=newest.tip if newest else "",
             base=newest.base if newest else "",
-            image_mark=max(mark, pushed_at),
+            mark=max(mark, stamp(image.at)),
             outdated=outdated,
         ),
         image,
@@ -248,20 +254,30 @@ def _open_image(action: OpenImage, s: Situation, desk: Desk) -> bool:
 def _start_build(action: StartBuild, s: Situation, desk: Desk) -> None:
     service, number, attempt = s.service, action.release, action.attempt
     commit = _release(s, number).pushed.commit
-    there = desk.cloud.image(service, tag=commit_tag(commit))
-    # Only an image that was accepted before is trusted: a failed build may have pushed one, too.
-    if there is not None and any(tag.startswith("esteira-v") for tag in there.tags):
-        desk.cloud.tag_image(service, there.digest, release_tag(number))
-        _record(s, desk, Accepted(at=desk.clock(), release=number, attempt=attempt, digest=there.digest, reused=True))
-        return
     if not _claim(s, desk, number, "build", attempt, action.take):
         return
     claim = BuildClaim(service.name, number, attempt)
     build = desk.cloud.find_build(service, claim) if action.take > 1 else None
     if build is None:
         with _Declining(s, desk, number, "build", attempt, action.take):
-            build = desk.cloud.start_build(service, claim, commit, str(claim).replace("/", "-"))
-    _record(s, desk, BuildStarted(at=desk.clock(), release=number, attempt=attempt, build=build))
+            digest = _accepted_before(service, number, commit, desk)
+            if not digest:
+                build = desk.cloud.start_build(service, claim, commit, str(claim).replace("/", "-"))
+    fact: Fact = (
+        BuildStarted(at=desk.clock(), release=number, attempt=attempt, build=build)
+        if build
+        else Accepted(at=desk.clock(), release=number, attempt=attempt, digest=digest, reused=True)
+    )
+    _record(s, desk, fact)
+
+
+def _accepted_before(service: Service, number: int, commit: str, desk: Desk) -> str:
+    """Return the digest of the commit's image, with the release's tag on it, if it was accepted before; else ""."""
+    image = desk.cloud.image(service, tag=commit_tag(commit))
+    # Only an image that was accepted is trusted: a failed build may have pushed one, too.
+    if image is None or not any(tag.startswith("esteira-v") for tag in image.tags):
+        return ""
+    return image.digest if desk.cloud.tag_image(service, image.digest, release_tag(number)) else ""
 
 
 def _find_build(action: FindBuild, s: Situation, desk: Desk) -> None:
@@ -284,7 +300,9 @@ def _accept_image(action: AcceptImage, s: Situation, desk: Desk) -> None:
     if pushed.source == "commit":
         image = desk.cloud.image(service, tag=tag)
         digest = image.digest if image else ""
-    if digest and desk.cloud.tag_image(service, digest, release_tag(number)):
+    with _Declining(s, desk, number, "accept", action.attempt, 1, of=Exception):
+        there = bool(digest) and desk.cloud.tag_image(service, digest, release_tag(number))
+    if there:
         accepted = Accepted(at=desk.clock(), release=number, attempt=action.attempt, digest=digest, reused=False)
         _record(s, desk, accepted)
     else:
@@ -311,17 +329,36 @@ def _start_deployment(action: StartDeployment, s: Situation, desk: Desk) -> None
                 service, key, _release_document(service, _release(s, number), turn.stage, turn.digest)
             )
             deployment = desk.cloud.create_deployment(service, claim, action.why, key)
-    _record(
-        s,
-        desk,
-        DeployStarted(
-            at=desk.clock(),
-            release=number,
-            stage=turn.stage,
-            turn=turn.number,
-            attempt=turn.attempt,
-            deployment=deployment,
-        ),
+    _record(s, desk, _deploy_started(turn, deployment, desk.clock()))
+
+
+def _find_deployment(action: FindDeployment, s: Situation, desk: Desk) -> None:
+    turn, number = action.turn, action.release
+    claim = TurnClaim(s.service.name, number, turn.stage, turn.number)
+    deployment = desk.cloud.find_deployment(s.service, claim)
+    if deployment is not None:
+        _record(s, desk, _deploy_started(turn, deployment, desk.clock()))
+        return
+    declined = Declined(
+        at=desk.clock(),
+        release=number,
+        action="deploy",
+        attempt=turn.number,
+        take=action.take,
+        error="it was never created",
+    )
+    _record(s, desk, declined)
+
+
+def _deploy_started(turn: Turn, deployment: str, now: datetime) -> DeployStarted:
+    return DeployStarted(
+        at=now,
+        release=turn.release,
+        stage=turn.stage,
+        turn=turn.number,
+        attempt=turn.attempt,
+        deployment=deployment,
+        digest=turn.digest,
     )
 
 
@@ -350,15 +387,20 @@ def _settle(action: Settle, s: Situation, desk: Desk) -> None:
     with _Declining(s, desk, number, "settle", turn.number, action.take, of=Exception):
         if action.succeeded:
             before = _release(s, turn.live) if turn.live and turn.live != number else None
-            if before is not None and before.digest != turn.digest:
-                desk.cloud.tag_image(service, before.digest, f"previous-{turn.stage}")
-            desk.cloud.tag_image(service, turn.digest, f"live-{turn.stage}")
+            if action.tags:
+                _move_tags(service, turn, before.served_digest if before else "", desk)
             if before is not None:
                 _record(s, desk, _displacement(action, s, before.number, desk.clock()))
         settled = Settled(
             at=desk.clock(), stage=turn.stage, turn=turn.number, release=number, succeeded=action.succeeded
         )
         _record(s, desk, settled)
+
+
+def _move_tags(service: Service, turn: Turn, before: str, desk: Desk) -> None:
+    if before not in ("", turn.digest):
+        desk.cloud.tag_image(service, before, f"previous-{turn.stage}")
+    desk.cloud.tag_image(service, turn.digest, f"live-{turn.stage}")
 
 
 def _displacement(action: Settle, s: Situation, before: int, now: datetime) -> Fact:

@@ -21,7 +21,7 @@ class Change(BaseModel):
 
     service: str
     stage: str
-    release: Annotated[str, Field(pattern=r"^v[1-9]\d*$")]
+    release: Annotated[str, Field(pattern=r"^v[1-9][0-9]*$")]
     number: Annotated[int, Field(ge=1)]
     attempt: Annotated[int, Field(ge=1)] = 1
     turn: Annotated[int, Field(ge=0)] = 0

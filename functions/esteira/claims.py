@@ -12,8 +12,8 @@ from typing import NamedTuple
 # The build's environment variable that carries its claim; a deployment carries it as its description's first word.
 CLAIM_VARIABLE = "ESTEIRA_CLAIM"
 
-_BUILD = re.compile(r"([a-z][a-z0-9-]{0,40})/v([1-9]\d{0,7})/build/([1-9]\d{0,3})")
-_TURN = re.compile(r"([a-z][a-z0-9-]{0,40})/v([1-9]\d{0,7})/([a-z][a-z0-9-]{0,30})/([1-9]\d{0,7})")
+_BUILD = re.compile(r"([a-z][a-z0-9-]{0,40})/v([1-9][0-9]{0,7})/build/([1-9][0-9]{0,3})")
+_TURN = re.compile(r"([a-z][a-z0-9-]{0,40})/v([1-9][0-9]{0,7})/([a-z][a-z0-9-]{0,30})/([1-9][0-9]{0,7})")
 
 
 class BuildClaim(NamedTuple):

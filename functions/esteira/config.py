@@ -38,7 +38,7 @@ class Guard(Strict):
 class Deadlines(Strict):
     """How long each wait may last, in minutes, before it ends in a phase with its reason."""
 
-    start_minutes: Annotated[int, Field(ge=1, le=1440)] = 30  # AWS refusing to start a build or deployment
+    start_minutes: Annotated[int, Field(ge=1, le=1440)] = 30  # a push getting its build started
     build_minutes: Annotated[int, Field(ge=1, le=480)] = 30
     accept_minutes: Annotated[int, Field(ge=1, le=1440)] = 15
     deploy_minutes: Annotated[int, Field(ge=1, le=720)] = 60

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, ValidationError
 
 from esteira.claims import CLAIM_VARIABLE, build_claim
 from esteira.config import Service
@@ -51,6 +51,7 @@ class Refused(ValueError):  # noqa: N818 - it is what happened to the input, not
 
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+Severity = Annotated[str, Field(pattern=r"^[A-Z_]{1,20}$")]
 Blank = BeforeValidator(lambda v: None if v == "" else v)
 
 
@@ -59,6 +60,7 @@ class Envelope(BaseModel):
 
     source: str
     detail_type: Annotated[str, Field(alias="detail-type")]
+    time: AwareDatetime | None = None
     detail: dict[str, Any]
 
 
@@ -96,7 +98,7 @@ class BuildChange(BaseModel):
     """CodeBuild Build State Change. ``build-id`` is an ARN, the API's id the part after ``build/``."""
 
     project: Annotated[str, Field(alias="project-name")]
-    build: Annotated[str, Field(alias="build-id", pattern=r"^arn:[^ ]*:build/[^ ]+:[^ ]+$")]
+    build: Annotated[str, Field(alias="build-id", pattern=r"^arn:[^\s]*:build/[^\s]+:[^\s]+$", max_length=500)]
     status: Annotated[str, Field(alias="build-status", pattern=r"^[A-Z_]{1,40}$")]
     information: Annotated[_Information, Field(alias="additional-information")] = _Information()
 
@@ -107,7 +109,7 @@ class ImageAction(BaseModel):
     action: Annotated[str, Field(alias="action-type")]
     result: str
     repository: Annotated[str, Field(alias="repository-name")]
-    tag: Annotated[str | None, Blank, Field(alias="image-tag")] = None
+    tag: Annotated[str | None, Blank, Field(alias="image-tag", max_length=300)] = None
     digest: Annotated[str | None, Blank, Field(alias="image-digest")] = None
 
 
@@ -117,7 +119,7 @@ class ImageScan(BaseModel):
     status: Annotated[str, Field(alias="scan-status")]
     repository: Annotated[str, Field(alias="repository-name")]
     digest: Annotated[Digest, Field(alias="image-digest")]
-    counts: Annotated[dict[str, int] | None, Field(alias="finding-severity-counts")] = None
+    counts: Annotated[dict[Severity, int] | None, Field(alias="finding-severity-counts", max_length=20)] = None
 
 
 class DeploymentChange(BaseModel):
@@ -154,7 +156,8 @@ def read(event: object, services: Sequence[Service], now: datetime) -> Heard | N
     reader = _READERS.get((envelope.source, envelope.detail_type))
     if reader is None:
         return NotOurs(f"{envelope.source} / {envelope.detail_type} is not read here")
-    return reader(envelope.detail, services, now)
+    # An event may be a day late; when it says it happened is what counts, as long as that is not in the future.
+    return reader(envelope.detail, services, min(envelope.time or now, now))
 
 
 def _validated(model: type[M], value: object, what: str) -> M:
@@ -170,31 +173,39 @@ def refusal(error: ValidationError, what: str) -> Refused:
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"]) or "the document"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return Refused(f"the {what} is refused: {where}: {first['msg']}{more}")
+    # A field's name may be anybody's text: one line, and not a long one.
+    return Refused(" ".join(f"the {what} is refused: {where[:120]}: {first['msg'][:300]}{more}".split()))
 
 
 def _of(services: Sequence[Service], attribute: str, value: str) -> Service | None:
     return next((s for s in services if getattr(s, attribute) == value), None)
 
 
+def _of_group(services: Sequence[Service], change: DeploymentChange) -> Service | None:
+    of_application = (s for s in services if s.application == change.application)
+    return next((s for s in of_application if s.stage.group == change.deploymentGroup), None)
+
+
 def _reference_changed(detail: object, services: Sequence[Service], _now: datetime) -> Heard | NotOurs:
     change = _validated(ReferenceChange, detail, "CodeCommit event")
-    service = _of(services, "repository", change.repositoryName)
-    if service is None:
+    watching = [s for s in services if s.repository == change.repositoryName]
+    if not watching:
         return NotOurs(f"no service has the repository {change.repositoryName}")
     if change.referenceType != "branch":
         return NotOurs(f"a {change.referenceType or 'commit without a reference'} starts no release")
     if change.referenceName is None:
         raise Refused("the CodeCommit event is refused: referenceName: Field required for a branch")
-    if change.referenceName != service.branch:
-        return NotOurs(f"{service.name} watches {service.branch}, not {change.referenceName}")
+    service = _of(watching, "branch", change.referenceName)
+    if service is None:
+        branches = ", ".join(f"{s.name} watches {s.branch}" for s in watching)
+        return NotOurs(f"{branches}, not {change.referenceName}")
     return Heard(service, ())
 
 
 def _build_changed(detail: object, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
     change = _validated(BuildChange, detail, "CodeBuild event")
-    service = _of(services, "project", change.project)
-    if service is None:
+    sharing = [s for s in services if s.project == change.project]
+    if not sharing:
         return NotOurs(f"no service has the build project {change.project}")
     variables = {v.name: v.value for v in change.information.environment.variables}
     failed = (
@@ -204,7 +215,11 @@ def _build_changed(detail: object, services: Sequence[Service], now: datetime) -
     )
     cause = ": ".join(filter(None, next(failed, ())))
     build = change.build.split(":build/", 1)[1]
-    return _build_facts(service, build, change.status, variables.get(CLAIM_VARIABLE), cause, now)
+    if not build.startswith(f"{change.project}:"):
+        raise Refused(f"the CodeBuild event is refused: build-id: it is not a build of {change.project}")
+    claim = variables.get(CLAIM_VARIABLE)
+    service = _of(sharing, "name", (claim or "").split("/")[0]) or sharing[0]
+    return _build_facts(service, build, change.status, claim, cause, now)
 
 
 def _build_facts(
@@ -221,7 +236,7 @@ def _build_facts(
     started = BuildStarted(at=now, release=of.release, attempt=of.attempt, build=build)
     if status in ("IN_PROGRESS", "QUEUED"):
         return Heard(service, (started,))
-    cause = "" if status == "SUCCEEDED" else cause
+    cause = "" if status == "SUCCEEDED" else cause[:2000]
     ended = BuildEnded(at=now, release=of.release, attempt=of.attempt, build=build, status=status, cause=cause)
     return Heard(service, (started, ended))
 
@@ -252,6 +267,8 @@ def _image_scanned(detail: object, services: Sequence[Service], now: datetime) -
     service = _of(services, "images", scan.repository)
     if service is None:
         return NotOurs(f"no service has the image repository {scan.repository}")
+    if scan.status not in ("COMPLETE", "FAILED"):
+        return NotOurs(f"the scan of {scan.digest} is {scan.status}, not at an end")
     return Heard(service, (_scanned(scan.digest, scan.status, scan.counts, now),))
 
 
@@ -262,16 +279,16 @@ def _scanned(digest: str, status: str, counts: Mapping[str, int] | None, now: da
 
 def _deployment_changed(detail: object, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
     change = _validated(DeploymentChange, detail, "CodeDeploy event")
-    service = _of(services, "application", change.application)
-    if service is None or change.deploymentGroup != service.stage.group:
+    service = _of_group(services, change)
+    if service is None:
         return NotOurs(f"no service has the deployment group {change.application}/{change.deploymentGroup}")
     return Heard(service, observed_deployment(change.deploymentId, API_STATE[change.state], now))
 
 
 def _instance_changed(detail: object, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
     change = _validated(InstanceChange, detail, "CodeDeploy event")
-    service = _of(services, "application", change.application)
-    if service is None or change.deploymentGroup != service.stage.group:
+    service = _of_group(services, change)
+    if service is None:
         return NotOurs(f"no service has the deployment group {change.application}/{change.deploymentGroup}")
     return Heard(service, observed_instance(change.deploymentId, change.instanceId, API_STATE[change.state], now))
 

@@ -60,9 +60,9 @@ _KINDS: dict[str, type[Fact]] = {}
 class Pushed(Fact):
     """A release was born: a commit became the branch's tip, or an image was pushed under an accepted tag.
 
-    ``tip``, ``base`` and ``image_mark`` are carried from release to release, so that the newest one alone tells what
-    the controller has seen: the branch's newest commit, the newest commit that was neither skipped nor rejected, and
-    when the newest image release was pushed (ISO 8601). A reason in ``rejected``, ``skipped`` or ``outdated`` means
+    ``tip``, ``base`` and ``mark`` are carried from release to release, so that the newest one alone tells what the
+    controller has seen: the branch's newest commit, the newest commit that was neither skipped nor rejected, and when
+    the newest effective release came (``stamp``). A reason in ``rejected``, ``skipped`` or ``outdated`` means
     that it ended at birth.
     """
 
@@ -73,7 +73,7 @@ class Pushed(Fact):
     digest: str = ""
     tip: str = ""
     base: str = ""
-    image_mark: str = ""
+    mark: str = ""
     classes: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()  # the first paths; all of them are in the commit
     changed_count: int = 0
@@ -182,7 +182,7 @@ class Claimed(ReleaseFact):
 class Declined(ReleaseFact):
     """What was claimed did not happen: AWS refused the call, or it was never made. Nothing exists; try again later."""
 
-    action: Literal["build", "deploy", "settle"]
+    action: Literal["build", "accept", "deploy", "settle"]
     attempt: int
     take: int
     error: str = field(compare=False)
@@ -362,12 +362,13 @@ class Settled(Fact):
 
 @dataclass(frozen=True, kw_only=True)
 class DeployStarted(ReleaseFact):
-    """CodeDeploy runs this deployment for the turn; ``attempt`` is the release's attempt which got the turn."""
+    """CodeDeploy deploys this image for the turn; ``attempt`` is the release's attempt which got the turn."""
 
     stage: str
     turn: int
     attempt: int
     deployment: str
+    digest: str
 
     @property
     def key(self) -> str:

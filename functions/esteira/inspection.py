@@ -24,7 +24,7 @@ _BINARY = (
     ".bin", ".bmp", ".gif", ".gz", ".h5", ".ico", ".jpeg", ".jpg", ".mp4", ".npy", ".npz", ".onnx", ".parquet", ".pdf",
     ".png", ".pt", ".pth", ".rds", ".safetensors", ".so", ".tar", ".webp", ".whl", ".woff", ".woff2", ".xz", ".zip",
 )  # fmt: skip
-_PRIVATE_KEY = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----")
+_PRIVATE_KEY = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----")
 # The four-letter prefixes of long-lived and temporary access keys; AWS's documentation's own end in EXAMPLE.
 _ACCESS_KEY = re.compile(rb"(?<![A-Z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])")
 
@@ -86,7 +86,7 @@ def _secrets(service: Service, changes: Sequence[Change], read: Callable[[str], 
     """Return the sentence that names the first secret found, or "", and how many files were not read."""
     there = [c for c in changes if c.blob and not matches(c.path, service.guard.allow)]
     for change in there:
-        if matches(change.path, _SECRET_NAMES):
+        if matches(change.path.lower(), _SECRET_NAMES):
             return _refusal(change.path, "looks like a private key or credential by its name"), 0
     texts = [c for c in there if not c.path.lower().endswith(_BINARY)]
     unread = max(0, len(texts) - READ_AT_MOST)

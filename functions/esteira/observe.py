@@ -49,7 +49,7 @@ def _deployment(s: Situation, desk: Desk) -> list[Fact]:
 
 def _images(s: Situation, desk: Desk) -> list[ImageArrived]:
     """Return the images under accepted tags that may be news: of a repository never seen before, only the newest."""
-    mark = s.newest.image_mark if s.newest else ""
+    mark = s.newest.mark if s.newest else ""
     since = unstamp(mark) - LATE if mark else None
     arrived: list[ImageArrived] = []
     for image in desk.cloud.images(s.service):

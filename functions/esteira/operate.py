@@ -28,7 +28,7 @@ from esteira.phase import Phase, phase_of
 from esteira.situation import Release, StageState
 
 Verb = Literal["rollback", "hold", "resume", "quarantine", "retry", "abort"]
-Label = Annotated[str, Field(pattern=r"^v[1-9]\d{0,7}$")]
+Label = Annotated[str, Field(pattern=r"^v[1-9][0-9]{0,7}$")]
 
 
 class Request(Strict):
@@ -50,13 +50,15 @@ def read(payload: object, services: Sequence[Service]) -> tuple[Request, Service
     try:
         request = Request.model_validate(payload)
     except ValidationError as error:
-        raise refusal(error, "request") from None
+        raise Refused(f"{refusal(error, 'request')}. Next: esteira --help") from None
     service = next((s for s in services if s.name == request.service), None)
     if service is None:
         known = ", ".join(s.name for s in services) or "none is registered"
-        raise Refused(f"no service is called {request.service!r}; there are: {known}")
+        raise Refused(f"no service is called {request.service!r}; there are: {known}. Next: esteira status")
     if request.stage not in ("", service.stage.name):
-        raise Refused(f"{service.name} has no stage {request.stage!r}; it has {service.stage.name}")
+        raise Refused(
+            f"{service.name} has no stage {request.stage!r}; it has {service.stage.name}. Next: esteira status"
+        )
     return request, service
 
 
@@ -92,11 +94,11 @@ def _rollback(request: Request, service: Service, desk: Desk) -> None:
         label = f"v{stage.turn.release}"
         raise Refused(f"{label} is deploying to {stage.name}. Next: esteira abort {label}, then esteira rollback")
     if not stage.live:
-        raise Refused(f"nothing is live on {stage.name}, so there is nothing to roll back from")
+        raise Refused(f"nothing is live on {stage.name}, so there is nothing to roll back from. Next: esteira status")
     live = _known(service, desk, stage.live)
     target = _target(request, service, desk, stage)
     if target.number == stage.live:
-        raise Refused(f"{target.label} is live on {stage.name} already")
+        raise Refused(f"{target.label} is live on {stage.name} already. Next: esteira status")
     now, reason = desk.clock(), _reason(request)
     words: list[Fact] = [
         RollbackOrdered(
@@ -110,8 +112,7 @@ def _rollback(request: Request, service: Service, desk: Desk) -> None:
         ),
         *_quarantine_words(request, live, desk, reason),
     ]
-    desk.store.reopen(service.name, target.number, target.attempt)
-    _say(request, service, desk, words)
+    _say(request, service, desk, words, reopen=(target.number, target.attempt))
 
 
 def _target(request: Request, service: Service, desk: Desk, stage: StageState) -> Release:
@@ -145,16 +146,25 @@ def _retry(request: Request, service: Service, desk: Desk) -> None:
     rows, _ = desk.store.open(service.name)
     newer = max([stage.live, *(n for n, row in rows.items() if not _over(row.phase))], default=0)
     if newer > release.number:
-        raise Refused(f"v{newer} is newer than {label}; to go back to {label}: esteira rollback --to {label}")
+        if release.was_live:
+            raise Refused(f"v{newer} is newer than {label}. Next: esteira rollback --to {label}")
+        raise Refused(f"v{newer} is newer than {label}, which was never live. Next: push {label}'s commit again")
     now, attempt = desk.clock(), release.attempt + 1
     words: list[Fact] = [Retried(at=now, release=release.number, attempt=attempt, by=request.by, reason=request.reason)]
     words += [
         Lifted(at=now, request=request.request, by=request.by, reason=f"retry of {label}", subject=subject)
-        for subject in filter(None, _subjects(release))
-        if desk.store.quarantine(service.name, (subject,))
+        for subject in sorted(_quarantined(release, service, desk))
     ]
-    desk.store.reopen(service.name, release.number, attempt)
-    _say(request, service, desk, words)
+    _say(request, service, desk, words, reopen=(release.number, attempt))
+
+
+def _quarantined(release: Release, service: Service, desk: Desk) -> set[str]:
+    """Return what of the release is quarantined; its image's digest, too, though it may not be known by now."""
+    subjects = {*_subjects(release)}
+    word = desk.store.quarantine(service.name, subjects)
+    if word is not None:
+        subjects |= {*_subjects(_known(service, desk, word.release))}
+    return {subject for subject in subjects if desk.store.quarantine(service.name, (subject,))}
 
 
 def _abort(request: Request, service: Service, desk: Desk) -> None:
@@ -179,8 +189,10 @@ _VERBS: dict[str, Callable[[Request, Service, Desk], None]] = {
 }
 
 
-def _say(request: Request, service: Service, desk: Desk, words: Sequence[Fact]) -> None:
-    desk.store.say(service.name, request.request, desk.clock(), words)
+def _say(
+    request: Request, service: Service, desk: Desk, words: Sequence[Fact], reopen: tuple[int, int] | None = None
+) -> None:
+    desk.store.say(service.name, request.request, desk.clock(), words, reopen)
 
 
 def _quarantine_words(request: Request, release: Release, desk: Desk, reason: str) -> list[Fact]:

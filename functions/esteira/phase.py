@@ -72,12 +72,9 @@ def _after_its_turn(release: Release, stage: StageState) -> Standing:
         return Standing(Phase.ROLLED_BACK, f"{back.by} rolled {stage.name} back to v{back.to}: {back.reason}")
     if release.replaced is not None:
         return Standing(Phase.SUPERSEDED, f"v{release.replaced.by} took its place on {stage.name}")
-    given_up = release.given_up(turn)
-    if given_up is not None and release.aborted:
-        return Standing(Phase.ABORTED, f"{release.aborted.by} aborted it before it deployed: {release.aborted.reason}")
+    given_up, started = release.given_up(turn), release.deployment(turn)
     if given_up is not None:
-        return Standing(Phase.FAILED, f"{given_up.why}; next: {_retry(release)}")
-    started = release.deployment(turn)
+        return _given_up(release, given_up.why, began=started is not None)
     ended = release.ended(started.deployment) if started else None
     if started is not None and ended is not None and ended.status == "Succeeded":
         return Standing(Phase.LIVE, f"deployment {started.deployment} succeeded on {stage.name}")
@@ -91,6 +88,15 @@ def _after_its_turn(release: Release, stage: StageState) -> Standing:
     if release.aborted:
         return Standing(Phase.DEPLOYING, f"{release.aborted.by} aborted it; {started.deployment} is being stopped")
     return Standing(Phase.DEPLOYING, f"deployment {started.deployment} is under way on {stage.name}")
+
+
+def _given_up(release: Release, why: str, *, began: bool) -> Standing:
+    aborted = release.aborted
+    if aborted is None:
+        return Standing(Phase.FAILED, f"{why}; next: {_retry(release)}")
+    if began:
+        return Standing(Phase.ABORTED, f"{aborted.by} aborted it while it deployed; {why}")
+    return Standing(Phase.ABORTED, f"{aborted.by} aborted it before it deployed: {aborted.reason}")
 
 
 def _being_created(release: Release, stage: str, turn: int) -> str:
@@ -114,7 +120,9 @@ def _deployment_failed(release: Release, started: DeployStarted, status: str) ->
     diagnosed = release.diagnosed(started.deployment)
     if diagnosed is None:
         return Standing(Phase.DEPLOYING, f"deployment {started.deployment} failed; its cause is being read")
-    return Standing(Phase.FAILED, f"deployment {started.deployment} failed: {diagnosed.cause}")
+    sentence, _, log = diagnosed.cause.partition("\n")
+    why = f"deployment {started.deployment} failed: {sentence}; next: push a fix, or {_retry(release)}"
+    return Standing(Phase.FAILED, f"{why}\n{log}" if log else why)
 
 
 def _before_its_turn(release: Release, stage: StageState, now: datetime) -> Standing:
@@ -171,7 +179,7 @@ def _building(release: Release) -> Standing:
         return Standing(Phase.BUILDING, f"build {ended.build} succeeded; its image is being looked up")
     if ended is not None:
         cause = ended.cause or f"it ended {ended.status.lower().replace('_', ' ')}"
-        return Standing(Phase.FAILED, f"build {ended.build} failed: {cause}")
+        return Standing(Phase.FAILED, f"build {ended.build} failed: {cause}; next: push a fix, or {_retry(release)}")
     if release.build is not None:
         return Standing(Phase.BUILDING, f"build {release.build.build} is under way")
     claim = release.claim("build", release.attempt)

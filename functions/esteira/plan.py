@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 
 from esteira.facts import (
     DeployGivenUp,
+    DeploymentEnded,
     DeployStarted,
+    Diagnosed,
     Fact,
     ImageArrived,
     Overdue,
@@ -85,6 +87,14 @@ class StartDeployment(Action):
 
 
 @dataclass(frozen=True)
+class FindDeployment(Action):
+    """Find out whether a claimed deployment was ever created, for a turn that no longer wants one."""
+
+    turn: Turn
+    take: int
+
+
+@dataclass(frozen=True)
 class StopDeployment(Action):
     """Ask CodeDeploy to stop a deployment."""
 
@@ -100,11 +110,12 @@ class Diagnose(Action):
 
 @dataclass(frozen=True)
 class Settle(Action):
-    """End a turn: move the stage's tags, tell the neighbours, let the next begin."""
+    """End a turn: move the stage's tags (unless that was tried for too long), tell the neighbours, free the stage."""
 
     turn: Turn
     succeeded: bool
     take: int
+    tags: bool
 
 
 @dataclass(frozen=True)
@@ -156,9 +167,10 @@ def _births(s: Situation) -> Iterator[Action]:
 
 def _projection(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
     phase, why = phase_of(r, s.stage, now)
-    before = s.written.get(r.number, ("", ""))
-    if before != (phase.value, why):
-        yield Project(r.number, why, phase, before[0])
+    before = s.written.get(r.number)
+    # One that is over and not open is read only because a rollback may go to it; its projection was written before.
+    if before != (phase.value, why) and not (before is None and phase.ended):
+        yield Project(r.number, why, phase, before[0] if before else "")
 
 
 def _superseded(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
@@ -171,6 +183,9 @@ def _superseded(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
 def _towards_image(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
     phase, _ = phase_of(r, s.stage, now)
     attempt = r.attempt
+    for build in r.running_builds:
+        if build.attempt < attempt and not phase.ended and not r.stop_asked(build.build):
+            yield StopBuild(r.number, f"attempt {attempt} takes its place", build.build)
     if phase.ended or phase in (Phase.LIVE, Phase.DEPLOYING) or r.accepted:
         return
     if r.pushed.source == "image":
@@ -190,11 +205,15 @@ def _start_build(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
     attempt = r.attempt
     claim = r.claim("build", attempt)
     declined = r.declined("build", attempt, claim.take) if claim else None
-    if claim is None:
-        yield StartBuild(r.number, f"{r.label} has no image yet", attempt, 1)
-    elif declined is not None and now >= _began(r) + s.service.minutes("start"):
-        why = f"its build could not start within {s.service.deadlines.start_minutes} minutes: {declined.error}"
+    late = now >= _began(r) + s.service.minutes("start")
+    if late and claim is not None and declined is None and now >= claim.lease:
+        yield FindBuild(r.number, "its build was claimed and may have started", attempt, claim.take)
+    elif late and (claim is None or declined is not None):
+        cause = f": {declined.error}" if declined else ""
+        why = f"its build could not start within {s.service.deadlines.start_minutes} minutes{cause}"
         yield Record(r.number, why, Overdue(at=now, release=r.number, what="start", number=attempt, why=why))
+    elif claim is None:
+        yield StartBuild(r.number, f"{r.label} has no image yet", attempt, 1)
     elif declined is not None and now >= declined.at + back_off(claim.take):
         yield StartBuild(r.number, f"AWS refused before: {declined.error}", attempt, claim.take + 1)
     elif declined is None and now >= claim.lease:
@@ -203,7 +222,9 @@ def _start_build(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
 
 def _accept(s: Situation, r: Release, why: str, since: datetime, now: datetime) -> Iterator[Action]:
     if now >= since + s.service.minutes("accept"):
-        late = f"its image could not be accepted within {s.service.deadlines.accept_minutes} minutes"
+        declined = r.declined("accept", r.attempt, 1)
+        cause = f": {declined.error}" if declined else ""
+        late = f"its image could not be accepted within {s.service.deadlines.accept_minutes} minutes{cause}"
         yield Record(r.number, late, Overdue(at=now, release=r.number, what="accept", number=r.attempt, why=late))
     else:
         yield AcceptImage(r.number, why, r.attempt)
@@ -218,30 +239,38 @@ def _turn(s: Situation, now: datetime) -> Iterator[Action]:
     started, given_up = r.deployment(turn.number), r.given_up(turn.number)
     ended = r.ended(started.deployment) if started else None
     if given_up:
-        yield from _settle(r, turn, False, now)
+        yield from _settle(s, r, turn, given_up.at, False, now)
     elif started and ended and ended.status == "Failed" and not r.diagnosed(started.deployment):
-        yield Diagnose(r.number, f"{started.deployment} failed", started.deployment)
+        yield _diagnosis(s, r, ended, now)
     elif ended:
-        yield from _settle(r, turn, ended.status == "Succeeded", now)
+        yield from _settle(s, r, turn, ended.at, ended.status == "Succeeded", now)
     elif started:
         yield from _watch(s, r, turn, started, now)
     else:
         yield from _resume_claim(r, turn, now)
 
 
-def _settle(r: Release, turn: Turn, succeeded: bool, now: datetime) -> Iterator[Action]:
+def _diagnosis(s: Situation, r: Release, ended: DeploymentEnded, now: datetime) -> Action:
+    if now < ended.at + s.service.minutes("stop"):
+        return Diagnose(r.number, f"{ended.deployment} failed", ended.deployment)
+    cause = f"CodeDeploy did not say why within {s.service.deadlines.stop_minutes} minutes"
+    return Record(r.number, cause, Diagnosed(at=now, deployment=ended.deployment, cause=cause))
+
+
+def _settle(s: Situation, r: Release, turn: Turn, since: datetime, succeeded: bool, now: datetime) -> Iterator[Action]:
     claim = r.claim("settle", turn.number)
     declined = r.declined("settle", turn.number, claim.take) if claim else None
     free = claim is None or now >= claim.lease or (declined is not None and now >= declined.at + back_off(claim.take))
     if free:
-        why = f"turn {turn.number} {'succeeded' if succeeded else 'failed'}"
-        yield Settle(r.number, why, turn, succeeded, claim.take + 1 if claim else 1)
+        tags = now < since + s.service.minutes("accept")
+        why = f"turn {turn.number} {'succeeded' if succeeded else 'failed'}" + ("" if tags else "; its tags stay")
+        yield Settle(r.number, why, turn, succeeded, claim.take + 1 if claim else 1, tags)
 
 
 def _watch(s: Situation, r: Release, turn: Turn, started: DeployStarted, now: datetime) -> Iterator[Action]:
     """A deployment is under way: hold it to its deadline, and to an abort."""
-    overdue = r.overdue("deploy", turn.number)
-    if r.overdue("stop", turn.number) or (overdue and now >= overdue.at + s.service.minutes("stop")):
+    overdue, stop = r.overdue("deploy", turn.number), r.stop_asked(started.deployment)
+    if stop and now >= stop.at + s.service.minutes("stop"):
         why = f"deployment {started.deployment} was asked to stop and never said that it ended"
         given_up = DeployGivenUp(
             at=now, release=r.number, stage=turn.stage, turn=turn.number, attempt=turn.attempt, why=why
@@ -250,7 +279,7 @@ def _watch(s: Situation, r: Release, turn: Turn, started: DeployStarted, now: da
     elif overdue is None and now >= turn.deadline:
         why = f"deployment {started.deployment} did not end within {s.service.deadlines.deploy_minutes} minutes"
         yield Record(r.number, why, Overdue(at=now, release=r.number, what="deploy", number=turn.number, why=why))
-    if (overdue or _called_off(r, turn)) and not r.stop_asked(started.deployment):
+    if (overdue or _called_off(r, turn)) and not stop:
         yield StopDeployment(r.number, overdue.why if overdue else "it was aborted", started.deployment)
 
 
@@ -260,7 +289,8 @@ def _resume_claim(r: Release, turn: Turn, now: datetime) -> Iterator[Action]:
     take = claim.take if claim else 1
     lease = claim.lease if claim else turn.lease
     declined = r.declined("deploy", turn.number, take)
-    if declined and (now >= turn.deadline or _called_off(r, turn)):
+    unwanted = now >= turn.deadline or _called_off(r, turn)
+    if declined and unwanted:
         why = "it was aborted" if _called_off(r, turn) else f"its deployment could not start: {declined.error}"
         given_up = DeployGivenUp(
             at=now, release=r.number, stage=turn.stage, turn=turn.number, attempt=turn.attempt, why=why
@@ -268,6 +298,8 @@ def _resume_claim(r: Release, turn: Turn, now: datetime) -> Iterator[Action]:
         yield Record(r.number, why, given_up)
     elif declined and now >= declined.at + back_off(take):
         yield StartDeployment(r.number, f"AWS refused before: {declined.error}", turn, take + 1)
+    elif not declined and now >= lease and unwanted:
+        yield FindDeployment(r.number, "its deployment was claimed and may have been created", turn, take)
     elif not declined and now >= lease:
         yield StartDeployment(r.number, "who claimed its deployment never said what came of it", turn, take + 1)
 
@@ -283,7 +315,7 @@ def _next_turn(s: Situation, now: datetime, lease: timedelta) -> Iterator[Action
     order = s.stage.ordered
     if order is not None:
         target = s.release(order.to)
-        if target is not None and target.digest:
+        if target is not None and target.served_digest:
             why = f"{order.by} ordered a rollback from v{order.away}: {order.reason}"
             yield StartDeployment(target.number, why, next_turn(s, target, order, now, lease), 1)
         return
@@ -302,7 +334,7 @@ def next_turn(s: Situation, r: Release, order: RollbackOrdered | None, now: date
         number=stage.turn.number + 1 if stage.turn else 1,
         release=r.number,
         attempt=r.attempt,
-        digest=r.digest,
+        digest=r.served_digest if order else r.digest,
         kind="rollback" if order else "deploy",
         live=stage.live,
         healthy=stage.healthy,

@@ -67,9 +67,15 @@ class Release:
 
     @property
     def digest(self) -> str:
-        """Return the image's digest once it is accepted, or ""."""
+        """Return its image's digest: the current attempt's, or the one it was last live with, or ""."""
         accepted = self.accepted
-        return accepted.digest if accepted else self.pushed.digest
+        return accepted.digest if accepted else self.served_digest or self.pushed.digest
+
+    @property
+    def served_digest(self) -> str:
+        """Return the digest it was last live with, "" if it never was: what a rollback to it deploys."""
+        served = self._succeeded()
+        return max(served, key=lambda f: f.turn).digest if served else ""
 
     def all(self, kind: type[F]) -> Iterator[F]:
         """Yield the release's facts of one kind."""
@@ -136,8 +142,8 @@ class Release:
     def overdue(self, what: str, number: int) -> Overdue | None:
         return self.one(Overdue, what=what, number=number)
 
-    def stop_asked(self, thing: str) -> bool:
-        return self.one(StopAsked, thing=thing) is not None
+    def stop_asked(self, thing: str) -> StopAsked | None:
+        return self.one(StopAsked, thing=thing)
 
     # --- its deployments
 
@@ -171,8 +177,11 @@ class Release:
     @property
     def was_live(self) -> bool:
         """Return whether any deployment of it ever succeeded."""
+        return bool(self._succeeded())
+
+    def _succeeded(self) -> list[DeployStarted]:
         succeeded = {f.deployment for f in self.all(DeploymentEnded) if f.status == "Succeeded"}
-        return any(f.deployment in succeeded and not self.given_up(f.turn) for f in self.all(DeployStarted))
+        return [f for f in self.all(DeployStarted) if f.deployment in succeeded and not self.given_up(f.turn)]
 
     @property
     def rolled_back(self) -> RolledBack | None:
@@ -213,9 +222,11 @@ class StageState:
         turn = self.turn
         if turn is None or not (self.settled and self.settled.succeeded):
             return turn.healthy if turn else ()
+        if turn.kind == "rollback":  # what came after the release gone back to was gone back from
+            known = turn.healthy
+            return known[: known.index(turn.release)] if turn.release in known else ()
         rest = tuple(n for n in turn.healthy if n not in (turn.release, turn.live))
-        left_healthy = turn.kind == "deploy" and turn.live and turn.live != turn.release
-        return (*rest, turn.live)[-10:] if left_healthy else rest
+        return (*rest, turn.live)[-10:] if turn.live not in (0, turn.release) else rest
 
     def held(self, now: datetime) -> Held | None:
         """Return the hold that is in force at ``now``, if any."""

@@ -199,11 +199,20 @@ class Store:
                 return word
         return None
 
-    def say(self, service: str, request: str, at: datetime, words: Iterable[Fact]) -> bool:
-        """Write an operator's words, all or none; False if that request was heard before."""
+    def say(
+        self, service: str, request: str, at: datetime, words: Iterable[Fact], reopen: tuple[int, int] | None = None
+    ) -> bool:
+        """Write an operator's words, all or none; False if that request was heard before.
+
+        ``reopen`` is a release and its attempt that is to be read again from now on.
+        """
         expires = int((at + timedelta(days=2)).timestamp())
         heard = {"pk": _pk(service, "requests"), "sk": request, "expires": expires}
-        return self._transact([self._new(heard), *(self._new(self._row(service, w)) for w in words)])
+        writes = [self._new(heard), *(self._new(self._row(service, w)) for w in words)]
+        if reopen is not None:
+            item = _packed(self._open_row(service, *reopen))
+            writes.append({"Put": {"TableName": self._table, "Item": item}})
+        return self._transact(writes)
 
     # --- projections
 

@@ -130,7 +130,13 @@ class World:
         name = f"d-{turn or number}"
         self.record(
             DeployStarted(
-                at=START, release=number, stage="production", turn=turn or number, attempt=1, deployment=name
+                at=START,
+                release=number,
+                stage="production",
+                turn=turn or number,
+                attempt=1,
+                deployment=name,
+                digest=digest(number),
             ),
             DeploymentBegun(at=START, deployment=name),
             DeploymentEnded(at=START, deployment=name, status="Succeeded" if succeeded else "Failed"),

@@ -102,7 +102,13 @@ def settled(turn: Turn, *, succeeded: bool) -> Settled:
 def deploy_started(release: int = 1, turn: int = 1, attempt: int = 1) -> DeployStarted:
     deployment = deployment_of(turn)
     return DeployStarted(
-        at=NOON, release=release, stage="production", turn=turn, attempt=attempt, deployment=deployment
+        at=NOON,
+        release=release,
+        stage="production",
+        turn=turn,
+        attempt=attempt,
+        deployment=deployment,
+        digest=DIGEST,
     )
 
 

@@ -1,0 +1,262 @@
+"""The local stack as a newcomer meets it: start it, push to it, stop it, start it again. Real processes, real git."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import pytest
+
+from console.local.laptop import Laptop, LaptopError, Whereabouts
+from esteira.store import Store, View
+
+SECONDS = 60.0  # after which something that should have happened has not
+CHECKOUT = Path(__file__).parents[2]
+GIT = ("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main")
+T = TypeVar("T")
+
+APP = """
+import os
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = {said!r}.encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *said):
+        pass
+
+HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Answer).serve_forever()
+"""
+DOCKERFILE = """
+FROM python:3.13-slim
+WORKDIR /app
+COPY app.py ./
+CMD ["python", "app.py"]
+"""
+BUILDSPEC = """
+version: 0.2
+phases:
+  build:
+    commands:
+      - docker build -t "$IMAGE_URI:$IMAGE_TAG" .
+      - docker push "$IMAGE_URI:$IMAGE_TAG"
+"""
+
+
+class Team:
+    """A clone of a service whose model answers one word."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir()
+        (folder / "Dockerfile").write_text(DOCKERFILE)
+        (folder / "buildspec.yml").write_text(BUILDSPEC)
+        self._git("init", "--quiet")
+
+    def push(self, remote: str, said: str) -> None:
+        """Commit a model that says so, and push it."""
+        (self._folder / "app.py").write_text(APP.format(said=said))
+        self._git("add", "--all")
+        self._git("commit", "--quiet", "--message", said)
+        self._git("push", "--quiet", remote, "main")
+
+    def _git(self, *words: str) -> None:
+        subprocess.run([*GIT, *words], cwd=self._folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> Team:
+    return Team(tmp_path / "clone")
+
+
+def test_a_push_goes_live_and_is_there_after_a_stop_and_a_start(tmp_path: Path, team: Team) -> None:
+    """The page, the history and the place to push to survive; a second push takes the first one's place."""
+    state, before = tmp_path / "state", children()
+    with Laptop(state, sweep_every=2) as laptop:
+        first = laptop.whereabouts
+        team.push(first.remotes["heart"], "one")
+        assert eventually(lambda: phases(laptop), ["live"].__eq__) == ["live"]
+        assert page(first.pages["heart"]) == "one"
+        history = views(laptop)
+    assert not listening(first)
+    assert children() == before
+    with Laptop(state, sweep_every=2) as laptop:
+        second = laptop.whereabouts
+        assert (second.remotes, second.pages) == (first.remotes, first.pages)
+        assert views(laptop) == history
+        assert eventually(lambda: page(second.pages["heart"]), "one".__eq__) == "one"
+        team.push(second.remotes["heart"], "two")
+        assert eventually(lambda: phases(laptop), ["superseded", "live"].__eq__) == ["superseded", "live"]
+        assert page(second.pages["heart"]) == "two"
+    assert not listening(second)
+    assert children() == before
+
+
+def test_a_second_stack_on_the_same_state_is_refused(tmp_path: Path) -> None:
+    """The sentence says which folder and what to do; the first one goes on, and its end frees the folder."""
+    state = tmp_path / "state"
+    with Laptop(state) as laptop:
+        with pytest.raises(LaptopError, match=r"a local stack runs on .*state already\. Next: stop it"), Laptop(state):
+            pass
+        assert listening(laptop.whereabouts)
+        assert phases(laptop) == []
+    with Laptop(state):
+        pass
+
+
+def test_local_up_ends_with_ctrl_c_and_leaves_nothing_running(tmp_path: Path, team: Team) -> None:
+    """Status 0, none of its processes left, none of its ports open; a second one meanwhile is refused."""
+    state = tmp_path / "state"
+    with up(state) as (process, said):
+        remote = eventually(lambda: re.search(r"git push (\S+) main", said()), bool)
+        assert remote, said()
+        model = re.search(r"the model +(http://127\.0\.0\.1:\d+)", said())
+        endpoint = eventually(lambda: re.search(r"AWS_ENDPOINT_URL=(http://\S+)", said()), bool)
+        assert model, said()
+        assert endpoint, said()
+        team.push(remote[1], "one")
+        assert eventually(lambda: page(model[1]), "one".__eq__) == "one", said()
+        family = descendants(process.pid)
+        assert family, "the model runs in a process of its own"
+
+        other = subprocess.run(
+            command(state), cwd=CHECKOUT, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+        assert other.returncode == 1
+        assert "already. Next: stop it (Ctrl-C where it runs), or start another with --state DIR" in other.stderr
+        assert page(model[1]) == "one"
+
+        interrupt(process.pid, process.pid)
+        assert process.wait(SECONDS) == 0, said()
+    assert [pid for pid in family if alive(pid)] == []
+    assert [url for url in (model[1], endpoint[1]) if open_port(url)] == []
+    assert not (state / "local.json").exists()
+
+
+@pytest.mark.xfail(
+    reason="`up` waits for its event without a timeout, and a signal that another thread receives does not wake it: "
+    "now and then Ctrl-C is not heard",
+    strict=True,
+)
+def test_ctrl_c_is_heard_by_whichever_thread_it_reaches(tmp_path: Path) -> None:
+    """A signal to a process goes to any of its threads; the stack ends all the same."""
+    with up(tmp_path / "state") as (process, said):
+        assert eventually(lambda: "esteira status" in said(), bool), said()
+        other = max(int(task.name) for task in Path(f"/proc/{process.pid}/task").iterdir())
+        interrupt(process.pid, other)
+        assert eventually(process.poll, lambda status: status is not None, seconds=10) == 0, said()
+
+
+def interrupt(pid: int, thread: int) -> None:
+    """Send SIGINT to one thread of a process; to which one a signal to the whole process goes is up to the kernel."""
+    assert ctypes.CDLL(None).tgkill(pid, thread, int(signal.SIGINT)) == 0
+
+
+@contextlib.contextmanager
+def up(state: Path) -> Iterator[tuple[subprocess.Popen[str], Callable[[], str]]]:
+    """Run ``esteira local up`` on ``state``; yield it and what gives all it has said."""
+    process = subprocess.Popen(
+        command(state), cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    lines: list[str] = []
+
+    def read() -> None:
+        lines.extend(process.stdout or ())
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        yield process, lambda: "".join(lines)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        reader.join(5)
+
+
+def command(state: Path) -> list[str]:
+    """Return the words of ``esteira local up`` in this interpreter."""
+    return [sys.executable, "-m", "console.cli", "local", "up", "--state", str(state), "--sweep", "2"]
+
+
+def views(laptop: Laptop) -> list[View]:
+    """Return the history, oldest first; when a row was last written says nothing here."""
+    rows = Store(laptop.client("dynamodb"), laptop.table).views("heart", 50)
+    return [replace(row, changed_at="") for row in reversed(rows)]
+
+
+def phases(laptop: Laptop) -> list[str]:
+    """Return every release's phase, oldest first."""
+    return [view.phase for view in views(laptop)]
+
+
+def page(url: str) -> str:
+    """Return what the model answers, "" where nothing does."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=10) as answer:
+            return str(answer.read().decode())
+    except (urllib.error.URLError, OSError):
+        return ""
+
+
+def listening(where: Whereabouts) -> bool:
+    """Return whether any of a stack's ports is open."""
+    return any(open_port(url) for url in (where.endpoint, *where.pages.values()))
+
+
+def open_port(url: str) -> bool:
+    """Return whether somebody listens there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", urlsplit(url).port)) == 0
+
+
+def eventually(look: Callable[[], T], good: Callable[[T], object], seconds: float = SECONDS) -> T:
+    """Look until what is seen is good, or for too long; return what was seen last."""
+    until = time.monotonic() + seconds
+    while not good(seen := look()) and time.monotonic() < until:
+        time.sleep(0.05)
+    return seen
+
+
+def children() -> list[int]:
+    """Return the processes this test run has started that still run."""
+    return [pid for pid in descendants(os.getpid()) if alive(pid)]
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the ids of the processes below ``pid``."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, task.read_text().split()):
+                found += [child, *descendants(child)]
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Return whether a process runs: neither gone nor only waiting to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -1,0 +1,129 @@
+"""A registration is validated where it enters; the controller's own tags never start a release."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from esteira.claims import BuildClaim, TurnClaim, build_claim, turn_claim
+from esteira.config import Service, Settings, commit_tag, is_own_tag, release_tag
+from tests.unit.conftest import COMMIT, HEART
+
+
+def registration(**said: Any) -> str:
+    """Return the document a service's stack writes, as JSON, with other values where said."""
+    document = HEART.model_dump(mode="json", exclude_defaults=True)
+    return json.dumps(document | said)
+
+
+def test_a_registration_needs_only_where_things_are() -> None:
+    """All that has a default may be left out; what comes back is the same service."""
+    assert Service.model_validate_json(registration()) == HEART
+    assert (HEART.branch, HEART.port, HEART.health_path, HEART.stage.name) == ("main", 8080, "/ping", "production")
+
+
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        ({"brunch": "main"}, "brunch"),
+        ({"name": "Heart"}, "name"),
+        ({"name": "heart#1"}, "name"),
+        ({"repository": ""}, "repository"),
+        ({"stages": []}, "stages"),
+        ({"stages": [{"group": "a"}, {"group": "b"}]}, "stages"),
+        ({"stages": [{"name": "Prod", "group": "a"}]}, "stages.0.name"),
+        ({"port": 0}, "port"),
+        ({"health_path": "ping"}, "health_path"),
+        ({"accepted_tags": [""]}, "accepted_tags.0"),
+        ({"deadlines": {"build_minutes": 0}}, "deadlines.build_minutes"),
+        ({"deadlines": {"deploy_minutes": 721}}, "deadlines.deploy_minutes"),
+        ({"guard": {"alow": []}}, "guard.alow"),
+    ],
+)
+def test_a_wrong_registration_is_refused_with_the_field_it_is_wrong_in(said: dict[str, Any], field: str) -> None:
+    """A key that is not known is a mistake worth naming, as is a value out of bounds."""
+    with pytest.raises(ValidationError) as refused:
+        Service.model_validate_json(registration(**said))
+    # The first error is the one a person is told; a tuple may also count its wrong item as missing.
+    assert ".".join(map(str, refused.value.errors()[0]["loc"])) == field
+
+
+@pytest.mark.parametrize(
+    ("tag", "taken"),
+    [
+        ("v1", True),
+        ("v1.2.3", True),
+        ("release-2026", True),
+        ("latest", False),
+        ("V1", False),
+        (commit_tag(COMMIT), False),
+        (release_tag(1), False),
+        ("live-production", False),
+        ("previous-production", False),
+    ],
+)
+def test_an_image_becomes_a_release_by_its_tag(tag: str, taken: bool) -> None:
+    """v* and release-*, unless configured otherwise."""
+    assert HEART.accepts_tag(tag) == taken
+
+
+@pytest.mark.parametrize(
+    "tag", [commit_tag(COMMIT), release_tag(7), "live-production", "previous-production", "live-staging"]
+)
+def test_its_own_tags_never_start_a_release_whatever_is_accepted(tag: str) -> None:
+    """Or each deployment would start the next one."""
+    greedy = HEART.model_copy(update={"accepted_tags": ("*", "live-*", "esteira-*", "git-*")})
+    assert is_own_tag(tag)
+    assert not greedy.accepts_tag(tag)
+    assert greedy.accepts_tag("latest")
+
+
+@pytest.mark.parametrize(
+    ("what", "minutes"), [("start", 30), ("build", 30), ("accept", 15), ("deploy", 60), ("stop", 15)]
+)
+def test_every_wait_has_its_deadline(what: str, minutes: int) -> None:
+    """By default, and as the registration says."""
+    longer = Service.model_validate_json(registration(deadlines={f"{what}_minutes": 7}))
+    assert HEART.minutes(what) == timedelta(minutes=minutes)
+    assert longer.minutes(what) == timedelta(minutes=7)
+
+
+def test_a_claims_lease_outlives_a_function() -> None:
+    """A function lives 60 seconds at most; a claim must not run out under its hands."""
+    assert Settings(table="t", services_path="/esteira/services/").lease > timedelta(seconds=60)
+
+
+NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,30}", fullmatch=True)
+COUNTS = st.integers(1, 9_999)
+
+
+@given(NAMES, COUNTS, COUNTS)
+def test_a_builds_claim_reads_back(service: str, release: int, attempt: int) -> None:
+    """What is written into the build's environment is found again, and is no deployment's claim of a stage."""
+    claim = BuildClaim(service, release, attempt)
+    assert build_claim(str(claim)) == claim
+    assert build_claim(f"{claim} more") is None
+
+
+@given(NAMES, COUNTS, NAMES, COUNTS, st.text(max_size=20))
+def test_a_turns_claim_reads_back_from_a_description(
+    service: str, release: int, stage: str, turn: int, why: str
+) -> None:
+    """The first word of a deployment's description is its claim, whatever sentence follows."""
+    claim = TurnClaim(service, release, stage, turn)
+    assert turn_claim(f"{claim} {why}") == turn_claim(str(claim)) == claim
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "heart", "heart/v0/production/1", "heart/1/production/1", "a b", "Heart/v1/p/1"]
+)
+def test_a_description_of_somebody_elses_is_no_claim(text: str) -> None:
+    """Deployments made by hand are not the controller's."""
+    assert turn_claim(text) is None
+    assert build_claim(text) is None
