@@ -30,6 +30,8 @@ from esteira.cloud import Cloud
 from esteira.config import Service, Settings
 from esteira.store import Store
 
+# Parsed once: a test suite makes hundreds of stages.
+_template = cache(lambda: read(TEMPLATE))
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -52,7 +54,7 @@ class Rehearsal:
     ) -> None:
         self.clock = Clock.stopped(START)
         self.engine = engine
-        self._template = read(TEMPLATE)
+        self._template = _template()
         self._tell = tell
         functions = [
             Function(spec.name, self._handler(spec.handler), spec.logical_id, spec.dead_letters, spec.destination)

@@ -62,7 +62,7 @@ from esteira.store import Store
 # A push to live takes four rounds in one call where nothing has to be waited for; past this something turns in circles.
 ROUNDS = 25
 # Events tell whole seconds and clocks differ: an image is older than a release only by more than this.
-SAME_TIME = timedelta(minutes=1)
+SAME_TIME = timedelta(seconds=2)
 
 
 @dataclass(frozen=True)

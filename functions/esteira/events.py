@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, ValidationError
@@ -52,6 +52,11 @@ class Refused(ValueError):  # noqa: N818 - it is what happened to the input, not
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Severity = Annotated[str, Field(pattern=r"^[A-Z_]{1,20}$")]
+Counts = Annotated[dict[Severity, int], Field(max_length=20)]
+# Before EventBridge there was no event; a year of three digits would not sort as text does.
+Moment = Annotated[AwareDatetime, Field(ge=datetime(2016, 1, 1, tzinfo=UTC))]
+# A bound on an optional value goes on the value: on the union, pydantic would measure None.
+Tag = Annotated[str, Field(max_length=300)]
 Blank = BeforeValidator(lambda v: None if v == "" else v)
 
 
@@ -60,7 +65,7 @@ class Envelope(BaseModel):
 
     source: str
     detail_type: Annotated[str, Field(alias="detail-type")]
-    time: AwareDatetime | None = None
+    time: Moment | None = None
     detail: dict[str, Any]
 
 
@@ -109,7 +114,7 @@ class ImageAction(BaseModel):
     action: Annotated[str, Field(alias="action-type")]
     result: str
     repository: Annotated[str, Field(alias="repository-name")]
-    tag: Annotated[str | None, Blank, Field(alias="image-tag", max_length=300)] = None
+    tag: Annotated[Tag | None, Blank, Field(alias="image-tag")] = None
     digest: Annotated[str | None, Blank, Field(alias="image-digest")] = None
 
 
@@ -119,7 +124,7 @@ class ImageScan(BaseModel):
     status: Annotated[str, Field(alias="scan-status")]
     repository: Annotated[str, Field(alias="repository-name")]
     digest: Annotated[Digest, Field(alias="image-digest")]
-    counts: Annotated[dict[Severity, int] | None, Field(alias="finding-severity-counts", max_length=20)] = None
+    counts: Annotated[Counts | None, Field(alias="finding-severity-counts")] = None
 
 
 class DeploymentChange(BaseModel):

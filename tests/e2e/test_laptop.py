@@ -153,11 +153,6 @@ def test_local_up_ends_with_ctrl_c_and_leaves_nothing_running(tmp_path: Path, te
     assert not (state / "local.json").exists()
 
 
-@pytest.mark.xfail(
-    reason="`up` waits for its event without a timeout, and a signal that another thread receives does not wake it: "
-    "now and then Ctrl-C is not heard",
-    strict=True,
-)
 def test_ctrl_c_is_heard_by_whichever_thread_it_reaches(tmp_path: Path) -> None:
     """A signal to a process goes to any of its threads; the stack ends all the same."""
     with up(tmp_path / "state") as (process, said):

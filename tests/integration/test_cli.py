@@ -318,7 +318,8 @@ def test_why_answers_for_a_release_and_for_a_commit(world: World, asked: str) ->
     """The one sentence, with the log of the failure below it, for a label and for a commit's first characters."""
     world.tell()
     first, *log = world.run("why", asked).stdout.splitlines()
-    assert first == "v3 (3abc0000) is failed: deployment d-3 failed: ApplicationStart: the container ended with 1"
+    why = "deployment d-3 failed: ApplicationStart: the container ended with 1; next: push a fix, or esteira retry v3"
+    assert first == f"v3 (3abc0000) is failed: {why}"
     assert [line.strip(" │") for line in log] == CRASH.splitlines()[1:]
     assert world.read("why", asked)["log"] == CRASH.splitlines()[1:]
 

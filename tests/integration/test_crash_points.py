@@ -51,9 +51,7 @@ def test_every_crash_point_of_the_story_ends_as_the_story_does(
         end = deaths.play(stage)
     deaths.wait_all()
     with capsys.disabled():
-        print(
-            f"\ncrash points tried: {deaths.tried} of {deaths.points}, before and after each of {deaths.calls} AWS calls"
-        )
+        print(f"\ncrash points tried: {deaths.tried} of {deaths.points}: before and after {deaths.calls} AWS calls")
     assert end == END
     assert deaths.points > 1.9 * deaths.calls  # a call that AWS refuses has no "after"
     assert deaths.tried >= deaths.points // EVERY > 0

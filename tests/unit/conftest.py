@@ -108,7 +108,7 @@ def deploy_started(release: int = 1, turn: int = 1, attempt: int = 1) -> DeployS
         turn=turn,
         attempt=attempt,
         deployment=deployment,
-        digest=DIGEST,
+        digest=digest_of(release),
     )
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -104,6 +104,7 @@ COUNTS = st.integers(1, 9_999)
 
 
 @given(NAMES, COUNTS, COUNTS)
+@settings(max_examples=20)
 def test_a_builds_claim_reads_back(service: str, release: int, attempt: int) -> None:
     """What is written into the build's environment is found again, and is no deployment's claim of a stage."""
     claim = BuildClaim(service, release, attempt)
@@ -112,6 +113,7 @@ def test_a_builds_claim_reads_back(service: str, release: int, attempt: int) -> 
 
 
 @given(NAMES, COUNTS, NAMES, COUNTS, st.text(max_size=20))
+@settings(max_examples=20)
 def test_a_turns_claim_reads_back_from_a_description(
     service: str, release: int, stage: str, turn: int, why: str
 ) -> None:

@@ -74,13 +74,11 @@ def test_a_text_that_holds_a_secret_is_rejected(content: bytes, found: str) -> N
     assert looked_at({"app/settings.R": content}).rejected.startswith(f"app/settings.R {found}; remove it")
 
 
-@pytest.mark.xfail(strict=True, reason="inspection._PRIVATE_KEY wants KEY----- and PGP writes KEY BLOCK-----")
 def test_a_pgp_private_key_is_a_private_key() -> None:
     """Its armour has one word more."""
     assert looked_at({"ana.asc": b"-----BEGIN PGP PRIVATE" + b" KEY BLOCK-----"}).rejected
 
 
-@pytest.mark.xfail(strict=True, reason="inspection._SECRET_NAMES are matched with their case")
 def test_the_case_of_a_name_hides_no_key() -> None:
     """A key in DER form, which its content does not give away, is still called .P12."""
     assert looked_at({"keys/SERVER.P12": b"\x30\x82\x00"}).rejected

@@ -11,6 +11,7 @@ import pytest
 
 from esteira.events import (
     Heard,
+    NotOurs,
     observed_build,
     observed_deployment,
     observed_image,
@@ -211,5 +212,6 @@ def test_a_scans_event_equals_its_observation(status: str, counts: dict[str, int
 
 @pytest.mark.parametrize("status", ["IN_PROGRESS", "PENDING"])
 def test_a_scan_under_way_is_no_finding(status: str) -> None:
-    """It has not said anything yet."""
+    """It has not said anything yet, neither in an event."""
+    assert isinstance(read(event("ecr_scan_clean", scan_status=status), [HEART], NOON), NotOurs)
     assert observed_image(HEART, image(["latest"], status), LATER) == ()
