@@ -25,7 +25,7 @@ from console.local.engine import BuildJob, DeployJob
 from console.local.place import TEMPLATE
 from console.local.rehearsal import Rehearsal
 from console.local.template import read
-from esteira.advance import Desk
+from esteira.desk import Desk
 from esteira.facts import (
     Announced,
     Claimed,

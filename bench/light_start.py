@@ -114,7 +114,7 @@ def _subjects(folder: Path) -> list[Subject]:
     for artifact in (compiled, plain):
         _pack(artifact)
     _compile(compiled)
-    desk = "esteira.desk:from_environment"
+    desk = "esteira.wiring:from_environment"
     return [
         *(Subject(name, compiled, name) for name in HANDLERS),
         Subject("a: one boto3 client", compiled, "one_client"),

@@ -25,7 +25,7 @@ from console.local.buildspec import PHASES, parse
 from console.local.demo import SERVICE, Team
 from console.local.laptop import Laptop
 from console.local.place import ROOT
-from esteira import desk as desks
+from esteira import wiring
 from esteira.phase import Phase
 from esteira.store import Store
 
@@ -180,7 +180,7 @@ def _environment(folder: Path, number: int) -> dict[str, str]:
         "PATH": f"{programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": str(folder),
         "LANG": "C.UTF-8",
-        "IMAGE_URI": desks.services(desks.from_environment())[0].image_uri,
+        "IMAGE_URI": wiring.services(wiring.from_environment())[0].image_uri,
         "IMAGE_TAG": f"git-{number:040x}",
         "ESTEIRA_RELEASE": f"v{number}",
         "CODEBUILD_RESOLVED_SOURCE_VERSION": f"{number:040x}",

@@ -6,10 +6,9 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from esteira import announcement
-from esteira import desk as desks
-from esteira.advance import Desk
+from esteira import announcement, wiring
 from esteira.answer import Answer, answer
+from esteira.desk import Desk
 from esteira.telemetry import logger, measured, traced
 
 
@@ -22,9 +21,9 @@ def handler(event: Any, _context: LambdaContext, *, desk: Desk | None = None) ->
     Returns ``{service, release, phase, why, actions}``, where ``actions`` are the channels told. Raises Refused for a
     malformed event.
     """
-    desk = desk or desks.from_environment()
+    desk = desk or wiring.from_environment()
     change = announcement.read(event)
-    service = next((s for s in desks.services(desk) if s.name == change.service), None)
+    service = next((s for s in wiring.services(desk) if s.name == change.service), None)
     if service is None:
         return answer(why=f"no service is called {change.service}")
     told = announcement.announce(change, service, desk)

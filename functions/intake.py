@@ -6,9 +6,10 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from esteira import desk as desks
-from esteira.advance import Desk, advance
+from esteira import wiring
+from esteira.advance import advance
 from esteira.answer import Answer, answer
+from esteira.desk import Desk
 from esteira.events import NotOurs, read
 from esteira.record import record
 from esteira.telemetry import logger, measured, traced
@@ -23,8 +24,8 @@ def handler(event: Any, _context: LambdaContext, *, desk: Desk | None = None) ->
     Returns ``{service, release, phase, why, actions}``; for an event that is not ours all but ``why`` are empty.
     Raises Refused for a malformed one, which Lambda then sends to the dead-letter queue; nothing is recorded of it.
     """
-    desk = desk or desks.from_environment()
-    heard = read(event, desks.services(desk), desk.clock())
+    desk = desk or wiring.from_environment()
+    heard = read(event, wiring.services(desk), desk.clock())
     if isinstance(heard, NotOurs):
         logger.debug(heard.why)
         return answer(why=heard.why)

@@ -6,10 +6,10 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from esteira import desk as desks
-from esteira import operate
-from esteira.advance import Desk, advance
+from esteira import operate, wiring
+from esteira.advance import advance
 from esteira.answer import Answer, answer
+from esteira.desk import Desk
 from esteira.events import Refused
 from esteira.telemetry import logger, measured, traced
 
@@ -23,9 +23,9 @@ def handler(event: Any, _context: LambdaContext, *, desk: Desk | None = None) ->
     Returns ``{service, release, phase, why, actions}``, or ``{refused}`` with the sentence why not: a person's mistake
     is no error of the function's and should ring no alarm.
     """
-    desk = desk or desks.from_environment()
+    desk = desk or wiring.from_environment()
     try:
-        request, service = operate.read(event, desks.services(desk))
+        request, service = operate.read(event, wiring.services(desk))
         operate.operate(request, service, desk)
     except Refused as refused:
         logger.info(str(refused), action="refuse")

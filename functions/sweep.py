@@ -6,10 +6,11 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from esteira import desk as desks
-from esteira.advance import Desk, advance
+from esteira import wiring
+from esteira.advance import advance
 from esteira.answer import Answer, answer
 from esteira.config import Service
+from esteira.desk import Desk
 from esteira.observe import observe
 from esteira.telemetry import logger, measured, metrics, traced
 
@@ -23,10 +24,10 @@ def handler(_event: Any, _context: LambdaContext, *, desk: Desk | None = None) -
     Returns one ``{service, release, phase, why, actions}`` per service. One service's error keeps no other from its
     turn; the first is raised at the end.
     """
-    desk = desk or desks.from_environment()
+    desk = desk or wiring.from_environment()
     answers: list[Answer] = []
     errors: list[Exception] = []
-    for service in desks.services(desk):
+    for service in wiring.services(desk):
         # An observation that fails must not keep the deadlines from being enforced.
         for step in (_observe, _advance):
             try:

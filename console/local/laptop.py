@@ -228,7 +228,7 @@ def _free(port: int) -> bool:
 
 def _forget_clients() -> None:
     """Drop the functions' cached clients and settings: they point at a stack that is gone, or at AWS itself."""
-    from esteira import cloud, desk
+    from esteira import cloud, wiring
 
     cloud.client.cache_clear()
-    desk.from_environment.cache_clear()
+    wiring.from_environment.cache_clear()

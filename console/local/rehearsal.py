@@ -24,10 +24,10 @@ from console.local.aws.resources import create_resources
 from console.local.aws.stack import Aws
 from console.local.place import FUNCTIONS, TEMPLATE, quiet_functions
 from console.local.template import read
-from esteira.advance import Decision, Desk
 from esteira.claims import CLAIM_VARIABLE
 from esteira.cloud import Cloud
 from esteira.config import Service, Settings
+from esteira.desk import Decision, Desk
 from esteira.store import Store
 
 # Parsed once: a test suite makes hundreds of stages.

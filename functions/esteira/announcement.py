@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from esteira.advance import Desk
 from esteira.config import Service
+from esteira.desk import Desk
 from esteira.events import Refused, refusal
 from esteira.facts import Announced
 from esteira.phase import Phase

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from esteira.advance import Desk, gather
+from esteira.advance import gather
 from esteira.config import Service
+from esteira.desk import Desk
 from esteira.events import observed_build, observed_deployment, observed_image, observed_instance
 from esteira.facts import Fact, ImageArrived, ImageScanned, stamp, unstamp
 from esteira.situation import Situation

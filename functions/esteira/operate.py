@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from esteira.advance import Desk
 from esteira.config import Service, Strict
+from esteira.desk import Desk
 from esteira.events import Refused, refusal
 from esteira.facts import (
     Aborted,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from esteira.advance import Desk
+from esteira.desk import Desk
 from esteira.events import Heard
 from esteira.facts import ImageArrived, ReleaseFact
 

@@ -27,9 +27,9 @@ from console.history import releases
 from console.remote import Controller, Invoked, Where
 from console.sentences import sentence
 from esteira import facts, operate
-from esteira.advance import Desk
 from esteira.cloud import Cloud
 from esteira.config import Service, Settings
+from esteira.desk import Desk
 from esteira.events import Refused
 from esteira.facts import (
     Accepted,

@@ -361,7 +361,6 @@ def test_a_refusal_is_one_line_whatever_the_field_is_called() -> None:
 
 
 @pytest.mark.parametrize("said", ["0001-01-01T00:00:00+14:00", "0987-01-01T00:00:00Z"])
-@pytest.mark.xfail(strict=True, reason="events.Envelope takes times that facts.stamp cannot write in order, or at all")
 def test_a_time_out_of_all_reason_is_refused_or_not_believed(said: str) -> None:
     """No exception escapes when the fact is written down, and its time still sorts among the others."""
     try:

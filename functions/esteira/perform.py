@@ -1,0 +1,398 @@
+"""Doing what was planned: one function for each action, through ``store`` and ``cloud``, and what came of it as a fact.
+
+What may be done only once is claimed first; where it is not the first claim, AWS is looked at before anything is done
+again. Where AWS refused, that is written down (``declined``), so that nobody waits for a lease to run out.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from esteira.claims import BuildClaim, TurnClaim
+from esteira.cloud import DeclinedError
+from esteira.config import Service, commit_tag, release_tag
+from esteira.desk import Desk
+from esteira.facts import (
+    Accepted,
+    BuildStarted,
+    Claimed,
+    Declined,
+    DeployStarted,
+    Diagnosed,
+    Fact,
+    ImageMissed,
+    Pushed,
+    Replaced,
+    RolledBack,
+    Settled,
+    StopAsked,
+    Turn,
+    stamp,
+)
+from esteira.inspection import inspect
+from esteira.phase import Standing
+from esteira.plan import (
+    AcceptImage,
+    Action,
+    Close,
+    Diagnose,
+    FindBuild,
+    FindDeployment,
+    OpenCommit,
+    OpenImage,
+    Project,
+    Record,
+    Settle,
+    StartBuild,
+    StartDeployment,
+    StopBuild,
+    StopDeployment,
+)
+from esteira.situation import Release, Situation
+
+# Events tell whole seconds and clocks differ: an image is older than a release only by more than this.
+SAME_TIME = timedelta(seconds=2)
+
+
+def perform(action: Action, s: Situation, desk: Desk) -> bool | None:  # noqa: C901 - one flat match over all actions
+    """Do one action. False: a newer release came in between, so look at the branch again."""
+    match action:
+        case OpenCommit():
+            return _open_commit(action, s, desk)
+        case OpenImage():
+            return _open_image(action, s, desk)
+        case StartBuild():
+            _start_build(action, s, desk)
+        case FindBuild():
+            _find_build(action, s, desk)
+        case StopBuild(release=number, build=build):
+            desk.cloud.stop_build(build)
+            _record(s, desk, StopAsked(at=desk.clock(), release=number, thing=build))
+        case AcceptImage():
+            _accept_image(action, s, desk)
+        case StartDeployment():
+            _start_deployment(action, s, desk)
+        case FindDeployment():
+            _find_deployment(action, s, desk)
+        case StopDeployment(release=number, deployment=deployment):
+            desk.cloud.stop_deployment(deployment)
+            _record(s, desk, StopAsked(at=desk.clock(), release=number, thing=deployment))
+        case Diagnose(deployment=deployment):
+            cause = desk.cloud.diagnosis(deployment)
+            _record(s, desk, Diagnosed(at=desk.clock(), deployment=deployment, cause=cause))
+        case Settle():
+            _settle(action, s, desk)
+        case Record(fact=fact):
+            _record(s, desk, fact)
+        case Project():
+            _project(action, s, desk)
+        case Close(release=number):
+            desk.store.close(s.service.name, number, _release(s, number).attempt)
+        case _:
+            raise TypeError(f"no way to perform {action}")
+    return None
+
+
+# --- births ---------------------------------------------------------------------------------------------------------
+
+
+def _open_commit(action: OpenCommit, s: Situation, desk: Desk) -> bool:
+    newest, service = s.newest, s.service
+    changes, first = desk.cloud.changes(service, newest.base if newest else "", action.commit)
+    seen = inspect(service, changes, first, lambda blob: desk.cloud.blob(service, blob))
+    kept, now = newest.base if newest else "", desk.clock()
+    return desk.store.birth(
+        service.name,
+        Pushed(
+            at=now,
+            number=action.release,
+            source="commit",
+            commit=action.commit,
+            tip=action.commit,
+            base=kept if seen.rejected or seen.skipped else action.commit,
+            mark=stamp(now) if not (seen.rejected or seen.skipped) else newest.mark if newest else "",
+            classes=seen.classes,
+            changed=seen.paths[:20],
+            changed_count=len(seen.paths),
+            rejected=seen.rejected,
+            skipped=seen.skipped,
+            note=seen.note,
+        ),
+    )
+
+
+def _open_image(action: OpenImage, s: Situation, desk: Desk) -> bool:
+    image, newest, service = action.image, s.newest, s.service
+    found = desk.cloud.image(service, tag=image.tag)
+    if found is None or found.digest != image.digest or desk.store.taken(service.name, image):
+        desk.store.dismiss(service.name, image, desk.clock())
+        return True
+    mark = newest.mark if newest else ""
+    outdated = f"{image.tag} was pushed before what is a release already" if stamp(image.at + SAME_TIME) < mark else ""
+    return desk.store.birth(
+        service.name,
+        Pushed(
+            at=desk.clock(),
+            number=action.release,
+            source="image",
+            tag=image.tag,
+            digest=image.digest,
+            tip=newest.tip if newest else "",
+            base=newest.base if newest else "",
+            mark=max(mark, stamp(image.at)),
+            outdated=outdated,
+        ),
+        image,
+    )
+
+
+# --- the image ------------------------------------------------------------------------------------------------------
+
+
+def _start_build(action: StartBuild, s: Situation, desk: Desk) -> None:
+    service, number, attempt = s.service, action.release, action.attempt
+    commit = _release(s, number).pushed.commit
+    if not _claim(s, desk, number, "build", attempt, action.take):
+        return
+    claim = BuildClaim(service.name, number, attempt)
+    build = desk.cloud.find_build(service, claim) if action.take > 1 else None
+    if build is None:
+        with _Declining(s, desk, number, "build", attempt, action.take):
+            digest = _accepted_before(service, number, commit, desk)
+            if not digest:
+                build = desk.cloud.start_build(service, claim, commit, str(claim).replace("/", "-"))
+    fact: Fact = (
+        BuildStarted(at=desk.clock(), release=number, attempt=attempt, build=build)
+        if build
+        else Accepted(at=desk.clock(), release=number, attempt=attempt, digest=digest, reused=True)
+    )
+    _record(s, desk, fact)
+
+
+def _accepted_before(service: Service, number: int, commit: str, desk: Desk) -> str:
+    """Return the digest of the commit's image, with the release's tag on it, if it was accepted before; else ""."""
+    image = desk.cloud.image(service, tag=commit_tag(commit))
+    # Only an image that was accepted is trusted: a failed build may have pushed one, too.
+    if image is None or not any(tag.startswith("esteira-v") for tag in image.tags):
+        return ""
+    return image.digest if desk.cloud.tag_image(service, image.digest, release_tag(number)) else ""
+
+
+def _find_build(action: FindBuild, s: Situation, desk: Desk) -> None:
+    number, attempt, take = action.release, action.attempt, action.take
+    build = desk.cloud.find_build(s.service, BuildClaim(s.service.name, number, attempt))
+    fact: Fact = (
+        BuildStarted(at=desk.clock(), release=number, attempt=attempt, build=build)
+        if build
+        else Declined(
+            at=desk.clock(), release=number, action="build", attempt=attempt, take=take, error="it was never started"
+        )
+    )
+    _record(s, desk, fact)
+
+
+def _accept_image(action: AcceptImage, s: Situation, desk: Desk) -> None:
+    service, pushed, number = s.service, _release(s, action.release).pushed, action.release
+    tag = pushed.tag if pushed.source == "image" else commit_tag(pushed.commit)
+    digest = pushed.digest
+    if pushed.source == "commit":
+        image = desk.cloud.image(service, tag=tag)
+        digest = image.digest if image else ""
+    with _Declining(s, desk, number, "accept", action.attempt, 1, of=Exception):
+        there = bool(digest) and desk.cloud.tag_image(service, digest, release_tag(number))
+    if there:
+        accepted = Accepted(at=desk.clock(), release=number, attempt=action.attempt, digest=digest, reused=False)
+        _record(s, desk, accepted)
+    else:
+        _record(s, desk, ImageMissed(at=desk.clock(), release=number, attempt=action.attempt, tag=tag))
+
+
+# --- the stage ------------------------------------------------------------------------------------------------------
+
+
+def _start_deployment(action: StartDeployment, s: Situation, desk: Desk) -> None:
+    service, turn, number = s.service, action.turn, action.release
+    if action.take > 1:
+        mine = _claim(s, desk, number, "deploy", turn.number, action.take)
+    else:
+        mine = desk.store.claim_turn(service.name, turn)
+    if not mine:
+        return
+    claim = TurnClaim(service.name, number, turn.stage, turn.number)
+    deployment = desk.cloud.find_deployment(service, claim) if action.take > 1 else None
+    if deployment is None:
+        with _Declining(s, desk, number, "deploy", turn.number, action.take):
+            key = f"{service.name}/v{number}/{turn.stage}-{turn.number}.zip"
+            desk.cloud.put_bundle(
+                service, key, _release_document(service, _release(s, number), turn.stage, turn.digest)
+            )
+            deployment = desk.cloud.create_deployment(service, claim, action.why, key)
+    _record(s, desk, _deploy_started(turn, deployment, desk.clock()))
+
+
+def _find_deployment(action: FindDeployment, s: Situation, desk: Desk) -> None:
+    turn, number = action.turn, action.release
+    claim = TurnClaim(s.service.name, number, turn.stage, turn.number)
+    deployment = desk.cloud.find_deployment(s.service, claim)
+    if deployment is not None:
+        _record(s, desk, _deploy_started(turn, deployment, desk.clock()))
+        return
+    declined = Declined(
+        at=desk.clock(),
+        release=number,
+        action="deploy",
+        attempt=turn.number,
+        take=action.take,
+        error="it was never created",
+    )
+    _record(s, desk, declined)
+
+
+def _deploy_started(turn: Turn, deployment: str, now: datetime) -> DeployStarted:
+    return DeployStarted(
+        at=now,
+        release=turn.release,
+        stage=turn.stage,
+        turn=turn.number,
+        attempt=turn.attempt,
+        deployment=deployment,
+        digest=turn.digest,
+    )
+
+
+def _release_document(service: Service, release: Release, stage: str, digest: str) -> dict[str, object]:
+    """Return what the host reads as ``release.json``."""
+    return {
+        "service": service.name,
+        "release": release.label,
+        "number": release.number,
+        "commit": release.pushed.commit,
+        "stage": stage,
+        "image": f"{service.image_uri}@{digest}",
+        "digest": digest,
+        "port": service.port,
+        "health_path": service.health_path,
+        "startup_seconds": service.startup_seconds,
+        "drain_seconds": service.drain_seconds,
+        "environment": service.environment,
+    }
+
+
+def _settle(action: Settle, s: Situation, desk: Desk) -> None:
+    service, turn, number = s.service, action.turn, action.release
+    if not _claim(s, desk, number, "settle", turn.number, action.take):
+        return
+    with _Declining(s, desk, number, "settle", turn.number, action.take, of=Exception):
+        if action.succeeded:
+            before = _release(s, turn.live) if turn.live and turn.live != number else None
+            if action.tags:
+                _move_tags(service, turn, before.served_digest if before else "", desk)
+            if before is not None:
+                _record(s, desk, _displacement(action, s, before.number, desk.clock()))
+        settled = Settled(
+            at=desk.clock(), stage=turn.stage, turn=turn.number, release=number, succeeded=action.succeeded
+        )
+        _record(s, desk, settled)
+
+
+def _move_tags(service: Service, turn: Turn, before: str, desk: Desk) -> None:
+    if before not in ("", turn.digest):
+        desk.cloud.tag_image(service, before, f"previous-{turn.stage}")
+    desk.cloud.tag_image(service, turn.digest, f"live-{turn.stage}")
+
+
+def _displacement(action: Settle, s: Situation, before: int, now: datetime) -> Fact:
+    """Return what the release that was live until now is told."""
+    turn, order = action.turn, s.stage.rollback
+    if turn.kind == "rollback" and order is not None:
+        return RolledBack(
+            at=now,
+            release=before,
+            stage=turn.stage,
+            turn=turn.number,
+            to=action.release,
+            by=order.by,
+            reason=order.reason,
+        )
+    return Replaced(at=now, release=before, stage=turn.stage, turn=turn.number, by=action.release)
+
+
+def _project(action: Project, s: Situation, desk: Desk) -> None:
+    release, now = _release(s, action.release), desk.clock()
+    if action.phase.value != action.before:
+        desk.cloud.emit(
+            {
+                "service": s.service.name,
+                "stage": s.stage.name,
+                "release": release.label,
+                "number": release.number,
+                "attempt": release.attempt,
+                "turn": release.last_turn,
+                "phase": action.phase.value,
+                "before": action.before,
+                "why": action.why[:2000],
+                "commit": release.pushed.commit,
+                "digest": release.digest,
+            }
+        )
+    desk.store.project(s.service.name, release, Standing(action.phase, action.why), now)
+
+
+# --- claims ---------------------------------------------------------------------------------------------------------
+
+
+def _claim(s: Situation, desk: Desk, release: int, action: str, attempt: int, take: int) -> bool:
+    """Claim an action under ``take``; False if somebody else has it."""
+    now = desk.clock()
+    claimed = Claimed(
+        at=now,
+        release=release,
+        action=action,  # type: ignore[arg-type]
+        attempt=attempt,
+        take=take,
+        lease=now + desk.settings.lease,
+    )
+    return desk.store.record(s.service.name, claimed)
+
+
+class _Declining:
+    """Where what was claimed is known not to have happened, write that down, and let the error pass."""
+
+    def __init__(
+        self,
+        s: Situation,
+        desk: Desk,
+        release: int,
+        action: str,
+        attempt: int,
+        take: int,
+        of: type[Exception] = DeclinedError,
+    ) -> None:
+        self._s, self._desk, self._of = s, desk, of
+        self._release, self._action, self._attempt, self._take = release, action, attempt, take
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, self._of):
+            declined = Declined(
+                at=self._desk.clock(),
+                release=self._release,
+                action=self._action,  # type: ignore[arg-type]
+                attempt=self._attempt,
+                take=self._take,
+                error=str(error)[:500],
+            )
+            _record(self._s, self._desk, declined)
+
+
+def _record(s: Situation, desk: Desk, fact: Fact) -> None:
+    desk.store.record(s.service.name, fact)
+
+
+def _release(s: Situation, number: int) -> Release:
+    release = s.release(number)
+    if release is None:
+        raise LookupError(f"v{number} of {s.service.name} is not in the picture")
+    return release
