@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.local.docker_cli import DockerError, Images, Recipe, main, read_context, words
+from console.local.docker_cli import main
+from console.local.docker_images import DockerError, Images
+from console.local.dockerfile import Recipe, read_context, words
 from console.local.oci import (
     LAYER_TYPE,
     MANIFEST_TYPE,
