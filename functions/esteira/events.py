@@ -8,7 +8,7 @@ fields used are validated, the rest is ignored. Pure.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -161,8 +161,12 @@ def read(event: object, services: Sequence[Service], now: datetime) -> Heard | N
     reader = _READERS.get((envelope.source, envelope.detail_type))
     if reader is None:
         return NotOurs(f"{envelope.source} / {envelope.detail_type} is not read here")
-    # An event may be a day late; when it says it happened is what counts, as long as that is not in the future.
-    return reader(envelope.detail, services, min(envelope.time or now, now))
+    heard = reader(envelope.detail, services, now)
+    if isinstance(heard, NotOurs) or envelope.time is None:
+        return heard
+    # An event may be a day late. Waits count from when a thing was heard; of images, the order of pushing counts.
+    pushed = min(envelope.time, now)
+    return replace(heard, facts=tuple(replace(f, at=pushed) if isinstance(f, ImageArrived) else f for f in heard.facts))
 
 
 def _validated(model: type[M], value: object, what: str) -> M:

@@ -258,7 +258,7 @@ class Superseded(ReleaseFact):
 class Overdue(ReleaseFact):
     """A wait passed its deadline. ``number`` is the attempt of a start or a build, the turn of a deployment."""
 
-    what: Literal["start", "build", "accept", "deploy", "stop"]
+    what: Literal["start", "build", "accept", "deploy"]
     number: int
     why: str = field(compare=False)
 

@@ -208,9 +208,8 @@ def _start_build(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
     late = now >= _began(r) + s.service.minutes("start")
     if late and claim is not None and declined is None and now >= claim.lease:
         yield FindBuild(r.number, "its build was claimed and may have started", attempt, claim.take)
-    elif late and (claim is None or declined is not None):
-        cause = f": {declined.error}" if declined else ""
-        why = f"its build could not start within {s.service.deadlines.start_minutes} minutes{cause}"
+    elif late and declined is not None:
+        why = f"its build could not start within {s.service.deadlines.start_minutes} minutes: {declined.error}"
         yield Record(r.number, why, Overdue(at=now, release=r.number, what="start", number=attempt, why=why))
     elif claim is None:
         yield StartBuild(r.number, f"{r.label} has no image yet", attempt, 1)

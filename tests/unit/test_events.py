@@ -173,12 +173,19 @@ def test_an_event_file_gives_its_exact_facts_or_is_not_ours(name: str) -> None:
     ],
     ids=["late", "in another zone", "in the future", "without a time"],
 )
-def test_a_fact_is_as_old_as_its_event_says_and_never_in_the_future(said: str | None, at: datetime) -> None:
-    """A build whose event was hours on its way began hours ago, and its deadline is counted from then."""
-    event = event_of("codebuild_in_progress") | {"time": said}
+def test_an_image_is_as_old_as_its_event_says_and_never_of_the_future(said: str | None, at: datetime) -> None:
+    """Of images the order of pushing counts, however long the events were on their way."""
+    event = event_of("ecr_push_release_tag") | {"time": said}
     heard = read(event, [HEART], NOON)
     assert isinstance(heard, Heard)
     assert [fact.at for fact in heard.facts] == [at]
+
+
+def test_a_fact_is_heard_when_it_is_heard() -> None:
+    """What is waited for after a build counts from when its end was heard, though the event was hours on its way."""
+    heard = read(event_of("codebuild_succeeded") | {"time": "2026-11-23T10:00:10Z"}, [HEART], NOON)
+    assert isinstance(heard, Heard)
+    assert {fact.at for fact in heard.facts} == {NOON}
 
 
 @pytest.mark.parametrize("name", EXPECTED)

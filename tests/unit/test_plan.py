@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from esteira.events import Heard, read
 from esteira.facts import (
     Aborted,
     Claimed,
@@ -73,6 +76,8 @@ from tests.unit.conftest import (
     settled,
     turn_of,
 )
+
+EVENTS = Path(__file__).parents[2] / "events"
 
 A = TypeVar("A", bound=Action)
 What = Literal["build", "deploy", "settle"]
@@ -293,6 +298,14 @@ def test_an_image_from_elsewhere_is_accepted_without_a_build() -> None:
     image = Release(born(1, source="image", tag="v1", digest=DIGEST))
     assert only(planned(image), AcceptImage).release == 1
     overdue(planned(image, now=after(15)), "accept")
+
+
+def test_an_end_that_was_heard_late_leaves_time_to_act_on_it() -> None:
+    """The event of a build's success was two hours on its way: its image is there, and nobody has looked yet."""
+    event = json.loads((EVENTS / "codebuild_succeeded.json").read_text(encoding="utf-8"))
+    heard = read(event, [HEART], NOON)
+    assert isinstance(heard, Heard)
+    assert only(planned(release(1, *heard.facts)), AcceptImage).attempt == 1
 
 
 def test_a_build_that_failed_or_missed_its_image_is_not_followed_by_another() -> None:
@@ -556,10 +569,9 @@ def test_what_is_live_stays_open() -> None:
     assert planned(release(1, *deployed()), stage=live_on(1), now=after(10_000)) == ()
 
 
-def test_a_build_that_never_started_for_whatever_reason_is_overdue() -> None:
-    """AWS answering nothing but 500 is no refusal, and is to end in a phase with its reason all the same."""
-    late = overdue(planned(release(1), now=after(24 * 60)), "start")
-    assert phase_of(release(1, late), quiet(), after(24 * 60)).phase is Phase.FAILED
+def test_a_build_nobody_got_to_is_tried_before_it_is_called_late() -> None:
+    """The controller was down for a day: that is no reason to fail a push without having asked AWS once."""
+    assert only(planned(release(1), now=after(24 * 60)), StartBuild).take == 1
 
 
 def test_a_build_that_was_claimed_in_vain_is_looked_for_before_it_is_overdue() -> None:
