@@ -83,7 +83,7 @@ def run(
         user = _User(stage, dice)
         stage.bus.start(workers)
         while (born := stage.newest()) < releases:
-            for _ in range(dice.randint(1, 4)):
+            for _ in range(min(dice.randint(1, 4), releases - born)):
                 user.act(releases - born)
             _breathe(stage)
             progress(min(born, releases))
