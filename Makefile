@@ -28,7 +28,7 @@ $(STAMP): requirements.txt pyproject.toml
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-demo: $(STAMP) ## Push five versions of the model, see them go live or be refused  [REPORT=FILE]
+demo: $(STAMP) ## Push four versions of the model, see them go live or be refused, go back  [REPORT=FILE]
 	@$(BIN)/python -m console.local.demo $(if $(REPORT),--report $(REPORT))
 
 test: $(STAMP) ## Run the tests
