@@ -43,6 +43,15 @@ class Phase(StrEnum):
 _UNDER_WAY = {Phase.PUSHED, Phase.BUILDING, Phase.BUILT, Phase.WAITING, Phase.DEPLOYING, Phase.LIVE}
 
 
+# How a build ended, by CodeBuild's status.
+_ENDED = {
+    "FAILED": "failed",
+    "STOPPED": "was stopped",
+    "TIMED_OUT": "timed out",
+    "FAULT": "ended by a fault of CodeBuild's",
+}
+
+
 class Standing(NamedTuple):
     """A phase and the one sentence that explains it."""
 
@@ -178,8 +187,9 @@ def _building(release: Release) -> Standing:
     if ended is not None and ended.status == "SUCCEEDED":
         return Standing(Phase.BUILDING, f"build {ended.build} succeeded; its image is being looked up")
     if ended is not None:
-        cause = ended.cause or f"it ended {ended.status.lower().replace('_', ' ')}"
-        return Standing(Phase.FAILED, f"build {ended.build} failed: {cause}; next: push a fix, or {_retry(release)}")
+        how = _ENDED.get(ended.status, f"ended with {ended.status.lower().replace('_', ' ')}")
+        why = f"build {ended.build} {how}" + (f": {ended.cause}" if ended.cause else "")
+        return Standing(Phase.FAILED, f"{why}; next: push a fix, or {_retry(release)}")
     if release.build is not None:
         return Standing(Phase.BUILDING, f"build {release.build.build} is under way")
     claim = release.claim("build", release.attempt)

@@ -198,8 +198,8 @@ def test_requests_and_answers_pass_unchanged(front: Front, upstream: Callable[..
 
     def echo(exchange: Exchange) -> None:
         told = json.dumps([exchange.path, exchange.headers.items(), exchange.body().decode()]).encode()
+        seen.append(told)  # before the reply: the client reads it as soon as it has its answer
         exchange.reply(packed, ("Content-Encoding", "gzip"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"))
-        seen.append(told)
 
     seen: list[bytes] = []
     front.turn_to(upstream("echo", echo).port)
