@@ -11,6 +11,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -310,20 +311,20 @@ def _told(event: Mapping[str, Any]) -> str:
     return f"{event['lifecycleEventName']}: {message}" + (f"\n{tail}" if tail else "")
 
 
-class _declining:  # noqa: N801 - reads as the with-statement it is
+@contextmanager
+def _declining() -> Iterator[None]:
     """Turn AWS's refusal (4xx: nothing was made) into DeclinedError; let whatever else happens pass."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+    try:
+        yield
+    except Exception as error:
         response = getattr(error, "response", None)
-        if error is None or not isinstance(response, dict):
-            return
+        if not isinstance(response, dict):
+            raise
         if 400 <= response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) < 500:
             code, message = response["Error"]["Code"], response["Error"].get("Message", "")
             kind = BusyError if code == "DeploymentLimitExceededException" else DeclinedError
             raise kind(f"{code}: {message}") from error
+        raise
 
 
 def _code(error: BaseException) -> str:

@@ -6,6 +6,8 @@ again. Where AWS refused, that is written down (``declined``), so that nobody wa
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from esteira.claims import BuildClaim, TurnClaim
@@ -157,7 +159,7 @@ def _start_build(action: StartBuild, s: Situation, desk: Desk) -> None:
     claim = BuildClaim(service.name, number, attempt)
     build = desk.cloud.find_build(service, claim) if action.take > 1 else None
     if build is None:
-        with _Declining(s, desk, number, "build", attempt, action.take):
+        with _declining(s, desk, number, "build", attempt, action.take):
             digest = _accepted_before(service, number, commit, desk)
             if not digest:
                 build = desk.cloud.start_build(service, claim, commit, str(claim).replace("/", "-"))
@@ -198,7 +200,7 @@ def _accept_image(action: AcceptImage, s: Situation, desk: Desk) -> None:
     if pushed.source == "commit":
         image = desk.cloud.image(service, tag=tag)
         digest = image.digest if image else ""
-    with _Declining(s, desk, number, "accept", action.attempt, 1, of=Exception):
+    with _declining(s, desk, number, "accept", action.attempt, 1, of=Exception):
         there = bool(digest) and desk.cloud.tag_image(service, digest, release_tag(number))
     if there:
         accepted = Accepted(at=desk.clock(), release=number, attempt=action.attempt, digest=digest, reused=False)
@@ -221,7 +223,7 @@ def _start_deployment(action: StartDeployment, s: Situation, desk: Desk) -> None
     claim = TurnClaim(service.name, number, turn.stage, turn.number)
     deployment = desk.cloud.find_deployment(service, claim) if action.take > 1 else None
     if deployment is None:
-        with _Declining(s, desk, number, "deploy", turn.number, action.take):
+        with _declining(s, desk, number, "deploy", turn.number, action.take):
             key = f"{service.name}/v{number}/{turn.stage}-{turn.number}.zip"
             desk.cloud.put_bundle(
                 service, key, _release_document(service, _release(s, number), turn.stage, turn.digest)
@@ -282,7 +284,7 @@ def _settle(action: Settle, s: Situation, desk: Desk) -> None:
     service, turn, number = s.service, action.turn, action.release
     if not _claim(s, desk, number, "settle", turn.number, action.take):
         return
-    with _Declining(s, desk, number, "settle", turn.number, action.take, of=Exception):
+    with _declining(s, desk, number, "settle", turn.number, action.take, of=Exception):
         if action.succeeded:
             before = _release(s, turn.live) if turn.live and turn.live != number else None
             if action.tags:
@@ -355,36 +357,30 @@ def _claim(s: Situation, desk: Desk, release: int, action: str, attempt: int, ta
     return desk.store.record(s.service.name, claimed)
 
 
-class _Declining:
+@contextmanager
+def _declining(
+    s: Situation,
+    desk: Desk,
+    release: int,
+    action: str,
+    attempt: int,
+    take: int,
+    of: type[Exception] = DeclinedError,
+) -> Iterator[None]:
     """Where what was claimed is known not to have happened, write that down, and let the error pass."""
-
-    def __init__(
-        self,
-        s: Situation,
-        desk: Desk,
-        release: int,
-        action: str,
-        attempt: int,
-        take: int,
-        of: type[Exception] = DeclinedError,
-    ) -> None:
-        self._s, self._desk, self._of = s, desk, of
-        self._release, self._action, self._attempt, self._take = release, action, attempt, take
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, self._of):
-            declined = Declined(
-                at=self._desk.clock(),
-                release=self._release,
-                action=self._action,  # type: ignore[arg-type]
-                attempt=self._attempt,
-                take=self._take,
-                error=str(error)[:500],
-            )
-            _record(self._s, self._desk, declined)
+    try:
+        yield
+    except of as error:
+        declined = Declined(
+            at=desk.clock(),
+            release=release,
+            action=action,  # type: ignore[arg-type]
+            attempt=attempt,
+            take=take,
+            error=str(error)[:500],
+        )
+        _record(s, desk, declined)
+        raise
 
 
 def _record(s: Situation, desk: Desk, fact: Fact) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from esteira.facts import (
     DeployGivenUp,
@@ -18,6 +19,7 @@ from esteira.facts import (
     Fact,
     ImageArrived,
     Overdue,
+    Retried,
     RollbackOrdered,
     Superseded,
     Turn,
@@ -196,7 +198,7 @@ def _towards_image(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
         limit = r.build.at + s.service.minutes("build")
         if now >= limit:
             why = f"build {r.build.build} did not end within {s.service.deadlines.build_minutes} minutes"
-            yield Record(r.number, why, Overdue(at=now, release=r.number, what="build", number=attempt, why=why))
+            yield _overdue(r, "build", attempt, why, now)
     else:
         yield from _start_build(s, r, now)
 
@@ -210,7 +212,7 @@ def _start_build(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
         yield FindBuild(r.number, "its build was claimed and may have started", attempt, claim.take)
     elif late and declined is not None:
         why = f"its build could not start within {s.service.deadlines.start_minutes} minutes: {declined.error}"
-        yield Record(r.number, why, Overdue(at=now, release=r.number, what="start", number=attempt, why=why))
+        yield _overdue(r, "start", attempt, why, now)
     elif claim is None:
         yield StartBuild(r.number, f"{r.label} has no image yet", attempt, 1)
     elif declined is not None and now >= declined.at + back_off(claim.take):
@@ -219,12 +221,18 @@ def _start_build(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
         yield StartBuild(r.number, "who claimed its build never said what came of it", attempt, claim.take + 1)
 
 
+def _overdue(
+    r: Release, what: Literal["start", "build", "accept", "deploy"], number: int, why: str, now: datetime
+) -> Record:
+    return Record(r.number, why, Overdue(at=now, release=r.number, what=what, number=number, why=why))
+
+
 def _accept(s: Situation, r: Release, why: str, since: datetime, now: datetime) -> Iterator[Action]:
     if now >= since + s.service.minutes("accept"):
         declined = r.declined("accept", r.attempt, 1)
         cause = f": {declined.error}" if declined else ""
         late = f"its image could not be accepted within {s.service.deadlines.accept_minutes} minutes{cause}"
-        yield Record(r.number, late, Overdue(at=now, release=r.number, what="accept", number=r.attempt, why=late))
+        yield _overdue(r, "accept", r.attempt, late, now)
     else:
         yield AcceptImage(r.number, why, r.attempt)
 
@@ -271,13 +279,10 @@ def _watch(s: Situation, r: Release, turn: Turn, started: DeployStarted, now: da
     overdue, stop = r.overdue("deploy", turn.number), r.stop_asked(started.deployment)
     if stop and now >= stop.at + s.service.minutes("stop"):
         why = f"deployment {started.deployment} was asked to stop and never said that it ended"
-        given_up = DeployGivenUp(
-            at=now, release=r.number, stage=turn.stage, turn=turn.number, attempt=turn.attempt, why=why
-        )
-        yield Record(r.number, why, given_up)
+        yield _give_up(turn, why, now)
     elif overdue is None and now >= turn.deadline:
         why = f"deployment {started.deployment} did not end within {s.service.deadlines.deploy_minutes} minutes"
-        yield Record(r.number, why, Overdue(at=now, release=r.number, what="deploy", number=turn.number, why=why))
+        yield _overdue(r, "deploy", turn.number, why, now)
     if (overdue or _called_off(r, turn)) and not stop:
         yield StopDeployment(r.number, overdue.why if overdue else "it was aborted", started.deployment)
 
@@ -291,16 +296,20 @@ def _resume_claim(r: Release, turn: Turn, now: datetime) -> Iterator[Action]:
     unwanted = now >= turn.deadline or _called_off(r, turn)
     if declined and unwanted:
         why = "it was aborted" if _called_off(r, turn) else f"its deployment could not start: {declined.error}"
-        given_up = DeployGivenUp(
-            at=now, release=r.number, stage=turn.stage, turn=turn.number, attempt=turn.attempt, why=why
-        )
-        yield Record(r.number, why, given_up)
+        yield _give_up(turn, why, now)
     elif declined and now >= declined.at + back_off(take):
         yield StartDeployment(r.number, f"AWS refused before: {declined.error}", turn, take + 1)
     elif not declined and now >= lease and unwanted:
         yield FindDeployment(r.number, "its deployment was claimed and may have been created", turn, take)
     elif not declined and now >= lease:
         yield StartDeployment(r.number, "who claimed its deployment never said what came of it", turn, take + 1)
+
+
+def _give_up(turn: Turn, why: str, now: datetime) -> Record:
+    given_up = DeployGivenUp(
+        at=now, release=turn.release, stage=turn.stage, turn=turn.number, attempt=turn.attempt, why=why
+    )
+    return Record(turn.release, why, given_up)
 
 
 def _called_off(r: Release, turn: Turn) -> bool:
@@ -364,8 +373,7 @@ def _endings(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
 
 def _began(r: Release) -> datetime:
     """Return when the current attempt began."""
-    retries = [f.at for f in r.facts if f.name == "retried"]
-    return max([r.pushed.at, *retries])
+    return max([r.pushed.at, *(f.at for f in r.all(Retried))])
 
 
 def back_off(take: int) -> timedelta:

@@ -8,7 +8,7 @@ that know boto3.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -150,18 +150,14 @@ class Store:
 
     def close(self, service: str, number: int, attempt: int) -> None:
         """Read a release no more, unless it was reopened for another attempt meanwhile."""
-        from botocore.exceptions import ClientError
-
-        try:
-            self._client.delete_item(
+        _conditionally(
+            lambda: self._client.delete_item(
                 TableName=self._table,
                 Key=self._key(service, RELEASES, f"open#release#{number:08d}"),
                 ConditionExpression="attempt = :a",
                 ExpressionAttributeValues={":a": {"N": str(attempt)}},
             )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
+        )
 
     # --- the stage
 
@@ -218,8 +214,6 @@ class Store:
 
     def project(self, service: str, release: Release, standing: Standing, at: datetime) -> None:
         """Write the phase a release has now, for listing and so that a change of it is noticed."""
-        from botocore.exceptions import ClientError
-
         pushed = release.pushed
         view = View(
             number=pushed.number,
@@ -235,19 +229,17 @@ class Store:
         row = {"pk": _pk(service, RELEASES), "sk": f"view#{pushed.number:08d}"}
         row |= {f.name: getattr(view, f.name) for f in fields(view)} | {"classes": list(view.classes)}
         self._client.put_item(TableName=self._table, Item=_packed(row))
-        try:
-            self._client.update_item(
+        is_open = _conditionally(
+            lambda: self._client.update_item(
                 TableName=self._table,
                 Key=self._key(service, RELEASES, f"open#release#{pushed.number:08d}"),
                 UpdateExpression="SET phase = :p, why = :w",
                 ConditionExpression="attribute_exists(pk)",
                 ExpressionAttributeValues={":p": {"S": standing.phase.value}, ":w": {"S": standing.why}},
             )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
-            if not standing.phase.ended:
-                self.reopen(service, pushed.number, release.attempt)
+        )
+        if not is_open and not standing.phase.ended:
+            self.reopen(service, pushed.number, release.attempt)
 
     def views(self, service: str, limit: int = 20, before: int | None = None) -> list[View]:
         """Return the newest ``limit`` rows of the history, newest first, of releases below ``before``."""
@@ -288,15 +280,7 @@ class Store:
         return {"Put": put}
 
     def _put(self, row: Mapping[str, Any]) -> bool:
-        from botocore.exceptions import ClientError
-
-        try:
-            self._client.put_item(**self._new(row)["Put"])
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                return False
-            raise
-        return True
+        return _conditionally(lambda: self._client.put_item(**self._new(row)["Put"]))
 
     def _transact(self, writes: list[dict[str, Any]]) -> bool:
         from botocore.exceptions import ClientError
@@ -341,6 +325,19 @@ class Store:
             if "LastEvaluatedKey" not in answer or (newest is not None and len(rows) >= newest):
                 return rows
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def _conditionally(write: Callable[[], object]) -> bool:
+    """Make a conditional write; return whether its condition held."""
+    from botocore.exceptions import ClientError
+
+    try:
+        write()
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+            return False
+        raise
+    return True
 
 
 def _pk(service: str, about: str) -> str:
