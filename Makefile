@@ -33,6 +33,7 @@ demo: $(STAMP) ## Push four versions of the model, see them go live or be refuse
 
 test: $(STAMP) ## Run the tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@cd model_service && $(CURDIR)/$(BIN)/python -m pytest -q
 
 check: $(STAMP) lint types templates test ## The whole gate
 
@@ -43,6 +44,7 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	@$(BIN)/mypy
+	@cd model_service && $(CURDIR)/$(BIN)/mypy --config-file ../pyproject.toml serving training train.py gate.py
 
 templates: $(STAMP)
 	@$(BIN)/cfn-lint template.yaml service.yaml
@@ -63,4 +65,4 @@ lock: $(STAMP) ## Lock the dependencies anew: requirements.txt (all), functions/
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml --output-file functions/requirements.txt
 
 clean: ## Remove what make made, but not .esteira/
-	rm -rf $(VENV) .venv-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis report.json chaos.json
+	rm -rf $(VENV) .venv-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis report.json chaos.json screenshots

@@ -139,7 +139,7 @@ def _start_until_healthy(copy: Path, environment: dict[str, str]) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words, variables = [sys.executable, "-m", "heart"], {**environment, "PORT": str(port)}
+    words, variables = [sys.executable, "-m", "serving"], {**environment, "PORT": str(port)}
     with subprocess.Popen(
         words, cwd=copy, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as model:
@@ -158,7 +158,7 @@ def _wait_for_health(url: str, model: subprocess.Popen[bytes]) -> None:
                     return
         except (urllib.error.URLError, ConnectionError):
             time.sleep(GLANCE)
-    raise BenchError(f"the model started by hand does not answer at {url}. Next: python -m heart, in model_service")
+    raise BenchError(f"the model started by hand does not answer at {url}. Next: python -m serving, in model_service")
 
 
 def _environment(folder: Path, number: int) -> dict[str, str]:

@@ -126,6 +126,7 @@ class Account:
     changed_count: int
     note: str
     findings: str  # of ECR's scan, "" where none was heard of
+    exported: dict[str, str]  # what its image's build exported, by name
     builds: tuple[Build, ...]
     deployments: tuple[Deployment, ...]
     facts: tuple[Said, ...]  # in order of time
@@ -183,6 +184,7 @@ def account(store: Store, service: Service, number: int, now: datetime) -> Accou
         changed_count=pushed.changed_count,
         note=pushed.note,
         findings=scans[-1] if scans else "",
+        exported=release.accepted.figures if release.accepted else {},
         builds=_builds(release),
         deployments=_deployments(release),
         facts=tuple(_said(f) for f in facts),

@@ -37,7 +37,14 @@ from esteira.facts import (
     Turn,
 )
 
-_CLAIMS = {"build": "start its build", "deploy": "create its deployment", "settle": "settle its turn"}
+_CLAIMS = {
+    "build": "start its build",
+    "accept": "accept its image",
+    "deploy": "create its deployment",
+    "settle": "settle its turn",
+}
+# How many of a build's figures stand in a sentence, and how many characters of each.
+_FIGURES, _FIGURE = 8, 24
 
 
 def sentence(fact: Fact) -> str:
@@ -96,7 +103,7 @@ def _of_claim(fact: Fact) -> str | None:
 
 
 def _counted(action: str) -> str:
-    return "attempt" if action == "build" else "turn"
+    return "attempt" if action in ("build", "accept") else "turn"
 
 
 def _of_build(fact: Fact) -> str | None:
@@ -108,15 +115,27 @@ def _of_build(fact: Fact) -> str | None:
         case ImageMissed(tag=tag):
             return f"the build succeeded, and no image {tag} is in the registry"
         case Accepted(digest=digest, reused=True):
-            return f"its image was there already and is accepted without a build, {short(digest)}"
+            return f"its image was there already and is accepted without a build, {short(digest)}{_exported(fact)}"
         case Accepted(digest=digest):
-            return f"its image is accepted, {short(digest)}"
+            return f"its image is accepted, {short(digest)}{_exported(fact)}"
         case Superseded(by=by):
             return f"v{by} came before it began to deploy"
         case Overdue(why=why):
             return f"a deadline passed: {why}"
         case _:
             return None
+
+
+def _exported(accepted: Accepted) -> str:
+    """Return what the image's build exported, as the end of a sentence; "" for nothing. The first few, none long."""
+    told = [f"{name}={_cut(value)}" for name, value in accepted.figures.items()]
+    more = len(told) - _FIGURES
+    return f"; exported: {', '.join(told[:_FIGURES])}{f' and {more} more' if more > 0 else ''}" if told else ""
+
+
+def _cut(value: str) -> str:
+    line = " ".join(value.split())
+    return line if len(line) <= _FIGURE else f"{line[: _FIGURE - 1]}…"
 
 
 def _of_deployment(fact: Fact) -> str | None:

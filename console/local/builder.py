@@ -1,4 +1,4 @@
-"""The local CodeBuild's process engine: a commit's own buildspec, run phase by phase in one shell on this machine.
+"""The local CodeBuild's machine: a commit's own buildspec, run phase by phase in one shell on this machine.
 
 May start processes, and write the job's log and a workspace of its own that is removed at the end. It keeps no books
 and emits no event: how the build went is the answer. Nothing it starts outlives it: the shell leads a process group,
@@ -30,7 +30,7 @@ from console.local.engine import BuildJob, BuildPhase, BuildResult, BuildStatus
 from console.local.oci import Registry
 
 IMAGE = "esteira/process:1"  # CODEBUILD_BUILD_IMAGE: no image, and its name says so
-_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What of this machine's environment a build needs to reach a package index; nothing else of it is the build's business.
 _PASSED_ON = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "TZ")
 _PASSED_ON_BEGINNINGS = ("PIP_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -69,16 +69,20 @@ done
 """
 
 
+# What a build meets beside python and pip: from its workspace, each program's name and the shell lines of it.
+Programs = Callable[[Path], Mapping[str, str]]
+
+
 def run_build(
     job: BuildJob,
-    registry: Registry,
+    programs: Programs,
     interpreter: Path,
     *,
     number: int = 1,
     initiator: str = "esteira",
     source_url: str = "",
 ) -> BuildResult:
-    """Build ``job`` to its end and say how it went; blocks. ``registry`` takes what the buildspec pushes with docker,
+    """Build ``job`` to its end and say how it went; blocks. ``programs`` stand in front of the system's (``docker``),
     ``interpreter`` is what ``python`` and ``pip`` mean in it; ``number``, ``initiator`` and ``source_url`` become
     CodeBuild's variables. A build's own failure is an answer; OSError means that this machine could not run one."""
     job.log.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +96,12 @@ def run_build(
         job.log.open("ab", buffering=0) as log,
     ):
         build = _Build(job, _Workspace(Path(name)), log, time.monotonic() + job.timeout)
-        return build.run(registry, interpreter, extra)
+        return build.run(programs, interpreter, extra)
+
+
+def small_docker(registry: Registry) -> Programs:
+    """The ``docker`` of a build without a Docker engine, whose pushes end in ``registry``."""
+    return lambda workspace: {"docker": _small_docker(workspace / "images", registry.directory)}
 
 
 @dataclass(frozen=True)
@@ -117,7 +126,7 @@ class _Workspace:
     def control(self) -> Path:
         return self.root / "control"
 
-    def prepare(self, registry: Registry, interpreter: Path) -> None:
+    def prepare(self, programs: Programs, interpreter: Path) -> None:
         """Make the directories and the programs that stand in front of the system's."""
         for name in ("src", "bin", "site", "control", "home", "tmp"):
             (self.root / name).mkdir()
@@ -126,7 +135,8 @@ class _Workspace:
             _program(self.bin / name, f'exec {python} "$@"')
         for name in ("pip", "pip3"):
             _program(self.bin / name, f'exec {python} -m pip "$@"')
-        _program(self.bin / "docker", _small_docker(self.root / "images", registry.directory))
+        for name, lines in programs(self.root).items():
+            _program(self.bin / name, lines)
 
 
 def _small_docker(images: Path, registry: Path) -> str:
@@ -141,8 +151,8 @@ def _small_docker(images: Path, registry: Path) -> str:
     return f'exec {shlex.quote(sys.executable)} -I -c {shlex.quote(code)} "$@"'
 
 
-def _program(path: Path, line: str) -> None:
-    path.write_text(f"#!/bin/sh\n{line}\n")
+def _program(path: Path, lines: str) -> None:
+    path.write_text(lines if lines.startswith("#!") else f"#!/bin/sh\n{lines}\n")
     path.chmod(0o755)
 
 
@@ -165,9 +175,9 @@ class _Build:
     phases: list[BuildPhase] = field(default_factory=list)
     failed: bool = False
 
-    def run(self, registry: Registry, interpreter: Path, extra: Mapping[str, str]) -> BuildResult:
+    def run(self, programs: Programs, interpreter: Path, extra: Mapping[str, str]) -> BuildResult:
         """The whole build. What ran before a stop stays in the answer."""
-        self.workspace.prepare(registry, interpreter)
+        self.workspace.prepare(programs, interpreter)
         spec = self._download()
         if spec is None:
             return self._finish("FAILED", {})
@@ -338,7 +348,7 @@ class _Shell:
 def _shell_line(name: str) -> list[str]:
     """The command line of the buildspec's shell. CodeBuild's default ``sh`` is bash in POSIX mode on Amazon Linux,
     whose images it recommends; where this machine has no bash, its own sh has to do."""
-    bash = shutil.which("bash", path=_SYSTEM_PATH)
+    bash = shutil.which("bash", path=SYSTEM_PATH)
     if name == "bash" and bash:
         return [bash, "--noprofile", "--norc"]
     return [bash, "--noprofile", "--norc", "--posix"] if bash else ["/bin/sh"]
@@ -366,7 +376,7 @@ def _check_out(job: BuildJob, workspace: _Workspace) -> None:
     if not re.fullmatch(r"[0-9a-f]{40}", job.commit):
         raise _SourceError(f"{job.commit!r} is not a commit; start the build with a commit's 40 hex digits.")
     environment = {
-        "PATH": _SYSTEM_PATH,
+        "PATH": SYSTEM_PATH,
         "HOME": str(workspace.root / "home"),
         "GIT_INDEX_FILE": str(workspace.control / "index"),
     }
@@ -403,7 +413,7 @@ def _environment(job: BuildJob, workspace: _Workspace, spec: Buildspec, extra: M
     uuid = job.build_id.rpartition(":")[2]
     return {
         **{name: value for name, value in os.environ.items() if _passed_on(name)},
-        "PATH": f"{workspace.bin}:{workspace.site / 'bin'}:{_SYSTEM_PATH}",
+        "PATH": f"{workspace.bin}:{workspace.site / 'bin'}:{SYSTEM_PATH}",
         "HOME": str(workspace.root / "home"),
         "TMPDIR": str(workspace.root / "tmp"),
         "LANG": "C.UTF-8",

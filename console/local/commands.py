@@ -7,16 +7,17 @@ import signal
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 
 @click.group()
 def local() -> None:
-    """The AWS on your laptop: no account, no Docker."""
+    """The AWS on your laptop: no account, and Docker only if it is there."""
 
 
 @local.command()
@@ -25,28 +26,41 @@ def local() -> None:
 )
 @click.option("--sweep", type=click.FloatRange(1, 3600), default=15, show_default=True, help="Seconds between sweeps.")
 @click.option("--page-port", type=click.IntRange(0, 65535), default=0, help="Where the model answers; 0: a free port.")
-def up(state: Path, sweep: float, page_port: int) -> None:
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "docker", "process"]),
+    default="auto",
+    show_default=True,
+    help="What builds and runs. auto: Docker where an engine answers and nginx and docker-registry are there.",
+)
+@click.option("--hosts", type=click.IntRange(1, 9), default=1, show_default=True, help="Hosts in a deployment group.")
+def up(state: Path, sweep: float, page_port: int, engine: Literal["auto", "docker", "process"], hosts: int) -> None:
     """Start everything on 127.0.0.1 and stay until Ctrl-C, which leaves nothing running."""
-    from console.local.laptop import Laptop, LaptopError
+    from console.local.laptop import Laptop, LaptopError, choose_engine
 
     console = Console()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
-        with Laptop(state, sweep_every=sweep, page_port=page_port, watch=_teller(console)) as laptop:
+        chosen, why = choose_engine(engine, state)
+        tell = _teller(console)
+        with Laptop(state, sweep_every=sweep, page_port=page_port, watch=tell, engine=chosen, hosts=hosts) as laptop:
             where = laptop.whereabouts
-            console.print(f"[bold]esteira[/] is up, with the {where.engine} engine; Ctrl-C stops it", highlight=False)
+            about = f"with the {where.engine} engine ({escape(why)})"
+            console.print(f"[bold]esteira[/] is up, {about}; Ctrl-C stops it", highlight=False, soft_wrap=True)
             for service, remote in where.remotes.items():
                 console.print(f"  git push      git push {remote} main   [dim]({service})[/]", soft_wrap=True)
                 console.print(f"  the model     {where.pages[service]}", soft_wrap=True)
+                for which, address in enumerate(where.hosts[service][1:], 2):
+                    console.print(f"  … on host {which}   {address}", soft_wrap=True)
             console.print(f"  AWS           AWS_ENDPOINT_URL={where.endpoint}", soft_wrap=True)
             console.print(f"  logs          {where.logs}", soft_wrap=True)
             console.print("  ask           esteira status · releases · why v1 · rollback", soft_wrap=True)
             while not stop.wait(0.5):  # a signal that reaches another thread wakes no wait without an end
                 pass
             console.print("stopping …")
-    except LaptopError as error:
+    except (LaptopError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
 

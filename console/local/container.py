@@ -22,9 +22,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from console.local.front import LOOPBACK, get_status
 from console.local.oci import ImageConfig
+from console.local.place import FUNCTIONS
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 # Below every system's range for outgoing connections: one of those could take the port before the container does.
@@ -38,6 +40,8 @@ FIRST_RESTART_SECONDS = 0.1
 LONGEST_RESTART_SECONDS = 60.0
 STEADY_SECONDS = 10.0
 
+# The host's own hook, asked here as it is there.
+_GOLDEN = FUNCTIONS / "host" / "hooks" / "golden.py"
 _PYTHON = re.compile(r"python[0-9.]*")
 _LIFELINE = """
 import os, signal, sys
@@ -61,6 +65,13 @@ class Program:
     argv: tuple[str, ...]
     directory: Path
     environment: Mapping[str, str]
+
+
+class Asked(NamedTuple):
+    """What the golden questions came to: whether all was as expected, and the one line that says so or why not."""
+
+    right: bool
+    says: str
 
 
 def write_interpreter(bin_directory: Path, interpreter: Path) -> None:
@@ -226,6 +237,24 @@ class Container:
             if time.monotonic() > deadline:
                 return self._never_healthy(path, seconds, seen)
             time.sleep(POLL_SECONDS)
+
+    def ask_golden(self, questions: Path, stopped: Callable[[], bool]) -> Asked:
+        """Ask the golden questions of a file, one after another, until one is answered otherwise than expected.
+
+        Gives up when ``stopped()`` is true.
+        """
+        command = [sys.executable, "-I", str(_GOLDEN), f"http://{LOOPBACK}:{self.port}", str(questions)]
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as asking:
+            while True:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    output, _ = asking.communicate(timeout=POLL_SECONDS)
+                    break
+                if stopped():
+                    asking.kill()
+        lines = output.strip().splitlines() or [f"golden.py ended without a word, with status {asking.returncode}"]
+        return Asked(asking.returncode == 0, lines[-1])
 
     def last_words(self) -> str:
         """How the process ended, as a predicate: ``exited with status 3``, ``was ended by SIGKILL``."""

@@ -53,9 +53,7 @@ class Team:
 
     def __init__(self, folder: Path, remote: str) -> None:
         self.folder = folder
-        ignored = shutil.ignore_patterns(
-            "__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", "model.json", "metrics.env"
-        )
+        ignored = shutil.ignore_patterns("__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", "models")
         shutil.copytree(MODEL_SERVICE, folder, ignore=ignored)
         self.git("init", "--quiet", "--initial-branch=main")
         self.git("remote", "add", "esteira", remote)
@@ -99,12 +97,12 @@ class Demo:
 
     def rest(self) -> None:
         """v2 goes live, v3 fails, v4 is rejected, v1 comes back."""
-        self._team.change("train.py", "REGULARISATION = 1.0", "REGULARISATION = 0.3")
+        self._team.change("training/candidates.py", "REGULARISATION = 1.0", "REGULARISATION = 0.3")
         self._step("2. git push: a changed model, under constant requests", "a stronger prior")
-        line = "COPY models/model.json models/\n"
+        line = "COPY models/ models/\n"
         self._team.change("Dockerfile", line, "")
         self._step("3. git push: an image that crashes at start", "forget the model")
-        self._team.change("Dockerfile", "COPY heart/ heart/\n", f"COPY heart/ heart/\n{line}")
+        self._team.change("Dockerfile", "COPY serving/ serving/\n", f"COPY serving/ serving/\n{line}")
         key = self._team.folder / "credentials" / "mlops.pem"
         key.parent.mkdir()
         key.write_text(PRETENDED_KEY)
@@ -179,8 +177,8 @@ def faults(demo: Demo, tally: Tally) -> list[str]:
         found.append("v1 and v2 did not both go live")
     if set(views) - set(wanted):
         found.append(f"there are releases nobody pushed: {sorted(set(views) - set(wanted))}")
-    if 3 in views and "model.json" not in views[3].why:
-        found.append("v3's reason does not hold its log, which names the missing model.json")
+    if 3 in views and "model-card.json" not in views[3].why:
+        found.append("v3's reason does not hold its log, which names the missing model-card.json")
     if 4 in views and "credentials/mlops.pem" not in views[4].why:
         found.append("v4's reason does not name credentials/mlops.pem")
     if any(demo.release(4).all(BuildEnded)):

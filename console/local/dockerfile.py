@@ -1,7 +1,9 @@
 """A Dockerfile turned into an image, as far as that goes without an engine: its files packed, its settings kept.
 
 In three steps: lines to instructions, words with their variables put in, instructions to a stage (paths, layers,
-config). Nothing is run: a ``RUN`` is said and passed over.
+config). Nothing is run: a ``RUN`` is said and passed over, and so is a ``COPY --from`` of what only a ``RUN`` of that
+stage can have made, as the packages that a first stage installs. A container of this image has the packages of the
+Python it is started with.
 """
 
 from __future__ import annotations
@@ -177,7 +179,10 @@ def _glob(pattern: str) -> str:
 
 @dataclass
 class Stage:
-    """A stage as far as it is built. ``tree`` is every path it holds, ``layers`` what each COPY added to it."""
+    """A stage as far as it is built. ``tree`` is every path it holds, ``layers`` what each COPY added to it.
+
+    ``runs``: a RUN, its own or one of a stage it copied from, may have made more than ``tree`` holds.
+    """
 
     base: str
     config: ImageConfig = field(default_factory=ImageConfig)
@@ -452,8 +457,15 @@ def _copy(found: Instruction, stage: Stage, ground: _Ground) -> None:
         found.refuse(f"it is written {found.word} SOURCE… TARGET.")
     if found.word == "ADD" and any(re.search(r"://|^git@|\.(tar(\.\w+)?|tgz)$", source) for source in sources):
         found.refuse("nothing is fetched or unpacked here; put the files into the context and COPY them.")
-    tree = _other_tree(found, options["from"], ground) if "from" in options else ground.recipe.context
-    taken = [match for source in sources for match in _matches(found, tree, source, options.get("from", ""))]
+    tree: Mapping[str, Entry] = ground.recipe.context
+    if "from" in options:
+        other = _other(found, options["from"], ground)
+        tree, taken = other.tree, _taken_from(found, other, sources, ground.recipe.say)
+        stage.runs = stage.runs or other.runs
+    else:
+        taken = [match for source in sources for match in _matches(found, tree, source)]
+    if not taken:
+        return
     layer = _placed(taken, tree, stage, target, into=len(taken) > 1 or len(sources) > 1)
     if "chmod" in options:
         layer = _with_mode(found, layer, options["chmod"])
@@ -461,39 +473,49 @@ def _copy(found: Instruction, stage: Stage, ground: _Ground) -> None:
     stage.tree.update(with_parents(layer))
 
 
-def _other_tree(found: Instruction, name: str, ground: _Ground) -> Mapping[str, Entry]:
+def _other(found: Instruction, name: str, ground: _Ground) -> Stage:
     index = ground.building.index(name, ground.index)
     if index is None:
         found.refuse(
             f"{name} is no earlier stage of this Dockerfile, and no image can be pulled here; "
             "build with the Docker engine, or put the files into the context and COPY them."
         )
-    other = ground.building.number(index)
-    if other.runs:
-        ground.recipe.say(f"COPY --from={name}: takes what was copied into that stage, not what its RUN would make.")
-    return other.tree
+    return ground.building.number(index)
 
 
-def _matches(found: Instruction, tree: Mapping[str, Entry], source: str, stage: str) -> list[str]:
+def _taken_from(found: Instruction, other: Stage, sources: Sequence[str], say: Callable[[str], None]) -> list[str]:
+    """What ``sources`` name in another stage. What is not there is refused, or said where a RUN could have made it."""
+    matches = {source: _found_in(other.tree, source) for source in sources}
+    for source in (source for source, matched in matches.items() if not matched):
+        if not other.runs:
+            found.refuse(f"{source} was not copied into that stage, and no RUN makes it; correct the path.")
+        say(
+            f"COPY {found.text}: {source} is left out. It is made by RUN, which this engine does not run; "
+            "here the packages of the console's own Python serve."
+        )
+    if other.runs and any(matches.values()):
+        say(f"COPY {found.text}: takes what was copied into that stage, not what its RUN would make.")
+    return [path for matched in matches.values() for path in matched]
+
+
+def _matches(found: Instruction, context: Mapping[str, Entry], source: str) -> list[str]:
+    matched = _found_in(context, source)
+    if not matched:
+        found.refuse(
+            f"{source} is not in the build context, or .dockerignore leaves it out; commit it, or correct this."
+        )
+    return matched
+
+
+def _found_in(tree: Mapping[str, Entry], source: str) -> list[str]:
     """The paths of ``tree`` that ``source`` names; "" is its root."""
     path = posixpath.normpath(posixpath.join("/", source)).lstrip("/")
     if not path:
         return [""]
     if re.search(r"[*?\[]", path):
         pattern = re.compile(_glob(path))
-        matched = sorted(name for name in tree if pattern.fullmatch(name))
-    else:
-        matched = [path] if path in tree else []
-    if not matched and stage:
-        found.refuse(
-            f"{source} was not copied into the stage {stage}; if its RUN makes it, the small docker cannot, "
-            "because it runs nothing: build with the Docker engine, or COPY the files from the context."
-        )
-    if not matched:
-        found.refuse(
-            f"{source} is not in the build context, or .dockerignore leaves it out; commit it, or correct this."
-        )
-    return matched
+        return sorted(name for name in tree if pattern.fullmatch(name))
+    return [path] if path in tree else []
 
 
 def _placed(

@@ -54,9 +54,13 @@ class BuildResult:
     exported: Mapping[str, str] = field(default_factory=dict)
 
 
+HOST = "i-0123456789abcdef0"  # the first host of every deployment group, and the only one unless more are asked for
+
+
 @dataclass(frozen=True)
 class DeployJob:
-    """One CodeDeploy deployment to run on one host. ``bundle`` is the zip from S3, ``release.json`` at its root."""
+    """One CodeDeploy deployment to run on one host. ``bundle`` is the zip from S3, ``release.json`` at its root. From
+    ``host`` on it is what the service tells the host's agent; ``revision`` is the bundle's s3Location."""
 
     deployment_id: str
     application: str
@@ -64,6 +68,11 @@ class DeployJob:
     bundle: bytes
     log: Path
     stop: threading.Event
+    host: str = HOST
+    group_id: str = ""
+    revision: Mapping[str, str] = field(default_factory=dict)
+    file_exists_behavior: str = "DISALLOW"
+    ignore_application_stop_failures: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,7 @@ class LifecycleEvent:
     status: Literal["Succeeded", "Failed", "Skipped"]
     started: datetime
     ended: datetime
-    error_code: str = "Success"  # or ScriptFailed, ScriptTimedOut, UnknownError …
+    error_code: str = "Success"  # or ScriptFailed, ScriptTimedOut, ScriptMissing, UnknownError …
     script: str = ""
     message: str = ""
     log_tail: str = ""  # at most 2,048 characters, as the agent sends
@@ -82,7 +91,8 @@ class LifecycleEvent:
 
 @dataclass(frozen=True)
 class DeployResult:
-    """How a deployment went. ``error_code`` and ``message`` are CodeDeploy's errorInformation, "" when it succeeded."""
+    """How a deployment went on its host. ``error_code`` and ``message`` are CodeDeploy's errorInformation, "" when it
+    succeeded."""
 
     status: DeployStatus
     events: tuple[LifecycleEvent, ...]
@@ -90,8 +100,14 @@ class DeployResult:
     message: str = ""
 
 
+def host_ids(count: int) -> tuple[str, ...]:
+    """Return the ids of a deployment group's hosts, in the order in which they are deployed to."""
+    return tuple(f"{HOST[:-1]}{number:x}" for number in range(count))
+
+
 class Engine(Protocol):
-    """Who builds and who runs."""
+    """Who builds and who runs. One that has several hosts in a deployment group also has ``hosts(group)``, their ids in
+    the order in which they are deployed to; where it has none, there is one, ``HOST``."""
 
     name: str
 
@@ -100,7 +116,7 @@ class Engine(Protocol):
         ...
 
     def deploy(self, job: DeployJob) -> DeployResult:
-        """Swap the release in, or leave the live one untouched and say why."""
+        """Swap the release in on ``job.host``, or leave the live one untouched and say why."""
         ...
 
     def close(self) -> None:

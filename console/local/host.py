@@ -1,15 +1,16 @@
 """The local host: what an EC2 instance with CodeDeploy's agent is on AWS, with processes for containers.
 
 A deployment goes through the agent's lifecycle events in its order. The new container is started **beside** the live
-one and takes traffic only once it is healthy; what fails before that leaves the live one untouched, and what fails
-after it turns the traffic back. The public socket is the front's, for as long as the host lives. This module decides
-nothing about releases: it does what the bundle says, or says why not.
+one and takes traffic only once it is healthy and answers its golden questions as expected; what fails before that
+leaves the live one untouched, and what fails after it turns the traffic back. The public socket is the front's, for as
+long as the host lives. This module decides nothing about releases: it does what the bundle says, or says why not.
 """
 
 from __future__ import annotations
 
 import io
 import logging
+import posixpath
 import shutil
 import tempfile
 import threading
@@ -28,6 +29,7 @@ from console.local.container import Container, Lifeline, Supervisor, program_of,
 from console.local.engine import DeployJob, DeployResult, DeployStatus, LifecycleEvent
 from console.local.front import LOOPBACK, Front
 from console.local.oci import ImageConfig, Registry
+from console.local.place import FUNCTIONS
 
 EVENTS = (
     "ApplicationStop",
@@ -42,6 +44,8 @@ EVENTS = (
 CANDIDATE_STOP_SECONDS = 2.0
 VALIDATE_SECONDS = 10.0
 RELEASE_FILE_BYTES = 1024 * 1024
+# By this label an image says where in it its golden questions are.
+GOLDEN_LABEL = "esteira.golden"
 _ROOT, _LOG, _RELEASE_FILE = "root", "container.log", "release.json"
 
 _log = logging.getLogger(__name__)
@@ -351,16 +355,35 @@ class _Deployment:
             self._note = f"USER {image.user} is noted, not changed to: the process engine runs everything as you"
 
     def _application_start(self) -> None:
-        """Start beside the live release, wait for health, and only then turn the front."""
+        """Start beside the live release, wait for health, ask its golden questions, and only then turn the front."""
         release, container, front = _given(self._release), _given(self._container), self._host.front
         container.start()
         why = container.why_unhealthy(release.health_path, release.startup_seconds, self._is_stopped)
         self._heed_stop()
         if why:
             raise _StepError(why)
+        asked = self._ask_golden(container)
         self._turned_from, self._turned = front.target, True
         front.turn_to(container.port)
-        self._note = f"healthy on port {container.port}; requests go to it from now on"
+        self._note = f"healthy on port {container.port}{asked}; requests go to it from now on"
+
+    def _ask_golden(self, container: Container) -> str:
+        """Ask what the image's label names; what came of it, to be added to the note: "" where it has no such label."""
+        label = _given(self._image).labels.get(GOLDEN_LABEL, "")
+        if not label:
+            return ""
+        mend = "COPY the golden questions there, or mend the LABEL in the Dockerfile, and push again"
+        if not label.startswith("/"):
+            raise _StepError(f"the image's label {GOLDEN_LABEL} is {label}, expected a path that begins with /: {mend}")
+        # Normalised, so that no .. leads out of the image.
+        file = _given(self._directory) / _ROOT / posixpath.normpath(label).lstrip("/")
+        if not file.is_file():
+            raise _StepError(f"the image's label {GOLDEN_LABEL} names {label}, expected a file there, got none: {mend}")
+        asked = container.ask_golden(file, self._is_stopped)
+        self._heed_stop()
+        if not asked.right:
+            raise _StepError(asked.says)
+        return f", {asked.says}"
 
     def _validate_service(self) -> None:
         """The health path through the public port, answered by the new container's own process."""
@@ -410,9 +433,16 @@ class _Deployment:
 
 
 def _release_in(bundle: bytes) -> Release:
-    """The bundle's ``release.json``. Raises _StepError with a sentence naming what is wrong in it."""
+    """The bundle's ``release.json``. Raises _StepError with a sentence naming what is wrong in it, or why it cannot
+    be run here.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(bundle)) as archive, archive.open(_RELEASE_FILE) as file:
+            if _is_foreign(set(archive.namelist()) - {_RELEASE_FILE}):
+                raise _StepError(
+                    "the repository brings its own appspec.yml, whose hooks the process engine cannot run; next: "
+                    "esteira local up --engine docker, or take appspec.yml away for the default bundle"
+                )
             return Release.model_validate_json(file.read(RELEASE_FILE_BYTES))
     except zipfile.BadZipFile as error:
         raise _StepError(f"the bundle is not a whole zip file ({error}): upload it again") from error
@@ -420,6 +450,13 @@ def _release_in(bundle: bytes) -> Release:
         raise _StepError(f"the bundle has no {_RELEASE_FILE} at its root: put it there and upload it again") from error
     except ValidationError as error:
         raise _StepError(f"{_RELEASE_FILE} of the bundle is not valid: {_sentence(error)}") from error
+
+
+def _is_foreign(names: set[str]) -> bool:
+    """Whether a bundle of these files brings hooks of its own. This host does itself what the default one's do."""
+    default = FUNCTIONS / "host"
+    ours = {p.relative_to(default).as_posix() for p in default.rglob("*") if p.is_file()}
+    return "appspec.yml" in names and not names <= ours
 
 
 def _given(value: _T | None) -> _T:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from console.local.aws.api import REGION
 from console.local.aws.bus import Bus, Delivered
@@ -21,12 +22,16 @@ from console.local.aws.functions import Function, Functions, load, set_environme
 from console.local.aws.resources import create_resources
 from console.local.aws.server import AwsServer
 from console.local.aws.stack import Aws
+from console.local.docker_engine import DockerEngine, why_not
 from console.local.place import FUNCTIONS, TEMPLATE, quiet_functions
 from console.local.process import ProcessEngine
 from console.local.template import read
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": REGION}
 STACK = "esteira"
+_log = logging.getLogger(__name__)
+ENGINES: dict[str, type[ProcessEngine | DockerEngine]] = {"process": ProcessEngine, "docker": DockerEngine}
+EngineName = Literal["process", "docker"]
 
 
 class LaptopError(Exception):
@@ -44,10 +49,34 @@ class Whereabouts:
     pages: Mapping[str, str]  # service → where its model answers
     remotes: Mapping[str, str]  # service → where to git push
     logs: str
+    hosts: Mapping[str, Sequence[str]] = field(default_factory=dict)  # service → where each of its hosts answers
+
+
+def choose_engine(wanted: EngineName | Literal["auto"], state: Path) -> tuple[EngineName, str]:
+    """Return the engine to start on a state folder, and why it is this one.
+
+    A state keeps the engine it was made with: the images of one are not in the other's registry. Raises LaptopError
+    where the wanted one cannot work here.
+    """
+    before = _kept_engine(state)
+    if wanted not in ("auto", before or wanted):
+        raise LaptopError(
+            f"the state in {state} was made with the {before} engine, and its images are not in the other's registry. "
+            f"Next: leave --engine out, or start another stack with --state DIR"
+        )
+    if wanted == "process" or (wanted == "auto" and before == "process"):
+        return "process", "as asked" if wanted == "process" else f"with which {state} was made"
+    why = why_not(state)
+    if not why:
+        return "docker", "as asked" if wanted == "docker" else "a Docker engine answers"
+    if wanted == "docker" or before == "docker":
+        raise LaptopError(f"the Docker engine cannot be used: {why}. Next: mend that, or use --engine process")
+    return "process", why
 
 
 class Laptop:
-    """A running local stack, as a context. ``watch`` hears every invocation of a function and what it answered."""
+    """A running local stack, as a context. ``watch`` hears every invocation of a function and what it answered;
+    each deployment group has ``hosts`` hosts, of which the first is the service's page."""
 
     def __init__(
         self,
@@ -57,8 +86,12 @@ class Laptop:
         workers: int = 3,
         page_port: int = 0,
         watch: Callable[[Delivered], None] | None = None,
+        engine: EngineName = "process",
+        hosts: int = 1,
     ) -> None:
         self._state = state.absolute()
+        self._engine_name = engine
+        self._hosts = hosts
         self._sweep_every = sweep_every
         self._workers = workers
         self._page_port = page_port
@@ -73,7 +106,8 @@ class Laptop:
         self._lock.take()
         kept = _kept(self._state)
         quiet_functions()
-        self._engine = ProcessEngine(self._state, _ports(kept, self._page_port), self._build_environment)
+        ports = _ports(kept, self._page_port)
+        self._engine = ENGINES[self._engine_name](self._state, ports, self._build_environment, self._hosts)
         self._bus = Bus(
             self._template.rules,
             Functions(_functions(self._template.functions)),
@@ -129,6 +163,8 @@ class Laptop:
         _forget_clients()
         self.whereabouts = Whereabouts(self._server.url, STACK, os.getpid(), self._engine.name, {}, {}, "")
         create_resources(self._template, self.client)
+        if self._hosts > 1:
+            self._roll_one_at_a_time()
         self.whereabouts = self._found()
         (self._state / "local.json").write_text(json.dumps(asdict(self.whereabouts), indent=1))
         self._bus.start(self._workers, self._sweep_every)
@@ -139,14 +175,30 @@ class Laptop:
 
         path = next(f.environment["ESTEIRA_SERVICES_PATH"] for f in self._template.functions)
         services, _ = Cloud(self.client).services(path)
-        pages, remotes = {}, {}
+        pages, remotes, hosts = {}, {}, {}
         for service in services:
-            host = self._engine.host(service.stage.group)
-            host.resume()
-            pages[service.name] = f"http://127.0.0.1:{host.port}"
+            group = service.stage.group
+            there = [self._engine.host(group, id_) for id_ in self._engine.hosts(group)]
+            for host in there:
+                if why := host.resume():
+                    _log.warning(why)
+            hosts[service.name] = [f"http://127.0.0.1:{host.port}" for host in there]
+            pages[service.name] = hosts[service.name][0]
             remotes[service.name] = str(self._aws.codecommit.path(service.repository))
         logs = str(self._state / "aws" / "logs")
-        return Whereabouts(self._server.url, STACK, os.getpid(), self._engine.name, pages, remotes, logs)
+        return Whereabouts(self._server.url, STACK, os.getpid(), self._engine.name, pages, remotes, logs, hosts)
+
+    def _roll_one_at_a_time(self) -> None:
+        """What an operator does who gives a group of service.yaml, made for one host, a second one."""
+        codedeploy = self.client("codedeploy")
+        for application in codedeploy.list_applications()["applications"]:
+            groups = codedeploy.list_deployment_groups(applicationName=application)["deploymentGroups"]
+            for group in groups:
+                codedeploy.update_deployment_group(
+                    applicationName=application,
+                    currentDeploymentGroupName=group,
+                    deploymentConfigName="CodeDeployDefault.OneAtATime",
+                )
 
     def _build_environment(self) -> Mapping[str, str]:
         return {**CREDENTIALS, "AWS_ENDPOINT_URL": self._server.url}
@@ -209,6 +261,15 @@ def _kept(state: Path) -> Mapping[str, Any]:
             (state / "local.json").unlink(missing_ok=True)
             return kept
     return {}
+
+
+def _kept_engine(state: Path) -> EngineName | Literal[""]:
+    """Return the engine that a state folder was made with, "" for a new one."""
+    for name in ("last.json", "local.json"):
+        if (state / name).exists():
+            engine = json.loads((state / name).read_text()).get("engine", "")
+            return engine if engine in ENGINES else ""
+    return ""
 
 
 def _ports(kept: Mapping[str, Any], wanted: int) -> Mapping[str, int]:

@@ -15,17 +15,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from esteira.bundle import RELEASE, Bundle, Folder
 from esteira.claims import CLAIM_VARIABLE, BuildClaim, TurnClaim, turn_claim
 from esteira.config import Service, commit_tag
 from esteira.inspection import Change
-
-# The default bundle lies beside this package in what ships.
-BUNDLE = Path(__file__).parent.parent / "host"
 
 
 @cache
@@ -121,6 +118,23 @@ class Cloud:
             raise
         return bytes(answer["content"])
 
+    def folder(self, service: Service, commit: str, path: str) -> Folder | None:
+        """Return a folder of the commit ("": its root), None where the commit is in the repository no more."""
+        try:
+            answer = self.client("codecommit").get_folder(
+                repositoryName=service.repository, commitSpecifier=commit, folderPath=path
+            )
+        except Exception as error:
+            if _code(error) == "CommitDoesNotExistException":
+                return None
+            raise
+        return Folder(
+            {f["relativePath"]: (f["blobId"], f["fileMode"] == "EXECUTABLE") for f in answer.get("files", ())},
+            tuple(f["relativePath"] for f in answer.get("subFolders", ())),
+            {f["relativePath"]: "a symbolic link" for f in answer.get("symbolicLinks", ())}
+            | {f["relativePath"]: "a submodule" for f in answer.get("subModules", ())},
+        )
+
     def comment(self, service: Service, commit: str, text: str, token: str) -> None:
         """Put a comment on a commit; the same ``token`` makes it the same comment."""
         self.client("codecommit").post_comment_for_compared_commit(
@@ -175,9 +189,13 @@ class Cloud:
 
     # --- CodeBuild
 
-    def start_build(self, service: Service, claim: BuildClaim, commit: str, token: str) -> str:
-        """Start the build of ``commit`` and return its id, ``PROJECT:UUID``. Raises DeclinedError."""
+    def start_build(self, service: Service, claim: BuildClaim, commit: str, token: str, live: Mapping[str, str]) -> str:
+        """Start the build of ``commit`` and return its id, ``PROJECT:UUID``. Raises DeclinedError.
+
+        ``live`` are the variables that tell it of the release that is live now.
+        """
         variables = {
+            **live,
             CLAIM_VARIABLE: str(claim),
             "ESTEIRA_SERVICE": service.name,
             "ESTEIRA_RELEASE": f"v{claim.release}",
@@ -219,16 +237,16 @@ class Cloud:
 
     # --- CodeDeploy
 
-    def put_bundle(self, service: Service, key: str, release: Mapping[str, Any]) -> None:
-        """Upload what the host is to run: the default bundle and its ``release.json``, zipped. Raises DeclinedError."""
+    def put_bundle(self, service: Service, key: str, bundle: Bundle, release: Mapping[str, Any]) -> None:
+        """Upload what the host is to run: the bundle and its ``release.json``, zipped. Raises DeclinedError."""
         packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as bundle:
-            for path in sorted(p for p in BUNDLE.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path, file in sorted(bundle.files.items()):
                 # A fixed date and mode: the same release gives the same bytes.
-                entry = zipfile.ZipInfo(path.relative_to(BUNDLE).as_posix())
-                entry.external_attr = (0o755 if path.suffix == ".sh" else 0o644) << 16
-                bundle.writestr(entry, path.read_bytes())
-            bundle.writestr(zipfile.ZipInfo("release.json"), json.dumps(release, indent=1, sort_keys=True))
+                entry = zipfile.ZipInfo(path)
+                entry.external_attr = (0o755 if file.executable else 0o644) << 16
+                archive.writestr(entry, file.content)
+            archive.writestr(zipfile.ZipInfo(RELEASE), json.dumps(release, indent=1, sort_keys=True))
         with _declining():
             self.client("s3").put_object(Bucket=service.bundles, Key=key, Body=packed.getvalue())
 

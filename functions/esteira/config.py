@@ -6,6 +6,7 @@ controller's path. Everything but the first block has a default.
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Annotated
@@ -111,6 +112,12 @@ def is_own_tag(tag: str) -> bool:
 def release_tag(number: int) -> str:
     """Return the tag the controller puts on an image it accepted: the mark by which it trusts it again."""
     return f"esteira-v{number}"
+
+
+def released_as(tag: str) -> int:
+    """Return the number of the release that accepted an image under ``tag``, 0 if it is no tag of that kind."""
+    match = re.fullmatch(r"esteira-v([1-9][0-9]{0,7})", tag)
+    return int(match[1]) if match else 0
 
 
 def commit_tag(commit: str) -> str:

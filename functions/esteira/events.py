@@ -7,6 +7,7 @@ fields used are validated, the rest is ignored. Pure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -28,6 +29,13 @@ from esteira.facts import (
 )
 
 M = TypeVar("M", bound=BaseModel)
+
+# What a build exports is told to later builds, whose environment holds only so much: 20 names of at most 64
+# characters with values of at most 256, and 4,000 characters of them in all. What does not fit is left out.
+EXPORTED_NAMES = 20
+EXPORTED_VALUE = 256
+EXPORTED_IN_ALL = 4_000
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -329,6 +337,26 @@ def observed_build(service: Service, build: Mapping[str, Any], now: datetime) ->
     except Refused:
         return ()
     return heard.facts if isinstance(heard, Heard) else ()
+
+
+def exported_by(build: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what one of ``BatchGetBuilds``' builds exported, each as ``NAME=VALUE``, in the order of its buildspec.
+
+    No event carries this, so it is no part of the facts that ``observed_build`` gives. A name that is none, a value
+    that is empty or too long, and whatever is too much in all is left out; an answer without the field is nothing.
+    """
+    found: dict[str, str] = {}
+    for row in build.get("exportedEnvironmentVariables") or ():
+        name, value = row.get("name"), row.get("value")
+        if isinstance(name, str) and isinstance(value, str) and _VARIABLE.fullmatch(name):
+            found.setdefault(name, value)
+    kept: list[str] = []
+    for name, value in found.items():
+        pair = f"{name}={value}"
+        fits = len(kept) < EXPORTED_NAMES and sum(map(len, kept)) + len(pair) <= EXPORTED_IN_ALL
+        if fits and value.strip() and len(value) <= EXPORTED_VALUE:
+            kept.append(pair)
+    return tuple(kept)
 
 
 def observed_deployment(deployment: str, status: str, now: datetime) -> tuple[Fact, ...]:

@@ -15,6 +15,8 @@ from typing import Any, ClassVar, Literal
 
 # What is said about a service's releases as a whole stands under this partition.
 RELEASES = "releases"
+# What the keys of a release's accepted images begin with.
+ACCEPTED = "accepted#"
 
 
 def about_release(number: int) -> str:
@@ -232,15 +234,24 @@ class ImageMissed(ReleaseFact):
 
 @dataclass(frozen=True, kw_only=True)
 class Accepted(ReleaseFact):
-    """The release's image is known and carries the controller's own tag. ``reused``: it was there before, no build."""
+    """The release's image is known and carries the controller's own tag. ``reused``: it was there before, no build.
+
+    ``exported`` is what the build that made the image exported, such as a model's figures, each as ``NAME=VALUE``.
+    """
 
     attempt: int
     digest: str
     reused: bool
+    exported: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
-        return f"accepted#{self.attempt:04d}"
+        return f"{ACCEPTED}{self.attempt:04d}"
+
+    @property
+    def figures(self) -> dict[str, str]:
+        """Return what was exported, by name."""
+        return {name: value for name, _, value in (pair.partition("=") for pair in self.exported)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -377,12 +388,17 @@ class DeployStarted(ReleaseFact):
 
 @dataclass(frozen=True, kw_only=True)
 class DeployGivenUp(ReleaseFact):
-    """The turn ended without a deployment that succeeded: AWS never made it, or it never said how it ended."""
+    """The turn ended without a deployment that succeeded: AWS never made it, or it never said how it ended.
+
+    Or it was never asked for: the commit's own bundle is refused, and ``remedy`` says what would help, since a retry
+    would not. ``why`` may have further lines below its sentence.
+    """
 
     stage: str
     turn: int
     attempt: int
     why: str = field(compare=False)
+    remedy: str = field(default="", compare=False)
 
     @property
     def key(self) -> str:

@@ -6,19 +6,23 @@ again. Where AWS refused, that is written down (``declined``), so that nobody wa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
+from esteira.bundle import Bundle, default, of_commit
 from esteira.claims import BuildClaim, TurnClaim
 from esteira.cloud import DeclinedError
-from esteira.config import Service, commit_tag, release_tag
+from esteira.config import Service, commit_tag, release_tag, released_as
 from esteira.desk import Desk
+from esteira.events import exported_by
 from esteira.facts import (
+    ACCEPTED,
     Accepted,
     BuildStarted,
     Claimed,
     Declined,
+    DeployGivenUp,
     DeployStarted,
     Diagnosed,
     Fact,
@@ -29,6 +33,7 @@ from esteira.facts import (
     Settled,
     StopAsked,
     Turn,
+    about_release,
     stamp,
 )
 from esteira.inspection import inspect
@@ -160,24 +165,47 @@ def _start_build(action: StartBuild, s: Situation, desk: Desk) -> None:
     build = desk.cloud.find_build(service, claim) if action.take > 1 else None
     if build is None:
         with _declining(s, desk, number, "build", attempt, action.take):
-            digest = _accepted_before(service, number, commit, desk)
-            if not digest:
-                build = desk.cloud.start_build(service, claim, commit, str(claim).replace("/", "-"))
-    fact: Fact = (
-        BuildStarted(at=desk.clock(), release=number, attempt=attempt, build=build)
-        if build
-        else Accepted(at=desk.clock(), release=number, attempt=attempt, digest=digest, reused=True)
-    )
-    _record(s, desk, fact)
+            accepted = _accepted_before(service, action, commit, desk)
+            if accepted is not None:
+                _record(s, desk, accepted)
+                return
+            build = desk.cloud.start_build(service, claim, commit, str(claim).replace("/", "-"), _told_of_live(s))
+    _record(s, desk, BuildStarted(at=desk.clock(), release=number, attempt=attempt, build=build))
 
 
-def _accepted_before(service: Service, number: int, commit: str, desk: Desk) -> str:
-    """Return the digest of the commit's image, with the release's tag on it, if it was accepted before; else ""."""
+def _accepted_before(service: Service, action: StartBuild, commit: str, desk: Desk) -> Accepted | None:
+    """Put the release's tag on the commit's image and say so, if the image was accepted before; else None."""
     image = desk.cloud.image(service, tag=commit_tag(commit))
+    by = [number for number in map(released_as, image.tags) if number] if image else []
     # Only an image that was accepted is trusted: a failed build may have pushed one, too.
-    if image is None or not any(tag.startswith("esteira-v") for tag in image.tags):
-        return ""
-    return image.digest if desk.cloud.tag_image(service, image.digest, release_tag(number)) else ""
+    if image is None or not by or not desk.cloud.tag_image(service, image.digest, release_tag(action.release)):
+        return None
+    return Accepted(
+        at=desk.clock(),
+        release=action.release,
+        attempt=action.attempt,
+        digest=image.digest,
+        reused=True,
+        exported=_exported_before(service, image.digest, by, desk),
+    )
+
+
+def _exported_before(service: Service, digest: str, by: Sequence[int], desk: Desk) -> tuple[str, ...]:
+    """Return what the build of an image exported, as the newest of the releases it was accepted by has it."""
+    for number in sorted(by, reverse=True):
+        for fact in desk.store.facts(service.name, about_release(number), ACCEPTED):
+            if isinstance(fact, Accepted) and fact.digest == digest:
+                return fact.exported
+    return ()
+
+
+def _told_of_live(s: Situation) -> dict[str, str]:
+    """Return the variables that tell a build of the live release: its label, and what its own build exported."""
+    live = s.release(s.stage.live)
+    if live is None:
+        return {}
+    figures = {f"ESTEIRA_LIVE_{name}": value for name, value in live.figures.items()}
+    return {**figures, "ESTEIRA_LIVE_RELEASE": live.label}  # last: a build may have exported a RELEASE
 
 
 def _find_build(action: FindBuild, s: Situation, desk: Desk) -> None:
@@ -194,7 +222,8 @@ def _find_build(action: FindBuild, s: Situation, desk: Desk) -> None:
 
 
 def _accept_image(action: AcceptImage, s: Situation, desk: Desk) -> None:
-    service, pushed, number = s.service, _release(s, action.release).pushed, action.release
+    service, release, number = s.service, _release(s, action.release), action.release
+    pushed = release.pushed
     tag = pushed.tag if pushed.source == "image" else commit_tag(pushed.commit)
     digest = pushed.digest
     if pushed.source == "commit":
@@ -202,11 +231,31 @@ def _accept_image(action: AcceptImage, s: Situation, desk: Desk) -> None:
         digest = image.digest if image else ""
     with _declining(s, desk, number, "accept", action.attempt, 1, of=Exception):
         there = bool(digest) and desk.cloud.tag_image(service, digest, release_tag(number))
+        exported = _exported(release, desk) if there else ()
     if there:
-        accepted = Accepted(at=desk.clock(), release=number, attempt=action.attempt, digest=digest, reused=False)
+        accepted = Accepted(
+            at=desk.clock(), release=number, attempt=action.attempt, digest=digest, reused=False, exported=exported
+        )
         _record(s, desk, accepted)
     else:
         _record(s, desk, ImageMissed(at=desk.clock(), release=number, attempt=action.attempt, tag=tag))
+
+
+def _exported(release: Release, desk: Desk) -> tuple[str, ...]:
+    """Return what the release's build exported; nothing for an image from elsewhere, or where CodeBuild forgot it.
+
+    A first refusal is raised, so that it is asked again; after that the release goes on without: it needs its image,
+    not its figures.
+    """
+    if release.build_ended is None:
+        return ()
+    try:
+        builds = desk.cloud.builds([release.build_ended.build])
+    except Exception:
+        if release.declined("accept", release.attempt, 1) is None:
+            raise
+        return ()
+    return exported_by(builds[0]) if builds else ()
 
 
 # --- the stage ------------------------------------------------------------------------------------------------------
@@ -223,13 +272,37 @@ def _start_deployment(action: StartDeployment, s: Situation, desk: Desk) -> None
     claim = TurnClaim(service.name, number, turn.stage, turn.number)
     deployment = desk.cloud.find_deployment(service, claim) if action.take > 1 else None
     if deployment is None:
+        release = _release(s, number)
+        with _declining(s, desk, number, "deploy", turn.number, action.take, of=Exception):
+            bundle = _bundle(service, release, turn, desk)
+        if bundle.refused:
+            _record(s, desk, _bundle_refused(turn, release, bundle, desk.clock()))
+            return
         with _declining(s, desk, number, "deploy", turn.number, action.take):
             key = f"{service.name}/v{number}/{turn.stage}-{turn.number}.zip"
-            desk.cloud.put_bundle(
-                service, key, _release_document(service, _release(s, number), turn.stage, turn.digest)
-            )
+            document = _release_document(service, release, turn.stage, turn.digest)
+            desk.cloud.put_bundle(service, key, bundle, document)
             deployment = desk.cloud.create_deployment(service, claim, action.why, key)
     _record(s, desk, _deploy_started(turn, deployment, desk.clock()))
+
+
+def _bundle(service: Service, release: Release, turn: Turn, desk: Desk) -> Bundle:
+    """Return what the host is to get. What a rollback goes back to ran before, so it is not judged anew."""
+    commit = release.pushed.commit
+    return of_commit(service, commit, desk.cloud, judged=turn.kind == "deploy") if commit else default()
+
+
+def _bundle_refused(turn: Turn, release: Release, bundle: Bundle, now: datetime) -> DeployGivenUp:
+    commit = release.pushed.commit[:8]
+    return DeployGivenUp(
+        at=now,
+        release=turn.release,
+        stage=turn.stage,
+        turn=turn.number,
+        attempt=turn.attempt,
+        why=f"the own bundle of {commit} is refused and nothing was deployed: {bundle.refused}",
+        remedy="mend it and push",
+    )
 
 
 def _find_deployment(action: FindDeployment, s: Situation, desk: Desk) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from esteira.facts import DeployStarted
+from esteira.facts import DeployGivenUp, DeployStarted
 from esteira.situation import Release, StageState
 
 
@@ -83,7 +83,7 @@ def _after_its_turn(release: Release, stage: StageState) -> Standing:
         return Standing(Phase.SUPERSEDED, f"v{release.replaced.by} took its place on {stage.name}")
     given_up, started = release.given_up(turn), release.deployment(turn)
     if given_up is not None:
-        return _given_up(release, given_up.why, began=started is not None)
+        return _given_up(release, given_up, began=started is not None)
     ended = release.ended(started.deployment) if started else None
     if started is not None and ended is not None and ended.status == "Succeeded":
         return Standing(Phase.LIVE, f"deployment {started.deployment} succeeded on {stage.name}")
@@ -99,12 +99,14 @@ def _after_its_turn(release: Release, stage: StageState) -> Standing:
     return Standing(Phase.DEPLOYING, f"deployment {started.deployment} is under way on {stage.name}")
 
 
-def _given_up(release: Release, why: str, *, began: bool) -> Standing:
+def _given_up(release: Release, given_up: DeployGivenUp, *, began: bool) -> Standing:
     aborted = release.aborted
     if aborted is None:
-        return Standing(Phase.FAILED, f"{why}; next: {_retry(release)}")
+        sentence, _, more = given_up.why.partition("\n")
+        why = f"{sentence}; next: {given_up.remedy or _retry(release)}"
+        return Standing(Phase.FAILED, f"{why}\n{more}" if more else why)
     if began:
-        return Standing(Phase.ABORTED, f"{aborted.by} aborted it while it deployed; {why}")
+        return Standing(Phase.ABORTED, f"{aborted.by} aborted it while it deployed; {given_up.why}")
     return Standing(Phase.ABORTED, f"{aborted.by} aborted it before it deployed: {aborted.reason}")
 
 

@@ -77,6 +77,12 @@ class Release:
         served = self._succeeded()
         return max(served, key=lambda f: f.turn).digest if served else ""
 
+    @property
+    def figures(self) -> dict[str, str]:
+        """Return what the build of the image it was last live with exported, by name; empty if that is not known."""
+        accepted = self.one(Accepted, digest=self.served_digest)
+        return accepted.figures if accepted else {}
+
     def all(self, kind: type[F]) -> Iterator[F]:
         """Yield the release's facts of one kind."""
         return (f for f in self.facts if isinstance(f, kind))

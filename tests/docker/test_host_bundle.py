@@ -1,314 +1,18 @@
-"""The default bundle on real tools: its hooks, driven as CodeDeploy's agent does, on Docker, a registry and nginx.
-
-Every test has a host of its own (service name, nginx, lock) on one shared engine, and takes away what it started.
-"""
+"""The default bundle on real tools: its hooks, driven as CodeDeploy's agent does, on Docker, a registry and nginx."""
 
 from __future__ import annotations
 
-import http.client
-import io
 import json
 import os
 import shutil
 import signal
-import socket
-import subprocess
-import tarfile
 import threading
-import time
-import uuid
-import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Self
 
 import pytest
 
-BUNDLE = Path(__file__).parents[2] / "functions" / "host"
-HOOKS = {
-    "BeforeInstall": "hooks/before_install.sh",
-    "ApplicationStart": "hooks/application_start.sh",
-    "ValidateService": "hooks/validate_service.sh",
-}
-SERVE = "httpd -f -p 8080 -h /www & trap exit TERM; wait"  # process 1 ends on TERM only if it asks for it
-TOOLS = ("docker", "nginx", "docker-registry", "busybox", "curl", "flock", "python3", "iconv")
+from tests.docker.ec2 import HOOKS, MARKS, Host, Traffic, inspected, run, until
 
-
-def missing() -> str:
-    """Return "" where these tests can run, or the reason why not and what to install."""
-    absent = [tool for tool in TOOLS if not shutil.which(tool)]
-    if absent:
-        return f"{', '.join(absent)} not installed: apt-get install docker.io nginx docker-registry busybox-static curl"
-    asked = subprocess.run(["docker", "version"], capture_output=True, text=True, check=False)
-    return "" if asked.returncode == 0 else "no Docker engine answers: start one (dockerd) and run again"
-
-
-pytestmark = [pytest.mark.docker, pytest.mark.skipif(bool(reason := missing()), reason=reason or "an engine answers")]
-
-
-def run(*command: str) -> str:
-    """Run a command to its end and return its standard output; an error names what it said."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout.strip()
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nobody listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-def until(what: str, holds: Callable[[], object]) -> None:
-    """Wait until something holds; a minute without it fails the test."""
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline, f"never came: {what}"
-        time.sleep(0.05)
-
-
-def answers(port: int) -> bool:
-    """Whether somebody listens on 127.0.0.1:port."""
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) == 0
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real registry on 127.0.0.1; its HOST:PORT."""
-    where, port = tmp_path_factory.mktemp("registry"), free_port()
-    (where / "config.yml").write_text(
-        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {where}/data}}}}\n"
-        f"http: {{addr: '127.0.0.1:{port}'}}\n"
-    )
-    with (where / "log").open("w") as log:
-        process = subprocess.Popen(["docker-registry", "serve", str(where / "config.yml")], stdout=log, stderr=log)
-    until("the registry", lambda: answers(port))
-    yield f"127.0.0.1:{port}"
-    process.terminate()
-    process.wait()
-
-
-def add(tar: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> None:
-    """Add a file to a tar."""
-    info = tarfile.TarInfo(name)
-    info.size, info.mode = len(content), mode
-    tar.addfile(info, io.BytesIO(content))
-
-
-def image(registry: str, service: str, says: str, command: str = SERVE) -> str:
-    """Push an image whose page is ``says``, with /ping and a slow page; return it by digest, the engine keeps none."""
-    rootfs = io.BytesIO()
-    with tarfile.open(fileobj=rootfs, mode="w") as tar:
-        add(tar, "bin/busybox", Path(shutil.which("busybox") or "").resolve().read_bytes(), 0o755)
-        for applet in ("sh", "httpd", "sleep", "echo", "seq"):
-            link = tarfile.TarInfo(f"bin/{applet}")
-            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
-            tar.addfile(link)
-        add(tar, "www/index.html", says.encode())
-        add(tar, "www/ping", b"ok")
-        slow = f"#!/bin/sh\necho 'Content-Type: text/plain'\necho\nsleep 3\necho -n 'slow {says}'\n"
-        add(tar, "www/cgi-bin/slow", slow.encode(), 0o755)
-    name = f"{registry}/{service}:{uuid.uuid4().hex[:8]}"
-    changes = [f"CMD {json.dumps(['/bin/sh', '-c', command])}", "ENV PATH=/bin"]
-    options = [word for change in changes for word in ("--change", change)]
-    subprocess.run(["docker", "import", *options, "-", name], input=rootfs.getvalue(), check=True, capture_output=True)
-    pushed = run("docker", "push", name)
-    run("docker", "image", "rm", name)
-    return f"{name.rsplit(':', 1)[0]}@{pushed.split('digest: ')[1].split()[0]}"
-
-
-@dataclass
-class Ended:
-    """How a hook ended: its exit status and what the agent would send back of its log."""
-
-    status: int
-    log: str
-
-    @property
-    def sentence(self) -> str:
-        """The last line."""
-        return self.log.rstrip("\n").rsplit("\n", 1)[-1]
-
-
-@dataclass
-class Host:
-    """One EC2 host: an nginx of its own, and the bundles unpacked as the agent unpacks them."""
-
-    where: Path
-    registry: str
-    service: str
-    port: int = field(default_factory=free_port)
-    nginx: subprocess.Popen[bytes] | None = None
-    environment: dict[str, str] = field(default_factory=dict)
-
-    def start(self) -> None:
-        """Start nginx with an empty conf.d and set where the hooks find it."""
-        self.conf_dir.mkdir()
-        conf = self.where / "nginx.conf"
-        conf.write_text(
-            f"user root;\nworker_processes 2;\npid {self.where}/nginx.pid;\nerror_log {self.where}/error.log;\n"
-            "events {}\nhttp {\n  access_log off;\n"
-            f"  server {{ listen 127.0.0.1:{free_port()}; }}\n  include {self.conf_dir}/*.conf;\n}}\n"
-        )
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")},
-            "ESTEIRA_NGINX_CONF": str(conf),
-            "ESTEIRA_NGINX_CONF_DIR": str(self.conf_dir),
-            "ESTEIRA_LISTEN": f"127.0.0.1:{self.port}",
-            "ESTEIRA_LOCK": str(self.where / "lock"),
-        }
-        self.nginx = subprocess.Popen(["nginx", "-c", str(conf), "-g", "daemon off;"], stderr=subprocess.DEVNULL)
-        until("nginx", lambda: (self.where / "nginx.pid").exists())
-
-    def stop(self) -> None:
-        """End nginx, remove the containers and images of this host's service."""
-        assert self.nginx
-        self.nginx.terminate()
-        self.nginx.wait()
-        if self.containers():
-            run("docker", "rm", "--force", *self.containers())
-        for name in self.images():
-            run("docker", "image", "rm", name)
-
-    @property
-    def conf_dir(self) -> Path:
-        """nginx's conf.d."""
-        return self.where / "conf.d"
-
-    @property
-    def site(self) -> Path:
-        """The service's nginx file."""
-        return self.conf_dir / f"esteira-{self.service}.conf"
-
-    def image(self, says: str, command: str = SERVE) -> str:
-        """A pushed image of this host's service."""
-        return image(self.registry, self.service, says, command)
-
-    def bundle(self, number: int, image: str, **changes: object) -> Path:
-        """Zip the bundle with its release.json, unpack it where the agent would, and return that directory."""
-        release = {
-            "service": self.service, "release": f"v{number}", "number": number, "commit": "c0ffee",
-            "stage": "production", "image": image, "digest": image.partition("@")[2], "port": 8080,
-            "health_path": "/ping", "startup_seconds": 20, "drain_seconds": 0, "environment": {}, **changes,
-        }  # fmt: skip
-        archive = self.where / uuid.uuid4().hex / "deployment-archive"
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w") as zipped:
-            for path in sorted(BUNDLE.rglob("*")):
-                if path.is_file() and path.parent.name != "__pycache__":
-                    zipped.writestr(str(path.relative_to(BUNDLE)), path.read_bytes())
-            zipped.writestr("release.json", json.dumps(release))
-        with zipfile.ZipFile(packed) as zipped:
-            zipped.extractall(archive)
-        return archive
-
-    def begin(self, event: str, archive: Path, **environment: str) -> subprocess.Popen[str]:
-        """Start a hook as the agent does: no arguments, cwd /, standard input closed, a process group of its own."""
-        script = archive / HOOKS[event]
-        script.chmod(0o755)
-        agent = {
-            "LIFECYCLE_EVENT": event, "DEPLOYMENT_ID": "d-TEST", "APPLICATION_NAME": self.service,
-            "DEPLOYMENT_GROUP_NAME": "production", "DEPLOYMENT_GROUP_ID": "g-TEST",
-        }  # fmt: skip
-        return subprocess.Popen(
-            [str(script)], cwd="/", env={**self.environment, **agent, **environment}, start_new_session=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=lambda: os.close(0),
-        )  # fmt: skip
-
-    def end(self, process: subprocess.Popen[str]) -> Ended:
-        """Wait for a hook and for its standard output to be let go."""
-        output, _ = process.communicate(timeout=120)
-        tail = "".join(f"[stdout]{line}\n" for line in output.splitlines())[-2048:]
-        return Ended(process.returncode, tail.replace("[stdout]", "\n").replace("\n\n", "\n"))
-
-    def hook(self, event: str, archive: Path, **environment: str) -> Ended:
-        """Run one hook to its end."""
-        return self.end(self.begin(event, archive, **environment))
-
-    def deploy(self, archive: Path, times: int = 1) -> tuple[str, Ended]:
-        """Run the hooks in the agent's order, each as often as told, up to the first that fails."""
-        for event in HOOKS:
-            for _ in range(times):
-                ended = self.hook(event, archive)
-                if ended.status:
-                    return event, ended
-        return "", ended
-
-    def live(self, number: int, image: str, **changes: object) -> str:
-        """Deploy what must succeed, and return the container that is live then."""
-        failed, ended = self.deploy(self.bundle(number, image, **changes))
-        assert not failed, ended.log
-        return self.served_by()
-
-    def get(self, path: str = "/") -> tuple[int, str, str]:
-        """GET through the proxy: status, body, the container that answered."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode(), answer.headers["X-Esteira-Release"] or ""
-        finally:
-            connection.close()
-
-    def served_by(self) -> str:
-        """The container that answers now."""
-        return self.get()[2]
-
-    def containers(self, *filters: str) -> list[str]:
-        """The service's containers, running or not, by name."""
-        options = [word for each in filters for word in ("--filter", each)]
-        label = f"label=esteira.service={self.service}"
-        return sorted(run("docker", "ps", "-a", "--filter", label, *options, "--format", "{{.Names}}").split())
-
-    def images(self) -> list[str]:
-        """The service's images in the engine, by digest."""
-        repository = f"{self.registry}/{self.service}"
-        return sorted(
-            run("docker", "image", "ls", "--digests", "--format", "{{.Repository}}@{{.Digest}}", repository).split()
-        )
-
-
-@pytest.fixture
-def host(registry: str, tmp_path: Path) -> Iterator[Host]:
-    """A host with nothing on it."""
-    host = Host(tmp_path, registry, f"heart-{uuid.uuid4().hex[:6]}")
-    host.start()
-    yield host
-    host.stop()
-
-
-def inspected(container: str) -> dict[str, Any]:
-    """What the engine knows of a container."""
-    return dict(json.loads(run("docker", "inspect", container))[0])
-
-
-class Traffic:
-    """Requests without a pause, each on a connection of its own, while the block runs."""
-
-    def __init__(self, host: Host) -> None:
-        self.host, self.bodies, self.failed = host, list[str](), list[str]()
-        self._over, self._threads = threading.Event(), [threading.Thread(target=self._send) for _ in range(2)]
-
-    def _send(self) -> None:
-        while not self._over.is_set():
-            try:
-                status, body, _ = self.host.get()
-                (self.bodies if status == 200 else self.failed).append(body)
-            except (OSError, http.client.HTTPException) as error:
-                self.failed.append(repr(error))
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
+pytestmark = MARKS
 
 
 def test_a_first_release_becomes_live_through_the_proxy(host: Host) -> None:
@@ -580,3 +284,72 @@ def test_a_release_that_makes_no_sense_is_refused_by_field(host: Host, changes: 
         assert "nothing on the host was changed. Next: " in ended.sentence
     assert host.containers() == []
     assert list(host.conf_dir.iterdir()) == []
+
+
+def golden(*halves: float) -> str:
+    """The text of a golden file that expects these halves of the model, one question each."""
+    questions = [{"body": {"x": n}, "expected": {"half": [half]}, "tolerance": 0.01} for n, half in enumerate(halves)]
+    file = {"format": 1, "path": "/cgi-bin/ask", "content_type": "application/json", "questions": questions}
+    return json.dumps(file)
+
+
+@pytest.mark.parametrize("label", ["/models/golden.json", "/models/link.json"])
+def test_a_release_is_asked_its_golden_questions_before_it_takes_traffic(host: Host, label: str) -> None:
+    """Answered as expected, it goes live, and the hook's log says how many were asked; through a link as well."""
+    archive = host.bundle(1, host.image("one", golden=golden(0.5, 0.501), label=label))
+    assert host.hook("BeforeInstall", archive).status == 0
+    ended = host.hook("ApplicationStart", archive)
+    assert ended.status == 0, ended.log
+    assert "2 golden questions, all as expected" in ended.log
+    assert host.hook("ValidateService", archive).status == 0
+    assert host.get()[:2] == (200, "one")
+
+
+def test_a_release_that_answers_a_golden_question_otherwise_is_removed(host: Host) -> None:
+    """The sentence has the question, where, expected and got; the live one served all the while and still does."""
+    live = host.live(1, host.image("one"))
+    before = inspected(live)["State"], host.site.read_text()
+    wrong = host.image("two", golden=golden(0.5, 0.53), label="/models/golden.json")
+    with Traffic(host) as traffic:
+        failed, ended = host.deploy(host.bundle(2, wrong))
+    assert failed == "ApplicationStart"
+    assert traffic.failed == []
+    assert set(traffic.bodies) == {"one"}
+    asked = 'golden question 2 of 2, {"x": 1}: at half[0]: expected 0.53, got 0.5 (tolerance 0.01)'
+    assert ended.sentence.startswith(f"ApplicationStart of {host.service} v2 failed: {asked}; {live} is live. Next: ")
+    assert (inspected(live)["State"], host.site.read_text()) == before
+    assert host.containers() == [live]
+
+
+@pytest.mark.parametrize(
+    ("label", "text", "said"),
+    [
+        ("/models/none.json", "", "names /models/none.json, expected a file there, got: "),
+        ("/models", "", "names /models, expected a file there, got a directory"),
+        ("models/golden.json", "", "is models/golden.json, expected a path that begins with /"),
+        ("/models/golden.json", "{}", "the golden questions cannot be used: format is null, expected 1"),
+    ],
+)
+def test_golden_questions_that_cannot_be_asked_fail_the_release(host: Host, label: str, text: str, said: str) -> None:
+    """A label that names no file, and a file that holds no questions: each is said, and nothing is left behind."""
+    failed, ended = host.deploy(host.bundle(1, host.image("one", golden=text, label=label)))
+    assert failed == "ApplicationStart"
+    assert said in ended.sentence
+    assert "Next: " in ended.sentence
+    assert host.containers() == []
+    assert list(host.conf_dir.iterdir()) == []
+
+
+def test_a_kept_container_is_asked_again_when_it_is_gone_back_to(host: Host) -> None:
+    """A rollback to a stopped container asks it as if it were new, and it serves again."""
+    one = host.image("one", golden=golden(0.5), label="/models/golden.json")
+    first = host.live(1, one)
+    kept = inspected(first)["Id"]
+    host.live(2, host.image("two"))
+    archive = host.bundle(1, one)
+    assert host.hook("BeforeInstall", archive).status == 0
+    ended = host.hook("ApplicationStart", archive)
+    assert ended.status == 0, ended.log
+    assert "1 golden question, all as expected" in ended.log
+    assert host.hook("ValidateService", archive).status == 0
+    assert (inspected(first)["Id"], host.served_by()) == (kept, first)

@@ -18,7 +18,7 @@ from textwrap import dedent
 import pytest
 from moto.server import ThreadedMotoServer
 
-from console.local.builder import run_build
+from console.local.builder import run_build, small_docker
 from console.local.engine import BuildJob, BuildResult
 from console.local.oci import Registry
 
@@ -77,7 +77,7 @@ class Bench:
         spec = "version: 0.2\n" + dedent(phases)
         commit = self.commit({"buildspec.yml": spec, **(files or {})})
         job = self.job(commit, environment or {}, override, timeout)
-        return run_build(job, self.registry, Path(sys.executable))
+        return run_build(job, small_docker(self.registry), Path(sys.executable))
 
 
 @pytest.fixture
@@ -297,13 +297,13 @@ def test_a_killed_console_takes_its_build_along(bench: Bench, tmp_path: Path) ->
     caller = f"""
         import sys, threading
         from pathlib import Path
-        from console.local.builder import run_build
+        from console.local.builder import run_build, small_docker
         from console.local.engine import BuildJob
         from console.local.oci import Registry
         root = Path({str(tmp_path)!r})
         job = BuildJob("heart:0b1c", {ARN!r}, "heart", root / "bare", {commit!r}, {{}}, None, root / "log", 600,
                        threading.Event())
-        run_build(job, Registry(root / "registry"), Path(sys.executable))
+        run_build(job, small_docker(Registry(root / "registry")), Path(sys.executable))
     """
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TMPDIR": str(tmp_path)}
     console = subprocess.Popen([sys.executable, "-c", dedent(caller)], env=environment)
@@ -330,7 +330,7 @@ def test_a_buildspec_that_is_not_there_fails_the_download(
 ) -> None:
     """The cause is in DOWNLOAD_SOURCE, and nothing runs."""
     commit = bench.commit({"README": "", **files})
-    result = run_build(bench.job(commit, {}, override, 60), bench.registry, Path(sys.executable))
+    result = run_build(bench.job(commit, {}, override, 60), small_docker(bench.registry), Path(sys.executable))
     assert result.status == "FAILED"
     assert states(result) == {"DOWNLOAD_SOURCE": "FAILED", "FINALIZING": "SUCCEEDED"}
     assert message in result.phases[0].message
@@ -339,7 +339,7 @@ def test_a_buildspec_that_is_not_there_fails_the_download(
 def test_a_commit_that_is_not_there_fails_the_download(bench: Bench) -> None:
     """A commit that nobody pushed is a client's error, with the commit in it."""
     bench.commit({"README": ""})
-    result = run_build(bench.job("0" * 40, {}, None, 60), bench.registry, Path(sys.executable))
+    result = run_build(bench.job("0" * 40, {}, None, 60), small_docker(bench.registry), Path(sys.executable))
     assert result.status == "FAILED"
     assert result.phases[0].message.startswith(f"CLIENT_ERROR: commit {'0' * 40} cannot be read from")
 

@@ -191,7 +191,19 @@ def up(state: Path) -> Iterator[tuple[subprocess.Popen[str], Callable[[], str]]]
 
 def command(state: Path) -> list[str]:
     """Return the words of ``esteira local up`` in this interpreter."""
-    return [sys.executable, "-m", "console.cli", "local", "up", "--state", str(state), "--sweep", "2"]
+    return [
+        sys.executable,
+        "-m",
+        "console.cli",
+        "local",
+        "up",
+        "--state",
+        str(state),
+        "--sweep",
+        "2",
+        "--engine",
+        "process",
+    ]
 
 
 def views(laptop: Laptop) -> list[View]:

@@ -180,7 +180,7 @@ def test_stamps_sort_as_time_does(one: datetime, other: datetime) -> None:
         ("Declined", {"at", "error"}),
         ("Overdue", {"at", "why"}),
         ("Turn", {"at", "lease", "deadline"}),
-        ("DeployGivenUp", {"at", "why"}),
+        ("DeployGivenUp", {"at", "why", "remedy"}),
         ("Diagnosed", {"at", "cause"}),
         ("BuildEnded", {"at"}),
     ],

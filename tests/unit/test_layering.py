@@ -10,11 +10,24 @@ import pytest
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 MODULES = {str(path.relative_to(FUNCTIONS)): ast.parse(path.read_text()) for path in sorted(FUNCTIONS.rglob("*.py"))}
-PURE = ["facts", "config", "claims", "situation", "phase", "plan", "events", "inspection"]
+PURE = [
+    "facts",
+    "config",
+    "claims",
+    "situation",
+    "phase",
+    "plan",
+    "events",
+    "inspection",
+    "appspec",
+    "hook",
+    "psych",
+    "shell",
+]
 EFFECTS = {"os", "sys", "time", "io", "pathlib", "socket", "subprocess", "urllib", "random", "uuid", "threading"}
 SHELL = {
     f"esteira.{name}"
-    for name in ("store", "cloud", "advance", "perform", "observe", "operate", "desk", "wiring", "telemetry")
+    for name in ("store", "cloud", "bundle", "advance", "perform", "observe", "operate", "desk", "wiring", "telemetry")
 }
 
 

@@ -184,7 +184,8 @@ def test_a_stage_built_on_another_keeps_its_files_and_drops_its_cmd_for_a_new_en
         ("WORKDIR /a\nFROM a", "Dockerfile line 1: WORKDIR /a: it stands before FROM"),
         ("FROM a\nCOPY missing .", "missing is not in the build context"),
         ("FROM a\nCOPY ../../etc/passwd .", "etc/passwd is not in the build context"),
-        ("FROM a AS b\nRUN make\nFROM c\nCOPY --from=b /out .", "/out was not copied into the stage b"),
+        ("FROM a AS b\nFROM c\nCOPY --from=b /out .", "/out was not copied into that stage, and no RUN makes it"),
+        ("FROM a AS b\nFROM c\nRUN make\nCOPY --from=b /out* .", "/out* was not copied into that stage"),
         ("FROM a\nCOPY --from=ghcr.io/x/y /z .", "ghcr.io/x/y is no earlier stage of this Dockerfile"),
         ("FROM a\nADD https://example.org/x .", "nothing is fetched or unpacked here"),
         ("FROM a\nCOPY <<END /x\nhi\nEND", "Dockerfile line 2: COPY <<END /x: a heredoc is not carried out here"),
@@ -210,6 +211,28 @@ def test_run_is_said_and_not_executed(docker: Path, capsys: pytest.CaptureFixtur
     assert main(["build", "-t", "heart", str(docker)]) == 0
     assert not (docker / "ran").exists()
     assert capsys.readouterr().err.count("not executed") == 2
+
+
+def test_what_only_a_run_can_have_made_is_left_out_and_said(docker: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The image has every file that came by COPY, also beside one that RUN makes; each path left out has its line."""
+    dockerfile = """
+FROM a AS packages
+COPY needs.txt /
+RUN python -m venv /opt/venv && /opt/venv/bin/pip install -r /needs.txt
+FROM b AS middle
+COPY --from=packages /opt/venv /opt/venv
+FROM c
+COPY --from=packages /opt/venv/ /opt/made*.so /needs.txt /opt/
+COPY --from=middle /opt/venv /opt/venv
+COPY main.py /app/
+"""
+    lay(docker, {"Dockerfile": dockerfile, "needs.txt": "numpy", "main.py": "m"})
+    assert main(["build", "-t", "heart", str(docker)]) == 0
+    root, _ = unpacked(docker)
+    assert paths(root) == {"opt/needs.txt", "app/main.py"}
+    said = [line for line in capsys.readouterr().err.splitlines() if "is left out" in line]
+    assert len(said) == 4  # the stage in the middle is built as well
+    assert all("It is made by RUN, which this engine does not run" in line for line in said)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ from console.local.aws.clock import Clock
 from console.local.aws.git import NOTHING, Entry, Git, init
 
 NAME = re.compile(r"[\w.-]{1,100}")
+LARGEST = 6 * 1024 * 1024  # bytes of a file that CodeCommit gives out whole
+_SUBMODULE = "160000"
 
 HOOK = """\
 #!/bin/sh
@@ -72,9 +74,16 @@ class CodeCommit:
 
     # what tests and the demo do without a work tree
 
-    def commit(self, repository: str, branch: str, files: Mapping[str, bytes | None], message: str) -> str:
+    def commit(
+        self,
+        repository: str,
+        branch: str,
+        files: Mapping[str, bytes | None],
+        message: str,
+        modes: Mapping[str, str] | None = None,
+    ) -> str:
         """Commit ``files`` over the branch's tip (a None takes the file away), move the branch, emit the event; the
-        sha.
+        sha. ``modes`` are git's (``100755``), for paths that are neither there already nor plain files.
         """
         with self._lock:
             git = self.git(repository)
@@ -85,8 +94,8 @@ class CodeCommit:
                 if content is None:
                     tree.pop(path, None)
                 else:
-                    mode = tree[path].mode if path in tree else "100644"
-                    tree[path] = Entry(mode, git.store("blob", content))
+                    known = tree[path].mode if path in tree else "100644"
+                    tree[path] = Entry((modes or {}).get(path, known), git.store("blob", content))
             who = f"local <local@example.com> {int(self._clock.now().timestamp())} +0000"
             lines = [f"tree {git.write_tree(tree)}", *([f"parent {parent}"] if parent else [])]
             text = "\n".join([*lines, f"author {who}", f"committer {who}", "", message + "\n"])
@@ -228,17 +237,21 @@ class CodeCommit:
             kind, content = "", b""
         if kind != "blob":
             raise AwsError("BlobIdDoesNotExistException", f"Blob {blob} does not exist")
+        if len(content) > LARGEST:
+            raise AwsError("FileTooLargeException", f"The blob {blob} is larger than {LARGEST} bytes")
         return {"content": content}
 
     def get_file(self, params: Params) -> dict[str, Any]:
-        """GetFile; without ``commitSpecifier`` from the default branch."""
+        """GetFile, of at most 6 MB; without ``commitSpecifier`` from the default branch."""
         git = self.git(_repository(params))
         commit = self._commit(git, params.get("commitSpecifier") or "HEAD")
-        path = str(required(params, "filePath", code="PathRequiredException"))
+        path = str(required(params, "filePath", code="PathRequiredException")).strip("/")
         entry = git.files(commit).get(path)
-        if entry is None:
+        if entry is None or entry.mode == _SUBMODULE:
             raise AwsError("FileDoesNotExistException", f"The file {path} is not in {commit}")
         content = git.object(entry.blob)[1]
+        if len(content) > LARGEST:
+            raise AwsError("FileTooLargeException", f"The file {path} is larger than {LARGEST} bytes")
         return {
             "commitId": commit,
             "blobId": entry.blob,
@@ -249,10 +262,12 @@ class CodeCommit:
         }
 
     def get_folder(self, params: Params) -> dict[str, Any]:
-        """GetFolder: the files and folders right below ``folderPath``."""
+        """GetFolder: what is right below ``folderPath``: files, folders, symbolic links and submodules apart."""
         git = self.git(_repository(params))
         commit = self._commit(git, params.get("commitSpecifier") or "HEAD")
-        path = str(params.get("folderPath") or "").strip("/")
+        if params.get("folderPath") is None:
+            raise AwsError("PathRequiredException", "The folderPath is missing.")
+        path = str(params["folderPath"]).strip("/")
         tree = git.headers(commit)[0]["tree"][0]
         for part in filter(None, path.split("/")):
             below = {name: sha for mode, name, sha in git.tree(tree) if mode == "40000"}
@@ -260,13 +275,17 @@ class CodeCommit:
                 raise AwsError("FolderDoesNotExistException", f"The folder {path} is not in {commit}")
             tree = below[part]
         prefix = f"{path}/" if path else ""
-        answer: dict[str, Any] = {"commitId": commit, "folderPath": path, "treeId": tree, "subFolders": [], "files": []}
+        answer: dict[str, Any] = {"commitId": commit, "folderPath": path, "treeId": tree}
+        answer |= {"subFolders": [], "files": [], "symbolicLinks": [], "subModules": []}
         for mode, name, sha in git.tree(tree):
             where = {"absolutePath": prefix + name, "relativePath": name}
             if mode == "40000":
                 answer["subFolders"].append({"treeId": sha, **where})
+            elif mode == _SUBMODULE:
+                answer["subModules"].append({"commitId": sha, **where})
             else:
-                answer["files"].append({"blobId": sha, **where, "fileMode": _mode(mode.zfill(6))})
+                kind = "symbolicLinks" if mode == "120000" else "files"
+                answer[kind].append({"blobId": sha, **where, "fileMode": _mode(mode.zfill(6))})
         return answer
 
     def get_commit(self, params: Params) -> dict[str, Any]:

@@ -7,8 +7,10 @@ from __future__ import annotations
 import random
 import string
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from threading import RLock
@@ -21,16 +23,17 @@ from console.local.aws.api import ACCOUNT, REGION, AwsError, Operation, Params, 
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
 from console.local.aws.work import Runner, Work
-from console.local.engine import DeployJob, DeployResult, LifecycleEvent
+from console.local.engine import HOST, DeployJob, DeployResult, LifecycleEvent
 
-HOST = "i-0123456789abcdef0"  # the one host of the local mode
 ENDED = ("Succeeded", "Failed", "Stopped")
 VERBS = {"Succeeded": "SUCCESS", "Failed": "FAILURE", "Stopped": "STOP"}
+STATES = {"Succeeded": "Succeeded", "Failed": "Failed", "Stopped": "Skipped"}  # a deployment's word: a target's
 Deployment = dict[str, Any]
 
 
 class CodeDeploy:
-    """Every deployment by its id, with what its one target did. ``logs`` is the folder of the hooks' logs."""
+    """Every deployment by its id, with what each of its targets did. ``deploy`` does it on one host, ``hosts`` says
+    which hosts a deployment group has, ``logs`` is the folder of the hooks' logs."""
 
     def __init__(
         self,
@@ -41,8 +44,10 @@ class CodeDeploy:
         clock: Clock,
         lock: RLock,
         dice: random.Random,
+        hosts: Callable[[str], Sequence[str]] = lambda _: (HOST,),
     ) -> None:
         self._deploy = deploy
+        self._hosts = hosts
         self._runner = runner
         self._logs = logs.resolve()
         self._bus = bus
@@ -50,7 +55,7 @@ class CodeDeploy:
         self._lock = lock
         self._dice = dice
         self._deployments: dict[str, Deployment] = {}
-        self._targets: dict[str, dict[str, Any]] = {}
+        self._targets: dict[str, list[dict[str, Any]]] = {}
         self._stops: dict[str, threading.Event] = {}
         self.operations: dict[str, Operation] = {
             "CreateDeployment": self.create_deployment,
@@ -58,6 +63,7 @@ class CodeDeploy:
             "BatchGetDeployments": self.batch_get_deployments,
             "ListDeployments": self.list_deployments,
             "StopDeployment": self.stop_deployment,
+            "UpdateDeploymentGroup": self.update_deployment_group,
             "ListDeploymentTargets": self.list_deployment_targets,
             "GetDeploymentTarget": self.get_deployment_target,
             "BatchGetDeploymentTargets": self.batch_get_deployment_targets,
@@ -68,12 +74,14 @@ class CodeDeploy:
         return list(self._deployments.values())
 
     def dump(self) -> dict[str, Any]:
-        """Every deployment and its target, to be kept."""
+        """Every deployment and its targets, to be kept."""
         return {"deployments": self._deployments, "targets": self._targets}
 
     def load(self, kept: dict[str, Any]) -> None:
         """Take up what ``dump`` gave."""
-        self._deployments, self._targets = kept["deployments"], kept["targets"]
+        self._deployments = kept["deployments"]
+        # a state kept when there was one host only
+        self._targets = {id_: told if isinstance(told, list) else [told] for id_, told in kept["targets"].items()}
 
     def end_orphans(self) -> None:
         """Fail the deployments that ran when the stack was killed: nobody works on them any more."""
@@ -138,8 +146,8 @@ class CodeDeploy:
         return {"status": "Pending", "statusMessage": "Stopping deployment."}
 
     def list_deployment_targets(self, params: Params) -> dict[str, Any]:
-        """ListDeploymentTargets: the one host."""
-        return {"targetIds": [self._targets[self._found(params)["deploymentId"]]["targetId"]]}
+        """ListDeploymentTargets: the group's hosts."""
+        return {"targetIds": [target["targetId"] for target in self._targets[self._found(params)["deploymentId"]]]}
 
     def get_deployment_target(self, params: Params) -> dict[str, Any]:
         """GetDeploymentTarget."""
@@ -150,6 +158,17 @@ class CodeDeploy:
         """BatchGetDeploymentTargets."""
         wanted = required(params, "targetIds", code="DeploymentTargetIdRequiredException")
         return {"deploymentTargets": self._told_targets(params, wanted)}
+
+    def update_deployment_group(self, params: Params) -> dict[str, Any]:
+        """UpdateDeploymentGroup: of what it can change, the deployment configuration."""
+        application = str(required(params, "applicationName", code="ApplicationNameRequiredException"))
+        group = str(required(params, "currentDeploymentGroupName", code="DeploymentGroupNameRequiredException"))
+        unknown = params.keys() - {"applicationName", "currentDeploymentGroupName", "deploymentConfigName"}
+        if unknown:
+            text = "The local mode changes a deployment group's deploymentConfigName only, not "
+            raise AwsError("InvalidInputException", f"{text}{', '.join(sorted(unknown))}.")
+        _group(application, group).deployment_config_name = params["deploymentConfigName"]
+        return {"hooksNotCleanedUp": []}
 
     # a deployment's life
 
@@ -165,7 +184,7 @@ class CodeDeploy:
             "revision": dict(params["revision"]),
             "status": "Created",
             "createTime": now,
-            "deploymentOverview": _overview("Pending"),
+            "deploymentOverview": {},
             "creator": "user",
             "ignoreApplicationStopFailures": bool(params.get("ignoreApplicationStopFailures")),
             "updateOutdatedInstancesOnly": False,
@@ -176,14 +195,18 @@ class CodeDeploy:
         if params.get("description"):
             deployment["description"] = params["description"]
         self._deployments[id_] = deployment
-        self._targets[id_] = {
-            "deploymentId": id_,
-            "targetId": HOST,
-            "targetArn": arn("ec2", f"instance/{HOST}"),
-            "status": "Pending",
-            "lastUpdatedAt": now,
-            "lifecycleEvents": [],
-        }
+        self._targets[id_] = [
+            {
+                "deploymentId": id_,
+                "targetId": host,
+                "targetArn": arn("ec2", f"instance/{host}"),
+                "status": "Pending",
+                "lastUpdatedAt": now,
+                "lifecycleEvents": [],
+            }
+            for host in self._hosts(params["deploymentGroupName"])
+        ]
+        deployment["deploymentOverview"] = self._overview(deployment)
         return deployment
 
     def _start(self, deployment: Deployment, bundle: bytes) -> None:
@@ -197,17 +220,79 @@ class CodeDeploy:
             bundle=bundle,
             log=self._logs / f"{id_}.log",
             stop=stop,
+            group_id=str(_group(deployment["applicationName"], deployment["deploymentGroupName"]).deployment_group_id),
+            revision={name: str(value) for name, value in deployment["revision"]["s3Location"].items() if value},
+            file_exists_behavior=deployment["fileExistsBehavior"],
+            ignore_application_stop_failures=deployment["ignoreApplicationStopFailures"],
         )
-        end = lambda: self._end(deployment, self._result(job))  # noqa: E731 - bound to this job only
+        end = lambda: self._end(deployment, self._roll(deployment, job))  # noqa: E731 - bound to this job only
         self._runner.start(Work(id_, lambda: self._begin(deployment), end, stop))
 
     def _begin(self, deployment: Deployment) -> None:
         with self._lock:
             now = self._clock.now()
-            deployment |= {"status": "InProgress", "startTime": now, "deploymentOverview": _overview("InProgress")}
-            self._targets[deployment["deploymentId"]] |= {"status": "InProgress", "lastUpdatedAt": now}
+            deployment |= {"status": "InProgress", "startTime": now}
             self._emit(deployment, "START")
-            self._emit(deployment, "START", HOST)
+            # With the deployment, so that whoever looks sees no moment without a host at work.
+            for target in self._next(deployment):
+                self._begin_on(deployment, target)
+
+    def _roll(self, deployment: Deployment, job: DeployJob) -> DeployResult:
+        """Deploy host by host as the deployment's configuration allows; the whole deployment's end.
+
+        A host is taken only while enough others stay healthy; a failed one counts as taken for good. So with OneAtATime
+        the first failure ends it, but for one on the last host, after which CodeDeploy says Succeeded all the same.
+        """
+        first: DeployResult | None = None
+        while batch := self._at_work(deployment):
+            jobs = [replace(job, host=target["targetId"]) for target in batch]
+            with ThreadPoolExecutor(len(jobs)) as pool:
+                # one alone stays in this thread, so that a single-threaded test is one
+                results = [self._result(jobs[0])] if len(jobs) == 1 else list(pool.map(self._result, jobs))
+            for target, result in zip(batch, results, strict=True):
+                self._end_on(deployment, target, result)
+                first = first or (result if result.status != "Succeeded" else None)
+            with self._lock:
+                for target in [] if job.stop.is_set() else self._next(deployment):
+                    self._begin_on(deployment, target)
+        if first is not None and (first.status == "Stopped" or not self._good(deployment)):
+            return first
+        stopped = job.stop.is_set() and any(t["status"] == "Pending" for t in self._targets[job.deployment_id])
+        return (
+            DeployResult("Stopped", (), "MANUAL_STOP", "Stopped by request.")
+            if stopped
+            else DeployResult("Succeeded", ())
+        )
+
+    def _at_work(self, deployment: Deployment) -> list[dict[str, Any]]:
+        return [t for t in self._targets[deployment["deploymentId"]] if t["status"] == "InProgress"]
+
+    def _next(self, deployment: Deployment) -> list[dict[str, Any]]:
+        """The targets that may be taken now, so that as many stay healthy as the configuration asks for."""
+        targets = self._targets[deployment["deploymentId"]]
+        pending = [target for target in targets if target["status"] == "Pending"]
+        failed = sum(target["status"] == "Failed" for target in targets)
+        return pending[: max(0, _at_once(deployment["deploymentConfigName"], len(targets)) - failed)]
+
+    def _good(self, deployment: Deployment) -> bool:
+        """Whether every target was tried, and one at least succeeded."""
+        states = [target["status"] for target in self._targets[deployment["deploymentId"]]]
+        return "Pending" not in states and "Succeeded" in states
+
+    def _begin_on(self, deployment: Deployment, target: dict[str, Any]) -> None:
+        target |= {"status": "InProgress", "lastUpdatedAt": self._clock.now()}
+        deployment["deploymentOverview"] = self._overview(deployment)
+        self._emit(deployment, "START", target["targetId"])
+
+    def _end_on(self, deployment: Deployment, target: dict[str, Any], result: DeployResult) -> None:
+        with self._lock:
+            target |= {
+                "status": STATES[result.status],
+                "lastUpdatedAt": self._clock.now(),
+                "lifecycleEvents": [_lifecycle(event) for event in result.events],
+            }
+            deployment["deploymentOverview"] = self._overview(deployment)
+            self._emit(deployment, VERBS[result.status], target["targetId"])
 
     def _result(self, job: DeployJob) -> DeployResult:
         """What the engine made of the job. An engine that breaks is a failed deployment, with its sentence."""
@@ -219,20 +304,22 @@ class CodeDeploy:
     def _end(self, deployment: Deployment, result: DeployResult) -> None:
         with self._lock:
             now = self._clock.now()
-            status = result.status
-            state = {"Succeeded": "Succeeded", "Failed": "Failed"}.get(status, "Skipped")
-            deployment |= {"status": status, "completeTime": now, "deploymentOverview": _overview(state)}
+            for target in self._targets[deployment["deploymentId"]]:
+                if target["status"] == "InProgress":  # the stack was stopped while it was at work
+                    self._end_on(deployment, target, result)
+                elif target["status"] == "Pending":
+                    target |= {"status": "Skipped", "lastUpdatedAt": now}
+            overview = self._overview(deployment)
+            deployment |= {"status": result.status, "completeTime": now, "deploymentOverview": overview}
             if result.error_code:
                 deployment["errorInformation"] = {"code": result.error_code, "message": result.message}
-            events = [_lifecycle(event) for event in result.events]
-            self._targets[deployment["deploymentId"]] |= {
-                "status": state,
-                "lastUpdatedAt": now,
-                "lifecycleEvents": events,
-            }
             self._stops.pop(deployment["deploymentId"], None)
-            self._emit(deployment, VERBS[status], HOST)
-            self._emit(deployment, VERBS[status])
+            self._emit(deployment, VERBS[result.status])
+
+    def _overview(self, deployment: Deployment) -> dict[str, int]:
+        names = ("Pending", "InProgress", "Succeeded", "Failed", "Skipped", "Ready")
+        states = [target["status"] for target in self._targets[deployment["deploymentId"]]]
+        return {name: states.count(name) for name in names}
 
     def _emit(self, deployment: Deployment, state: str, host: str | None = None) -> None:
         application, group = deployment["applicationName"], deployment["deploymentGroupName"]
@@ -267,12 +354,13 @@ class CodeDeploy:
         return self._deployments[id_]
 
     def _told_targets(self, params: Params, wanted: list[str]) -> list[dict[str, Any]]:
-        target = self._targets[self._found(params)["deploymentId"]]
+        id_ = self._found(params)["deploymentId"]
+        targets = {target["targetId"]: target for target in self._targets[id_]}
         for name in wanted:
-            if name != target["targetId"]:
-                text = f"The target {name} is not one of deployment {target['deploymentId']}"
+            if name not in targets:
+                text = f"The target {name} is not one of deployment {id_}"
                 raise AwsError("DeploymentTargetDoesNotExistException", text)
-        return [{"deploymentTargetType": "InstanceTarget", "instanceTarget": target} for _ in wanted]
+        return [{"deploymentTargetType": "InstanceTarget", "instanceTarget": targets[name]} for name in wanted]
 
 
 def _group(application: str, group: str) -> Any:
@@ -282,7 +370,10 @@ def _group(application: str, group: str) -> Any:
     groups = backend.deployment_groups.get(application, {})
     if group not in groups:
         raise AwsError("DeploymentGroupDoesNotExistException", f"No Deployment Group found for name: {group}")
-    return groups[group]
+    found = groups[group]
+    # moto gives another one at every start, and hosts remember by it what they installed
+    found.deployment_group_id = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{group}.{application}.codedeploy"))
+    return found
 
 
 def _bundle(revision: Mapping[str, Any]) -> bytes:
@@ -298,9 +389,11 @@ def _bundle(revision: Mapping[str, Any]) -> bytes:
     return bytes(key.value)
 
 
-def _overview(state: str) -> dict[str, int]:
-    names = ("Pending", "InProgress", "Succeeded", "Failed", "Skipped", "Ready")
-    return {name: int(name == state) for name in names}
+def _at_once(config: str, hosts: int) -> int:
+    """How many hosts may be without the release they had, at the same time; a configuration of one's own is taken for
+    one at a time, which is also CodeDeploy's default."""
+    kinds = {"CodeDeployDefault.AllAtOnce": hosts, "CodeDeployDefault.HalfAtATime": hosts // 2}
+    return max(1, kinds.get(config, 1))
 
 
 def _within(at: datetime, limits: Mapping[str, datetime]) -> bool:

@@ -88,7 +88,8 @@ class Aws:
         self.codecommit = CodeCommit(self.folder / "repositories", self.endpoint_file, *common)
         self.ecr = Ecr(*common)
         self.codebuild = CodeBuild(engine.build, self._runner, self.codecommit, logs / "builds", *common, chance)
-        self.codedeploy = CodeDeploy(engine.deploy, self._runner, logs / "deployments", *common, chance)
+        hosts = {"hosts": engine.hosts} if hasattr(engine, "hosts") else {}
+        self.codedeploy = CodeDeploy(engine.deploy, self._runner, logs / "deployments", *common, chance, **hosts)
         self.dynamodb = DynamoDb(self.clock)
         self._operations: dict[str, Mapping[str, Operation]] = {
             "codebuild": self.codebuild.operations,

@@ -1,23 +1,52 @@
 #!/usr/bin/env bash
-# ApplicationStart: start the release beside the live one, wait until it is healthy, and only then turn the proxy to it.
-# On failure the candidate is removed and the live one has not been touched.
+# ApplicationStart: start the release beside the live one, wait until it is healthy, ask its golden questions, and only
+# then turn the proxy to it.
+# On failure the candidate is removed and the live one serves as before.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=release.sh
 . "$(dirname "$0")/release.sh"
-# shellcheck source-path=SCRIPTDIR source=swap.sh
-. "$(dirname "$0")/swap.sh"
+# shellcheck source-path=SCRIPTDIR source=containers.sh
+. "$(dirname "$0")/containers.sh"
+# shellcheck source-path=SCRIPTDIR source=proxy.sh
+. "$(dirname "$0")/proxy.sh"
+# shellcheck source-path=SCRIPTDIR source=switch.sh
+. "$(dirname "$0")/switch.sh"
+# shellcheck source-path=SCRIPTDIR source=memory.sh
+. "$(dirname "$0")/memory.sh"
+
+GOLDEN_SECONDS=330 # golden.py's own limit, and some
+
+# The values behind the SSM parameters, by the host's own role. Not in release.json, so that no secret lies in S3.
+fetch_parameters() {
+    local text region=
+    ((${#PARAMETERS[@]})) || return 0
+    if [[ $IMAGE =~ \.dkr\.ecr(-fips)?\.([a-z0-9-]+)\.amazonaws\. ]]; then region=${BASH_REMATCH[2]}; fi
+    text=$(python3 "$HOOKS/parameters.py" "${HOOKS%/*}/release.json" "$region" 2>&1) ||
+        fail "$(tail -n 1 <<<"$text")" \
+            "create it (aws ssm put-parameter) or give the instance's role ssm:GetParameters on it, then: esteira retry"
+    eval "$text"
+}
+
+# is_this_release CONTAINER: made of the same, with the same values behind its parameters?
+is_this_release() {
+    [[ -n $1 && $(label "$1" identity) == "$IDENTITY" && $(label "$1" parameters) == "$PARAMETER_VERSIONS" ]]
+}
 
 # A hook that ran to its end before, or a redeployment of what is live, has nothing to do.
 exit_if_live() {
     local live
     live=$(live_in "$SITE")
-    [[ -n $live && $(label "$live" identity) == "$IDENTITY" ]] || return 0
-    [[ $(status_of "http://127.0.0.1:$(label "$live" port)$HEALTH_PATH") == 200 ]] || return 0
+    is_this_release "$live" && [[ $(status_of "$(health_url "$live")") == 200 ]] || return 0
+    if [[ $(armed) == "$live" ]]; then # that hook may have been killed between the file and the reload
+        arm "$VALIDATION_SECONDS" "$live"
+        watch
+        reload_proxy
+    fi
     say "$TITLE is live already, as $live"
     exit 0
 }
 
-# Candidates of hooks that were killed, so that no `undo` ran.
+# Candidates of which nothing is written down any more.
 remove_leftovers() {
     local name
     for name in $(containers); do
@@ -38,17 +67,24 @@ free_port() {
     return 1
 }
 
+# From here on there is something to undo, by this hook or, should it be killed, by the switch.
+begin() {
+    CANDIDATE=$1
+    arm $((STARTUP_SECONDS + GOLDEN_SECONDS)) "$CANDIDATE"
+    watch
+    make_room
+}
+
 # Start this very release's container again where it was kept, for an instant rollback. False where there is none.
 start_kept() {
     local name
     for name in $(containers); do
-        [[ $name != "$(live_in "$SITE")" && $(label "$name" identity) == "$IDENTITY" ]] || continue
-        CANDIDATE=$name
+        if [[ $name == "$(live_in "$SITE")" ]] || ! is_this_release "$name"; then continue; fi
+        begin "$name"
         docker update --restart no "$name" >/dev/null
         if docker start "$name" >/dev/null; then return 0; fi
         docker rm --force "$name" >/dev/null # its port is taken meanwhile: a new container gets another
     done
-    CANDIDATE=
     return 1
 }
 
@@ -56,34 +92,82 @@ start_new() {
     local free words
     free=$(free_port) || fail "ports $FIRST_PORT to $((FIRST_PORT + 99)) of 127.0.0.1 are all taken" \
         "see by whom with: sudo ss -ltnp; then: esteira retry"
-    CANDIDATE=$SERVICE-$RELEASE-$free
-    words=$(docker run --detach --name "$CANDIDATE" --restart no --publish "127.0.0.1:$free:$PORT" \
-        --read-only --tmpfs /tmp --security-opt no-new-privileges "${ENVIRONMENT[@]}" \
-        --label "esteira.service=$SERVICE" --label "esteira.release=$RELEASE" --label "esteira.number=$NUMBER" \
-        --label "esteira.stage=$STAGE" --label "esteira.commit=$COMMIT" --label "esteira.digest=$DIGEST" \
-        --label "esteira.identity=$IDENTITY" --label "esteira.port=$free" \
-        --label "esteira.deployment=${DEPLOYMENT_ID:-}" "$IMAGE" 2>&1) ||
+    begin "$SERVICE-$RELEASE-$free"
+    words=$(run_container "$free" 2>&1) ||
         fail "docker run of $IMAGE: $(tail -n 1 <<<"$words")" "try it on the host: docker run --rm $IMAGE"
 }
 
-wait_until_healthy() {
-    local url got state deadline=$((SECONDS + STARTUP_SECONDS))
-    url=http://127.0.0.1:$(label "$CANDIDATE" port)$HEALTH_PATH
-    while got=$(status_of "$url") && [[ $got != 200 ]]; do
-        state=$(inspect "$CANDIDATE" 'exit code {{.State.ExitCode}}{{if .State.OOMKilled}}, killed for lack of memory{{end}}')
-        is_running "$CANDIDATE" || fail "GET $HEALTH_PATH of $CANDIDATE: expected 200, got the end of the process ($state)" \
-            "mend what the log above says and push again; try it with: docker run --rm --read-only --tmpfs /tmp $IMAGE"
-        ((SECONDS < deadline)) || fail "GET $HEALTH_PATH of $CANDIDATE within $STARTUP_SECONDS s: expected 200, got $got" \
-            "mend the health answer and push again, or raise startup_seconds if it only needs longer"
-        sleep 0.5
+# The environment's values are neither on a command line, where every user of the host could read them, nor in a file
+# that a killed hook would leave behind. In a subshell: those of several lines go through docker's own environment.
+run_container() (
+    names=() limits=()
+    for each in "${ENV_OTHERS[@]}"; do
+        export "${each?}"
+        names+=(--env "${each%%=*}")
     done
+    if ((MEMORY_MB)); then limits=(--memory "${MEMORY_MB}m" --memory-swap "${MEMORY_MB}m"); fi
+    docker run --detach --name "$CANDIDATE" --restart no --publish "127.0.0.1:$1:$PORT" \
+        --read-only --tmpfs /tmp --security-opt no-new-privileges --pids-limit 2048 "${limits[@]}" \
+        --log-driver local --log-opt max-size=10m --log-opt max-file=3 \
+        --env-file <(say "$ENV_FILE") "${names[@]}" \
+        --label "esteira.service=$SERVICE" --label "esteira.release=$RELEASE" --label "esteira.number=$NUMBER" \
+        --label "esteira.stage=$STAGE" --label "esteira.commit=$COMMIT" --label "esteira.digest=$DIGEST" \
+        --label "esteira.identity=$IDENTITY" --label "esteira.parameters=$PARAMETER_VERSIONS" \
+        --label "esteira.port=$1" --label "esteira.deployment=${DEPLOYMENT_ID:-}" "$IMAGE"
+)
+
+wait_until_healthy() {
+    local got state
+    await_health "$CANDIDATE" "$STARTUP_SECONDS" && return
+    got=$ANSWER
+    fail_if_out_of_memory
+    state=$(inspect "$CANDIDATE" 'exit code {{.State.ExitCode}}')
+    is_running "$CANDIDATE" || fail "GET $HEALTH_PATH of $CANDIDATE: expected 200, got the end of the process ($state)" \
+        "mend what the log above says and push again; try it with: docker run --rm --read-only --tmpfs /tmp $IMAGE"
+    if [[ $got != [1-5][0-9][0-9] ]] && listens_elsewhere "$CANDIDATE"; then
+        fail "expected $CANDIDATE to listen on port $PORT within $STARTUP_SECONDS s, got $WHERE: it listens there only" \
+            "let it listen on 0.0.0.0:$PORT and push again, or set port in the service's registration"
+    fi
+    fail "GET $HEALTH_PATH of $CANDIDATE within $STARTUP_SECONDS s: expected 200, got $got" \
+        "mend the health answer and push again, or raise startup_seconds if it only needs longer"
+}
+
+# Before the proxy turns: what answers otherwise than its own training wrote down serves nobody. The image says by a
+# label where its questions are (a container has its image's labels); without one nothing is asked.
+ask_golden_questions() {
+    local path words file=${HOOKS%/*}/golden.json # in the bundle's own directory, which goes with it
+    local mend="COPY the golden questions there, or mend the LABEL in the Dockerfile, and push again"
+    path=$(label "$CANDIDATE" golden)
+    [[ -n $path ]] || return 0
+    [[ $path == /* ]] || fail "the image's label esteira.golden is $path, expected a path that begins with /" "$mend"
+    rm -rf "$file"
+    words=$(docker cp --follow-link "$CANDIDATE:$path" "$file" 2>&1) ||
+        fail "the image's label esteira.golden names $path, expected a file there, got: $(tail -n 1 <<<"$words")" "$mend"
+    [[ -f $file ]] || fail "the image's label esteira.golden names $path, expected a file there, got a directory" "$mend"
+    if ! words=$(python3 "$HOOKS/golden.py" "http://127.0.0.1:$(label "$CANDIDATE" port)" "$file" 2>&1); then
+        fail_if_out_of_memory
+        fail "$(tail -n 1 <<<"${words:-golden.py ended without a word}")" \
+            "mend the model, or its golden questions ($path), and push again"
+    fi
+    say "$words"
+}
+
+turn() {
+    arm "$VALIDATION_SECONDS" "$CANDIDATE"
+    watch
+    docker update --restart unless-stopped "$CANDIDATE" >/dev/null
+    turn_proxy "$CANDIDATE" "$(label "$CANDIDATE" port)"
+    [[ -z $STOPPED ]] || await_answer "$HEALTH_PATH" "* $CANDIDATE" || :
+    say_gap
 }
 
 lock_host
+fetch_parameters
 exit_if_live
+settle
 remove_leftovers
 start_kept || start_new
 wait_until_healthy
-docker update --restart unless-stopped "$CANDIDATE" >/dev/null
-turn_proxy "$CANDIDATE" "$(label "$CANDIDATE" port)"
+ask_golden_questions
+turn
 say "$TITLE is healthy and takes the traffic, as $CANDIDATE"

@@ -6,7 +6,7 @@ set -euo pipefail
 
 check_host() {
     local words
-    require docker nginx curl flock
+    require docker nginx curl flock setsid iconv
     words=$(docker version --format '{{.Server.Version}}' 2>&1) ||
         fail "the Docker engine does not answer: $(tail -n 1 <<<"$words")" \
             "start it on the host (sudo systemctl enable --now docker), then: esteira retry"
@@ -35,6 +35,20 @@ log_in() {
             "check that the host reaches $registry (route, security group, VPC endpoint), then: esteira retry"
 }
 
+# Twice the largest image of the service that is here (compressed layers and unpacked ones lie side by side for a while),
+# a gigabyte at least.
+check_disk() {
+    local root free needed=1024 name mb
+    root=$(docker info --format '{{.DockerRootDir}}')
+    free=$(df --output=avail --block-size=1M "$root" 2>/dev/null | tail -n 1 | tr -d ' ')
+    for name in $(docker image ls --no-trunc --quiet "${IMAGE%@*}" | sort --unique); do
+        mb=$(($(docker image inspect --format '{{.Size}}' "$name") * 2 / 1048576))
+        if ((mb > needed)); then needed=$mb; fi
+    done
+    ((${free:-$needed} >= needed)) || fail "the disk under $root: expected $needed MB free for a new image, got $free MB" \
+        "make room (docker system df, docker image prune --all) or enlarge the volume (VolumeGiB), then: esteira retry"
+}
+
 # By digest, so what was built is what runs. An image already here is not asked for: a rollback needs no registry.
 pull() {
     local words
@@ -42,6 +56,7 @@ pull() {
         say "$IMAGE is on the host"
         return
     fi
+    check_disk
     log_in
     words=$(docker pull --quiet "$IMAGE" 2>&1) ||
         fail "docker pull $IMAGE: $(tail -n 1 <<<"$words")" \

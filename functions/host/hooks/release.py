@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Any
 
 # The upper bounds keep a wait, and ten minutes for the host's lock, inside the timeouts of appspec.yml.
-NUMBERS = {"number": (1, 10**9), "port": (1, 65535), "startup_seconds": (1, 1500), "drain_seconds": (0, 1500)}
+NUMBERS = {
+    "number": (1, 10**9),
+    "port": (1, 65535),
+    "startup_seconds": (1, 1500),
+    "drain_seconds": (0, 1500),
+    "validation_seconds": (1, 1500),
+    "memory_mb": (0, 2**24),
+}
 TEXTS = {
     "service": (r"[a-z][a-z0-9-]{0,62}", "lower-case letters, digits and hyphens"),
     "release": (r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "a name such as v17"),
@@ -25,6 +32,17 @@ TEXTS = {
     "digest": (r"sha256:[0-9a-f]{64}", "sha256: and 64 hexadecimal digits"),
     "image": (r"[a-z0-9][a-z0-9._:/-]*@sha256:[0-9a-f]{64}", "REPOSITORY@sha256:…"),
     "health_path": (r"/[!-~]*", "a path that begins with / and holds no space"),
+    "when_memory_is_short": (r"refuse|stop-first", "refuse or stop-first"),
+}
+# What may be left out. validation_seconds: how long after the traffic turned the host waits for ValidateService before
+# it puts the former release back by itself. memory_mb 0: no limit.
+DEFAULTS: dict[str, Any] = {
+    "commit": "",
+    "validation_seconds": 120,
+    "memory_mb": 0,
+    "when_memory_is_short": "refuse",
+    "environment": {},
+    "parameters": {},
 }
 
 
@@ -33,60 +51,82 @@ def problem_of(release: Any) -> str:
     if not isinstance(release, dict):
         return "it is not a JSON object"
     for name, (pattern, wanted) in TEXTS.items():
-        value = text_of(release, name)
+        value = field(release, name)
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
             return f"{name} is {value!r}, expected {wanted}"
     for name, (least, most) in NUMBERS.items():
-        value = release.get(name)
+        value = field(release, name)
         if type(value) is not int or not least <= value <= most:
             return f"{name} is {value!r}, expected a whole number from {least} to {most}"
     if not release["image"].endswith("@" + release["digest"]):
         return f"image is {release['image']!r}, expected it to end in @{release['digest']}"
-    return problem_of_environment(release.get("environment", {}))
+    return problem_of_environment(field(release, "environment"), field(release, "parameters"))
 
 
-def text_of(release: dict[str, Any], name: str) -> Any:
-    """Return a field; "" for a commit that is null or absent, as an image pushed from elsewhere has none."""
+def field(release: dict[str, Any], name: str) -> Any:
+    """Return a field, or its default where it is null or absent: an image pushed from elsewhere has no commit."""
     value = release.get(name)
-    return "" if name == "commit" and value is None else value
+    return DEFAULTS.get(name) if value is None else value
 
 
-def problem_of_environment(environment: Any) -> str:
-    """Return "" for a map of variable names to texts, or what is wrong; no value is shown, it may be secret."""
-    if not isinstance(environment, dict):
-        return "environment is not a JSON object"
-    for name, value in environment.items():
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            return f"environment names {name!r}, expected letters, digits and underscores"
-        if not isinstance(value, str) or "\0" in value:
-            return f"environment's {name} is not a text"
+def problem_of_environment(environment: Any, parameters: Any) -> str:
+    """Return "" for two maps of variable names to texts, or what is wrong; no value is shown, it may be secret."""
+    for kind, named in (("environment", environment), ("parameters", parameters)):
+        if not isinstance(named, dict):
+            return f"{kind} is not a JSON object"
+        for name, value in named.items():
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+                return f"{kind} names {name!r}, expected letters, digits and underscores"
+            if not isinstance(value, str) or "\0" in value:
+                return f"{kind}'s {name} is not a text"
+    for name, path in parameters.items():
+        if name in environment:
+            return f"{name} is in environment and in parameters, expected it in one of them"
+        if not re.fullmatch(r"[A-Za-z0-9_./-]{1,1011}", path):
+            return f"parameters' {name} is {path!r}, expected the name of an SSM parameter such as /heart/token"
     return ""
 
 
 def assignments(release: dict[str, Any]) -> str:
-    """Return the release as bash assignments, with IDENTITY and ENVIRONMENT (``docker run``'s options) added.
+    """Return the release as bash assignments, with IDENTITY and its environment added.
 
     IDENTITY is equal for two releases whose containers would be equal: a stopped container with the same one may be
     started again in place of a new one.
     """
-    environment = release.get("environment", {})
-    made_of = [release[name] for name in ("service", "release", "stage", "image", "port")] + [environment]
+    values = [field(release, name) for name in ("service", "release", "stage", "image", "port", "memory_mb")]
+    made_of = [*values, field(release, "environment"), field(release, "parameters")]
     identity = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
-    lines = [f"{name.upper()}={shlex.quote(str(text_of(release, name)))}" for name in (*TEXTS, *NUMBERS)]
-    options = " ".join(f"--env {shlex.quote(f'{name}={value}')}" for name, value in environment.items())
-    return "\n".join([*lines, f"IDENTITY={identity}", f"ENVIRONMENT=({options})"])
+    lines = [f"{name.upper()}={shlex.quote(str(field(release, name)))}" for name in (*TEXTS, *NUMBERS)]
+    names = " ".join(shlex.quote(path) for path in field(release, "parameters").values())
+    lines += [f"IDENTITY={identity}", f"PARAMETERS=({names})", "PARAMETER_VERSIONS="]
+    return "\n".join([*lines, environment_assignments(field(release, "environment"))])
+
+
+def environment_assignments(environment: dict[str, str]) -> str:
+    """Return ENV_FILE, what ``docker run --env-file`` is to read, and ENV_OTHERS, what such a file cannot hold."""
+    others = {name: value for name, value in environment.items() if re.search(r"[\r\n]", value) or len(value) > 50_000}
+    text = "\n".join(f"{name}={value}" for name, value in environment.items() if name not in others)
+    options = " ".join(shlex.quote(f"{name}={value}") for name, value in others.items())
+    return f"ENV_FILE={shlex.quote(text)}\nENV_OTHERS=({options})"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the release. Raises ValueError or OSError with what is wrong with it."""
+    release: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    problem = problem_of(release)
+    if problem:
+        raise ValueError(problem)
+    return release
 
 
 def main(path: Path) -> int:
     """Print the assignments, or the sentence why not; return the exit status."""
     try:
-        release = json.loads(path.read_text(encoding="utf-8"))
+        print(assignments(read(path)))
     except (OSError, ValueError) as error:
-        problem = str(error)
-    else:
-        problem = problem_of(release)
-    print(f"release.json cannot be used: {problem}" if problem else assignments(release))
-    return 1 if problem else 0
+        print(f"release.json cannot be used: {error}")
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

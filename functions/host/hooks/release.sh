@@ -7,11 +7,15 @@
 
 HOOKS=$(cd "${BASH_SOURCE[0]%/*}" && pwd)
 # Where things are on Amazon Linux 2023 and on Debian alike; the variables are for a host laid out differently.
-NGINX=(nginx -c "${ESTEIRA_NGINX_CONF:-/etc/nginx/nginx.conf}")
+NGINX_CONF=${ESTEIRA_NGINX_CONF:-/etc/nginx/nginx.conf}
+NGINX=(nginx -c "$NGINX_CONF")
 CONF_DIR=${ESTEIRA_NGINX_CONF_DIR:-/etc/nginx/conf.d}
 LISTEN=${ESTEIRA_LISTEN:-80}
 FIRST_PORT=${ESTEIRA_FIRST_PORT:-18080}
 LOCK=${ESTEIRA_LOCK:-/run/esteira.lock}
+# What the dead-man's switch did is written here: it acts when no agent listens. Beside a lock that lies elsewhere.
+LOG=${ESTEIRA_LOG:-${ESTEIRA_LOCK:+${ESTEIRA_LOCK%/*}/esteira.log}}
+LOG=${LOG:-/var/log/esteira.log}
 
 EVENT=${LIFECYCLE_EVENT:-$(basename "$0" .sh)}
 TITLE=release

@@ -4,35 +4,54 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=release.sh
 . "$(dirname "$0")/release.sh"
-# shellcheck source-path=SCRIPTDIR source=swap.sh
-. "$(dirname "$0")/swap.sh"
+# shellcheck source-path=SCRIPTDIR source=containers.sh
+. "$(dirname "$0")/containers.sh"
+# shellcheck source-path=SCRIPTDIR source=proxy.sh
+. "$(dirname "$0")/proxy.sh"
+# shellcheck source-path=SCRIPTDIR source=switch.sh
+. "$(dirname "$0")/switch.sh"
+
+# The wait for the host's lock is not the release's fault. Where the switch was quicker, check_live will say so.
+hold_the_switch() {
+    local name
+    name=$(armed)
+    if [[ -n $name && $(label "$name" identity) == "$IDENTITY" ]]; then arm 660 "$name"; fi
+}
 
 check_live() {
     local live
     live=$(live_in "$SITE")
     [[ -n $live && $(label "$live" identity) == "$IDENTITY" ]] ||
-        fail "expected $TITLE to be live, got ${live:-nothing}: another deployment, or a person, came in between" \
+        fail "expected $TITLE to be live, got ${live:-nothing}: another deployment, or a person, came in between$(put_back_by_switch)" \
             "see which with: esteira status"
-    # No .before, or one cut off before the turn (it names the live one itself): this release was accepted earlier, so
-    # a failure takes nothing away and nothing is to be retired.
-    if [[ -e $SITE.before && $(live_in "$SITE.before") != "$live" ]]; then CANDIDATE=$live; fi
+    # Nothing armed: this release was accepted earlier, so a failure takes nothing away.
+    if [[ $(armed) == "$live" ]]; then CANDIDATE=$live; fi
     await_answer "$HEALTH_PATH" "200 $live" ||
         fail "GET $HEALTH_PATH through the proxy ($LISTEN): expected 200 from $live, got ${ANSWER:-no answer}" \
             "see nginx's side on the host (sudo tail /var/log/nginx/error.log, sudo nginx -T), then: esteira retry"
 }
 
-# Requests and WebSockets begun on the old container end there: nginx's former workers hold them until it is stopped.
-retire_old() {
-    local old
-    old=$(live_in "$SITE.before")
-    if [[ -n $old ]] && is_running "$old"; then
-        say "$old has $DRAIN_SECONDS s to finish"
-        sleep $((DRAIN_SECONDS > 0 ? DRAIN_SECONDS : 1)) # nginx's former workers take new requests for a moment yet
-        docker stop "$old" >/dev/null
+put_back_by_switch() {
+    if grep -qs "Z $SERVICE-$RELEASE-[0-9]* was not validated in time" "$LOG"; then
+        say " (or this hook came after $VALIDATION_SECONDS s, when the host had put the former one back: see $LOG)"
     fi
-    remove_older "$CANDIDATE" "$old"
-    CANDIDATE= # accepted
-    rm -f "$SITE.before"
+}
+
+# Requests and WebSockets begun on the old container end there: nginx's former workers hold them until it is stopped.
+# Until the end of that a failure, or this hook's death, turns back. What is open at the deadline is closed by the
+# container itself, on the TERM of `docker stop`.
+let_old_finish() {
+    local begun=$SECONDS
+    [[ -n $CANDIDATE && -n $1 && $1 != "$CANDIDATE" ]] && is_running "$1" || return 0
+    arm $((DRAIN_SECONDS + 60)) "$CANDIDATE"
+    say "$1 has $DRAIN_SECONDS s to finish"
+    drain "$1" "$DRAIN_SECONDS"
+    say "after $((SECONDS - begun)) s $OPEN connections to it were open"
+}
+
+accept() {
+    CANDIDATE=
+    disarm
 }
 
 # remove_older KEPT...: all other containers of the service, and its images that no container on this host uses.
@@ -47,7 +66,14 @@ remove_older() {
     done
 }
 
+hold_the_switch
 lock_host
 check_live
-if [[ -n $CANDIDATE ]]; then retire_old; fi
+OLD=$(live_in "$SITE.before")
+let_old_finish "$OLD"
+if [[ -n $CANDIDATE || -e $SITE.before ]]; then
+    accept
+    retire "$OLD"
+    remove_older "$(live_in "$SITE")" "$OLD"
+fi
 say "$TITLE answers through the proxy, as $(live_in "$SITE")"

@@ -1,0 +1,43 @@
+"""Ports of 127.0.0.1: a free one, the one that was had before, and the wait until a program listens on its own."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+LOOPBACK = "127.0.0.1"
+START_SECONDS = 20.0
+
+
+def free_port() -> int:
+    """Return a port on which nobody listens."""
+    with socket.socket() as sock:
+        sock.bind((LOOPBACK, 0))
+        return int(sock.getsockname()[1])
+
+
+def is_open(port: int) -> bool:
+    """Return whether somebody listens there."""
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+def kept_port(note: Path, wanted: int = 0) -> int:
+    """Return ``wanted`` (0: any), else the port in the file ``note`` if it is still free, else a free one; note it."""
+    kept = int(note.read_text()) if note.exists() else 0
+    port = wanted or (kept if kept and not is_open(kept) else free_port())
+    note.write_text(str(port))
+    return port
+
+
+def await_listener(process: subprocess.Popen[bytes], port: int, name: str, log: Path) -> None:
+    """Wait until ``process`` listens. Raises OSError with its last words if it ends, or does not come."""
+    deadline = time.monotonic() + START_SECONDS
+    while not is_open(port):
+        if process.poll() is not None or time.monotonic() > deadline:
+            said = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+            process.kill()
+            raise OSError(f"{name} does not start on {LOOPBACK}:{port}: {said[0]}; its log is {log}")
+        time.sleep(0.02)

@@ -1,0 +1,80 @@
+# shellcheck shell=bash
+# Sourced after release.sh by the hooks that change what is live: the service's containers, and what the kernel says of
+# them.
+#
+# A container was once accepted if its restart policy is unless-stopped; a candidate's is no until the proxy turns, so
+# that one left behind by a crash does not come back.
+
+inspect() { docker inspect --type container --format "$2" "$1" 2>/dev/null || :; }
+
+label() { inspect "$1" "{{index .Config.Labels \"esteira.$2\"}}"; }
+
+is_running() { [[ $(inspect "$1" '{{.State.Running}}') == true ]]; }
+
+# Every container of this service, running or not.
+containers() { docker ps --all --filter "label=esteira.service=$SERVICE" --format '{{.Names}}'; }
+
+health_url() { say "http://127.0.0.1:$(label "$1" port)$HEALTH_PATH"; }
+
+# status_of URL: the HTTP status of GET URL, or curl's own words where no answer came.
+status_of() {
+    local words
+    words=$(curl --silent --show-error --noproxy '*' --max-time 5 --output /dev/null --write-out '%{http_code}' "$1" 2>&1) ||
+        words=${words%000}
+    tr -d '\n' <<<"$words"
+}
+
+# await_health CONTAINER SECONDS: false where it ended, or gave no 200 within that time. The last answer is in ANSWER.
+await_health() {
+    local url deadline=$((SECONDS + $2)) pause=0.1 # the first seconds count: a kept container answers within one
+    url=$(health_url "$1")
+    while ANSWER=$(status_of "$url") && [[ $ANSWER != 200 ]]; do
+        is_running "$1" && ((SECONDS < deadline)) || return 1
+        ((deadline - SECONDS > $2 - 5)) || pause=0.5
+        sleep "$pause"
+    done
+}
+
+# listeners CONTAINER: "ADDRESS PORT", in the kernel's hexadecimal, of all that listens inside. Nothing in the container
+# is run for it, there may be no shell. Docker's own resolver, 127.0.0.11, is not the container's doing.
+listeners() {
+    local pid
+    pid=$(inspect "$1" '{{.State.Pid}}')
+    cat "/proc/$pid/net/tcp" "/proc/$pid/net/tcp6" 2>/dev/null |
+        sed -n 's/^ *[0-9]*: \([0-9A-F]*\):\([0-9A-F]\{4\}\) [0-9A-F:]* 0A .*/\1 \2/p' | grep -v '^0B00007F' || :
+}
+
+# listens_elsewhere CONTAINER: false where somebody in it listens on PORT for all, or nobody on anything; else WHERE is
+# what it listens on instead.
+listens_elsewhere() {
+    local address at
+    WHERE=
+    while read -r address at; do
+        at=$((16#$at))
+        if ((at != PORT)); then
+            WHERE=${WHERE:-$at}
+        elif [[ $address == 0100007F || $address == 00000000000000000000000001000000 ]]; then
+            WHERE="127.0.0.1:$at"
+        else
+            return 1
+        fi
+    done < <(listeners "$1")
+    [[ -n $WHERE ]]
+}
+
+# connections PORT: how many are open from this host (from nginx, that is) to 127.0.0.1:PORT. nginx opens one for each
+# request or WebSocket and keeps none of them, so these are the requests under way.
+connections() { grep -c " 0100007F:$(printf %04X "$1") 01 " /proc/net/tcp || :; }
+
+# memory_of CONTAINER: MiB that would be free without it. Its file cache does not count, the kernel gives that up.
+memory_of() {
+    local pid group file
+    pid=$(inspect "$1" '{{.State.Pid}}')
+    group=$(sed -n 's/^[0-9]*:memory://p; s/^0:://p' "/proc/$pid/cgroup" 2>/dev/null | head -n 1 || :)
+    for file in "/sys/fs/cgroup/memory$group/memory.stat" "/sys/fs/cgroup$group/memory.stat"; do
+        [[ -n $group && -e $file ]] || continue
+        sed -n 's/^\(total_rss\|anon\) //p' "$file" | { read -r bytes && say $((bytes / 1048576)); }
+        return
+    done
+    say 0
+}

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# The dead-man's switch itself: waits until the swap is validated, and puts back what was live before if its time passes.
+# Started by switch.sh, not by the agent. One per service; it ends when nothing is armed any more.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=release.sh
+. "$(dirname "$0")/release.sh"
+# shellcheck source-path=SCRIPTDIR source=containers.sh
+. "$(dirname "$0")/containers.sh"
+# shellcheck source-path=SCRIPTDIR source=proxy.sh
+. "$(dirname "$0")/proxy.sh"
+# shellcheck source-path=SCRIPTDIR source=switch.sh
+. "$(dirname "$0")/switch.sh"
+
+# Under the host's lock, so that a hook which was about to validate has either done it or will see that it came too late.
+act() {
+    local candidate
+    lock_host
+    set +e # everything is tried
+    if is_overdue; then
+        candidate=$(armed)
+        put_back "$candidate"
+        say "$(date -u +%FT%TZ) $candidate was not validated in time, so the host put back what was live before:" \
+            "$(what_is_live)"
+    elif [[ ! -e $ARMED && -e $SITE.before ]]; then
+        retire "$(live_in "$SITE.before")"
+        say "$(date -u +%FT%TZ) ended a swap that was accepted and then cut off: $(what_is_live)"
+    fi
+    set -e
+    exec 9>&-
+}
+
+exec 8>"$LOCK.$SERVICE"
+flock --wait 5 8 || exit 0
+while [[ -e $ARMED || -e $SITE.before ]]; do
+    if is_overdue || [[ ! -e $ARMED ]]; then act; else sleep 1; fi
+done

@@ -1,0 +1,165 @@
+"""The JSON routes: what each takes and answers, as bytes in and bytes out. It knows no ASGI and no network.
+
+``openapi.py`` describes these routes; ``app.py`` calls them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+from serving.health import Origin
+from serving.model import Model, Prediction, Record
+from serving.records import Intake, Refused
+
+JSON = b"application/json"
+CSV = b"text/csv; charset=utf-8"
+COLUMNS = ("probability", "target", "low", "high", "if_known_low", "if_known_high", "unknown")
+DIGITS = 6
+JSON_KINDS = ("application/json", "application/*", "*/*")
+UTF_8 = ("utf-8", "utf8", "us-ascii")
+
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+class Answer(NamedTuple):
+    """An answer to a request."""
+
+    status: int
+    kind: bytes  # its content-type
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Api:
+    """The routes of one model. ``tell`` hears of each prediction."""
+
+    def __init__(self, model: Model, origin: Origin, tell: Callable[[Record, Prediction], None]) -> None:
+        self._model = model
+        self._origin = origin
+        self._tell = tell
+        self._intake = Intake(model.card.features)
+        self._card = model.card.model_dump_json().encode()
+
+    def ping(self) -> Answer:
+        """200 when the model answers: it predicts, of a person nothing is known of."""
+        try:
+            well = 0 <= self._model.predict([{}])[0].probability <= 1
+        except Exception as error:  # noqa: BLE001 - whatever it is, the service is not well
+            return failure(503, f"The model does not answer ({type(error).__name__}: {error}). Start it anew.")
+        if not well:
+            return failure(503, "The model answers with what is no probability. Start it anew.")
+        return Answer(200, JSON, _encode({"status": "healthy", "release": self._origin.release}).encode())
+
+    def version(self) -> Answer:
+        """Where the model comes from, and how good it is."""
+        card = self._model.card
+        about = {
+            "name": card.name,
+            "release": self._origin.release,
+            "commit": self._origin.commit,
+            "digest": self._origin.digest,
+            "kind": card.kind,
+            "trained_at": card.trained_at.isoformat(),
+            "model_sha256": card.sha256,
+            "data_sha256": card.data.sha256,
+            "metrics": {name: figure["value"] for name, figure in card.metrics.model_dump().items()},
+        }
+        return Answer(200, JSON, _encode(about).encode())
+
+    def card(self) -> Answer:
+        """The whole model card."""
+        return Answer(200, JSON, self._card)
+
+    def invocations(self, body: bytes, content_type: str, accept: str) -> Answer:
+        """Records in, predictions out, in the same order; or a refusal that names what to correct."""
+        try:
+            if _is_csv(content_type):
+                records, header = self._intake.from_csv(body)
+            else:
+                records, header = self._intake.from_json(body), False
+        except Refused as refused:
+            return refusal(refused)
+        predictions = self._model.predict(records)
+        for record, prediction in zip(records, predictions, strict=True):
+            self._tell(record, prediction)
+        if prefers_csv(accept):
+            return Answer(200, CSV, self._as_csv(predictions, header).encode())
+        return Answer(200, JSON, _encode({"predictions": [self._as_json(p) for p in predictions]}).encode())
+
+    def _as_json(self, prediction: Prediction) -> dict[str, Any]:
+        probability, target, low, high, if_low, if_high = self._figures(prediction)
+        return {
+            "probability": probability,
+            "target": target,
+            "low": low,
+            "high": high,
+            "if_known": [if_low, if_high],
+            "unknown": prediction.unknown,
+        }
+
+    def _as_csv(self, predictions: Iterable[Prediction], header: bool) -> str:
+        lines = [",".join(COLUMNS)] if header else []
+        lines += [",".join(map(str, (*self._figures(p), " ".join(p.unknown)))) for p in predictions]
+        return "\n".join(lines) + "\n"
+
+    def _figures(self, p: Prediction) -> tuple[float, int, float, float, float, float]:
+        return (
+            round(p.probability, DIGITS),
+            int(p.probability >= self._model.card.threshold),
+            round(p.low, DIGITS),
+            round(p.high, DIGITS),
+            round(p.if_known_low, DIGITS),
+            round(p.if_known_high, DIGITS),
+        )
+
+
+def failure(status: int, message: str, *headers: tuple[bytes, bytes]) -> Answer:
+    """An answer that is only an error sentence."""
+    return Answer(status, JSON, _encode({"error": message}).encode(), headers)
+
+
+def refusal(refused: Refused) -> Answer:
+    """What is said to a request that cannot be answered."""
+    if refused.status != 422:
+        return failure(refused.status, refused.message)
+    problems = [{name: value for name, value in asdict(p).items() if value is not None} for p in refused.problems]
+    content = {"error": refused.message, "problems": problems, "more": refused.more}
+    return Answer(422, JSON, _encode(content).encode())
+
+
+def prefers_csv(accept: str) -> bool:
+    """Whether an ``accept`` header puts CSV before JSON. Who wants neither gets JSON."""
+    if accept in ("*/*", "application/json", ""):
+        return False
+    wanted = [item.strip().partition(";") for item in accept.lower().split(",")]
+    ranked = sorted(((-_weight(parameters), kind.strip()) for kind, _, parameters in wanted), key=lambda pair: pair[0])
+    kinds = [kind for weight, kind in ranked if weight < 0 and kind in (*JSON_KINDS, "text/csv")]
+    return kinds[:1] == ["text/csv"]
+
+
+def _is_csv(content_type: str) -> bool:
+    if content_type in ("application/json", ""):  # what SageMaker takes a request without one for
+        return False
+    kind, *parameters = (part.strip() for part in content_type.lower().split(";"))
+    if kind not in ("application/json", "text/csv"):
+        message = f"The content-type is {_encode(kind[:60])}. Send application/json or text/csv."
+        raise Refused(415, message)
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset" and value.strip(' "') not in UTF_8:
+            raise Refused(415, f"The charset is {_encode(value[:60])}. Send utf-8.")
+    return kind == "text/csv"
+
+
+def _weight(parameters: str) -> float:
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return min(1.0, max(0.0, float(value)))
+            except ValueError:
+                return 0.0
+    return 1.0

@@ -1,0 +1,189 @@
+"""The model card: all that is known of a model besides its weights. Training writes it, the service reads it.
+
+``models/model-card.json`` stands beside ``models/model.onnx``. pydantic checks it on both sides, so that a service
+never starts on a card it does not understand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+CARD = "model-card.json"
+MODEL = "model.onnx"
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Shares(_Part):
+    """How a feature is spread in the training data, to tell drift by: ``shares[i]`` of its known values lie in bin i.
+
+    A measure's bins are the intervals between ``edges`` (the first and the last are open: there is one bin more than
+    edges). A choice's bins are its codes; it has no edges.
+    """
+
+    edges: tuple[float, ...] = ()
+    shares: tuple[Probability, ...]
+    missing: Probability
+
+
+class Measure(_Part):
+    """A number with a unit. The service accepts ``low`` to ``high``; the data held ``seen``, lowest and highest."""
+
+    kind: Literal["measure"] = "measure"
+    name: str
+    unit: str
+    low: float
+    high: float
+    seen: tuple[float, float]
+    spread: Shares
+
+    def accepts(self, value: float) -> bool:
+        """Whether the service answers for this value."""
+        return self.low <= value <= self.high
+
+    @property
+    def allowed(self) -> str:
+        """What may be sent, in words: ``60 to 260 mm Hg``."""
+        return f"{self.low:g} to {self.high:g} {self.unit}"
+
+
+class Choice(_Part):
+    """One of a few codes."""
+
+    kind: Literal["choice"] = "choice"
+    name: str
+    codes: tuple[int, ...]
+    spread: Shares
+
+    def accepts(self, value: float) -> bool:
+        """Whether this is one of the codes."""
+        return value in self.codes
+
+    @property
+    def allowed(self) -> str:
+        """What may be sent, in words: ``one of 3, 6, 7``."""
+        return "one of " + ", ".join(map(str, self.codes))
+
+
+Feature = Annotated[Measure | Choice, Field(discriminator="kind")]
+
+
+class Estimate(_Part):
+    """A figure with its 95 % interval, by bootstrap over the patients."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Metrics(_Part):
+    """How good a model is on patients it has not seen. ``log_loss`` in nats; ``ece``: expected calibration error."""
+
+    roc_auc: Estimate
+    log_loss: Estimate
+    brier: Estimate
+    ece: Estimate
+
+
+class Candidate(_Part):
+    """A kind of model that was tried, and its figures. Exactly one of a card's was kept."""
+
+    name: str
+    kept: bool
+    metrics: Metrics
+
+
+class Partial(_Part):
+    """How good the kept model is for someone of whom only some features are known."""
+
+    name: str
+    known: tuple[str, ...]
+    metrics: Metrics
+
+
+class Calibration(_Part):
+    """What became of the patients to whom the model, not having seen them, gave about this ``probability``.
+
+    Of the ``patients`` of the data nearest to it ``ill`` had the disease, so that the true share lies between ``low``
+    and ``high`` (90 %, Wilson's interval).
+    """
+
+    probability: Probability
+    patients: int
+    ill: int
+    low: Probability
+    high: Probability
+
+
+class Seen(_Part):
+    """One patient of the training data: what the model, not having seen them, gave, and whether they were ill."""
+
+    probability: Probability
+    ill: bool
+
+
+class Data(_Part):
+    """What the model was trained on."""
+
+    rows: int
+    ill: int
+    sha256: Sha256
+
+
+class Card(_Part):
+    """The whole card. ``commit`` and ``trained_at`` (UTC) are of the build; ``sha256`` is the model file's."""
+
+    format: Literal[2] = 2
+    name: str
+    kind: str
+    means: str
+    threshold: Probability
+    limits: tuple[str, ...]
+    commit: str
+    trained_at: AwareDatetime
+    sha256: Sha256
+    data: Data
+    features: tuple[Feature, ...]
+    metrics: Metrics
+    candidates: tuple[Candidate, ...]
+    partial: tuple[Partial, ...]
+    calibration: tuple[Calibration, ...]
+    patients: tuple[Seen, ...]
+
+    def feature(self, name: str) -> Measure | Choice:
+        """The feature of that name. Raises KeyError."""
+        return {feature.name: feature for feature in self.features}[name]
+
+
+class UnusableModel(Exception):  # noqa: N818 - it is said as a sentence
+    """The model's files cannot be used; the message says why and what to type."""
+
+
+def read_card(folder: Path) -> Card:
+    """The card in ``folder``, once its model file is the one it speaks of. Raises UnusableModel."""
+    try:
+        card = Card.model_validate_json((folder / CARD).read_bytes())
+        found = hashlib.sha256((folder / MODEL).read_bytes()).hexdigest()
+    except OSError as error:
+        raise UnusableModel(
+            f"no model at {error.filename} ({error.strerror}). Make it with: python train.py"
+        ) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UnusableModel(f"{folder / CARD}: {where}: {first['msg']}. Make it anew with: python train.py") from error
+    if found != card.sha256:
+        raise UnusableModel(
+            f"{folder / MODEL} has the hash {found[:12]}, and {CARD} speaks of {card.sha256[:12]}: they were not made "
+            "together. Make both anew with: python train.py"
+        )
+    return card

@@ -1,0 +1,258 @@
+"""The page as it is first sent: a heading, the form, and empty places for the answer. And how the form is read.
+
+Nothing here knows a person's values: the same page goes to everybody who speaks a language.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from htmltools import Tag, TagChild, TagList
+from shiny import ui
+
+from serving.card import Card, Choice, Feature, Measure
+from serving.words import GROUPS, WORDS, Words
+
+NUMBER = re.compile(r"[+-]?([0-9]{1,9}([.,][0-9]{0,9})?|[.,][0-9]{1,9})")
+LONGEST = 40  # characters of what was typed that are said back
+
+tags = ui.tags
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was typed, understood: the ``record`` of what is known, and a sentence for each value that is wrong."""
+
+    record: Mapping[str, float]
+    problems: Mapping[str, str]
+
+
+def read(card: Card, typed: Mapping[str, object], words: Words) -> Reading:
+    """Reads the texts of the form by feature. A text that is empty or not there means: not known."""
+    record: dict[str, float] = {}
+    problems: dict[str, str] = {}
+    for feature in card.features:
+        text = str(typed.get(feature.name) or "").strip()
+        if not text:
+            continue
+        value = _number(text)
+        if value is not None and feature.accepts(value):
+            record[feature.name] = value
+        else:
+            problems[feature.name] = _problem(feature, text[:LONGEST], value, words)
+    return Reading(record, problems)
+
+
+def document(card: Card, lang: str, version: str) -> Tag:
+    """The whole page in one language. ``version`` is of what the page is made of: it names its own files by it."""
+    words = WORDS[lang]
+    return tags.html(
+        tags.head(
+            tags.meta(charset="utf-8"),
+            tags.meta(name="viewport", content="width=device-width, initial-scale=1"),
+            tags.meta(name="color-scheme", content="light dark"),
+            tags.title(words.title),
+            tags.link(rel="icon", href="static/icon.svg", type="image/svg+xml"),
+            tags.link(rel="stylesheet", href=f"static/page.css?v={version}"),
+        ),
+        tags.body(
+            _header(card, lang),
+            tags.main(
+                tags.h1(words.title),
+                tags.p(words.intro.format(rows=card.data.rows), class_="intro"),
+                tags.p(tags.strong(words.caution), " ", words.emergency, class_="caution"),
+                tags.noscript(tags.p(words.no_script, class_="noscript")),
+                tags.div(_form(card, lang), _answer(words), class_="work"),
+                tags.div(
+                    _section("moved", words.moved, ui.output_ui("moved_list")),
+                    _section("good", words.good, ui.output_ui("good_list")),
+                    _section("limits", words.limits, _limits(card, words)),
+                    class_="more",
+                ),
+            ),
+            _footer(card, lang),
+            tags.div(id="away", role="status", data_away=words.away, data_back=words.back),
+            tags.script(src=f"static/page.js?v={version}"),
+            data_version=version,
+        ),
+        lang=words.tag,
+    )
+
+
+def grouped(card: Card) -> Iterable[tuple[str, list[Feature]]]:
+    """The features by the group they are asked for in, in the card's order; a feature without one is in the last."""
+    placed = {name: group for group, names in GROUPS.items() for name in names}
+    for group in GROUPS:
+        members = [feature for feature in card.features if placed.get(feature.name, "other") == group]
+        if members:
+            yield group, members
+
+
+def _header(card: Card, lang: str) -> Tag:
+    words = WORDS[lang]
+    return tags.header(
+        tags.span(tags.img(src="static/icon.svg", alt="", width="28", height="28"), card.name, class_="brand"),
+        tags.nav(
+            *(
+                tags.a(
+                    other.name,
+                    href=f"?lang={code}",
+                    lang=other.tag,
+                    hreflang=other.tag,
+                    aria_current="true" if code == lang else None,
+                )
+                for code, other in WORDS.items()
+            ),
+            aria_label=words.languages,
+        ),
+        class_="top",
+    )
+
+
+def _form(card: Card, lang: str) -> Tag:
+    words = WORDS[lang]
+    return tags.form(
+        *(_group(group, members, words) for group, members in grouped(card)),
+        tags.div(
+            tags.button(words.ask, id="ask", type="submit", class_="action-button primary"),
+            tags.button(words.clear, id="clear", type="button", class_="quiet"),
+            class_="buttons",
+        ),
+        tags.p(words.kept, class_="note"),
+        # says on the socket which language the page is in
+        tags.input(type="text", id="lang", value=lang, hidden=True),
+        id="form",
+        # never by an address, where what was typed could be read; page.js holds it back altogether
+        method="post",
+        autocomplete="off",
+        novalidate=True,
+    )
+
+
+def _group(group: str, members: Iterable[Feature], words: Words) -> Tag:
+    title, about = words.groups[group]
+    return tags.fieldset(
+        tags.legend(tags.h2(title)),
+        tags.p(about, class_="about", id=f"about-{group}") if about else None,
+        tags.div(*(_field(feature, words) for feature in members), class_="fields"),
+        aria_describedby=f"about-{group}" if about else None,
+        class_="card group",
+    )
+
+
+def _field(feature: Feature, words: Words) -> Tag:
+    said = words.features.get(feature.name)
+    help_ = tags.p(said.help if said else "", class_="help", id=f"{feature.name}-help")
+    problem = tags.p(class_="problem", id=f"{feature.name}-problem")
+    if isinstance(feature, Choice):
+        return _choice(feature, words, help_, problem)
+    return tags.div(
+        tags.label(words.label(feature.name), " ", tags.span(words.unit(feature), class_="unit"), for_=feature.name),
+        help_,
+        # type=text with inputmode: type=number swallows a decimal comma without a word in some browsers
+        tags.input(
+            type="text",
+            id=feature.name,
+            class_="shiny-input-text",
+            inputmode="decimal",
+            autocomplete="off",
+            spellcheck="false",
+            maxlength="20",
+            placeholder=words.unknown,
+            aria_describedby=f"{feature.name}-help",
+            data_update_on="blur",
+        ),
+        problem,
+        class_="field",
+    )
+
+
+def _choice(choice: Choice, words: Words, help_: Tag, problem: Tag) -> Tag:
+    options = [_option(choice.name, "", words.unknown, "", checked=True)]
+    options += [_option(choice.name, str(code), *words.code(choice, code), checked=False) for code in choice.codes]
+    noted = any(words.code(choice, code)[1] for code in choice.codes)
+    return tags.fieldset(
+        tags.legend(words.label(choice.name)),
+        help_,
+        tags.div(*options, class_="options"),
+        problem,
+        id=choice.name,
+        aria_describedby=f"{choice.name}-help",
+        class_="shiny-input-radiogroup field" + (" wide" if noted else ""),
+    )
+
+
+def _option(name: str, value: str, text: str, note: str, *, checked: bool) -> Tag:
+    return tags.label(
+        tags.input(type="radio", name=name, value=value, checked=checked),
+        tags.span(text, tags.small(note) if note else None),
+        class_="option",
+    )
+
+
+def _answer(words: Words) -> Tag:
+    return tags.section(
+        tags.h2(words.answer, id="answer-title"),
+        # the sentence is read out when it changes; the pictures are for whoever comes to them
+        tags.div(
+            tags.div(tags.p(words.inviting, class_="inviting"), id="said", class_="shiny-html-output"),
+            role="status",
+            aria_atomic="true",
+        ),
+        ui.output_ui("shown"),
+        id="answer",
+        aria_labelledby="answer-title",
+        class_="card",
+    )
+
+
+def _section(name: str, title: str, content: TagChild) -> Tag:
+    return tags.section(
+        tags.h2(title, id=f"{name}-title"), content, id=name, aria_labelledby=f"{name}-title", class_="card"
+    )
+
+
+def _limits(card: Card, words: Words) -> TagList:
+    share = words.data_share.format(
+        rows=card.data.rows, ill=card.data.ill, percent=words.percent(card.data.ill / card.data.rows)
+    )
+    return TagList(tags.ul(*(_translated(text, words) for text in (card.means, *card.limits)), tags.li(share)))
+
+
+def _translated(text: str, words: Words) -> Tag:
+    said, tag = words.translation(text)
+    return tags.li(said, lang=None if tag == words.tag else tag)
+
+
+def _footer(card: Card, lang: str) -> Tag:
+    words = WORDS[lang]
+    made = words.made.format(
+        model=card.sha256[:12], kind=words.translation(card.kind)[0], day=words.day(card.trained_at)
+    )
+    links = {
+        "version": words.version,
+        f"health?lang={lang}": words.health,
+        "card": words.card,
+        "openapi.json": "OpenAPI",
+    }
+    return tags.footer(
+        tags.p(made, " · ", words.commit.format(commit=card.commit[:12])),
+        tags.p(*(TagList(tags.a(text, href=href), " ") for href, text in links.items())),
+    )
+
+
+def _number(text: str) -> float | None:
+    return float(text.replace(",", ".")) if NUMBER.fullmatch(text) else None
+
+
+def _problem(feature: Feature, typed: str, value: float | None, words: Words) -> str:
+    if isinstance(feature, Choice):
+        return words.refused_choice.format(typed=typed)
+    sentence = words.refused_text if value is None else words.refused_number
+    return sentence.format(typed=typed, **_limits_of(feature, words))
+
+
+def _limits_of(measure: Measure, words: Words) -> dict[str, str]:
+    return {"low": words.number(measure.low), "high": words.number(measure.high), "unit": words.unit(measure)}

@@ -1,0 +1,188 @@
+"""The JSON routes described for machines: OpenAPI 3.1, its schemas made by pydantic, its limits from the model's card.
+
+Nothing here checks a request: records.py does, without pydantic, since that is a third of an answer's time. The tests
+see to it that both say the same.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
+from pydantic.json_schema import models_json_schema
+
+from serving.api import CSV, JSON
+from serving.card import Card, Feature, Measure, Probability, Sha256
+from serving.records import MOST_PROBLEMS, MOST_RECORDS
+
+
+class _Sent(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Predicted(_Sent):
+    """What the model makes of one record."""
+
+    probability: Annotated[Probability, Field(description="of the disease")]
+    target: Annotated[Literal[0, 1], Field(description="1 from the card's threshold on")]
+    low: Annotated[Probability, Field(description="the true share of ill people given about this is above, 9 in 10")]
+    high: Annotated[Probability, Field(description="… and below")]
+    if_known: Annotated[
+        tuple[Probability, Probability],
+        Field(description="were the unknown known, the probability would lie between these four times in five"),
+    ]
+    unknown: Annotated[list[str], Field(description="the features that were not given")]
+
+
+class Predictions(_Sent):
+    """One prediction for each record, in their order."""
+
+    predictions: list[Predicted]
+
+
+class Error(_Sent):
+    """What went wrong, and what to do next."""
+
+    error: str
+
+
+class Problem(_Sent):
+    """What is wrong with a value, or (without ``field``) with a whole record."""
+
+    record: Annotated[int, Field(ge=0, description="which one, counted from 0")]
+    field: str = ""
+    value: Annotated[str, Field(description="what was sent, as text, shortened")] = ""
+    allowed: Annotated[str, Field(description="what may be sent, in words")] = ""
+    message: str
+
+
+class Refusal(Error):  # noqa: N818 - no exception, an answer
+    """No record was answered: each of these is to be corrected."""
+
+    problems: Annotated[list[Problem], Field(max_length=MOST_PROBLEMS)]
+    more: Annotated[int, Field(ge=0, description="how many problems there are besides")]
+
+
+class Healthy(_Sent):
+    """The model answers."""
+
+    status: Literal["healthy"]
+    release: str
+
+
+class Figures(_Sent):
+    """How good the model is on patients it was not trained on; the card has the intervals."""
+
+    roc_auc: float
+    log_loss: float
+    brier: float
+    ece: float
+
+
+class Version(_Sent):
+    """Where the model comes from. What is not known is empty."""
+
+    name: str
+    release: str
+    commit: str
+    digest: str
+    kind: str
+    trained_at: AwareDatetime
+    model_sha256: Sha256
+    data_sha256: Sha256
+    metrics: Figures
+
+
+def record_model(card: Card) -> type[BaseModel]:
+    """A record of this card's features as a pydantic model: each may be absent or null, none may be out of range."""
+    fields: dict[str, Any] = {feature.name: (_typed(feature) | None, None) for feature in card.features}
+    about = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    return create_model(
+        "Record", __config__=about, __doc__="What is known of one person; at least one value.", **fields
+    )
+
+
+def _typed(feature: Feature) -> Any:
+    if isinstance(feature, Measure):
+        return Annotated[float, Field(ge=feature.low, le=feature.high, description=feature.allowed)]
+    return Annotated[Literal[feature.codes], Field(description=feature.allowed)]
+
+
+def describe(card: Card, release: str) -> dict[str, Any]:
+    """The whole description."""
+    models = (record_model(card), Predictions, Error, Refusal, Healthy, Version, Card)
+    template = "#/components/schemas/{model}"
+    # "serialization": what always is in an answer is required in it
+    _, found = models_json_schema([(model, "serialization") for model in models], ref_template=template)
+    schemas = found["$defs"]
+    schemas["Record"]["minProperties"] = 1
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": f"The {card.name} model", "version": release, "description": _about(card)},
+        "paths": {
+            "/invocations": {"post": _invocations(card)},
+            "/ping": {"get": _get("ping", "Whether the model answers", "Healthy", {"503": _error("It does not.")})},
+            "/version": {"get": _get("version", "Where the model comes from", "Version")},
+            "/card": {"get": _get("card", "All that is known of the model", "Card")},
+        },
+        "components": {
+            "schemas": schemas,
+            "headers": {"x-model-version": {"description": "the release that answered", "schema": {"type": "string"}}},
+        },
+    }
+
+
+def _about(card: Card) -> str:
+    return f"Answers with the probability of {card.means}.\n\n" + "\n".join(f"- {limit}" for limit in card.limits)
+
+
+def _invocations(card: Card) -> dict[str, Any]:
+    record = {"$ref": "#/components/schemas/Record"}
+    many = {"type": "array", "items": record, "minItems": 1, "maxItems": MOST_RECORDS}
+    instances = {
+        "type": "object",
+        "properties": {"instances": {"anyOf": [many, record]}},
+        "required": ["instances"],
+        "additionalProperties": False,
+    }
+    names = ",".join(feature.name for feature in card.features)
+    rows = f"Lines of values in the order {names}, or of the columns that a header line names. An unknown one is empty."
+    example = {feature.name: feature.spread.edges[0] if isinstance(feature, Measure) else feature.codes[0]
+               for feature in card.features[:3]}  # fmt: skip
+    ok = _answer("One prediction for each record, in their order.", "Predictions")
+    ok["content"][CSV.decode().split(";")[0]] = {"schema": {"type": "string"}}
+    return {
+        "operationId": "invocations",
+        "summary": "Predict",
+        "requestBody": {
+            "required": True,
+            "content": {
+                JSON.decode(): {"schema": {"anyOf": [record, many, instances]}, "example": example},
+                "text/csv": {"schema": {"type": "string", "description": rows}},
+            },
+        },
+        "responses": {
+            "200": ok,
+            "400": _error("The body is neither JSON nor CSV, or not UTF-8."),
+            "408": _error("The body did not come in time."),
+            "413": _error("The body is too long."),
+            "415": _error("The content-type is another."),
+            "422": _answer("A value is not allowed: none of the records is answered.", "Refusal"),
+        },
+    }
+
+
+def _get(name: str, summary: str, schema: str, others: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"operationId": name, "summary": summary, "responses": {"200": _answer(summary, schema), **(others or {})}}
+
+
+def _error(description: str) -> dict[str, Any]:
+    return _answer(description, "Error")
+
+
+def _answer(description: str, schema: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "headers": {"x-model-version": {"$ref": "#/components/headers/x-model-version"}},
+        "content": {JSON.decode(): {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
+    }

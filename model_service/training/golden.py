@@ -1,0 +1,51 @@
+"""The golden questions: inputs whose answers are known, asked of a release before it takes traffic.
+
+They tell a service that does not answer as the model it was built with: another library, another machine, a broken
+build. So the expected answers are the model's own, and the tolerance is what float arithmetic may differ by. The file's
+format is the host's: each ``body`` is posted to ``path``, and each leaf of ``expected`` must be in the answer, a number
+within ``tolerance``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from serving.model import Model, Record
+from training.data import Table
+from training.settings import Settings
+
+PATIENTS = 24  # of the training data, evenly over it
+TOLERANCE = 0.001
+
+
+def golden(model: Model, table: Table, settings: Settings) -> str:
+    """The file's text: patients as they are, patients of whom only a part is known, and one nothing is known of."""
+    questions = [_question(model, record) for record in _records(table, settings)]
+    content = {"format": 1, "path": "/invocations", "content_type": "application/json", "questions": questions}
+    return json.dumps(content, indent=1)
+
+
+def _records(table: Table, settings: Settings) -> Iterator[Record]:
+    rows = table.inputs[np.linspace(0, len(table.inputs) - 1, PATIENTS).astype(int)]
+    for row in rows:
+        yield _record(row, settings)
+    for known in settings.known.values():
+        for row in rows[::4]:
+            yield {name: value for name, value in _record(row, settings).items() if name in known}
+    for name, value in _record(rows[0], settings).items():
+        yield {name: value}
+
+
+def _record(row: np.ndarray, settings: Settings) -> Record:
+    named = zip(settings.names, row.tolist(), strict=True)
+    return {name: value for name, value in named if value == value}  # NaN is not equal to itself
+
+
+def _question(model: Model, record: Record) -> dict[str, Any]:
+    prediction = model.predict([record])[0]
+    answer = {"probability": round(prediction.probability, 6), "unknown": list(prediction.unknown)}
+    return {"body": record, "expected": {"predictions": [answer]}, "tolerance": TOLERANCE}

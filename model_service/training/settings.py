@@ -1,0 +1,124 @@
+"""``model.toml``: what the model is about, read and checked."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from serving.card import Metrics
+
+
+class UnusableSettings(Exception):  # noqa: N818 - it is said as a sentence
+    """``model.toml`` cannot be used; the message names file, place and what is wrong."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Column(_Part):
+    """A feature: either ``codes``, or ``unit``, ``low`` and ``high``."""
+
+    unit: str | None = None
+    low: float | None = None
+    high: float | None = None
+    codes: tuple[int, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        measure = (self.unit, self.low, self.high)
+        if self.codes is None and None in measure:
+            raise ValueError("needs either codes, or unit, low and high")
+        if self.codes is not None and measure != (None, None, None):
+            raise ValueError("has codes and therefore no unit, low or high")
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ValueError("low must be below high")
+        return self
+
+
+class Tolerance(_Part):
+    """How much worse than the live release a figure may be: a fall of one that should be high, a rise of the other."""
+
+    max_drop: float | None = Field(default=None, ge=0)
+    max_rise: float | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _one_direction(self) -> Self:
+        if (self.max_drop is None) == (self.max_rise is None):
+            raise ValueError("needs one of max_drop (a figure that should be high) and max_rise (that should be low)")
+        return self
+
+
+class About(_Part):
+    """The table ``[model]``."""
+
+    name: str
+    target: str
+    means: str
+    threshold: float = Field(ge=0, le=1)
+    limits: tuple[str, ...]
+
+
+class Settings(_Part):
+    """The whole file."""
+
+    model: About
+    gate: Mapping[str, Tolerance] = {}
+    known: Mapping[str, tuple[str, ...]] = {}
+    features: Mapping[str, Column] = Field(min_length=1)
+
+    @property
+    def names(self) -> list[str]:
+        """The features, in the order of the data's columns."""
+        return list(self.features)
+
+    @property
+    def choices(self) -> list[int]:
+        """The positions of the features with codes."""
+        return [at for at, column in enumerate(self.features.values()) if column.codes is not None]
+
+    @property
+    def measures(self) -> list[int]:
+        """The positions of the features with a unit."""
+        return [at for at, column in enumerate(self.features.values()) if column.codes is None]
+
+    @property
+    def codes(self) -> list[list[float]]:
+        """The codes of every choice, in their order."""
+        return [list(map(float, column.codes)) for column in self.features.values() if column.codes is not None]
+
+    @model_validator(mode="after")
+    def _known_are_features(self) -> Self:
+        for label, names in self.known.items():
+            strangers = set(names) - set(self.features)
+            if strangers:
+                raise ValueError(f'known "{label}" names {", ".join(sorted(strangers))}, which is no feature')
+        return self
+
+    @model_validator(mode="after")
+    def _gate_judges_figures(self) -> Self:
+        strangers = set(self.gate) - set(Metrics.model_fields)
+        if strangers:
+            known = ", ".join(Metrics.model_fields)
+            raise ValueError(f"gate names {', '.join(sorted(strangers))}, which is no figure; they are {known}")
+        return self
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings in a file. Raises UnusableSettings."""
+    try:
+        return Settings.model_validate(tomllib.loads(path.read_bytes().decode("utf-8-sig")))
+    except OSError as error:
+        raise UnusableSettings(f"{path}: {error.strerror}. Put it there, or name another with --settings") from error
+    except UnicodeDecodeError as error:
+        raise UnusableSettings(f"{path} is not UTF-8 text ({error.reason}). Save it in UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UnusableSettings(f"{path} is not TOML: {error}. Correct that line") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise UnusableSettings(f"{path}: {where}: {first['msg']}. Correct that entry") from error

@@ -1,0 +1,337 @@
+"""An EC2 host on real tools (Docker, nginx, a registry's images) whose hooks run as CodeDeploy's agent runs them.
+
+Every host has a service name, an nginx and a lock of its own on one shared engine, and takes away what it started.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import tarfile
+import threading
+import time
+import uuid
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+BUNDLE = Path(__file__).parents[2] / "functions" / "host"
+HOOKS = {
+    "BeforeInstall": "hooks/before_install.sh",
+    "ApplicationStart": "hooks/application_start.sh",
+    "ValidateService": "hooks/validate_service.sh",
+}
+SERVE = "httpd -f -p 8080 -h /www & trap exit TERM; wait"  # process 1 ends on TERM only if it asks for it
+# A server of WebSockets, so far as the proxy can tell: it takes every upgrade, sends one frame, and on TERM a close
+# with the code 1012, "service restart". Anything else it answers with 200.
+SERVE_SOCKETS = "nc -ll -p 8080 -e /bin/socket & trap 'kill -TERM -1; exit' TERM; wait"
+SOCKET = r"""#!/bin/sh
+upgrade=
+while read -r line; do
+    case $line in
+        [Uu]pgrade:*) upgrade=yes ;;
+        "" | ?) break ;;
+    esac
+done
+if [ -z "$upgrade" ]; then
+    printf 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok'
+    exit
+fi
+trap "printf '\\210\\002\\003\\364'; exit" TERM
+printf 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n\201\002hi'
+sleep 600 &
+wait
+"""
+TOOLS = ("docker", "nginx", "docker-registry", "busybox", "curl", "flock", "python3", "iconv")
+
+
+def missing() -> str:
+    """Return "" where these tests can run, or the reason why not and what to install."""
+    absent = [tool for tool in TOOLS if not shutil.which(tool)]
+    if absent:
+        return f"{', '.join(absent)} not installed: apt-get install docker.io nginx docker-registry busybox-static curl"
+    asked = subprocess.run(["docker", "version"], capture_output=True, text=True, check=False)
+    return "" if asked.returncode == 0 else "no Docker engine answers: start one (dockerd) and run again"
+
+
+REASON = missing()
+MARKS = [pytest.mark.docker, pytest.mark.skipif(bool(REASON), reason=REASON or "an engine answers")]
+
+
+def run(*command: str) -> str:
+    """Run a command to its end and return its standard output; an error names what it said."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout.strip()
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 on which nobody listens."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def until(what: str, holds: Callable[[], object]) -> None:
+    """Wait until something holds; a minute without it fails the test."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, f"never came: {what}"
+        time.sleep(0.05)
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens on 127.0.0.1:port."""
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+def add(tar: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> None:
+    """Add a file to a tar."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = len(content), mode
+    tar.addfile(info, io.BytesIO(content))
+
+
+def image(registry: str, service: str, says: str, command: str = SERVE, golden: str = "", label: str = "") -> str:
+    """Push an image whose page is ``says``, with /ping, a slow page and a model; return it by digest, the engine keeps
+    none. The model answers everything with a half; ``golden`` are its golden questions, ``label`` says where."""
+    rootfs = io.BytesIO()
+    with tarfile.open(fileobj=rootfs, mode="w") as tar:
+        add(tar, "bin/busybox", Path(shutil.which("busybox") or "").resolve().read_bytes(), 0o755)
+        for applet in ("sh", "httpd", "sleep", "echo", "seq", "nc", "printf", "tail"):
+            link = tarfile.TarInfo(f"bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+        add(tar, "www/index.html", says.encode())
+        add(tar, "www/ping", b"ok")
+        slow = f"#!/bin/sh\necho 'Content-Type: text/plain'\necho\nsleep 3\necho -n 'slow {says}'\n"
+        add(tar, "www/cgi-bin/slow", slow.encode(), 0o755)
+        model = "#!/bin/sh\necho 'Content-Type: application/json'\necho\necho '{\"half\": [0.5], \"more\": 1}'\n"
+        add(tar, "www/cgi-bin/ask", model.encode(), 0o755)
+        add(tar, "bin/socket", SOCKET.encode(), 0o755)
+        add(tar, "models/golden.json", golden.encode(), 0o600)
+        link = tarfile.TarInfo("models/link.json")
+        link.type, link.linkname = tarfile.SYMTYPE, "golden.json"
+        tar.addfile(link)
+    name = f"{registry}/{service}:{uuid.uuid4().hex[:8]}"
+    changes = [f"CMD {json.dumps(['/bin/sh', '-c', command])}", "ENV PATH=/bin"]
+    changes += [f"LABEL esteira.golden={label}"] if label else []
+    options = [word for change in changes for word in ("--change", change)]
+    subprocess.run(["docker", "import", *options, "-", name], input=rootfs.getvalue(), check=True, capture_output=True)
+    pushed = run("docker", "push", name)
+    run("docker", "image", "rm", name)
+    return f"{name.rsplit(':', 1)[0]}@{pushed.split('digest: ')[1].split()[0]}"
+
+
+@dataclass
+class Ended:
+    """How a hook ended: its exit status and what the agent would send back of its log."""
+
+    status: int
+    log: str
+
+    @property
+    def sentence(self) -> str:
+        """The last line."""
+        return self.log.rstrip("\n").rsplit("\n", 1)[-1]
+
+
+@dataclass
+class Host:
+    """One EC2 host: an nginx of its own, and the bundles unpacked as the agent unpacks them."""
+
+    where: Path
+    registry: str
+    service: str
+    port: int = field(default_factory=free_port)
+    nginx: subprocess.Popen[bytes] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """Start nginx with an empty conf.d and set where the hooks find it."""
+        self.conf_dir.mkdir()
+        conf = self.where / "nginx.conf"
+        conf.write_text(
+            f"user root;\nworker_processes 2;\npid {self.where}/nginx.pid;\nerror_log {self.where}/error.log;\n"
+            "events {}\nhttp {\n  access_log off;\n"
+            f"  server {{ listen 127.0.0.1:{free_port()}; }}\n  include {self.conf_dir}/*.conf;\n}}\n"
+        )
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")},
+            "ESTEIRA_NGINX_CONF": str(conf),
+            "ESTEIRA_NGINX_CONF_DIR": str(self.conf_dir),
+            "ESTEIRA_LISTEN": f"127.0.0.1:{self.port}",
+            "ESTEIRA_LOCK": str(self.where / "lock"),
+            "ESTEIRA_FIRST_PORT": str(random.randrange(10000, 18000)),
+        }
+        self.nginx = subprocess.Popen(["nginx", "-c", str(conf), "-g", "daemon off;"], stderr=subprocess.DEVNULL)
+        until("nginx", lambda: (self.where / "nginx.pid").exists())
+
+    def stop(self) -> None:
+        """End nginx, remove the containers and images of this host's service."""
+        assert self.nginx
+        self.armed.unlink(missing_ok=True)  # a switch that still watches ends
+        self.nginx.terminate()
+        self.nginx.wait()
+        if self.containers():
+            run("docker", "rm", "--force", *self.containers())
+        for name in self.images():
+            run("docker", "image", "rm", name)
+
+    @property
+    def conf_dir(self) -> Path:
+        """nginx's conf.d."""
+        return self.where / "conf.d"
+
+    @property
+    def site(self) -> Path:
+        """The service's nginx file."""
+        return self.conf_dir / f"esteira-{self.service}.conf"
+
+    @property
+    def armed(self) -> Path:
+        """The dead-man's switch: there while a swap is not accepted yet."""
+        return self.conf_dir / f"{self.site.name}.armed"
+
+    @property
+    def log(self) -> str:
+        """What the dead-man's switch wrote down."""
+        log = self.where / "esteira.log"
+        return log.read_text() if log.exists() else ""
+
+    def let_time_pass(self) -> None:
+        """The switch's time is over: wait until it has acted."""
+        _, candidate = self.armed.read_text().split()
+        self.armed.write_text(f"0 {candidate}\n")
+        until("the switch", lambda: not self.armed.exists())
+
+    def image(self, says: str, command: str = SERVE, **more: str) -> str:
+        """A pushed image of this host's service."""
+        return image(self.registry, self.service, says, command, **more)
+
+    def bundle(self, number: int, image: str, **changes: object) -> Path:
+        """Zip the bundle with its release.json, unpack it where the agent would, and return that directory."""
+        release = {
+            "service": self.service, "release": f"v{number}", "number": number, "commit": "c0ffee",
+            "stage": "production", "image": image, "digest": image.partition("@")[2], "port": 8080,
+            "health_path": "/ping", "startup_seconds": 20, "drain_seconds": 0, "environment": {}, **changes,
+        }  # fmt: skip
+        archive = self.where / uuid.uuid4().hex / "deployment-archive"
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as zipped:
+            for path in sorted(BUNDLE.rglob("*")):
+                if path.is_file() and path.parent.name != "__pycache__":
+                    zipped.writestr(str(path.relative_to(BUNDLE)), path.read_bytes())
+            zipped.writestr("release.json", json.dumps(release))
+        with zipfile.ZipFile(packed) as zipped:
+            zipped.extractall(archive)
+        return archive
+
+    def begin(self, event: str, archive: Path, **environment: str) -> subprocess.Popen[str]:
+        """Start a hook as the agent does: no arguments, cwd /, standard input closed, a process group of its own."""
+        script = archive / HOOKS[event]
+        script.chmod(0o755)
+        agent = {
+            "LIFECYCLE_EVENT": event, "DEPLOYMENT_ID": "d-TEST", "APPLICATION_NAME": self.service,
+            "DEPLOYMENT_GROUP_NAME": "production", "DEPLOYMENT_GROUP_ID": "g-TEST",
+        }  # fmt: skip
+        return subprocess.Popen(
+            [str(script)], cwd="/", env={**self.environment, **agent, **environment}, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=lambda: os.close(0),
+        )  # fmt: skip
+
+    def end(self, process: subprocess.Popen[str]) -> Ended:
+        """Wait for a hook and for its standard output to be let go."""
+        output, _ = process.communicate(timeout=120)
+        tail = "".join(f"[stdout]{line}\n" for line in output.splitlines())[-2048:]
+        return Ended(process.returncode, tail.replace("[stdout]", "\n").replace("\n\n", "\n"))
+
+    def hook(self, event: str, archive: Path, **environment: str) -> Ended:
+        """Run one hook to its end."""
+        return self.end(self.begin(event, archive, **environment))
+
+    def deploy(self, archive: Path, times: int = 1) -> tuple[str, Ended]:
+        """Run the hooks in the agent's order, each as often as told, up to the first that fails."""
+        for event in HOOKS:
+            for _ in range(times):
+                ended = self.hook(event, archive)
+                if ended.status:
+                    return event, ended
+        return "", ended
+
+    def live(self, number: int, image: str, **changes: object) -> str:
+        """Deploy what must succeed, and return the container that is live then."""
+        failed, ended = self.deploy(self.bundle(number, image, **changes))
+        assert not failed, ended.log
+        return self.served_by()
+
+    def get(self, path: str = "/") -> tuple[int, str, str]:
+        """GET through the proxy: status, body, the container that answered."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(), answer.headers["X-Esteira-Release"] or ""
+        finally:
+            connection.close()
+
+    def served_by(self) -> str:
+        """The container that answers now."""
+        return self.get()[2]
+
+    def containers(self, *filters: str) -> list[str]:
+        """The service's containers, running or not, by name."""
+        options = [word for each in filters for word in ("--filter", each)]
+        label = f"label=esteira.service={self.service}"
+        return sorted(run("docker", "ps", "-a", "--filter", label, *options, "--format", "{{.Names}}").split())
+
+    def images(self) -> list[str]:
+        """The service's images in the engine, by digest."""
+        repository = f"{self.registry}/{self.service}"
+        return sorted(
+            run("docker", "image", "ls", "--digests", "--format", "{{.Repository}}@{{.Digest}}", repository).split()
+        )
+
+
+def inspected(container: str) -> dict[str, Any]:
+    """What the engine knows of a container."""
+    return dict(json.loads(run("docker", "inspect", container))[0])
+
+
+class Traffic:
+    """Requests, each on a connection of its own, ``pause`` seconds apart, while the block runs."""
+
+    def __init__(self, host: Host, pause: float = 0) -> None:
+        self._pause = pause
+        self.host, self.bodies, self.failed = host, list[str](), list[str]()
+        self._over, self._threads = threading.Event(), [threading.Thread(target=self._send) for _ in range(2)]
+
+    def _send(self) -> None:
+        while not self._over.is_set():
+            try:
+                status, body, _ = self.host.get()
+                (self.bodies if status == 200 else self.failed).append(body)
+            except (OSError, http.client.HTTPException) as error:
+                self.failed.append(repr(error))
+            time.sleep(self._pause)
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
