@@ -8,7 +8,7 @@ export SAM_CLI_TELEMETRY := 0
 export AWS_EC2_METADATA_DISABLED := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types templates bench chaos lock clean sam-validate
+.PHONY: help setup demo test test-docker check lint types templates bench chaos lock clean sam-validate
 
 help: ## List what can be typed
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -31,9 +31,12 @@ $(STAMP): requirements.txt pyproject.toml
 demo: $(STAMP) ## Push four versions of the model, see them go live or be refused, go back  [REPORT=FILE]
 	@$(BIN)/python -m console.local.demo $(if $(REPORT),--report $(REPORT))
 
-test: $(STAMP) ## Run the tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+test: $(STAMP) ## Run the tests, but for those on a Docker engine
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not docker"
 	@cd model_service && $(CURDIR)/$(BIN)/python -m pytest -q
+
+test-docker: $(STAMP) ## Run the tests on a Docker engine, with nginx and docker-registry; minutes, as they build images
+	@$(BIN)/python -m pytest -m docker tests/docker
 
 check: $(STAMP) lint types templates test ## The whole gate
 
