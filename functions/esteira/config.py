@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$")]
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Parameter = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]{1,1011}$")]
 
 
 class Strict(BaseModel):
@@ -72,14 +74,25 @@ class Service(Strict):
 
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     health_path: Annotated[str, Field(pattern=r"^/")] = "/ping"
-    startup_seconds: Annotated[int, Field(ge=1, le=3000)] = 60
-    drain_seconds: Annotated[int, Field(ge=0, le=3000)] = 30
-    environment: dict[str, str] = {}
+    startup_seconds: Annotated[int, Field(ge=1, le=1500)] = 60
+    drain_seconds: Annotated[int, Field(ge=0, le=1500)] = 30
+    validation_seconds: Annotated[int, Field(ge=1, le=1500)] = 120  # after that the host puts the former release back
+    memory_mb: Annotated[int, Field(ge=0, le=2**24)] = 0  # the container's limit; 0: none
+    when_memory_is_short: Literal["refuse", "stop-first"] = "refuse"
+    environment: dict[Variable, str] = {}
+    parameters: dict[Variable, Parameter] = {}  # by variable, the SSM parameter whose value the host fetches
     accepted_tags: tuple[Glob, ...] = ("v*", "release-*")
     ignored_paths: tuple[Glob, ...] = ("docs/**", "*.md")
     path_classes: Classes = Classes()
     guard: Guard = Guard()
     deadlines: Deadlines = Deadlines()
+
+    @model_validator(mode="after")
+    def _variables_are_given_once(self) -> Self:
+        twice = sorted(set(self.environment) & set(self.parameters))
+        if twice:
+            raise ValueError(f"{twice[0]} is in environment and in parameters: keep it in one of them")
+        return self
 
     @property
     def stage(self) -> Stage:

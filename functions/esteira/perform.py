@@ -349,7 +349,11 @@ def _release_document(service: Service, release: Release, stage: str, digest: st
         "health_path": service.health_path,
         "startup_seconds": service.startup_seconds,
         "drain_seconds": service.drain_seconds,
+        "validation_seconds": service.validation_seconds,
+        "memory_mb": service.memory_mb,
+        "when_memory_is_short": service.when_memory_is_short,
         "environment": service.environment,
+        "parameters": service.parameters,
     }
 
 

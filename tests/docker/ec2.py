@@ -11,6 +11,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import tarfile
@@ -33,8 +34,9 @@ HOOKS = {
 }
 SERVE = "httpd -f -p 8080 -h /www & trap exit TERM; wait"  # process 1 ends on TERM only if it asks for it
 # A server of WebSockets, so far as the proxy can tell: it takes every upgrade, sends one frame, and on TERM a close
-# with the code 1012, "service restart". Anything else it answers with 200.
-SERVE_SOCKETS = "nc -ll -p 8080 -e /bin/socket & trap 'kill -TERM -1; exit' TERM; wait"
+# with the code 1012, "service restart". Anything else it answers with 200. Process 1 goes last: the kernel kills what is
+# left with it.
+SERVE_SOCKETS = "nc -ll -p 8080 -e /bin/socket & trap 'kill -TERM -1; sleep 1; exit' TERM; wait"
 SOCKET = r"""#!/bin/sh
 upgrade=
 while read -r line; do
@@ -175,8 +177,23 @@ class Host:
             "ESTEIRA_LOCK": str(self.where / "lock"),
             "ESTEIRA_FIRST_PORT": str(random.randrange(10000, 18000)),
         }
-        self.nginx = subprocess.Popen(["nginx", "-c", str(conf), "-g", "daemon off;"], stderr=subprocess.DEVNULL)
-        until("nginx", lambda: (self.where / "nginx.pid").exists())
+        self.start_nginx()
+
+    def start_nginx(self) -> None:
+        """Start nginx, in a process group of its own."""
+        self.nginx = subprocess.Popen(
+            ["nginx", "-c", self.environment["ESTEIRA_NGINX_CONF"], "-g", "daemon off;"],
+            stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        pid = str(self.nginx.pid)  # nginx -t makes the file too, an empty one
+        until("nginx", lambda: pid in [line.strip() for each in self.where.glob("nginx.pid") for line in each.open()])
+
+    def kill_nginx(self) -> None:
+        """End nginx and all its workers at once, without a word."""
+        assert self.nginx
+        os.killpg(self.nginx.pid, signal.SIGKILL)
+        self.nginx.wait()
+        (self.where / "nginx.pid").unlink()
 
     def stop(self) -> None:
         """End nginx, remove the containers and images of this host's service."""

@@ -9,6 +9,7 @@ import http.client
 import io
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -182,7 +183,6 @@ class Host:
     where: Path
     service: str
     port: int = field(default_factory=free_port)
-    first_port: int = field(default_factory=free_port)
     nginx: subprocess.Popen[bytes] | None = None
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -200,7 +200,7 @@ class Host:
             "ESTEIRA_NGINX_CONF": str(conf),
             "ESTEIRA_NGINX_CONF_DIR": str(self.conf_dir),
             "ESTEIRA_LISTEN": f"127.0.0.1:{self.port}",
-            "ESTEIRA_FIRST_PORT": str(self.first_port),
+            "ESTEIRA_FIRST_PORT": str(random.randrange(10000, 18000)),  # below those the kernel gives to clients
             "ESTEIRA_LOCK": str(self.where / "lock"),
         }
         self.nginx = subprocess.Popen(["nginx", "-c", str(conf), "-g", "daemon off;"], stderr=subprocess.DEVNULL)

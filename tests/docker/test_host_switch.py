@@ -149,6 +149,7 @@ def test_under_systemd_the_switch_is_an_enabled_unit(host: Host) -> None:
     (tools / "systemctl").write_text(f'#!/bin/sh\necho "$@" >>{told}\n')
     (tools / "systemctl").chmod(0o755)
     live = host.live(1, host.image("one"))
+    until("the end of the first deployment's watch", lambda: not watchers(host))  # it is not systemd's
     host.environment |= {
         "ESTEIRA_SYSTEMD": "yes", "ESTEIRA_UNITS": str(units), "PATH": f"{tools}:{host.environment['PATH']}",
     }  # fmt: skip

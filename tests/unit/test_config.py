@@ -44,6 +44,13 @@ def test_a_registration_needs_only_where_things_are() -> None:
         ({"deadlines": {"build_minutes": 0}}, "deadlines.build_minutes"),
         ({"deadlines": {"deploy_minutes": 721}}, "deadlines.deploy_minutes"),
         ({"guard": {"alow": []}}, "guard.alow"),
+        ({"startup_seconds": 1501}, "startup_seconds"),
+        ({"validation_seconds": 0}, "validation_seconds"),
+        ({"memory_mb": -1}, "memory_mb"),
+        ({"when_memory_is_short": "stop"}, "when_memory_is_short"),
+        ({"environment": {"A B": "x"}}, "environment.A B.[key]"),
+        ({"parameters": {"TOKEN": "/heart token"}}, "parameters.TOKEN"),
+        ({"environment": {"TOKEN": "x"}, "parameters": {"TOKEN": "/heart/token"}}, ""),
     ],
 )
 def test_a_wrong_registration_is_refused_with_the_field_it_is_wrong_in(said: dict[str, Any], field: str) -> None:

@@ -20,8 +20,9 @@ GOLDEN_SECONDS=330 # golden.py's own limit, and some
 fetch_parameters() {
     local text region=
     ((${#PARAMETERS[@]})) || return 0
+    require aws
     if [[ $IMAGE =~ \.dkr\.ecr(-fips)?\.([a-z0-9-]+)\.amazonaws\. ]]; then region=${BASH_REMATCH[2]}; fi
-    text=$(python3 "$HOOKS/parameters.py" "${HOOKS%/*}/release.json" "$region" 2>&1) ||
+    text=$(python3 "$HOOKS/parameters.py" "${HOOKS%/*}/release.json" "$(command -v aws)" "$region" 2>&1) ||
         fail "$(tail -n 1 <<<"$text")" \
             "create it (aws ssm put-parameter) or give the instance's role ssm:GetParameters on it, then: esteira retry"
     eval "$text"

@@ -29,14 +29,17 @@ disarm() {
 # A host whose lock lies elsewhere shares its machine, whose systemd is not its own.
 under_systemd() { [[ ${ESTEIRA_SYSTEMD:-$([[ -d /run/systemd/system && -z ${ESTEIRA_LOCK:-} ]] && say yes)} == yes ]]; }
 
-# Start watch.sh away from the hook: it lives when the agent kills the hook's process group, and holds neither the
-# hook's output (the agent would wait for it) nor the host's lock.
+# Start watch.sh away from the hook: it lives when the agent kills the hook's process group (job control gives it one of
+# its own from its first moment), and holds neither the hook's output, for which the agent would wait, nor the host's lock.
 watch() {
     if under_systemd; then
         watch_by_systemd
-    else
-        LIFECYCLE_EVENT=switch setsid --fork bash "$HOOKS/watch.sh" </dev/null >>"$LOG" 2>&1 9>&-
+        return
     fi
+    set -m
+    LIFECYCLE_EVENT=switch setsid bash "$HOOKS/watch.sh" </dev/null >>"$LOG" 2>&1 9>&- &
+    set +m
+    disown
 }
 
 # A unit of its own, and enabled: after a reboot in the middle of a swap it starts again. A transient timer would not.
@@ -77,8 +80,11 @@ bring_back() {
     fi
 }
 
-# put_back CANDIDATE: undo a swap of which no hook is left.
+engine_answers() { docker version >/dev/null 2>&1; }
+
+# put_back CANDIDATE: undo a swap of which no hook is left. False, and to be tried again, while no engine answers.
 put_back() {
+    engine_answers || return 1
     bring_back "$1"
     docker rm --force "$1" >/dev/null 2>&1 || :
     disarm
@@ -104,7 +110,7 @@ undo() {
     docker logs --tail 50 "$CANDIDATE" 2>&1 | tail -c 900 | iconv -c -f UTF-8 -t UTF-8
     say
     docker rm --force "$CANDIDATE" >/dev/null
-    disarm
+    if engine_answers; then disarm; fi # else the switch goes on trying
 }
 
 # retire CONTAINER: stop it and keep it, for an instant rollback. The .before goes with it.
@@ -120,7 +126,7 @@ settle() {
     local candidate
     candidate=$(armed)
     if [[ -n $candidate ]]; then
-        put_back "$candidate"
+        put_back "$candidate" || fail "the Docker engine does not answer" "start it, then: esteira retry"
         say "$candidate was never validated and is removed; $(what_is_live)"
     elif [[ -e $SITE.before ]]; then
         retire "$(live_in "$SITE.before")"

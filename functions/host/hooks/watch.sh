@@ -18,9 +18,9 @@ act() {
     set +e # everything is tried
     if is_overdue; then
         candidate=$(armed)
-        put_back "$candidate"
-        say "$(date -u +%FT%TZ) $candidate was not validated in time, so the host put back what was live before:" \
-            "$(what_is_live)"
+        put_back "$candidate" &&
+            say "$(date -u +%FT%TZ) $candidate was not validated in time, so the host put back what was live before:" \
+                "$(what_is_live)"
     elif [[ ! -e $ARMED && -e $SITE.before ]]; then
         retire "$(live_in "$SITE.before")"
         say "$(date -u +%FT%TZ) ended a swap that was accepted and then cut off: $(what_is_live)"
@@ -32,5 +32,6 @@ act() {
 exec 8>"$LOCK.$SERVICE"
 flock --wait 5 8 || exit 0
 while [[ -e $ARMED || -e $SITE.before ]]; do
-    if is_overdue || [[ ! -e $ARMED ]]; then act; else sleep 1; fi
+    if is_overdue || [[ ! -e $ARMED ]]; then act; fi
+    sleep 1
 done
