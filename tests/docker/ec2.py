@@ -34,8 +34,8 @@ HOOKS = {
 }
 SERVE = "httpd -f -p 8080 -h /www & trap exit TERM; wait"  # process 1 ends on TERM only if it asks for it
 # A server of WebSockets, so far as the proxy can tell: it takes every upgrade, sends one frame, and on TERM a close
-# with the code 1012, "service restart". Anything else it answers with 200. Process 1 goes last: the kernel kills what is
-# left with it.
+# with the code 1012, "service restart". Anything else it answers with 200. Process 1 goes last: the kernel kills
+# what is left with it.
 SERVE_SOCKETS = "nc -ll -p 8080 -e /bin/socket & trap 'kill -TERM -1; sleep 1; exit' TERM; wait"
 SOCKET = r"""#!/bin/sh
 upgrade=
