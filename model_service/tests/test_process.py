@@ -69,7 +69,15 @@ def whole(connection: socket.socket) -> str:
     return text.decode()
 
 
-def stopping(process: subprocess.Popen[str], under_way: int) -> None:
+def heard(where: tuple[str, int]) -> None:
+    """What was sent before has been read: connections are taken in their order, and a later one is answered."""
+    with socket.create_connection(where, 10) as later:
+        later.sendall(PING)
+        assert later.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def stopping(process: subprocess.Popen[str], where: tuple[str, int], under_way: int) -> None:
+    heard(where)
     process.terminate()
     assert f"stopping, {under_way} requests under way" in log_until(process, "stopping")
 
@@ -86,10 +94,7 @@ def test_a_stop_in_mid_request_finishes_the_request(environment: dict[str, str])
         with socket.create_connection(where, 10) as body, socket.create_connection(where, 10) as head:
             body.sendall(HEAD % len(PATIENT) + PATIENT[:5])
             head.sendall((HEAD % len(PATIENT))[:30])
-            with socket.create_connection(where, 10) as second:  # answered: the others are being read
-                second.sendall(PING)
-                assert second.recv(65536).startswith(b"HTTP/1.1 200")
-            stopping(process, 2)
+            stopping(process, where, 2)
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(where, 10)
             body.sendall(PATIENT[5:])
@@ -175,7 +180,7 @@ def test_a_request_on_its_way_is_still_answered(environment: dict[str, str]) -> 
             assert kept.recv(65536).startswith(b"HTTP/1.1 200")
             with socket.create_connection(where, 10) as held:
                 held.sendall(HEAD % len(PATIENT))
-                stopping(process, 1)
+                stopping(process, where, 1)
                 fresh.sendall(PING)
                 kept.sendall(PING)
                 assert "connection: close" in whole(fresh)
@@ -188,8 +193,10 @@ def test_a_request_on_its_way_is_still_answered(environment: dict[str, str]) -> 
 def test_who_never_ends_is_cut_at_the_deadline(environment: dict[str, str]) -> None:
     """A request whose body does not come holds up the end for DRAIN_SECONDS and no longer."""
     with started(environment | {"DRAIN_SECONDS": "1"}) as process:
-        with socket.create_connection(address(process), 10) as slow:
+        where = address(process)
+        with socket.create_connection(where, 10) as slow:
             slow.sendall(HEAD % len(PATIENT) + PATIENT[:5])
+            heard(where)
             process.terminate()
             assert "1 connections are cut" in log_until(process, "cut")
             assert whole(slow) == ""
@@ -204,7 +211,7 @@ def test_an_open_page_is_told_to_come_back(environment: dict[str, str]) -> None:
             assert page.response.headers["x-model-version"] == "v17"
             with socket.create_connection((host, port), 10) as slow:
                 slow.sendall(HEAD % len(PATIENT) + PATIENT[:5])
-                stopping(process, 1)
+                stopping(process, (host, port), 1)
                 page.ping().wait(10)  # it lives while requests are being finished
                 slow.sendall(PATIENT[5:])
                 assert whole(slow).startswith("HTTP/1.1 200")
