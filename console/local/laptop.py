@@ -163,8 +163,6 @@ class Laptop:
         _forget_clients()
         self.whereabouts = Whereabouts(self._server.url, STACK, os.getpid(), self._engine.name, {}, {}, "")
         create_resources(self._template, self.client)
-        if self._hosts > 1:
-            self._roll_one_at_a_time()
         self.whereabouts = self._found()
         (self._state / "local.json").write_text(json.dumps(asdict(self.whereabouts), indent=1))
         self._bus.start(self._workers, self._sweep_every)
@@ -187,18 +185,6 @@ class Laptop:
             remotes[service.name] = str(self._aws.codecommit.path(service.repository))
         logs = str(self._state / "aws" / "logs")
         return Whereabouts(self._server.url, STACK, os.getpid(), self._engine.name, pages, remotes, logs, hosts)
-
-    def _roll_one_at_a_time(self) -> None:
-        """What an operator does who gives a group of service.yaml, made for one host, a second one."""
-        codedeploy = self.client("codedeploy")
-        for application in codedeploy.list_applications()["applications"]:
-            groups = codedeploy.list_deployment_groups(applicationName=application)["deploymentGroups"]
-            for group in groups:
-                codedeploy.update_deployment_group(
-                    applicationName=application,
-                    currentDeploymentGroupName=group,
-                    deploymentConfigName="CodeDeployDefault.OneAtATime",
-                )
 
     def _build_environment(self) -> Mapping[str, str]:
         return {**CREDENTIALS, "AWS_ENDPOINT_URL": self._server.url}

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.docker.ec2 import Host, answers, free_port, until
+from tests.docker.ec2 import Host, registry_in
 
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real registry on 127.0.0.1; its HOST:PORT."""
-    where, port = tmp_path_factory.mktemp("registry"), free_port()
-    (where / "config.yml").write_text(
-        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {where}/data}}}}\n"
-        f"http: {{addr: '127.0.0.1:{port}'}}\n"
-    )
-    with (where / "log").open("w") as log:
-        process = subprocess.Popen(["docker-registry", "serve", str(where / "config.yml")], stdout=log, stderr=log)
-    until("the registry", lambda: answers(port))
-    yield f"127.0.0.1:{port}"
-    process.terminate()
-    process.wait()
+    with registry_in(tmp_path_factory.mktemp("registry")) as address:
+        yield address
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ import threading
 import time
 import uuid
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -96,6 +97,24 @@ def answers(port: int) -> bool:
     """Whether somebody listens on 127.0.0.1:port."""
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def registry_in(where: Path) -> Iterator[str]:
+    """A real registry on 127.0.0.1 that keeps its blobs in a directory; its HOST:PORT."""
+    port = free_port()
+    (where / "config.yml").write_text(
+        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {where}/data}}}}\n"
+        f"http: {{addr: '127.0.0.1:{port}'}}\n"
+    )
+    with (where / "log").open("w") as log:
+        process = subprocess.Popen(["docker-registry", "serve", str(where / "config.yml")], stdout=log, stderr=log)
+    try:
+        until("the registry", lambda: answers(port))
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def add(tar: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> None:

@@ -91,9 +91,9 @@ def answers(port: int) -> bool:
         return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
-def until(what: str, holds: Callable[[], object]) -> None:
-    """Wait until something holds; a minute without it fails the test."""
-    deadline = time.monotonic() + 60
+def until(what: str, holds: Callable[[], object], seconds: float = 60) -> None:
+    """Wait until something holds; so long without it fails the test."""
+    deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"never came: {what}"
         time.sleep(0.05)

@@ -53,7 +53,8 @@ def test_a_host_whose_agent_dies_after_the_turn_puts_the_former_release_back(hos
     assert host.containers() == [live]
     assert host.site.read_text() == before
     assert [path.name for path in host.conf_dir.iterdir()] == [host.site.name]
-    assert re.search(rf"Z {host.service}-v2-\d+ was not validated in time.*: {live} is live", host.log)
+    said = rf"Z {host.service}-v2-\d+ was not validated in time.*: {live} is live"
+    until("a line in the log", lambda: re.search(said, host.log))
     ended = host.hook("ValidateService", archive)
     assert ended.status == 1
     assert f"expected {host.service} v2 to be live, got {live}: " in ended.sentence
@@ -91,7 +92,7 @@ def test_a_first_release_nobody_validates_leaves_nothing(host: Host) -> None:
     host.let_time_pass()
     assert host.containers() == []
     assert list(host.conf_dir.iterdir()) == []
-    assert f"no release of {host.service} is live on this host" in host.log
+    until("a line in the log", lambda: f"no release of {host.service} is live on this host" in host.log)
 
 
 def test_a_hook_killed_while_its_candidate_starts_is_cleaned_up_by_the_switch(host: Host) -> None:

@@ -319,7 +319,7 @@ def test_codedeploy_never_rolls_back_by_itself() -> None:
     """A rollback is esteira's own deployment, so the group makes none."""
     [group] = _resources("service.yaml", "AWS::CodeDeploy::DeploymentGroup").values()
     assert group["AutoRollbackConfiguration"] == {"Enabled": False}
-    assert group["DeploymentConfigName"] == "CodeDeployDefault.AllAtOnce"
+    assert group["DeploymentConfigName"] == "CodeDeployDefault.OneAtATime"
 
 
 def test_only_the_tags_that_must_move_can_move() -> None:

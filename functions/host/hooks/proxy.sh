@@ -5,6 +5,7 @@
 # A swap that has not come to its end: that file's former text beside it, as .before (empty: there was none).
 
 SITE=$CONF_DIR/esteira-$SERVICE.conf
+CLOSING=$SITE.closing # while it is there, nginx keeps no client's connection alive
 
 # live_in FILE: the container an nginx file names, or nothing.
 live_in() { sed -n 's/^# live: //p' "$1" 2>/dev/null || :; }
@@ -48,25 +49,36 @@ reload_proxy() {
             "mend the file it names (Debian's own: sudo rm /etc/nginx/sites-enabled/default), or start nginx, then: esteira retry"
 }
 
+# A reload closes idle kept-alive connections at once, and a request that is on its way on one of them is lost (before
+# nginx 1.27.4's keepalive_min_timeout). Those who ask often are the ones it would meet: each of them is told with its next
+# answer that this was the connection's last.
+forewarn() {
+    : >"$CLOSING"
+    sleep 0.5
+}
+
 # turn_proxy CONTAINER PORT: send new requests there. nginx's file appears whole (a rename) or not at all.
 turn_proxy() {
     if [[ -e $SITE ]]; then cp "$SITE" "$SITE.copy"; else : >"$SITE.copy"; fi
     mv "$SITE.copy" "$SITE.before"
     sed -e "s|@SERVICE@|$SERVICE|g" -e "s|@VARIABLE@|${SERVICE//-/_}|g" -e "s|@CONTAINER@|$1|g" -e "s|@PORT@|$2|g" \
         -e "s|@LISTEN@|$LISTEN|g" -e "s|@CONF_DIR@|$CONF_DIR|g" "${HOOKS%/*}/proxy.conf" >"$SITE.new"
+    forewarn
     mv "$SITE.new" "$SITE"
     reload_proxy
+    rm -f "$CLOSING"
 }
 
 # Send requests where they went before the turn. .before goes last: cut off, this is begun anew.
 turn_back() {
     local former
     [[ -e $SITE.before ]] || return 0
+    forewarn
     if [[ -s $SITE.before ]]; then cp "$SITE.before" "$SITE.new" && mv "$SITE.new" "$SITE"; else rm -f "$SITE"; fi
     "${NGINX[@]}" -s reload 2>&1
     former=$(live_in "$SITE")
     [[ -z $former ]] || await_answer "$HEALTH_PATH" "* $former"
-    rm -f "$SITE.before"
+    rm -f "$CLOSING" "$SITE.before"
 }
 
 # former_workers: how many processes of this nginx still end what they began before the last turn.

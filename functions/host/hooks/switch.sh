@@ -22,7 +22,7 @@ arm() {
 }
 
 disarm() {
-    rm -f "$ARMED"
+    rm -f "$ARMED" "$CLOSING"
     if under_systemd; then systemctl disable --quiet "$UNIT" || :; fi # watch.sh ends by itself
 }
 
@@ -118,7 +118,7 @@ retire() {
     if [[ -n $1 && $1 != "$(live_in "$SITE")" ]] && is_running "$1"; then
         docker stop "$1" >/dev/null || say "$1 could not be stopped; stop it with: docker stop $1"
     fi
-    rm -f "$SITE.before"
+    rm -f "$CLOSING" "$SITE.before"
 }
 
 # What an earlier deployment left in the middle is brought to an end: back, unless it was accepted.
