@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SAM := .venv-sam/.installed
 REPORT ?=
+PYTHON_OF_RUNTIME ?=
 export SAM_CLI_TELEMETRY := 0
 export AWS_EC2_METADATA_DISABLED := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-docker check lint types templates bench chaos lock clean sam-validate
+.PHONY: help setup demo test test-docker check lint types templates bench chaos lock clean sam build invoke sam-validate
 
 help: ## List what can be typed
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -36,7 +38,7 @@ test: $(STAMP) ## Run the tests, but for those on a Docker engine
 	@cd model_service && $(CURDIR)/$(BIN)/python -m pytest -q
 
 test-docker: $(STAMP) ## Run the tests on a Docker engine, with nginx and docker-registry; minutes, as they build images
-	@$(BIN)/python -m pytest -m docker tests/docker
+	@$(BIN)/python -m pytest -m docker tests/docker tests/sam
 
 check: $(STAMP) lint types templates test ## The whole gate
 
@@ -52,8 +54,20 @@ types: $(STAMP)
 templates: $(STAMP)
 	@$(BIN)/cfn-lint template.yaml service.yaml
 
-sam-validate: ## Let the SAM CLI judge the templates too (installs it beside, in .venv-sam)
-	@test -x .venv-sam/bin/sam || { $(PYTHON) -m venv .venv-sam && .venv-sam/bin/pip install --quiet 'aws-sam-cli==1.170.0'; }
+sam: $(SAM) ## Install the SAM CLI and Lambda's runtime client beside, in .venv-sam
+
+$(SAM): $(STAMP)
+	@$(BIN)/python -m venv .venv-sam
+	@.venv-sam/bin/pip install --quiet --disable-pip-version-check 'aws-sam-cli==1.170.0' 'awslambdaric==4.2.2' 'uv>=0.5'
+	@touch $@
+
+build: $(STAMP) $(SAM) ## Build what is deployed to AWS  [ARCH=x86_64] [PYTHON_OF_RUNTIME=PATH]
+	@$(BIN)/python -m console.local.release $(if $(ARCH),--architecture $(ARCH)) $(if $(PYTHON_OF_RUNTIME),--python $(PYTHON_OF_RUNTIME))
+
+invoke: $(STAMP) $(SAM) ## An event to its function in its container, against the running local stack  EVENT=FILE
+	@$(BIN)/python -m console.local.invoke $(EVENT)
+
+sam-validate: $(SAM) ## Let the SAM CLI judge the templates too
 	@AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template template.yaml
 	@AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template service.yaml
 
@@ -68,4 +82,4 @@ lock: $(STAMP) ## Lock the dependencies anew: requirements.txt (all), functions/
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml --output-file functions/requirements.txt
 
 clean: ## Remove what make made, but not .esteira/
-	rm -rf $(VENV) .venv-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis report.json chaos.json screenshots
+	rm -rf $(VENV) .venv-sam .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis report.json chaos.json screenshots

@@ -105,6 +105,7 @@ EXPECTED: dict[str, Hears | Ignores] = {
     "ecr_delete": Ignores("DELETE SUCCESS of an image"),
     "ecr_scan_complete": Hears((scan_said("CRITICAL 1, HIGH 3, MEDIUM 9"),)),
     "ecr_scan_clean": Hears((scan_said("none"),)),
+    "ecr_scan_failed": Hears((scan_said("failed"),)),
     "codedeploy_start": Hears((BEGUN,)),
     "codedeploy_ready": Hears((BEGUN,)),
     "codedeploy_success": Hears((BEGUN, DeploymentEnded(at=NOON, deployment=DEPLOYMENT, status="Succeeded"))),
@@ -121,6 +122,7 @@ EXPECTED: dict[str, Hears | Ignores] = {
 REQUESTS: dict[str, dict[str, Any]] = {
     "operate_abort": {"action": "abort", "release": "v1", "reason": "pushed by mistake"},
     "operate_hold": {"action": "hold", "minutes": 480, "reason": "audit until the evening"},
+    "operate_quarantine": {"action": "quarantine", "release": "v1", "reason": "its training data held a leak"},
     "operate_resume": {"action": "resume", "reason": "the audit is over"},
     "operate_retry": {"action": "retry", "release": "v1", "reason": "the registry was down"},
     "operate_rollback": {"action": "rollback", "to": "v1", "reason": "v2 answers 0.5 to everybody"},

@@ -1,0 +1,135 @@
+"""The files of events/ in the orders in which they can come: each chapter begins in an empty world."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from console.local.aws.functions import Functions, from_specs, set_environment
+from console.local.place import ROOT
+from console.replay import routes
+from esteira import cloud, wiring
+from tests.sam.world import template, timeless, variables, world
+
+BUILT = ("codecommit_created", "codebuild_in_progress", "codebuild_succeeded")
+LIVE = (*BUILT, "codedeploy_success")
+NOT_OURS = (
+    "codecommit_other_branch",
+    "codecommit_tag_created",
+    "codecommit_other_repository",
+    "codebuild_foreign",
+    "ecr_push_untagged",
+    "ecr_push_failed",
+    "ecr_delete",
+)
+CHAPTERS: dict[str, tuple[str, ...]] = {
+    "a push goes live, then the next": (
+        "codecommit_created",
+        "codebuild_in_progress",
+        "codebuild_phase_change",
+        "ecr_push_git_tag",
+        "codebuild_succeeded",
+        "ecr_push_own_tag",
+        "ecr_scan_clean",
+        "codedeploy_start",
+        "codedeploy_instance_start",
+        "codedeploy_ready",
+        "codedeploy_instance_success",
+        "codedeploy_success",
+        "release_phase_changed",
+        "schedule",
+        *NOT_OURS,
+        "codecommit_updated",
+        "codecommit_deleted",
+    ),
+    "the build fails, and is tried again": (*BUILT[:2], "codebuild_failed", "operate_retry"),
+    "the build is stopped": (*BUILT[:2], "codebuild_stopped"),
+    "the build takes too long": (*BUILT[:2], "codebuild_timed_out", "schedule"),
+    "the deployment fails": (*BUILT, "codedeploy_start", "codedeploy_instance_failure", "codedeploy_failure"),
+    "the deployment is stopped": (*BUILT, "codedeploy_start", "codedeploy_stop"),
+    "the scan finds something": (*BUILT, "ecr_scan_complete"),
+    "the scan fails": (*BUILT, "ecr_scan_failed"),
+    "an image comes from elsewhere": ("ecr_push_release_tag",),
+    "an operator holds, resumes, calls off": ("operate_hold", "codecommit_created", "operate_resume", "operate_abort"),
+    "an operator goes back": (
+        *LIVE,
+        "codecommit_merge",
+        "codebuild_succeeded",
+        "codedeploy_success",
+        "operate_rollback",
+        "codedeploy_success",
+        "operate_quarantine",
+    ),
+}
+STEPS = [(chapter, number) for chapter, files in CHAPTERS.items() for number in range(len(files))]
+Invoke = Callable[[str, Any, str], Any]  # a function's name, an event and the file it is from → what it answered
+TARGETS = routes("esteira")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What came of one event: each woken function's answer, and the state of the world after."""
+
+    event: str
+    answers: tuple[str, ...]
+    state: str
+
+
+def name_of(step: tuple[str, int]) -> str:
+    """Return what a step is called in a test's name."""
+    return f"{step[0]}: {step[1] + 1} {CHAPTERS[step[0]][step[1]]}"
+
+
+def play(invoke: Invoke, folder: Path, port: int, at: datetime) -> dict[tuple[str, int], Told]:
+    """Play every chapter in a world of its own on ``port``, and return what came of each step."""
+    told: dict[tuple[str, int], Told] = {}
+    for place, chapter in enumerate(CHAPTERS):
+        for number, came in enumerate(play_one(chapter, invoke, folder / str(place), port, at)):
+            told[chapter, number] = came
+    return told
+
+
+def play_one(chapter: str, invoke: Invoke, folder: Path, port: int, at: datetime) -> Iterator[Told]:
+    """Yield what came of each step of one chapter."""
+    with world(folder, at, port) as here:
+        for event in CHAPTERS[chapter]:
+            here.before(event)
+            document = here.addressed(event)
+            answers = tuple(plain(invoke(function, document, event)) for function in TARGETS(document))
+            yield Told(event, answers, here.state())
+
+
+@contextmanager
+def handlers(port: int) -> Iterator[Functions]:
+    """Yield the functions in this process, set up for whatever AWS is at 127.0.0.1:``port``."""
+    declared = {f.name: dict(f.environment) for f in template().functions}
+    with mock.patch.dict(os.environ):
+        set_environment(declared, **variables(f"http://127.0.0.1:{port}"))
+        _forget()
+        try:
+            yield from_specs(template().functions, ROOT)
+        finally:
+            _forget()
+
+
+def _forget() -> None:
+    cloud.client.cache_clear()
+    wiring.from_environment.cache_clear()
+
+
+def plain(answer: Any) -> str:
+    """Return an answer as text that two runs can be compared by; of an error, what it is and says."""
+    if isinstance(answer, dict) and "errorType" in answer:
+        answer = {name: answer[name] for name in ("errorType", "errorMessage")}
+    return timeless(repr(answer))
+
+
+def beginning() -> datetime:
+    """Return when a world begins: now, to the second, for the functions read the true time."""
+    return datetime.now(UTC).replace(microsecond=0)

@@ -1,0 +1,179 @@
+"""A local AWS on one port that a story is played on, the same each time: nothing in it ends by itself, its ids come
+from dice that always fall alike, and its clock stands still. Only the functions read the true time.
+
+moto's backends belong to the process, so there is one world at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from console.local.aws.bus import Bus
+from console.local.aws.clock import Clock
+from console.local.aws.git import NOTHING
+from console.local.aws.rehearsal import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
+from console.local.aws.resources import create_resources
+from console.local.aws.server import AwsServer
+from console.local.aws.stack import Aws
+from console.local.laptop import CREDENTIALS
+from console.local.place import ROOT, TEMPLATE
+from console.local.template import Stack, read
+from esteira.claims import CLAIM_VARIABLE
+
+EVENTS = ROOT / "events"
+SERVICE, GROUP = "heart", "heart-production"
+# The ids of events/, for which a world puts its own.
+COMMIT = "8f3b6c1de2a94705b1c6d3e8f7a0925b4c1d7e60"
+BUILD = "heart-build:b893d605-40aa-5a2e-90e2-a45f40e71ce0"
+CLAIM = "heart/v1/build/1"
+DIGEST = "sha256:09f16fd5c5d20585a468b7da65b92aecb6f0359278734306745d3810cb89ac07"
+DEPLOYMENT = "d-7QX1M4K2B"
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?")
+SECOND = re.compile(r"(?<=\"N\": \")1[78]\d{8}(?=\")")  # seconds since 1970, as `expires` has them
+
+BUILDS = {
+    "codebuild_succeeded": BuildOutcome(),
+    "codebuild_failed": BuildOutcome("FAILED", "COMMAND_EXECUTION_ERROR: exit status 1"),
+    "codebuild_stopped": BuildOutcome("STOPPED"),
+    "codebuild_timed_out": BuildOutcome("TIMED_OUT"),
+}
+DEPLOYMENTS = {
+    "codedeploy_success": DeployOutcome(),
+    "codedeploy_failure": DeployOutcome(succeeds=False, message="Script at specified location failed"),
+}
+
+
+@cache
+def template() -> Stack:
+    """Return template.yaml, read once."""
+    return read(TEMPLATE)
+
+
+@dataclass
+class World:
+    """One world. ``before`` lets happen in it what an event tells of, ``addressed`` is the event about this world, and
+    ``state`` is everything that a function can have changed."""
+
+    aws: Aws
+    url: str
+    engine: ScriptedEngine
+    outcomes: dict[str, Any]
+
+    def client(self, name: str) -> Any:
+        """Return a boto3 client that speaks to this world."""
+        return client(self.url, name)
+
+    def before(self, event: str) -> None:
+        """Let happen in AWS what the event of that name will tell."""
+        if event in ("codecommit_created", "codecommit_updated", "codecommit_merge"):
+            number = len(self.outcomes["commits"]) + 1
+            commit = self.aws.codecommit.commit(SERVICE, "main", {"app.py": f"v{number}".encode()}, "change")
+            self.outcomes["commits"].append(commit)
+        elif event == "codecommit_deleted":
+            self.aws.codecommit.move(SERVICE, "refs/heads/main", NOTHING)
+        elif event in BUILDS:
+            self._end("build", BUILDS[event])
+        elif event in DEPLOYMENTS:
+            self._end("deploy", DEPLOYMENTS[event])
+        elif event == "codedeploy_stop":
+            self.client("codedeploy").stop_deployment(deploymentId=self._newest_deployment())
+            self._end("deploy", DeployOutcome())
+        elif event == "ecr_push_release_tag":
+            self.outcomes["pushed"] = self.aws.ecr.push(SERVICE, manifest_for("from elsewhere"), "v1.2")
+
+    def addressed(self, event: str) -> Any:
+        """Return the document of that name in events/ with this world's ids for v1's commit, build, image and host."""
+        text = (EVENTS / f"{event}.json").read_text()
+        if event == "ecr_push_release_tag":
+            digest = re.search(r"sha256:[0-9a-f]{64}", text)
+            assert digest
+            text = text.replace(digest[0], self.outcomes["pushed"])
+        for there, here in self._ids():
+            text = text.replace(there, here)
+        return json.loads(text)
+
+    def state(self) -> str:
+        """Return the table, the builds, the images and the deployments as lines of text, without times."""
+        (table,) = self.client("dynamodb").list_tables()["TableNames"]
+        rows: list[Any] = self.client("dynamodb").scan(TableName=table)["Items"]
+        rows.sort(key=lambda row: (row["pk"]["S"], row["sk"]["S"]))
+        rows += [[f"{b['id']} {b['buildStatus']}"] for b in self.aws.codebuild.builds()]
+        rows += [[image.digest, *sorted(image.tags)] for image in self.aws.ecr.images(SERVICE)]
+        rows += [[d["deploymentId"], d["status"], d.get("description", "")] for d in self.aws.codedeploy.deployments()]
+        return timeless("\n".join(json.dumps(row, sort_keys=True) for row in rows))
+
+    def _ids(self) -> Iterator[tuple[str, str]]:
+        commits, builds = self.outcomes["commits"], self.aws.codebuild.builds()
+        if commits:
+            yield COMMIT, commits[-1]
+        if builds:
+            variables = builds[-1]["environment"]["environmentVariables"]
+            yield BUILD, builds[-1]["id"]
+            yield CLAIM, next(v["value"] for v in variables if v["name"] == CLAIM_VARIABLE)
+        for image in self.aws.ecr.images(SERVICE):
+            if commits and f"git-{commits[-1]}" in image.tags:
+                yield DIGEST, image.digest
+        if self.aws.codedeploy.deployments():
+            yield DEPLOYMENT, self._newest_deployment()
+
+    def _newest_deployment(self) -> str:
+        return str(self.aws.codedeploy.deployments()[-1]["deploymentId"])
+
+    def _end(self, kind: str, outcome: BuildOutcome | DeployOutcome) -> None:
+        self.outcomes[kind] = outcome
+        self.engine.finish_all()
+
+
+@contextmanager
+def world(folder: Path, at: datetime, port: int = 0) -> Iterator[World]:
+    """Yield a world whose AWS thinks it is ``at``, at 127.0.0.1:``port``."""
+    outcomes: dict[str, Any] = {"commits": []}
+    engine = ScriptedEngine(lambda _: outcomes["build"], lambda _: outcomes["deploy"], manual=True)
+    clock = Clock.stopped(at)
+    bus = Bus(clock=clock, keep=False)  # no rules: a function hears what a test sends it, and nothing else
+    # The dice are the same in each world, so that two of them differ in nothing that a function did not do.
+    dice = random.Random(7)
+    with Aws(folder, engine, bus, clock, keep=False, dice=dice) as aws, AwsServer(aws, port=port) as server:
+        made = World(aws, server.url, engine, outcomes)
+        create_resources(template(), made.client)
+        yield made
+
+
+@cache
+def client(url: str, name: str) -> Any:
+    """Return a boto3 client of whoever is at ``url``."""
+    make: Any = boto3.client
+    return make(
+        name,
+        endpoint_url=url,
+        region_name=CREDENTIALS["AWS_DEFAULT_REGION"],
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+def timeless(text: str) -> str:
+    """Return the text with every moment in it replaced by one word: two runs are never at one moment."""
+    return SECOND.sub("MOMENT", MOMENT.sub("MOMENT", text))
+
+
+def variables(url: str) -> Mapping[str, str]:
+    """Return what a function's environment needs beside what the template declares, to work against ``url``."""
+    return {
+        **CREDENTIALS,
+        "AWS_REGION": CREDENTIALS["AWS_DEFAULT_REGION"],
+        "AWS_ENDPOINT_URL": url,
+        "POWERTOOLS_METRICS_DISABLED": "true",
+        "POWERTOOLS_TRACE_DISABLED": "true",
+    }

@@ -1,0 +1,111 @@
+"""events/README.md tells the truth about the files beside it: which there are, in which order, what each one wakes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.replay import routes
+
+EVENTS = Path(__file__).parents[2] / "events"
+FILES = {path.name: json.loads(path.read_text()) for path in sorted(EVENTS.glob("*.json"))}
+ROW = re.compile(
+    r"^\| `(?P<file>\w+\.json)` \| (?P<what>[^|]+) \| (?P<wakes>\w+) \| (?P<happens>[^|]+) \|$", re.MULTILINE
+)
+WORDS = EVENTS.joinpath("README.md").read_text()
+TABLES = {title: ROW.findall(text) for title, text in re.findall(r"## (.+)\n([^#]+)", WORDS)}
+ROWS = [row for rows in TABLES.values() for row in rows]
+STORY = [file for file, *_ in TABLES["The story, in order"]]
+TARGETS = routes("esteira")
+SENT = {name: event for name, event in FILES.items() if "detail-type" in event}
+
+ENVELOPE = {"version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail"}
+DEPLOYMENT = {"application", "deploymentGroup", "deploymentId", "instanceGroupId", "region", "state"}
+BUILD = {"project-name", "build-id", "additional-information", "version"}
+REFERENCE = {
+    "callerUserArn",
+    "event",
+    "referenceFullName",
+    "referenceName",
+    "referenceType",
+    "repositoryId",
+    "repositoryName",
+}
+# What a detail has by AWS's event reference, and what it may have beside that.
+DOCUMENTED: dict[str, tuple[set[str], set[str]]] = {
+    "CodeCommit Repository State Change": (
+        REFERENCE,
+        {"commitId", "oldCommitId", "mergeOption", "sourceCommitId", "destinationCommitId"},
+    ),
+    "CodeBuild Build State Change": (BUILD | {"build-status", "current-phase", "current-phase-context"}, set()),
+    "CodeBuild Build Phase Change": (
+        BUILD
+        | {f"completed-phase{part}" for part in ("", "-context", "-duration-seconds", "-end", "-start", "-status")},
+        set(),
+    ),
+    "ECR Image Action": (
+        {"action-type", "result", "repository-name", "image-digest", "image-tag"},
+        {"manifest-media-type", "artifact-media-type"},
+    ),
+    "ECR Image Scan": (
+        {"scan-status", "repository-name", "image-digest", "image-tags"},
+        {"finding-severity-counts"},
+    ),
+    "CodeDeploy Deployment State-change Notification": (DEPLOYMENT, set()),
+    "CodeDeploy Instance State-change Notification": (DEPLOYMENT | {"instanceId"}, set()),
+    "Scheduled Event": (set(), set()),
+    "Release Phase Changed": (
+        {"service", "stage", "release", "number", "attempt", "turn", "phase", "before", "why", "commit", "digest"},
+        set(),
+    ),
+}
+
+
+def test_every_file_stands_in_one_table_and_every_row_has_its_file() -> None:
+    """A file nobody explained, and an explanation whose file is gone, are found out."""
+    assert sorted(file for file, *_ in ROWS) == sorted(FILES)
+
+
+@pytest.mark.parametrize(("file", "wakes"), [(file, wakes) for file, _, wakes, _ in ROWS])
+def test_a_file_wakes_what_its_row_says(file: str, wakes: str) -> None:
+    """By the rules and the schedule of template.yaml, and by nothing written down twice."""
+    assert TARGETS(FILES[file]) == (() if wakes == "nothing" else (f"esteira-{wakes}",))
+
+
+def test_the_story_is_told_in_the_order_in_which_it_happened() -> None:
+    """Who sends the files of the first table one after the other sends them as AWS would."""
+    times = [FILES[file]["time"] for file in STORY]
+    assert times == sorted(times)
+
+
+def test_the_story_is_about_one_commit_one_build_one_image_and_one_deployment() -> None:
+    """What one file calls v1's, the next calls by the same id; only the last push is of another commit."""
+    *story, last = (json.dumps(FILES[file]) for file in STORY)
+    told = " ".join(story)
+    for pattern in (r"\b[0-9a-f]{40}\b", r"heart-build:[0-9a-f-]{36}", r"sha256:[0-9a-f]{64}", r"\bd-[A-Z0-9]{9}\b"):
+        assert len(set(re.findall(pattern, told))) == 1, pattern
+    (commit,) = set(re.findall(r"\b[0-9a-f]{40}\b", told))
+    assert json.loads(last)["detail"]["oldCommitId"] == commit
+
+
+@pytest.mark.parametrize("file", SENT)
+def test_an_event_has_the_documented_shape(file: str) -> None:
+    """No field that AWS does not send, none missing that it always sends; resources are ARNs of this account."""
+    event: dict[str, Any] = SENT[file]
+    must, may = DOCUMENTED[event["detail-type"]]
+    assert set(event) == ENVELOPE
+    assert must <= set(event["detail"]) <= must | may
+    assert (event["version"], event["account"], event["region"]) == ("0", "123456789012", "us-east-1")
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", event["id"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", event["time"])
+    service = "events" if event["source"] == "aws.events" else event["source"].removeprefix("aws.")
+    assert all(arn.startswith(f"arn:aws:{service}:us-east-1:123456789012:") for arn in event["resources"])
+
+
+def test_no_two_files_have_one_id() -> None:
+    """Two events with one id would be one event sent twice."""
+    assert len({event["id"] for event in SENT.values()}) == len(SENT)
