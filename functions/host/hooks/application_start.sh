@@ -154,6 +154,7 @@ ask_golden_questions() {
 }
 
 turn() {
+    forewarn
     arm "$VALIDATION_SECONDS" "$CANDIDATE"
     watch
     docker update --restart unless-stopped "$CANDIDATE" >/dev/null

@@ -54,16 +54,17 @@ reload_proxy() {
 # answer that this was the connection's last.
 forewarn() {
     : >"$CLOSING"
-    sleep 0.5
+    sleep 0.4 >/dev/null 2>&1 9>&- & # the time for it passes beside what else is to do
+    FOREWARNED=$!
 }
 
-# turn_proxy CONTAINER PORT: send new requests there. nginx's file appears whole (a rename) or not at all.
+# turn_proxy CONTAINER PORT: after forewarn, send new requests there. nginx's file appears whole (a rename) or not at all.
 turn_proxy() {
     if [[ -e $SITE ]]; then cp "$SITE" "$SITE.copy"; else : >"$SITE.copy"; fi
     mv "$SITE.copy" "$SITE.before"
     sed -e "s|@SERVICE@|$SERVICE|g" -e "s|@VARIABLE@|${SERVICE//-/_}|g" -e "s|@CONTAINER@|$1|g" -e "s|@PORT@|$2|g" \
         -e "s|@LISTEN@|$LISTEN|g" -e "s|@CONF_DIR@|$CONF_DIR|g" "${HOOKS%/*}/proxy.conf" >"$SITE.new"
-    forewarn
+    wait "$FOREWARNED"
     mv "$SITE.new" "$SITE"
     reload_proxy
     rm -f "$CLOSING"
@@ -75,6 +76,7 @@ turn_back() {
     [[ -e $SITE.before ]] || return 0
     forewarn
     if [[ -s $SITE.before ]]; then cp "$SITE.before" "$SITE.new" && mv "$SITE.new" "$SITE"; else rm -f "$SITE"; fi
+    wait "$FOREWARNED"
     "${NGINX[@]}" -s reload 2>&1
     former=$(live_in "$SITE")
     [[ -z $former ]] || await_answer "$HEALTH_PATH" "* $former"
