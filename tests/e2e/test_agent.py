@@ -337,7 +337,7 @@ def test_permissions_are_set_on_what_was_copied(bench: Bench) -> None:
 
 def test_a_stopped_deployment_ends_its_script_and_runs_no_other(bench: Bench) -> None:
     """The script hears TERM; the rest is skipped; the deployment is Stopped, not Failed."""
-    script = f"#!/bin/bash\ntouch {bench.folder}/begun\ntrap 'echo undone; exit 143' TERM\nsleep 300 & wait\n"
+    script = f"#!/bin/bash\ntrap 'echo undone; exit 143' TERM\ntouch {bench.folder}/begun\nsleep 300 & wait\n"
     job = bench.job({"appspec.yml": hooks(BeforeInstall="run.sh", AfterInstall="run.sh"), "run.sh": script})
     results: list[DeployResult] = []
     thread = threading.Thread(target=lambda: results.append(bench.agent.deploy(job)))
