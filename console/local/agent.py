@@ -27,6 +27,8 @@ from console.local.agent_script import ScriptError, ScriptLog, ScriptRun, make_e
 from console.local.appspec import Appspec, AppspecError, Script
 from console.local.engine import DeployJob, DeployResult, DeployStatus, LifecycleEvent
 from console.local.installer import InstallError, install
+from esteira.appspec import BALANCED
+from esteira.appspec import NAME as APPSPEC
 
 # Without a load balancer the service sends no …Traffic event.
 EVENTS = (
@@ -38,9 +40,7 @@ EVENTS = (
     "ApplicationStart",
     "ValidateService",
 )
-TRAFFIC = ("BeforeBlockTraffic", "AfterBlockTraffic", "BeforeAllowTraffic", "AfterAllowTraffic")
 FROM_THE_LAST_INSTALL = ("ApplicationStop",)
-APPSPEC = "appspec.yml"
 KEPT = 5  # archives of a deployment group, with the one that is being unpacked
 TOO_MANY = (
     "The overall deployment failed because too many individual instances failed deployment, too few healthy instances "
@@ -175,8 +175,8 @@ class _Deployment:
 
     def _install(self) -> None:
         path = self._archive / APPSPEC
-        spec = appspec.parse((path if path.exists() else path.with_suffix(".yaml")).read_text())
-        unknown = [event for event in spec.hooks if event not in (*EVENTS, *TRAFFIC)]
+        spec = appspec.parse((path if path.exists() else path.with_suffix(".yaml")).read_bytes())
+        unknown = [event for event in spec.hooks if event not in (*EVENTS, *BALANCED)]
         if unknown:
             listed = ", ".join(f'"{event}"' for event in unknown)
             raise InstallError(f"{APPSPEC} file contains unknown lifecycle events: [{listed}]")
@@ -240,7 +240,7 @@ def _read(archive: Path) -> Appspec:
             f'revision-relative path "{APPSPEC}". The revision was unpacked to directory "{archive}", and the AppSpec '
             f'file was expected but not found at path "{path}".'
         )
-    return appspec.parse(path.read_text(errors="replace"))
+    return appspec.parse(path.read_bytes())
 
 
 def _failed(name: str, started: datetime, code: str, script: str, message: str, tail: str) -> LifecycleEvent:

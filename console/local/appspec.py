@@ -1,20 +1,18 @@
-"""An ``appspec.yml`` as CodeDeploy's agent reads it: text in, :class:`Appspec` out, or the agent's own words why not.
+"""An ``appspec.yml`` as CodeDeploy's agent runs it: bytes in, :class:`Appspec` out, or the agent's own words why not.
 
-Pure. The verdicts are those of agent 1.8.1: ``version`` must be a number equal to 0, ``timeout: 5m`` is five seconds,
-an unquoted ``0644`` is the mode 420. What an author should have written instead is said elsewhere, before a deployment.
+Pure. The document is read by the controller's reader (``esteira.psych``), so ``timeout: 5m`` is five seconds and an
+unquoted ``0644`` the mode 420 here as there. The verdicts are those of agent 1.8.1; what an author should have written
+instead, ``esteira.appspec`` says before a deployment.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-import yaml
+from esteira.appspec import BEHAVIOURS, TYPES, seconds_of, section, text_of
+from esteira.psych import Node, UnreadableError, read
 
-BEHAVIOURS = ("DISALLOW", "OVERWRITE", "RETAIN")
-TYPES = ("file", "directory")
 TIMEOUT_SECONDS = 3600
 FAILED = "The deployment failed because "
 FILE = "application specification file"
@@ -65,112 +63,97 @@ class Appspec:
     file_exists_behavior: str = ""
 
 
-def parse(text: str) -> Appspec:
-    """Return what ``text`` says. Raises :class:`AppspecError`."""
-    tree = _tree(text)
-    _require(tree)
-    behaviour = tree.get("file_exists_behavior")
-    if behaviour is not None and behaviour not in BEHAVIOURS:
-        wrong = f"an invalid file_exists_behavior value ({behaviour}) was entered in the {FILE}"
+def parse(document: bytes) -> Appspec:
+    """Return what ``document`` says. Raises :class:`AppspecError`."""
+    spec = _read(document)
+    _require(spec)
+    behaviour = section(spec, "file_exists_behavior")
+    if behaviour.value is not None and behaviour.value not in BEHAVIOURS:
+        wrong = f"an invalid file_exists_behavior value ({_shown(behaviour)}) was entered in the {FILE}"
         raise AppspecError(f"{FAILED}{wrong}. Make sure your AppSpec file specifies one of {','.join(BEHAVIOURS)}.")
     return Appspec(
-        hooks=_hooks(tree.get("hooks") or {}),
-        files=tuple(_copy(row) for row in _rows(tree.get("files"), "files")),
-        permissions=tuple(_permission(row) for row in _rows(tree.get("permissions"), "permissions")),
-        file_exists_behavior=behaviour or "",
+        hooks=_hooks(section(spec, "hooks")),
+        files=tuple(_copy(row) for row in _rows(section(spec, "files"), "files")),
+        permissions=tuple(_permission(row) for row in _rows(section(spec, "permissions"), "permissions")),
+        file_exists_behavior=text_of(behaviour),
     )
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as Ruby's safe_load takes it: no alias, no date."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            event: yaml.AliasEvent = self.peek_event()  # type: ignore[no-untyped-call]
-            raise AppspecError(f"Unknown alias: {event.anchor}")
-        node: yaml.Node | None = super().compose_node(parent, index)
-        if node is not None and node.tag == "tag:yaml.org,2002:timestamp":
-            raise AppspecError("Tried to load unspecified class: Date")
-        return node
-
-
-def _tree(text: str) -> dict[Any, Any]:
+def _read(document: bytes) -> Node:
     try:
-        tree = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        if isinstance(error, AppspecError):
-            raise
-        raise AppspecError(f"(<unknown>): {' '.join(str(error).split())}") from error
-    if tree is None or tree is False:
-        text = (
-            f"the {FILE} was empty. Make sure your AppSpec file defines at minimum the 'version' and 'os' properties."
+        spec, _ = read(document)
+    except UnreadableError as error:
+        raise AppspecError(f"line {error.line} {error.why}") from error
+    if spec.absent:
+        text = "was empty. Make sure your AppSpec file defines at minimum the 'version' and 'os' properties."
+        raise AppspecError(f"{FAILED}the {FILE} {text}")
+    if not isinstance(spec.value, dict):
+        raise AppspecError(
+            f"undefined method for {_shown(spec)}: the {FILE} must be a map that begins with version: 0.0"
         )
-        raise AppspecError(FAILED + text)
-    if not isinstance(tree, dict):
-        raise AppspecError(f"undefined method for {tree!r}: the {FILE} must be a map that begins with version: 0.0")
-    return tree
+    return spec
 
 
-def _require(tree: Mapping[Any, Any]) -> None:
-    version, system = tree.get("version"), tree.get("os")
-    if isinstance(version, bool) or not isinstance(version, int | float) or version != 0:
+def _require(spec: Node) -> None:
+    version, system = section(spec, "version"), section(spec, "os")
+    if isinstance(version.value, bool) or not isinstance(version.value, int | float) or version.value != 0:
         wrong = f"an invalid version value ({_shown(version)}) was entered in the {FILE}"
         raise AppspecError(f'{FAILED}{wrong}. Make sure your AppSpec file specifies "0.0" as the version.')
-    if system != "linux":
+    if system.value != "linux":
         wrong = f"the {FILE} specifies an unsupported operating system ({_shown(system)})"
         raise AppspecError(
             f'{FAILED}{wrong}. Specify either "linux" or "windows" in the os section of the AppSpec file.'
         )
 
 
-def _hooks(tree: Any) -> dict[str, tuple[Script, ...]]:
-    if not isinstance(tree, dict):
-        raise AppspecError(f"undefined method `each_pair' for {_shown(tree)}: hooks must be a map of lifecycle events")
-    return {str(event): tuple(map(_script, _rows(rows, f"hooks.{event}"))) for event, rows in tree.items() if rows}
+def _hooks(hooks: Node) -> dict[str, tuple[Script, ...]]:
+    if hooks.absent:
+        return {}
+    if not isinstance(hooks.value, dict):
+        raise AppspecError(f"undefined method `each_pair' for {_shown(hooks)}: hooks must be a map of lifecycle events")
+    named = ((str(event), node) for event, node in hooks.value.items())
+    found = {event: tuple(map(_script, _rows(node, f"hooks.{event}"))) for event, node in named}
+    return {event: scripts for event, scripts in found.items() if scripts}
 
 
-def _rows(rows: Any, where: str) -> list[dict[Any, Any]]:
-    """A list of maps; nothing is an empty one."""
-    if not rows:
+def _rows(node: Node, where: str) -> list[Node]:
+    """A list of maps; nothing is an empty one, and so is a map without keys."""
+    if node.absent or node.value == {}:
         return []
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise AppspecError(f"undefined method `has_key?' for {_shown(rows)}: {where} must be a list of maps")
-    return rows
+    if not isinstance(node.value, list) or not all(isinstance(row.value, dict) for row in node.value):
+        raise AppspecError(f"undefined method `has_key?' for {_shown(node)}: {where} must be a list of maps")
+    return node.value
 
 
-def _script(row: Mapping[Any, Any]) -> Script:
-    location = str(row["location"]).strip() if row.get("location") is not None else ""
+def _script(row: Node) -> Script:
+    location, timeout, sudo = text_of(row.get("location")), row.get("timeout"), row.get("sudo")
     if not location:
         raise AppspecError(f"{FAILED}the {FILE} specifies a script with no location value.")
-    given = row.get("timeout")
-    timeout = TIMEOUT_SECONDS if given is None or given is False else _to_i(given)
-    if timeout <= 0:
+    seconds = TIMEOUT_SECONDS
+    if timeout is not None and not timeout.absent:
+        given = seconds_of(timeout)
+        if given is None:
+            raise AppspecError(f"undefined method `to_i' for {_shown(timeout)}: a timeout is a number of seconds")
+        seconds = given
+    if seconds <= 0:
         raise AppspecError(f"{FAILED}an invalid timeout value was provided for a script in the {FILE}.")
-    runas = row.get("runas")
-    return Script(location, str(runas).strip() if runas is not None else "", bool(row.get("sudo")), timeout)
+    return Script(location, text_of(row.get("runas")), sudo is not None and not sudo.absent, seconds)
 
 
-def _to_i(value: Any) -> int:
-    """Ruby's ``to_i``: of a text its leading digits, else 0."""
-    if isinstance(value, str):
-        digits = re.match(r"\s*[+-]?\d+(?:_\d+)*", value)
-        return int(digits[0]) if digits else 0
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise AppspecError(f"undefined method `to_i' for {_shown(value)}: a timeout is a number of seconds")
-    return int(value)
-
-
-def _copy(row: Mapping[Any, Any]) -> Copy:
+def _copy(row: Node) -> Copy:
     source, destination = row.get("source"), row.get("destination")
     if source is None:
         raise AppspecError(f"{FAILED}the {FILE} specifies a destination file, but no source file.")
     if destination is None:
-        raise AppspecError(f"{FAILED}the {FILE} specifies only a source file ({source}).")
-    return Copy(str(source), str(destination))
+        raise AppspecError(f"{FAILED}the {FILE} specifies only a source file ({_shown(source)}).")
+    for node in (source, destination):
+        if not isinstance(node.value, str):
+            raise AppspecError(f"no implicit conversion into String: {_shown(node)} among files must be in quotes")
+    return Copy(source.value, destination.value)
 
 
-def _permission(row: Mapping[Any, Any]) -> Permission:
-    object_ = str(row["object"]).strip() if row.get("object") is not None else ""
+def _permission(row: Node) -> Permission:
+    object_ = text_of(row.get("object"))
     if not object_:
         raise AppspecError(f"{FAILED}a permission listed in the {FILE} has no object value.")
     for name in ("acls", "context"):
@@ -178,32 +161,34 @@ def _permission(row: Mapping[Any, Any]) -> Permission:
             raise AppspecError(
                 f"permissions of {object_}: the local agent sets no {name}; leave them to a host on AWS."
             )
-    types = tuple(_words(row.get("type") or list(TYPES), "type"))
+    types = _words(row.get("type"), "type") or TYPES
     for kind in types:
         if kind not in TYPES:
             raise AppspecError(f"{FAILED}the {FILE} specifies a permission for an object type not supported ({kind}).")
     return Permission(
         object_,
-        str(row.get("pattern") or "**"),
-        tuple(_words(row.get("except") or [], "except")),
+        text_of(row.get("pattern")) or "**",
+        _words(row.get("except"), "except"),
         types,
-        str(row.get("owner") or ""),
-        str(row.get("group") or ""),
+        text_of(row.get("owner")),
+        text_of(row.get("group")),
         _mode(row.get("mode")),
     )
 
 
-def _words(rows: Any, name: str) -> list[str]:
-    if not isinstance(rows, list):
-        raise AppspecError(f"undefined method `each' for {_shown(rows)}: {name} of a permission must be a list")
-    return [str(row) for row in rows]
+def _words(node: Node | None, name: str) -> tuple[str, ...]:
+    if node is None or node.absent:
+        return ()
+    if not isinstance(node.value, list):
+        raise AppspecError(f"undefined method `each' for {_shown(node)}: {name} of a permission must be a list")
+    return tuple(text_of(row) for row in node.value)
 
 
-def _mode(mode: Any) -> str:
+def _mode(mode: Node | None) -> str:
     """The mode's digits. YAML has read an unquoted 0644 as the number 420 before anybody here sees it."""
     if mode is None:
         return ""
-    text = str(mode).rjust(3, "0")
+    text = text_of(mode).rjust(3, "0")
     if len(text) > 4:
         raise AppspecError(f"{FAILED}the length of a permissions mode ({text}) in the {FILE} is invalid.")
     wrong = next((digit for digit in text if digit not in "01234567"), "")
@@ -214,5 +199,8 @@ def _mode(mode: Any) -> str:
     return text
 
 
-def _shown(value: Any) -> str:
-    return "" if value is None else str(value)[:80]
+def _shown(node: Node) -> str:
+    """A value as it is written; of a list or a map, what it is."""
+    if isinstance(node.value, list | dict):
+        return "a map" if isinstance(node.value, dict) else "a list"
+    return node.text[:80]

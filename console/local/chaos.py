@@ -243,7 +243,7 @@ def _backward(stage: Rehearsal, retried: set[int]) -> int:
         claim = turn_claim(description)
         if claim is None:
             continue
-        asked_for = turns[claim.turn].kind == "rollback" or claim.release in retried
+        asked_for = turns[claim.turn].kind != "deploy" or claim.release in retried
         backward += claim.release < highest and not asked_for
         highest = max(highest, claim.release)
     return backward

@@ -27,6 +27,9 @@ EVENTS = ("ApplicationStop", "BeforeInstall", "AfterInstall", "ApplicationStart"
 BALANCED = ("BeforeBlockTraffic", "AfterBlockTraffic", "BeforeAllowTraffic", "AfterAllowTraffic")
 KEPT = ("Start", "DownloadBundle", "Install", "BlockTraffic", "AllowTraffic", "End")
 
+BEHAVIOURS = ("DISALLOW", "OVERWRITE", "RETAIN")  # for a file that is there already
+TYPES = ("file", "directory")  # what a permission may be for
+
 _SECTIONS = ("version", "os", "files", "hooks", "permissions", "file_exists_behavior")
 # Many write overwrite: the agent passes over it, but esteira deploys so.
 _FILE_KEYS = ("source", "destination", "overwrite")
@@ -79,8 +82,8 @@ def named(appspec: bytes) -> tuple[list[str], list[str]]:
         spec, _ = read(appspec[: LARGEST + 1])
     except UnreadableError:
         return [], []
-    scripts = [inside(_text(s.get("location"))) for _, event in _events(spec) for s in _maps(event)]
-    sources = [inside(_text(f.get("source"))) for f in _maps(_section(spec, "files"))]
+    scripts = [inside(text_of(s.get("location"))) for _, event in _events(spec) for s in _maps(event)]
+    sources = [inside(text_of(f.get("source"))) for f in _maps(section(spec, "files"))]
     return [s for s in dict.fromkeys(scripts) if s], [s for s in dict.fromkeys(sources) if s is not None]
 
 
@@ -176,13 +179,13 @@ def _top(spec: Node, _files: Mapping[str, File]) -> Problems:
     if system is None or system.value != "linux":
         said = f"has os {_shown(system)}" if system else "has no os"
         yield Problem(system.line if system else 0, f"{said}, which the agent refuses: write os: linux, in lower case")
-    if behavior is not None and behavior.value not in (None, "DISALLOW", "OVERWRITE", "RETAIN"):
+    if behavior is not None and behavior.value not in (None, *BEHAVIOURS):
         yield Problem(
             behavior.line,
             f"has file_exists_behavior {_shown(behavior)}, which the agent refuses; write DISALLOW, OVERWRITE or "
             "RETAIN, in capitals, or take the line away: esteira deploys with OVERWRITE",
         )
-    if not any(_maps(event) for _, event in _events(spec)) and not _maps(_section(spec, "files")):
+    if not any(_maps(event) for _, event in _events(spec)) and not _maps(section(spec, "files")):
         yield Problem(
             0, "has neither hooks nor files, so a deployment would succeed and change nothing; name a script", "empty"
         )
@@ -202,7 +205,7 @@ def _unknown(node: Node, known: Sequence[str], what: str) -> Problems:
 
 
 def _hooks(spec: Node, files: Mapping[str, File]) -> Problems:
-    hooks = _section(spec, "hooks")
+    hooks = section(spec, "hooks")
     if hooks.absent:
         return
     if not isinstance(hooks.value, dict):
@@ -272,7 +275,7 @@ def _script(script: Node, event: Node, files: Mapping[str, File]) -> Problems:
         return
     yield from _unknown(script, _SCRIPT_KEYS, "key")
     location = script.get("location")
-    if location is None or not _text(location):
+    if location is None or not text_of(location):
         yield Problem(
             location.line if location else script.line,
             f"has a script of {_shown(event)} without a location, which the agent refuses; write location:",
@@ -285,7 +288,7 @@ def _script(script: Node, event: Node, files: Mapping[str, File]) -> Problems:
 
 
 def _location(location: Node, event: Node, files: Mapping[str, File]) -> Problems:
-    path = inside(_text(location))
+    path = inside(text_of(location))
     if path is None:
         yield Problem(
             location.line,
@@ -318,7 +321,7 @@ def _not_there(location: Node, path: str, event: Node, files: Mapping[str, File]
 
 
 def _timeout(timeout: Node) -> Problems:
-    seconds = _seconds_of(timeout)
+    seconds = seconds_of(timeout)
     said = f"has timeout {_shown(timeout)}"
     if seconds is None or seconds <= 0:
         yield Problem(timeout.line, f"{said}, which the agent refuses; write whole seconds, such as timeout: 300")
@@ -328,15 +331,16 @@ def _timeout(timeout: Node) -> Problems:
             f"{said}, which YAML reads as {seconds} seconds; write the seconds as one plain number",
             "timeout",
         )
-    elif timeout.value != seconds and not re.fullmatch(r"[-+]?\d+(_\d+)*", _text(timeout)):
+    elif timeout.value != seconds and not re.fullmatch(r"[-+]?\d+(_\d+)*", text_of(timeout)):
         yield Problem(
             timeout.line,
-            f"{said}, which the agent cuts down to {seconds} seconds; write whole seconds{_in_seconds(_text(timeout))}",
+            f"{said}, which the agent cuts down to {seconds} seconds; write whole seconds"
+            f"{_in_seconds(text_of(timeout))}",
             "timeout",
         )
 
 
-def _seconds_of(timeout: Node) -> int | None:
+def seconds_of(timeout: Node) -> int | None:
     """Return a timeout as Ruby's ``to_i`` does, None where it has none."""
     value = timeout.value
     if isinstance(value, str):
@@ -355,7 +359,7 @@ def _in_seconds(text: str) -> str:
 def _seconds(scripts: Node, event: Node) -> Problems:
     """Tell where the timeouts that are written for one event come to more than CodeDeploy gives it."""
     timeouts = [t for s in _maps(scripts) if (t := s.get("timeout")) is not None]
-    total = sum(max(_seconds_of(t) or 0, 0) for t in timeouts)
+    total = sum(max(seconds_of(t) or 0, 0) for t in timeouts)
     if total > EVENT_SECONDS:
         yield Problem(
             timeouts[-1].line,
@@ -369,18 +373,18 @@ def _seconds(scripts: Node, event: Node) -> Problems:
 
 
 def _files(spec: Node, files: Mapping[str, File]) -> Problems:
-    section = _section(spec, "files")
-    if section.absent or section.value == {}:
+    entries = section(spec, "files")
+    if entries.absent or entries.value == {}:
         return
-    if not isinstance(section.value, list):
+    if not isinstance(entries.value, list):
         yield Problem(
-            section.line,
-            f"has {_kind(section)} for files, at which the agent fails; write a list, each "
+            entries.line,
+            f"has {_kind(entries)} for files, at which the agent fails; write a list, each "
             'entry "- source: …" with "destination: …" below',
         )
         return
     targets: dict[str, str] = {}
-    for entry in section.value:
+    for entry in entries.value:
         sound = True
         for problem in _entry(entry, files):
             sound = sound and bool(problem.trap)
@@ -481,21 +485,21 @@ def _targets(source: str, folder: str, files: Mapping[str, File]) -> Iterator[tu
 
 
 def _permissions(spec: Node, files: Mapping[str, File]) -> Problems:
-    section = _section(spec, "permissions")
-    if section.absent or section.value == {}:
+    permissions = section(spec, "permissions")
+    if permissions.absent or permissions.value == {}:
         return
-    if not isinstance(section.value, list) or not all(isinstance(p.value, dict) for p in section.value):
+    if not isinstance(permissions.value, list) or not all(isinstance(p.value, dict) for p in permissions.value):
         yield Problem(
-            section.line,
+            permissions.line,
             "has permissions that are no list of maps, at which the agent fails; write a list, "
             'each entry "- object: /path"',
         )
         return
-    copied = {t for e in _maps(_section(spec, "files")) for t in _copied(e, files)}
+    copied = {t for e in _maps(section(spec, "files")) for t in _copied(e, files)}
     seen: set[str] = set()
-    for permission in section.value:
+    for permission in permissions.value:
         yield from _unknown(permission, _PERMISSION_KEYS, "key")
-        target = posixpath.normpath(_text(permission.get("object")) or ".")
+        target = posixpath.normpath(text_of(permission.get("object")) or ".")
         if target == ".":
             yield Problem(
                 permission.line,
@@ -510,14 +514,14 @@ def _permissions(spec: Node, files: Mapping[str, File]) -> Problems:
 
 
 def _copied(entry: Node, files: Mapping[str, File]) -> Iterator[str]:
-    source, destination = inside(_text(entry.get("source"))), _text(entry.get("destination"))
+    source, destination = inside(text_of(entry.get("source"))), text_of(entry.get("destination"))
     if source is not None and destination:
         yield from (target for _, target in _targets(source, posixpath.normpath(destination), files))
 
 
 def _kinds(permission: Node) -> list[object]:
     node = permission.get("type")
-    return [n.value for n in node.value] if node and isinstance(node.value, list) else ["file", "directory"]
+    return [n.value for n in node.value] if node and isinstance(node.value, list) else list(TYPES)
 
 
 def _one_file(permission: Node, target: str, seen: set[str]) -> Problems:
@@ -537,7 +541,7 @@ def _one_file(permission: Node, target: str, seen: set[str]) -> Problems:
 
 
 def _mode(mode: Node) -> Problems:
-    digits = "" if isinstance(mode.value, bool | list | dict) else _text(mode)
+    digits = "" if isinstance(mode.value, bool | list | dict) else text_of(mode)
     good = re.fullmatch(r"[0-7]{1,4}", digits)
     if mode.plain and isinstance(mode.value, int) and re.fullmatch(r"0[0-7_]+", mode.text):
         then = f"sets mode {digits}" if good else "fails"
@@ -557,7 +561,7 @@ def _mode(mode: Node) -> Problems:
 def _type(node: Node) -> Problems:
     if node.value is False:
         return
-    if not isinstance(node.value, list) or not all(n.value in ("file", "directory") for n in node.value):
+    if not isinstance(node.value, list) or not all(n.value in TYPES for n in node.value):
         yield Problem(
             node.line, f"has type {_shown(node)}, at which the agent fails; write a list of file and directory: [file]"
         )
@@ -571,7 +575,7 @@ def _except(node: Node) -> Problems:
 def _acls(node: Node) -> Problems:
     entries = node.value if isinstance(node.value, list) else [node]
     for entry in entries:
-        if not isinstance(node.value, list) or not _is_acl(_text(entry)):
+        if not isinstance(node.value, list) or not _is_acl(text_of(entry)):
             yield Problem(
                 entry.line,
                 f"has the acl {_shown(entry)}, which the agent refuses; write a list of entries "
@@ -617,14 +621,15 @@ _RULES: Mapping[str, Callable[[Node], Problems]] = {
 # --- nodes and words -------------------------------------------------------------------------------------------------
 
 
-def _section(spec: Node, name: str) -> Node:
+def section(spec: Node, name: str) -> Node:
+    """Return what a map has under a name, as it is written; a null where that is not there."""
     found = spec.value.get(name) if isinstance(spec.value, dict) else None
     return found or Node(None, 0)
 
 
 def _events(spec: Node) -> Iterator[tuple[Node, Node]]:
     """Yield the events of the hooks with their scripts, each once, as the agent has them."""
-    hooks = _section(spec, "hooks")
+    hooks = section(spec, "hooks")
     if isinstance(hooks.value, dict):
         yield from ((next(k for k in hooks.keys if k.value == event), node) for event, node in hooks.value.items())
 
@@ -633,7 +638,7 @@ def _maps(node: Node) -> list[Node]:
     return [n for n in node.value if isinstance(n.value, dict)] if isinstance(node.value, list) else []
 
 
-def _text(node: Node | None) -> str:
+def text_of(node: Node | None) -> str:
     """Return a scalar as Ruby's ``to_s`` gives it, without blanks around; "" for what is no scalar."""
     if node is None or node.value is None or isinstance(node.value, list | dict):
         return ""

@@ -45,6 +45,21 @@ class BusyError(DeclinedError):
     """The deployment group runs a deployment already, and takes one at a time."""
 
 
+class UnsureError(Exception):
+    """AWS says two things that do not go together yet; asked again, it will have made up its mind."""
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """What became of a deployment on its hosts: which ones are without it (``missed``), whether one took it, and why
+    the first failed, "" if none says. ``unsure`` names a host, with its state, that has not come to an end."""
+
+    missed: tuple[str, ...] = ()
+    reached: bool = False
+    unsure: str = ""
+    cause: str = ""
+
+
 @dataclass(frozen=True)
 class Image:
     """One image in the registry."""
@@ -283,21 +298,34 @@ class Cloud:
         return str(self.client("codedeploy").get_deployment(deploymentId=deployment)["deploymentInfo"]["status"])
 
     def targets(self, deployment: str) -> list[Mapping[str, Any]]:
-        """Return what became of a deployment on each host: id, status, lifecycle events. At most 25 hosts."""
+        """Return what became of a deployment on each host: id, status, lifecycle events."""
         codedeploy = self.client("codedeploy")
-        ids = codedeploy.list_deployment_targets(deploymentId=deployment)["targetIds"][:25]
-        if not ids:
-            return []
-        found = codedeploy.batch_get_deployment_targets(deploymentId=deployment, targetIds=ids)["deploymentTargets"]
-        return [target["instanceTarget"] for target in found if "instanceTarget" in target]
+        found: list[Mapping[str, Any]] = []
+        page: dict[str, str] = {}
+        while True:
+            answer = codedeploy.list_deployment_targets(deploymentId=deployment, **page)
+            ids = answer["targetIds"]
+            for start in range(0, len(ids), 25):
+                asked = {"deploymentId": deployment, "targetIds": ids[start : start + 25]}
+                found.extend(codedeploy.batch_get_deployment_targets(**asked)["deploymentTargets"])
+            if not answer.get("nextToken"):
+                return [target["instanceTarget"] for target in found if "instanceTarget" in target]
+            page = {"nextToken": answer["nextToken"]}
 
-    def diagnosis(self, deployment: str) -> str:
-        """Return why a deployment failed: a sentence, and below it the last lines of the failing step's log."""
+    def hosts(self, deployment: str) -> Hosts:
+        """Return what became of a deployment that has ended on all its hosts together."""
+        targets = self.targets(deployment)
+        unsure = (t for t in targets if t["status"] not in ("Succeeded", "Failed", "Skipped"))
+        return Hosts(
+            missed=tuple(t["targetId"] for t in targets if t["status"] in ("Failed", "Skipped")),
+            reached=any(t["status"] == "Succeeded" for t in targets),
+            unsure=next((f"host {t['targetId']} that it is {t['status']}" for t in unsure), ""),
+            cause=_cause(targets),
+        )
+
+    def error(self, deployment: str) -> str:
+        """Return the reason CodeDeploy gives for a deployment that did not succeed, in a sentence."""
         info = self.client("codedeploy").get_deployment(deploymentId=deployment)["deploymentInfo"]
-        for target in self.targets(deployment):
-            for event in target.get("lifecycleEvents", []):
-                if event.get("status") == "Failed":
-                    return _told(event)
         return str(info.get("errorInformation", {}).get("message") or "CodeDeploy gives no reason")
 
     def stop_deployment(self, deployment: str) -> None:
@@ -319,6 +347,15 @@ class Cloud:
     def publish(self, topic_arn: str, subject: str, text: str) -> None:
         """Tell the people who listen to the topic; SNS takes a hundred characters of subject, without line breaks."""
         self.client("sns").publish(TopicArn=topic_arn, Subject=subject[:100], Message=text)
+
+
+def _cause(targets: Sequence[Mapping[str, Any]]) -> str:
+    """Return why the first host that failed did, with its name where there are several; "" where none says."""
+    for target in targets:
+        for event in target.get("lifecycleEvents", []):
+            if event.get("status") == "Failed":
+                return (f"{target['targetId']}: " if len(targets) > 1 else "") + _told(event)
+    return ""
 
 
 def _told(event: Mapping[str, Any]) -> str:

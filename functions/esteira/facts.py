@@ -329,7 +329,8 @@ class Turn(Fact):
 
     A turn is the claim of its deployment. It carries what stood before it, so that the latest turn and how it ended
     are all that is needed: ``live`` (0: nothing), ``healthy`` (earlier live releases a rollback may return to, newest
-    last) and ``served`` (the key of the last rollback order that got its turn).
+    last) and ``served`` (the key of the last rollback order that got its turn). A ``restore`` puts the live release
+    back on hosts where the turn before it left another one.
     """
 
     stage: str
@@ -337,7 +338,7 @@ class Turn(Fact):
     release: int
     attempt: int
     digest: str
-    kind: Literal["deploy", "rollback"]
+    kind: Literal["deploy", "rollback", "restore"]
     live: int
     healthy: tuple[int, ...]
     served: str
@@ -355,12 +356,16 @@ class Turn(Fact):
 
 @dataclass(frozen=True, kw_only=True)
 class Settled(Fact):
-    """A turn is over, its tags moved and its neighbours told; the next may begin."""
+    """A turn is over, its tags moved and its neighbours told; the next may begin.
+
+    ``mixed``: it failed, and some hosts may run what it deployed all the same.
+    """
 
     stage: str
     turn: int
     release: int
     succeeded: bool
+    mixed: bool = False
 
     @property
     def about(self) -> str:
@@ -438,9 +443,14 @@ class DeploymentEnded(DeploymentFact):
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosed(DeploymentFact):
-    """Why the deployment failed: the lifecycle event, its message and the last lines of its log."""
+    """Why the deployment failed: the lifecycle event, its message and the last lines of its log.
+
+    Of a deployment that CodeDeploy calls ``Succeeded`` this says that a host is without it all the same, so it failed.
+    ``reached``: some host took it, or may have.
+    """
 
     cause: str = field(compare=False)
+    reached: bool = field(default=False, compare=False)
 
     @property
     def key(self) -> str:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from esteira.bundle import Bundle, default, of_commit
 from esteira.claims import BuildClaim, TurnClaim
-from esteira.cloud import DeclinedError
+from esteira.cloud import DeclinedError, UnsureError
 from esteira.config import Service, commit_tag, release_tag, released_as
 from esteira.desk import Desk
 from esteira.events import exported_by
@@ -85,8 +85,7 @@ def perform(action: Action, s: Situation, desk: Desk) -> bool | None:  # noqa: C
             desk.cloud.stop_deployment(deployment)
             _record(s, desk, StopAsked(at=desk.clock(), release=number, thing=deployment))
         case Diagnose(deployment=deployment):
-            cause = desk.cloud.diagnosis(deployment)
-            _record(s, desk, Diagnosed(at=desk.clock(), deployment=deployment, cause=cause))
+            _diagnose(s, desk, deployment)
         case Settle():
             _settle(action, s, desk)
         case Record(fact=fact):
@@ -357,11 +356,44 @@ def _release_document(service: Service, release: Release, stage: str, digest: st
     }
 
 
+def _diagnose(s: Situation, desk: Desk, deployment: str) -> None:
+    hosts = desk.cloud.hosts(deployment)
+    cause = hosts.cause or desk.cloud.error(deployment)
+    _record(s, desk, Diagnosed(at=desk.clock(), deployment=deployment, cause=cause, reached=hosts.reached))
+
+
+def _every_host_has_it(action: Settle, s: Situation, desk: Desk) -> bool:
+    """Return whether a deployment that CodeDeploy calls Succeeded is so on every host; if not, write down why.
+
+    CodeDeploy says so although a host failed, as long as its configuration's number of healthy hosts is kept.
+    """
+    turn, number = action.turn, action.release
+    started = _release(s, number).deployment(turn.number)
+    if started is None:
+        raise LookupError(f"turn {turn.number} on {turn.stage} has no deployment")
+    # Under take 0: before anybody claims to settle.
+    with _declining(s, desk, number, "settle", turn.number, 0, of=Exception):
+        hosts = desk.cloud.hosts(started.deployment)
+        if hosts.unsure:
+            raise UnsureError(f"CodeDeploy says that {started.deployment} succeeded, and of {hosts.unsure}")
+    if hosts.missed:
+        cause = hosts.cause or f"{', '.join(hosts.missed)}: CodeDeploy gives no reason"
+        fact = Diagnosed(at=desk.clock(), deployment=started.deployment, cause=cause, reached=hosts.reached)
+        _record(s, desk, fact)
+    return not hosts.missed
+
+
 def _settle(action: Settle, s: Situation, desk: Desk) -> None:
     service, turn, number = s.service, action.turn, action.release
+    if action.succeeded and action.take == 1 and not _every_host_has_it(action, s, desk):
+        return
     if not _claim(s, desk, number, "settle", turn.number, action.take):
         return
+    started = _release(s, number).deployment(turn.number)
     with _declining(s, desk, number, "settle", turn.number, action.take, of=Exception):
+        if action.cause and started is not None:
+            fact = Diagnosed(at=desk.clock(), deployment=started.deployment, cause=action.cause, reached=action.mixed)
+            _record(s, desk, fact)
         if action.succeeded:
             before = _release(s, turn.live) if turn.live and turn.live != number else None
             if action.tags:
@@ -369,7 +401,12 @@ def _settle(action: Settle, s: Situation, desk: Desk) -> None:
             if before is not None:
                 _record(s, desk, _displacement(action, s, before.number, desk.clock()))
         settled = Settled(
-            at=desk.clock(), stage=turn.stage, turn=turn.number, release=number, succeeded=action.succeeded
+            at=desk.clock(),
+            stage=turn.stage,
+            turn=turn.number,
+            release=number,
+            succeeded=action.succeeded,
+            mixed=action.mixed,
         )
         _record(s, desk, settled)
 

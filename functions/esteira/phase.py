@@ -86,7 +86,7 @@ def _after_its_turn(release: Release, stage: StageState) -> Standing:
         return _given_up(release, given_up, began=started is not None)
     ended = release.ended(started.deployment) if started else None
     if started is not None and ended is not None and ended.status == "Succeeded":
-        return Standing(Phase.LIVE, f"deployment {started.deployment} succeeded on {stage.name}")
+        return _succeeded(release, stage, started)
     if started is not None and ended is not None:
         return _deployment_failed(release, started, ended.status)
     if started is None:
@@ -97,6 +97,22 @@ def _after_its_turn(release: Release, stage: StageState) -> Standing:
     if release.aborted:
         return Standing(Phase.DEPLOYING, f"{release.aborted.by} aborted it; {started.deployment} is being stopped")
     return Standing(Phase.DEPLOYING, f"deployment {started.deployment} is under way on {stage.name}")
+
+
+def _succeeded(release: Release, stage: StageState, started: DeployStarted) -> Standing:
+    """Return where a release stands whose deployment CodeDeploy calls Succeeded, which it may be without a host."""
+    name, turn = started.deployment, started.turn
+    diagnosed = release.diagnosed(name)
+    if diagnosed is not None:
+        sentence, _, log = diagnosed.cause.partition("\n")
+        why = f"deployment {name} did not reach every host: {sentence}; next: push a fix, or {_retry(release)}"
+        return Standing(Phase.FAILED, f"{why}\n{log}" if log else why)
+    of_stage = stage.turn is not None and stage.turn.number == turn and stage.busy
+    if of_stage and release.claim("settle", turn) is None:  # who claims that has looked at every host
+        declined = release.declined("settle", turn, 0)
+        cause = f": {declined.error}" if declined else ""
+        return Standing(Phase.DEPLOYING, f"deployment {name} succeeded; its hosts are being looked at{cause}")
+    return Standing(Phase.LIVE, f"deployment {name} succeeded on {stage.name}")
 
 
 def _given_up(release: Release, given_up: DeployGivenUp, *, began: bool) -> Standing:

@@ -7,7 +7,7 @@ begun are only planned when its claim has run out, and ``advance`` looks in AWS 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -112,12 +112,18 @@ class Diagnose(Action):
 
 @dataclass(frozen=True)
 class Settle(Action):
-    """End a turn: move the stage's tags (unless that was tried for too long), tell the neighbours, free the stage."""
+    """End a turn: move the stage's tags (unless that was tried for too long), tell the neighbours, free the stage.
+
+    One that succeeded is settled only if every host has it; else what is wrong is written down and nothing settled.
+    ``cause`` is written down as why it failed, where that could not be done before: whoever settles it decides.
+    """
 
     turn: Turn
     succeeded: bool
     take: int
     tags: bool
+    mixed: bool = False
+    cause: str = ""
 
 
 @dataclass(frozen=True)
@@ -247,31 +253,44 @@ def _turn(s: Situation, now: datetime) -> Iterator[Action]:
     ended = r.ended(started.deployment) if started else None
     if given_up:
         yield from _settle(s, r, turn, given_up.at, False, now)
-    elif started and ended and ended.status == "Failed" and not r.diagnosed(started.deployment):
-        yield _diagnosis(s, r, ended, now)
-    elif ended:
-        yield from _settle(s, r, turn, ended.at, ended.status == "Succeeded", now)
+    elif started and ended:
+        yield from _after_deployment(s, r, turn, ended, now)
     elif started:
         yield from _watch(s, r, turn, started, now)
     else:
         yield from _resume_claim(r, turn, now)
 
 
-def _diagnosis(s: Situation, r: Release, ended: DeploymentEnded, now: datetime) -> Action:
-    if now < ended.at + s.service.minutes("stop"):
-        return Diagnose(r.number, f"{ended.deployment} failed", ended.deployment)
-    cause = f"CodeDeploy did not say why within {s.service.deadlines.stop_minutes} minutes"
-    return Record(r.number, cause, Diagnosed(at=now, deployment=ended.deployment, cause=cause))
+def _after_deployment(s: Situation, r: Release, turn: Turn, ended: DeploymentEnded, now: datetime) -> Iterator[Action]:
+    """A deployment has ended: what became of each host is read once, then the turn is settled."""
+    late = now >= ended.at + s.service.minutes("stop")
+    unsaid = f"CodeDeploy did not say {{}} within {s.service.deadlines.stop_minutes} minutes"
+    diagnosed = r.diagnosed(ended.deployment)
+    if diagnosed:
+        yield from _settle(s, r, turn, ended.at, False, now, mixed=diagnosed.reached)
+    elif ended.status != "Succeeded" and not late:
+        how = "failed" if ended.status == "Failed" else "was stopped"
+        yield Diagnose(r.number, f"{ended.deployment} {how}", ended.deployment)
+    elif ended.status != "Succeeded":
+        cause = unsaid.format("why")
+        yield Record(r.number, cause, Diagnosed(at=now, deployment=ended.deployment, cause=cause))
+    elif late and r.declined("settle", turn.number, 0) and r.claim("settle", turn.number) is None:
+        cause = unsaid.format("what became of each host")
+        yield Settle(r.number, cause, turn, succeeded=False, take=1, tags=False, mixed=True, cause=cause)
+    else:
+        yield from _settle(s, r, turn, ended.at, True, now)
 
 
-def _settle(s: Situation, r: Release, turn: Turn, since: datetime, succeeded: bool, now: datetime) -> Iterator[Action]:
+def _settle(
+    s: Situation, r: Release, turn: Turn, since: datetime, succeeded: bool, now: datetime, *, mixed: bool = False
+) -> Iterator[Action]:
     claim = r.claim("settle", turn.number)
     declined = r.declined("settle", turn.number, claim.take) if claim else None
     free = claim is None or now >= claim.lease or (declined is not None and now >= declined.at + back_off(claim.take))
     if free:
         tags = now < since + s.service.minutes("accept")
         why = f"turn {turn.number} {'succeeded' if succeeded else 'failed'}" + ("" if tags else "; its tags stay")
-        yield Settle(r.number, why, turn, succeeded, claim.take + 1 if claim else 1, tags)
+        yield Settle(r.number, why, turn, succeeded, claim.take + 1 if claim else 1, tags, mixed)
 
 
 def _watch(s: Situation, r: Release, turn: Turn, started: DeployStarted, now: datetime) -> Iterator[Action]:
@@ -313,12 +332,20 @@ def _give_up(turn: Turn, why: str, now: datetime) -> Record:
 
 
 def _called_off(r: Release, turn: Turn) -> bool:
-    return r.aborted is not None and turn.attempt == r.attempt
+    # A live release may have been aborted in vain before it came to life; that does not call its restoring off.
+    counts = r.aborted is not None and (turn.kind != "restore" or r.aborted.at >= turn.at)
+    return counts and turn.attempt == r.attempt
 
 
 def _next_turn(s: Situation, now: datetime, lease: timedelta) -> Iterator[Action]:
-    """Give the stage its next turn: a rollback that was ordered, or else the newest release that is ready."""
+    """Give the stage its next turn: the live release's, where the latest turn left hosts without it; else a rollback
+    that was ordered, or else the newest release that is ready."""
     if s.stage.busy:
+        return
+    restored = _restored(s)
+    if restored is not None and s.stage.turn is not None:
+        why = f"v{s.stage.turn.release} failed and some hosts may run it; {restored.label} is put back on every host"
+        yield StartDeployment(restored.number, why, _restoring(s, restored, now, lease), 1)
         return
     order = s.stage.ordered
     if order is not None:
@@ -331,6 +358,22 @@ def _next_turn(s: Situation, now: datetime, lease: timedelta) -> Iterator[Action
     if ready:
         newest = max(ready, key=lambda r: r.number)
         yield StartDeployment(newest.number, f"{newest.label} is ready", next_turn(s, newest, None, now, lease), 1)
+
+
+def _restored(s: Situation) -> Release | None:
+    """Return the live release, where hosts may run something else that failed."""
+    live = s.release(s.stage.live) if s.stage.mixed else None
+    other = live and s.stage.turn and live.served_digest not in ("", s.stage.turn.digest)
+    return live if other else None
+
+
+def _restoring(s: Situation, live: Release, now: datetime, lease: timedelta) -> Turn:
+    """Return the turn that puts the live release back: no attempt of its own, and it serves no order that waits."""
+    turn = next_turn(s, live, None, now, lease)
+    served = s.stage.turn.served if s.stage.turn else ""
+    return replace(
+        turn, kind="restore", digest=live.served_digest, attempt=live.turn_attempt or live.attempt, served=served
+    )
 
 
 def next_turn(s: Situation, r: Release, order: RollbackOrdered | None, now: datetime, lease: timedelta) -> Turn:
@@ -367,7 +410,8 @@ def _endings(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
     lost = all(now >= b.at + s.service.minutes("build") + s.service.minutes("stop") for b in r.running_builds)
     has_turn = s.stage.busy and s.stage.turn is not None and s.stage.turn.release == r.number
     ordered = s.stage.ordered is not None and s.stage.ordered.to == r.number
-    if projected and claim is None and lost and not has_turn and not ordered:
+    live = r.number == s.stage.live  # it could not be put back on every host; something may take its place yet
+    if projected and claim is None and lost and not (has_turn or ordered or live):
         yield Close(r.number, f"{r.label} is {phase}: {why}")
 
 

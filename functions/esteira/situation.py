@@ -187,6 +187,7 @@ class Release:
 
     def _succeeded(self) -> list[DeployStarted]:
         succeeded = {f.deployment for f in self.all(DeploymentEnded) if f.status == "Succeeded"}
+        succeeded -= {f.deployment for f in self.all(Diagnosed)}  # a host was without it, whatever CodeDeploy says
         return [f for f in self.all(DeployStarted) if f.deployment in succeeded and not self.given_up(f.turn)]
 
     @property
@@ -233,6 +234,15 @@ class StageState:
             return known[: known.index(turn.release)] if turn.release in known else ()
         rest = tuple(n for n in turn.healthy if n not in (turn.release, turn.live))
         return (*rest, turn.live)[-10:] if turn.live not in (0, turn.release) else rest
+
+    @property
+    def mixed(self) -> bool:
+        """Return whether the latest turn failed and left hosts that run what is not live, where something else is.
+
+        Not after a rollback: the operator wanted to leave what is live. Not after a restore: it would go on for ever.
+        """
+        turn, settled = self.turn, self.settled
+        return bool(turn and turn.live and turn.kind == "deploy" and settled and settled.mixed)
 
     def held(self, now: datetime) -> Held | None:
         """Return the hold that is in force at ``now``, if any."""

@@ -11,7 +11,7 @@ import json
 import threading
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from console.local.aws.api import AwsError
 from console.local.aws.bus import Chaos
 from console.local.aws.faults import Call, Crash, Hook, When
 from console.local.aws.rehearsal import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
-from console.local.engine import BuildJob, DeployJob
+from console.local.engine import HOST, BuildJob, DeployJob
 from console.local.rehearsal import Rehearsal
 from esteira.facts import Fact, ImageScanned, about_release, about_stage
 from esteira.phase import Standing, phase_of
@@ -34,12 +34,14 @@ ACCESS_KEY_ID = "AKIA" + "Q7" * 8
 
 
 class Story(Rehearsal):
-    """A rehearsal whose builds and deployments end as ``builds`` and ``deploys`` say at that moment."""
+    """A rehearsal whose builds and deployments end as ``builds`` and ``deploys`` say at that moment, but on the hosts
+    of ``on`` as it says."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, there: Sequence[str] = (HOST,)) -> None:
         self.builds: BuildOutcome = BuildOutcome()
         self.deploys: DeployOutcome = DeployOutcome()
-        super().__init__(folder, ScriptedEngine(self._build, self._deploy, manual=True))
+        self.on: dict[str, DeployOutcome] = {}
+        super().__init__(folder, ScriptedEngine(self._build, self._deploy, manual=True, there=there))
 
     # --- what is done
 
@@ -187,8 +189,8 @@ class Story(Rehearsal):
     def _build(self, _job: BuildJob) -> BuildOutcome:
         return self.builds
 
-    def _deploy(self, _job: DeployJob) -> DeployOutcome:
-        return self.deploys
+    def _deploy(self, job: DeployJob) -> DeployOutcome:
+        return self.on.get(job.host, self.deploys)
 
     def _end(self, wanted: Callable[[str], bool]) -> None:
         running = self.engine.in_flight()

@@ -95,8 +95,8 @@ def turn_of(release: int = 1, number: int = 1, **said: Any) -> Turn:
     return Turn(**values | said)
 
 
-def settled(turn: Turn, *, succeeded: bool) -> Settled:
-    return Settled(at=NOON, stage=turn.stage, turn=turn.number, release=turn.release, succeeded=succeeded)
+def settled(turn: Turn, *, succeeded: bool, mixed: bool = False) -> Settled:
+    return Settled(at=NOON, stage=turn.stage, turn=turn.number, release=turn.release, succeeded=succeeded, mixed=mixed)
 
 
 def deploy_started(release: int = 1, turn: int = 1, attempt: int = 1) -> DeployStarted:
@@ -120,8 +120,8 @@ def deployment_ended(turn: int = 1, status: Any = "Succeeded") -> DeploymentEnde
     return DeploymentEnded(at=NOON, deployment=deployment_of(turn), status=status)
 
 
-def diagnosed(turn: int = 1, cause: str = "ValidateService: /ping answered 500") -> Diagnosed:
-    return Diagnosed(at=NOON, deployment=deployment_of(turn), cause=cause)
+def diagnosed(turn: int = 1, cause: str = "ValidateService: /ping answered 500", *, reached: bool = False) -> Diagnosed:
+    return Diagnosed(at=NOON, deployment=deployment_of(turn), cause=cause, reached=reached)
 
 
 def deployed(release: int = 1, turn: int = 1) -> tuple[Fact, ...]:

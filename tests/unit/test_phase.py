@@ -294,6 +294,26 @@ def test_a_deployment_that_succeeded_makes_its_release_live() -> None:
         stands(phase_of(release(1, *deployed(), *facts), live_on(1), NOON), Phase.LIVE, f"{deployment_of(1)} succeeded")
 
 
+def test_a_deployment_that_succeeded_is_deploying_until_its_hosts_were_looked_at() -> None:
+    """Who claims to settle its turn has looked; a refusal to tell is in the sentence."""
+    stage = quiet(turn=turn_of(1))
+    stands(phase_of(release(1, *deployed()), stage, NOON), Phase.DEPLOYING, "its hosts are being looked at")
+    unsaid = Declined(at=NOON, release=1, action="settle", attempt=1, take=0, error="ThrottlingException")
+    stands(phase_of(release(1, *deployed(), unsaid), stage, NOON), Phase.DEPLOYING, "at: ThrottlingException")
+    looked = Claimed(at=NOON, release=1, action="settle", attempt=1, take=1, lease=after(2))
+    stands(phase_of(release(1, *deployed(), unsaid, looked), stage, NOON), Phase.LIVE, "succeeded on production")
+
+
+def test_a_deployment_that_a_host_is_without_fails_its_release_whatever_codedeploy_calls_it() -> None:
+    """With the host's words, and what to type next."""
+    without = release(1, *deployed(), diagnosed(cause="i-2: ValidateService: no\nlast words", reached=True))
+    for stage in (QUIET, quiet(turn=turn_of(1))):
+        standing = phase_of(without, stage, NOON)
+        stands(standing, Phase.FAILED, "did not reach every host: i-2: ValidateService: no; next: ", "retry v1")
+        assert standing.why.endswith("\nlast words")
+    assert not without.was_live
+
+
 def test_a_failed_deployment_is_deploying_until_its_cause_is_known() -> None:
     """A failure without a cause helps nobody."""
     failed = (*BUILT, deploy_started(), deployment_ended(status="Failed"))
@@ -441,6 +461,7 @@ DEPLOYED: list[tuple[Fact, ...]] = [
     (deploy_started(), deployment_ended()),
     (deploy_started(), deployment_ended(status="Failed"), diagnosed()),
     (deploy_started(), deployment_ended(status="Stopped")),
+    (deploy_started(), deployment_ended(), diagnosed(reached=True)),
     (given_up(),),
 ]
 LATER: list[tuple[Fact, ...]] = [

@@ -82,6 +82,7 @@ EVENTS = Path(__file__).parents[2] / "events"
 A = TypeVar("A", bound=Action)
 What = Literal["build", "deploy", "settle"]
 Refusable = Literal["build", "accept", "deploy", "settle"]
+Kind = Literal["deploy", "rollback", "restore"]
 
 
 def written_down(r: Release, stage: StageState, now: datetime) -> tuple[str, str]:
@@ -481,6 +482,104 @@ def test_a_failed_deployment_is_diagnosed_then_settled() -> None:
     assert only(planned(deploys, stage=stage), Settle).succeeded is False
 
 
+def test_a_stopped_deployment_is_diagnosed_too() -> None:
+    """Some host may have it already."""
+    deploys, stage = deploying(deploy_started(), deployment_ended(status="Stopped"))
+    assert only(planned(deploys, stage=stage, now=after(14)), Diagnose).deployment == deployment_of(1)
+    deploys, stage = deploying(deploy_started(), deployment_ended(status="Stopped"), diagnosed(reached=True))
+    action = only(planned(deploys, stage=stage), Settle)
+    assert (action.succeeded, action.mixed) == (False, True)
+
+
+def test_a_deployment_that_succeeded_without_a_host_is_settled_as_a_failure() -> None:
+    """A cause that was written down counts more than CodeDeploy's word."""
+    deploys, stage = deploying(deploy_started(), deployment_ended(), diagnosed(reached=True))
+    action = only(planned(deploys, stage=stage), Settle)
+    assert (action.succeeded, action.mixed, action.take) == (False, True, 1)
+    assert phase_of(deploys, stage, NOON).phase is Phase.FAILED
+    assert not deploys.was_live
+
+
+def test_hosts_that_could_not_be_asked_in_time_are_not_believed() -> None:
+    """Tried until the deadline; where nobody tried yet, it is tried first."""
+    deploys, stage = deploying(deploy_started(), deployment_ended())
+    assert only(planned(deploys, stage=stage, now=after(24 * 60)), Settle).succeeded is True
+    refused = declined("settle", take=0)
+    deploys, stage = deploying(deploy_started(), deployment_ended(), refused)
+    assert only(planned(deploys, stage=stage, now=after(14)), Settle).succeeded is True
+    action = only(planned(deploys, stage=stage, now=after(15)), Settle)
+    assert (action.succeeded, action.mixed) == (False, True)
+    assert "what became of each host within 15 minutes" in action.cause
+    deploys, stage = deploying(deploy_started(), deployment_ended(), refused, claimed("settle"))
+    assert planned(deploys, stage=stage, now=after(1)) == ()
+
+
+def failed_over(live: int, *, kind: Kind = "deploy", mixed: bool = True, **said: Any) -> StageState:
+    """Return a stage on which release 2 failed in turn 2 and left hosts that run it; ``live`` was live before."""
+    turn = turn_of(2, 2, live=live, kind=kind, **said)
+    return quiet(turn=turn, settled=settled(turn, succeeded=False, mixed=mixed))
+
+
+def test_what_is_live_is_put_back_where_a_failure_left_hosts_without_it() -> None:
+    """Before anything else, also where the stage is held, and once; it serves no order that waits."""
+    before = release(1, *deployed(1, 1))
+    newer = release(3, accepted(3))
+    order = ordered(to=7, away=1)
+    stage = replace(failed_over(1), hold=held(after(60)), rollback=order)
+    turn = only(planned(before, newer, stage=stage), StartDeployment).turn
+    assert (turn.number, turn.release, turn.kind, turn.digest) == (3, 1, "restore", digest_of(1))
+    assert (turn.live, turn.attempt, turn.served) == (1, 1, "")
+    over = quiet(turn=turn, settled=settled(turn, succeeded=True))
+    assert (over.live, over.healthy, over.mixed) == (1, (), False)
+    again = quiet(turn=turn, settled=settled(turn, succeeded=False, mixed=True))
+    assert (again.live, again.mixed) == (1, False)
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        failed_over(0),
+        failed_over(1, mixed=False),
+        failed_over(1, kind="rollback"),
+        failed_over(1, kind="restore"),
+        failed_over(1, digest=digest_of(1)),
+    ],
+)
+def test_nothing_is_put_back_where_nothing_is_to_be(stage: StageState) -> None:
+    """Nothing was live, no host was left without it, an operator wanted to leave it, it was tried, it is the same."""
+    assert planned(release(1, *deployed(1, 1)), stage=stage) == ()
+
+
+def test_putting_back_leaves_a_retry_of_the_live_one_its_own_attempt() -> None:
+    """The attempt the retry waits for is not the one that is put back."""
+    again = Retried(at=NOON, release=1, attempt=2, by="ana", reason="")
+    back = release(1, *deployed(1, 1), again, accepted(1, 2, reused=True))
+    turn = only(planned(back, stage=failed_over(1)), StartDeployment).turn
+    assert (turn.kind, turn.attempt) == ("restore", 1)
+
+
+def test_an_abort_from_before_it_was_live_does_not_call_off_its_being_put_back() -> None:
+    """One that is said while it is put back does."""
+    turn = turn_of(1, 3, kind="restore", live=1, at=after(5))
+    stage, started = quiet(turn=turn), deploy_started(1, 3)
+    early = Aborted(at=NOON, release=1, attempt=1, by="ana", reason="a mistake")
+    back = replace(release(1, *deployed(1, 1), started, early), turn=turn)
+    assert not any(isinstance(a, StopDeployment) for a in planned(back, stage=stage, now=after(6)))
+    back = replace(release(1, *deployed(1, 1), started, replace(early, at=after(6))), turn=turn)
+    assert any(isinstance(a, StopDeployment) for a in planned(back, stage=stage, now=after(6)))
+
+
+def test_a_live_release_that_could_not_be_put_back_stays_open() -> None:
+    """It has failed, and something may take its place yet."""
+    turn = turn_of(1, 3, kind="restore", live=1)
+    facts = (*deployed(1, 1), deploy_started(1, 3), deployment_ended(3), diagnosed(3, reached=True))
+    back = replace(release(1, *facts), turn=turn)
+    stage = quiet(turn=turn, settled=settled(turn, succeeded=False, mixed=True))
+    assert phase_of(back, stage, NOON).phase is Phase.FAILED
+    assert back.served_digest == digest_of(1)
+    assert planned(back, stage=stage) == ()
+
+
 def test_a_deployment_that_succeeded_is_settled_by_one() -> None:
     """Claimed like everything that may be done only once, and taken over likewise."""
     deploys, stage = deploying(deploy_started(), deployment_ended())
@@ -629,6 +728,9 @@ def histories(number: int) -> st.SearchStrategy[Release]:
         deployed(number, number),
         (*deployed(number, number), again, accepted(number, 2, reused=True)),
         (*deployed(number, number)[:-1], deployment_ended(number, "Failed"), diagnosed(number)),
+        (*deployed(number, number)[:-1], deployment_ended(number, "Stopped")),
+        (*deployed(number, number), diagnosed(number, reached=True)),
+        (*deployed(number, number), declined("settle", number, 0, release=number)),
         (accepted(number), again, accepted(number, 2, reused=True)),
         (build_started(number), build_ended(number, status="FAILED"), again),
     ]
@@ -659,7 +761,8 @@ def situations(draw: st.DrawFn) -> tuple[Situation, datetime]:
         of, live = draw(st.sampled_from(able)), draw(st.sampled_from([0, *able]))
         turn = turn_of(of, draw(st.integers(1, 9)), live=live, attempt=releases[of].attempt)
         ended = draw(st.sampled_from([None, True, False]))
-        stage = quiet(turn=turn, settled=None if ended is None else settled(turn, succeeded=ended))
+        mixed = ended is False and draw(st.booleans())
+        stage = quiet(turn=turn, settled=None if ended is None else settled(turn, succeeded=ended, mixed=mixed))
         releases[of] = replace(releases[of], turn=turn)
     hold = draw(st.sampled_from([None, None, held(after(30))]))
     order = draw(st.sampled_from([None, None, ordered(to=numbers[0])]))
@@ -694,8 +797,12 @@ def test_no_plan_goes_backward_unless_an_operator_ordered_it(made: tuple[Situati
     s, now = made
     for start in (a for a in plan(s, now, LEASE) if isinstance(a, StartDeployment) and a.take == 1):
         ordered_so = s.stage.ordered is not None and s.stage.ordered.to == start.release
-        assert start.turn.kind == ("rollback" if ordered_so else "deploy")
-        assert start.turn.kind == "rollback" or start.release >= s.stage.live
+        if start.turn.kind == "restore":
+            assert s.stage.mixed
+            assert start.release == s.stage.live
+        else:
+            assert start.turn.kind == ("rollback" if ordered_so else "deploy")
+            assert start.turn.kind == "rollback" or start.release >= s.stage.live
 
 
 @given(situations())
@@ -707,7 +814,7 @@ def test_no_plan_begins_what_is_over_held_or_without_an_image(made: tuple[Situat
     for start in (a for a in plan(s, now, LEASE) if isinstance(a, StartDeployment)):
         target = s.release(start.release)
         assert target is not None
-        back = start.turn.kind == "rollback"  # to the very image it was live with, whatever came of a retry since
+        back = start.turn.kind != "deploy"  # to the very image it was live with, whatever came of a retry since
         assert start.turn.digest == (target.served_digest if back else target.digest) != ""
         if not back:
             assert s.stage.held(now) is None

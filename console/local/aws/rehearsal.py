@@ -7,13 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from console.local.aws.work import Held
-from console.local.engine import BuildJob, BuildPhase, BuildResult, BuildStatus, DeployJob, DeployResult, LifecycleEvent
+from console.local.engine import (
+    HOST,
+    BuildJob,
+    BuildPhase,
+    BuildResult,
+    BuildStatus,
+    DeployJob,
+    DeployResult,
+    LifecycleEvent,
+)
 
 if TYPE_CHECKING:
     from console.local.aws.stack import Aws
@@ -61,7 +70,7 @@ class ScriptedEngine:
     """Outcomes from two functions. ``manual``: nothing ends, and no thread runs, until ``finish_next`` or
     ``finish_all``.
 
-    ``built`` and ``deployed`` list the jobs that were run, in order.
+    ``built`` and ``deployed`` list the jobs that were run, in order; ``there`` are the ids of every group's hosts.
     """
 
     name = "rehearsal"
@@ -72,7 +81,9 @@ class ScriptedEngine:
         deploy: Callable[[DeployJob], DeployOutcome] = good_deployment,
         *,
         manual: bool = False,
+        there: Sequence[str] = (HOST,),
     ) -> None:
+        self._there = tuple(there)
         self._choose_build = build
         self._choose_deploy = deploy
         self.runner: Held | None = Held() if manual else None
@@ -83,6 +94,10 @@ class ScriptedEngine:
     def attach(self, aws: Aws) -> None:
         """Told by the stack whose registry to push to."""
         self._aws = aws
+
+    def hosts(self, _group: str) -> Sequence[str]:
+        """The ids of a deployment group's hosts: the same ones whichever it is."""
+        return self._there
 
     def in_flight(self) -> list[str]:
         """The builds and deployments that have not ended (manual mode), oldest first."""
