@@ -224,7 +224,8 @@ def _since(store: Store, service: Service, stage: StageState, release: Release) 
     best, since = None, release.pushed.at
     for started in sorted(release.all(DeployStarted), key=lambda f: f.turn):
         ended = release.ended(started.deployment)
-        if ended is not None and ended.status == "Succeeded":
+        # Diagnosed, one that CodeDeploy calls Succeeded did not reach every host.
+        if ended is not None and ended.status == "Succeeded" and not release.diagnosed(started.deployment):
             best, since = started, ended.at
     if best is None:
         return since, "it is what the last turn left"

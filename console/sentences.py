@@ -149,7 +149,7 @@ def _of_deployment(fact: Fact) -> str | None:
         case DeploymentEnded(deployment=deployment, status=status):
             return f"deployment {deployment} {'was stopped' if status == 'Stopped' else status.lower()}"
         case Diagnosed(deployment=deployment, cause=cause):
-            return f"deployment {deployment} failed because of {cause}"
+            return f"deployment {deployment} went wrong: {cause}"
         case InstanceReported(deployment=deployment, instance=instance, status=status):
             return f"deployment {deployment} on host {instance.rpartition('/')[2]}: {status}"
         case Announced(phase=phase, channel=channel):
@@ -160,6 +160,8 @@ def _of_deployment(fact: Fact) -> str | None:
 
 def _of_stage(fact: Fact) -> str | None:
     match fact:
+        case Turn(number=number, release=release, stage=stage, kind="restore"):
+            return f"turn {number} on {stage} puts v{release} back on every host, since another release failed on some"
         case Turn(number=number, release=release, stage=stage, kind="rollback"):
             return f"turn {number} on {stage} goes to v{release}, to roll back from {_label(fact.live)}"
         case Turn(number=number, release=release, stage=stage):
