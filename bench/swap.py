@@ -27,7 +27,7 @@ from typing import Any
 from bench.meter import BenchError
 from bench.swap_load import RATE, SOCKETS
 from console.local.place import MODEL_SERVICE, ROOT
-from tests.docker.ec2 import Host, free_port, missing, registry_in, run
+from tests.docker.ec2 import HOOKS, Host, free_port, missing, registry_in, run
 
 SWAPS = 5
 DRAIN = 5  # seconds: the deadline until which a socket may stay
@@ -37,7 +37,16 @@ PORT = 8080  # inside the container
 LIMITS = ["--read-only", "--tmpfs", "/tmp", "--security-opt", "no-new-privileges"]
 GOING_AWAY = (1001, 1012)  # close codes by which a server says goodbye; 1006 is a cut
 
-Swap = Callable[[str], None]
+Swap = Callable[[str], float]  # to an image; returns the moment from which a socket may stay DRAIN seconds
+
+
+@dataclass(frozen=True)
+class Span:
+    """One swap's times, in seconds of CLOCK_MONOTONIC: from ``turned`` on a socket may stay DRAIN seconds."""
+
+    begun: float
+    turned: float
+    end: float
 
 
 @dataclass(frozen=True)
@@ -99,10 +108,10 @@ def by_esteira(image: str) -> Iterator[tuple[int, Swap]]:
     with hosted(image) as host:
         number = 1
 
-        def swap(image: str) -> None:
+        def swap(image: str) -> float:
             nonlocal number
             number += 1
-            deploy(host, number, image, DRAIN)
+            return deploy(host, number, image, DRAIN)
 
         yield host.port, swap
 
@@ -120,11 +129,16 @@ def hosted(image: str) -> Iterator[Host]:
             host.stop()
 
 
-def deploy(host: Host, number: int, image: str, drain: int) -> None:
-    """Run the three hooks. Raises BenchError with what the failed one said."""
-    failed, said = host.deploy(host.bundle(number, image, drain_seconds=drain, startup_seconds=60))
-    if failed:
-        raise BenchError(f"esteira's {failed} failed: {said.log}")
+def deploy(host: Host, number: int, image: str, drain: int) -> float:
+    """Run the three hooks; return when the proxy had turned. Raises BenchError with what the failed one said."""
+    archive, turned = host.bundle(number, image, drain_seconds=drain, startup_seconds=60), 0.0
+    for event in HOOKS:
+        said = host.hook(event, archive)
+        if said.status:
+            raise BenchError(f"esteira's {event} failed: {said.log}")
+        if event == "ApplicationStart":
+            turned = time.monotonic()
+    return turned
 
 
 @contextmanager
@@ -135,11 +149,13 @@ def by_script(image: str) -> Iterator[tuple[int, Swap]]:
     def start(image: str) -> None:
         run("docker", "run", "--detach", "--name", name, "--publish", f"127.0.0.1:{port}:{PORT}", *LIMITS, image)
 
-    def swap(image: str) -> None:
+    def swap(image: str) -> float:
+        begun = time.monotonic()
         run("docker", "pull", "--quiet", image)
         run("docker", "stop", name)
         run("docker", "rm", name)
         start(image)
+        return begun
 
     try:
         start(image)
@@ -155,10 +171,12 @@ def by_compose(image: str) -> Iterator[tuple[int, Swap]]:
     with tempfile.TemporaryDirectory(prefix="bench") as folder:
         file = Path(folder) / "docker-compose.yml"
 
-        def swap(image: str) -> None:
+        def swap(image: str) -> float:
+            begun = time.monotonic()
             service = {"image": image, "ports": [f"127.0.0.1:{port}:{PORT}"], "read_only": True, "tmpfs": ["/tmp"]}
             file.write_text(json.dumps({"version": "3.7", "services": {"heart": service}}))
             run(*command, "--file", str(file), "up", "--detach")
+            return begun
 
         try:
             swap(image)
@@ -194,7 +212,8 @@ def by_blue_green(image: str) -> Iterator[tuple[int, Swap]]:
             )
             run("nginx", "-c", host.environment["ESTEIRA_NGINX_CONF"], "-s", "reload")
 
-        def swap(image: str) -> None:
+        def swap(image: str) -> float:
+            begun = time.monotonic()
             run("docker", "pull", "--quiet", image)
             old, new = sorted(
                 colours, key=lambda name: name not in run("docker", "ps", "--format", "{{.Names}}").split()
@@ -202,6 +221,7 @@ def by_blue_green(image: str) -> Iterator[tuple[int, Swap]]:
             start(new, image)
             run("docker", "stop", old)
             run("docker", "rm", old)
+            return begun
 
         try:
             start(next(iter(colours)), image)
@@ -252,8 +272,8 @@ def reachable(port: int) -> bool:
     return True
 
 
-def under_load(port: int, swap: Swap, images: Sequence[str]) -> tuple[dict[str, Any], list[tuple[float, float]]]:
-    """Return what the client saw, and the begin and end of every swap."""
+def under_load(port: int, swap: Swap, images: Sequence[str]) -> tuple[dict[str, Any], list[Span]]:
+    """Return what the client saw, and the times of every swap."""
     command = [sys.executable, "-m", "bench.swap_load", str(port), "600"]
     client = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     spans = []
@@ -262,8 +282,8 @@ def under_load(port: int, swap: Swap, images: Sequence[str]) -> tuple[dict[str, 
         for image in images:
             time.sleep(SETTLE)
             begun = time.monotonic()
-            swap(image)
-            spans.append((begun, time.monotonic()))
+            turned = swap(image)
+            spans.append(Span(begun, turned, time.monotonic()))
         time.sleep(SETTLE)
     finally:
         client.send_signal(signal.SIGTERM)
@@ -273,18 +293,18 @@ def under_load(port: int, swap: Swap, images: Sequence[str]) -> tuple[dict[str, 
     return json.loads(seen), spans
 
 
-def figures(seen: dict[str, Any], spans: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    """Return what was lost and how long answers took: during the swaps and SETTLE after each, and before them.
+def figures(seen: dict[str, Any], spans: Sequence[Span]) -> dict[str, Any]:
+    """Return what was lost and how long answers took: during the swaps and a second after each, and before them.
 
     A socket was cut if it ended without a goodbye (a close code of RFC 6455 that says so), or before it had DRAIN
-    seconds from the begin of its swap.
+    seconds from the moment its swap says, or without a swap.
     """
-    first = spans[0][0] - SETTLE
+    first = spans[0].begun - SETTLE
     requests = [(at, latency, wrong) for at, latency, wrong in seen["requests"] if at >= first]
-    during = [each for each in requests if any(begun <= each[0] <= end + 1 for begun, end in spans)]
-    before = [each for each in requests if any(begun - SETTLE + 1 <= each[0] < begun for begun, _ in spans)]
+    during = [each for each in requests if any(span.begun <= each[0] <= span.end + 1 for span in spans)]
+    before = [each for each in requests if any(span.begun - SETTLE + 1 <= each[0] < span.begun for span in spans)]
     ended = [(at, code) for at, code in seen["sockets"] if at >= first]
-    early = [at for at, _ in ended if not any(begun + DRAIN <= at <= end + SETTLE for begun, end in spans)]
+    early = [at for at, _ in ended if not any(span.turned + DRAIN <= at <= span.end + 1 for span in spans)]
     return {
         "swaps": len(spans),
         "requests": len(requests),
@@ -296,7 +316,7 @@ def figures(seen: dict[str, Any], spans: Sequence[tuple[float, float]]) -> dict[
         "sockets_without_goodbye": sum(1 for _, code in ended if code not in GOING_AWAY),
         "before_ms": quantiles(before),
         "during_ms": quantiles(during),
-        "swap_seconds": statistics.median(end - begun for begun, end in spans),
+        "swap_seconds": statistics.median(span.end - span.begun for span in spans),
     }
 
 
@@ -369,7 +389,7 @@ def table(result: dict[str, Any]) -> list[str]:
     """Return the figures as Markdown."""
     return [
         (f"{SWAPS} swaps each under {RATE} requests a second (open loop, half on new connections) and {SOCKETS} "
-        f"WebSockets; a socket may stay {DRAIN} s from the swap's begin:"),
+        f"WebSockets; a socket may stay {DRAIN} s from the turn of the proxy, or the script's begin:"),
         "",
         ("| | requests | failed | sockets ended | before the deadline | without a goodbye | p50, p99 ms before | then "
         "| a swap, s |"),

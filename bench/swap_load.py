@@ -68,7 +68,7 @@ class Load:
         try:
             async with asyncio.timeout(TIMEOUT):
                 wrong = await self._answer(kept)
-        except (OSError, EOFError, ValueError) as error:  # TimeoutError is an OSError
+        except Exception as error:  # noqa: BLE001 # whatever it is, it was no answer; unnoted, it would not be counted
             wrong = type(error).__name__
         self.requests.append((due, time.monotonic() - due, wrong))
 
@@ -107,19 +107,34 @@ class Load:
             try:
                 async with client.connect(f"ws://127.0.0.1:{self.port}/websocket/", ping_interval=None) as socket:
                     self.opened += 1
-                    code = await self._stay(socket)
-                    self.sockets.append((time.monotonic(), code))
+                    self.sockets.append(await stay(socket))
             except (OSError, WebSocketException):
                 await asyncio.sleep(0.2)  # nobody there: this one never stood, so it cannot be cut
 
-    async def _stay(self, socket: client.ClientConnection) -> int:
-        """Ping until the socket ends, and return its close code."""
-        try:
-            while True:
-                await asyncio.wait_for(await socket.ping(), TIMEOUT)
-                await asyncio.sleep(1)
-        except (ConnectionClosed, TimeoutError):
-            return socket.close_code or 1006
+
+async def stay(socket: client.ClientConnection, pause: float = 1, patience: float = TIMEOUT) -> tuple[float, int]:
+    """Ping every ``pause`` seconds until the socket ends; return when, and its close code.
+
+    The end is noted when it comes, not at the next ping: a second too late would be a second of grace for who cut it.
+    A ping without an answer for ``patience`` seconds is a cut.
+    """
+    talk = asyncio.create_task(_talk(socket, pause, patience))
+    try:
+        await socket.wait_closed()
+        return time.monotonic(), socket.close_code or 1006
+    finally:
+        talk.cancel()
+
+
+async def _talk(socket: client.ClientConnection, pause: float, patience: float) -> None:
+    try:
+        while True:
+            await asyncio.wait_for(await socket.ping(), patience)
+            await asyncio.sleep(pause)
+    except ConnectionClosed:
+        pass
+    except TimeoutError:
+        socket.transport.abort()
 
 
 def main(port: str, seconds: str) -> None:

@@ -198,7 +198,8 @@ def _nginx_conf(folder: Path, port: int) -> str:
     )
     nothing = NOTHING_LIVE.strip().replace('"', "'")
     return (
-        f"{user}worker_processes 2;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx.log;\nevents {{}}\n"
+        f"{user}worker_processes 2;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx.log;\n"
+        f"events {{ worker_connections 1024; }}\n"
         f"http {{\n  access_log off;\n{temp}"
         f"  server {{\n    listen {LOOPBACK}:{port};\n    server_name nothing-live.invalid;\n"
         f'    default_type text/plain;\n    location / {{ return 503 "{nothing}\\n"; }}\n  }}\n'

@@ -185,7 +185,7 @@ class Host:
         conf = self.where / "nginx.conf"
         conf.write_text(
             f"user root;\nworker_processes 2;\npid {self.where}/nginx.pid;\nerror_log {self.where}/error.log;\n"
-            "events {}\nhttp {\n  access_log off;\n"
+            "events { worker_connections 1024; }\nhttp {\n  access_log off;\n"  # as Amazon Linux has it
             f"  server {{ listen 127.0.0.1:{free_port()}; }}\n  include {self.conf_dir}/*.conf;\n}}\n"
         )
         self.environment = {

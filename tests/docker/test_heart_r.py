@@ -17,6 +17,7 @@ import time
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,15 +116,48 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process.wait()
 
 
-@pytest.fixture(scope="module")
-def base() -> Iterator[None]:
-    """The Dockerfile's base image; where there is only its stand-in, that one goes by its name meanwhile."""
+@contextmanager
+def based() -> Iterator[None]:
+    """The Dockerfile's base image is there; where there is only its stand-in, that one goes by its name meanwhile."""
     there = asked("docker", "image", "inspect", BASE).returncode == 0
     if not there:
         run("docker", "tag", STAND_IN, BASE)
-    yield
-    if not there:
-        run("docker", "image", "rm", BASE)
+    try:
+        yield
+    finally:
+        if not there:
+            run("docker", "image", "rm", BASE)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of the example in a folder, whose builds can be told from another's in the same engine."""
+
+    folder: Path
+    mark: str = field(default_factory=lambda: f"esteira.test={uuid.uuid4().hex[:8]}")
+
+    def __post_init__(self) -> None:
+        """Make it. The stage that trains is what a build without BuildKit leaves behind, so that one bears the mark."""
+        shutil.copytree(EXAMPLE, self.folder)
+        self.change("Dockerfile", "AS training\n", f"AS training\nLABEL {self.mark}\n")
+
+    def change(self, path: str, old: str, new: str) -> None:
+        """Replace what stands in a file."""
+        file = self.folder / path
+        content = file.read_bytes()
+        assert old.encode() in content, f"{path} has no {old!r}"
+        file.write_bytes(content.replace(old.encode(), new.encode()))
+
+    def forget(self) -> None:
+        """Take what its builds left behind out of the engine; their images are the caller's to remove first."""
+        run("docker", "image", "prune", "--force", "--filter", f"label={self.mark}")
+
+
+@pytest.fixture(scope="module")
+def base() -> Iterator[None]:
+    """The Dockerfile's base image."""
+    with based():
+        yield
 
 
 @dataclass(frozen=True)
@@ -158,22 +192,19 @@ def build(source: Path, repository: str, release: str) -> str:
 @pytest.fixture(scope="module")
 def built(registry: str, base: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     """The example as it stands, and a second version of it that has learned otherwise."""
-    repository = f"{registry}/heart-r"
-    first = build(EXAMPLE, repository, "v1")
-    keeper = run("docker", "create", run("docker", "pull", "--quiet", first))  # keeps the layers for the second build
-    changed = tmp_path_factory.mktemp("second") / "heart-r"
-    shutil.copytree(EXAMPLE, changed)
-    model = changed / "R" / "model.R"
-    text = model.read_text()
-    assert "LEAST <- 20 " in text
-    model.write_text(text.replace("LEAST <- 20 ", "LEAST <- 90 "))
-    second = build(changed, repository, "v2")
-    yield Built(first, second)
-    run("docker", "rm", keeper)
-    for name in run(
-        "docker", "image", "ls", "--digests", "--format", "{{.Repository}}@{{.Digest}}", repository
-    ).split():
-        run("docker", "image", "rm", name)
+    repository, copy = f"{registry}/heart-r", Copy(tmp_path_factory.mktemp("source") / "heart-r")
+    keepers = []  # a container that never runs keeps the first one's layers for the second build
+    try:
+        first = build(copy.folder, repository, "v1")
+        keepers.append(run("docker", "create", run("docker", "pull", "--quiet", first)))
+        copy.change("R/model.R", "LEAST <- 20 ", "LEAST <- 90 ")
+        yield Built(first, build(copy.folder, repository, "v2"))
+    finally:
+        for keeper in keepers:
+            run("docker", "rm", keeper)
+        if images := run("docker", "image", "ls", "--quiet", repository).split():
+            run("docker", "image", "rm", "--force", *dict.fromkeys(images))
+        copy.forget()
 
 
 @dataclass

@@ -5,9 +5,9 @@ the repository's own appspec.yml and scripts, and a real browser on its page.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,8 @@ import pytest
 
 from console.local.docker_engine import DockerEngine, why_not
 from console.local.laptop import Laptop
-from tests.docker.test_docker_engine import GIT, get, hasten, run, views
-from tests.docker.test_heart_r import BASE, EXAMPLE, STAND_IN, asked, browser_missing, chromium, missing, said_at, until
+from tests.docker.test_docker_engine import GIT, get, hasten, inspected, run, views
+from tests.docker.test_heart_r import Copy, based, browser_missing, chromium, missing, said_at, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -28,39 +28,44 @@ BUILD_SECONDS = 300  # R's packages are installed once; the second build has the
 
 
 @pytest.fixture
-def base() -> Iterator[None]:
-    """The Dockerfile's base image; where there is only its stand-in, that one goes by its name meanwhile."""
-    there = asked("docker", "image", "inspect", BASE).returncode == 0
-    if not there:
-        run("docker", "tag", STAND_IN, BASE)
-    yield
-    if not there:
-        run("docker", "image", "rm", BASE)
+def copy(tmp_path: Path) -> Iterator[Copy]:
+    """A copy of the example, to be a clone; what its builds leave behind is taken out of the engine in the end."""
+    copy = Copy(tmp_path / "clone")
+    with based():
+        yield copy
+        copy.forget()
 
 
 @pytest.fixture
-def laptop(base: None, tmp_path: Path) -> Iterator[Laptop]:
-    """A laptop on the Docker engine; its containers and images are taken out of the engine in the end."""
+def laptop(copy: Copy, tmp_path: Path) -> Iterator[Laptop]:
+    """A laptop on the Docker engine; its containers and images are taken out of the engine in the end, before what the
+    copy's builds left behind."""
     state = tmp_path / "state"
-    with Laptop(state, sweep_every=2, engine="docker") as laptop:
-        hasten(laptop)
-        yield laptop
+    try:
+        with Laptop(state, sweep_every=2, engine="docker") as laptop:
+            hasten(laptop)
+            yield laptop
+    finally:
+        clear(state)
+
+
+def clear(state: Path) -> None:
+    """Take a state folder's containers and images out of the engine."""
     mark = DockerEngine(state, {})._mark
-    rows = run("docker", "ps", "-a", "--filter", "label=esteira.service=heart", "--format", "{{.ID}} {{.Names}}")
-    mine = [row.split()[0] for row in rows.splitlines() if mark in run("docker", "inspect", row.split()[0])]
-    port = (state / "registry-docker" / "port").read_text()
-    images = run("docker", "image", "ls", "--quiet", "--filter", f"reference=127.0.0.1:{port}/*").split()
-    for words, names in ((("rm", "--force"), mine), (("image", "rm", "--force"), list(dict.fromkeys(images)))):
-        if names:
-            run("docker", *words, *names)
+    rows = run("docker", "ps", "-a", "--filter", "label=esteira.host", "--format", '{{.ID}} {{.Label "esteira.host"}}')
+    if mine := [row.split()[0] for row in rows.splitlines() if row.endswith(mark)]:
+        run("docker", "rm", "--force", *mine)
+    with suppress(FileNotFoundError):  # it never came to a registry
+        port = (state / "registry-docker" / "port").read_text()
+        if images := run("docker", "image", "ls", "--quiet", "--filter", f"reference=127.0.0.1:{port}/*").split():
+            run("docker", "image", "rm", "--force", *dict.fromkeys(images))
 
 
 class Clone:
-    """A clone of the service's repository with the example in it."""
+    """A clone of the service's repository."""
 
     def __init__(self, folder: Path, remote: str) -> None:
-        shutil.copytree(EXAMPLE, folder)
-        self.folder, self._remote = folder, remote
+        self._folder, self._remote = folder, remote
         self._git("init", "--quiet")
 
     def push(self, message: str) -> None:
@@ -69,19 +74,18 @@ class Clone:
         self._git("commit", "--quiet", "--message", message)
         self._git("push", "--quiet", self._remote, "main")
 
-    def change(self, path: str, old: str, new: str) -> None:
-        """Replace what stands once in a file."""
-        file = self.folder / path
-        text = file.read_bytes().decode()
-        assert text.count(old) >= 1, f"{path} has no {old!r}"
-        file.write_bytes(text.replace(old, new).encode())
-
     def _git(self, *words: str) -> None:
-        subprocess.run([*GIT, *words], cwd=self.folder, check=True, capture_output=True)
+        subprocess.run([*GIT, *words], cwd=self._folder, check=True, capture_output=True)
 
 
 @pytest.fixture
-def page() -> Iterator[Page]:
+def sockets() -> list[str]:
+    """The addresses to which the page has opened WebSockets, each as often as it did."""
+    return []
+
+
+@pytest.fixture
+def page(sockets: list[str]) -> Iterator[Page]:
     """A page of a real browser, on which no script may fail."""
     from playwright.sync_api import sync_playwright
 
@@ -90,6 +94,7 @@ def page() -> Iterator[Page]:
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 900, "height": 820})
         page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("websocket", lambda socket: sockets.append(socket.url))
         yield page
         browser.close()
     assert errors == []
@@ -109,13 +114,13 @@ def settled(laptop: Laptop, number: int) -> tuple[str, str]:
 
 
 def test_a_push_of_the_r_service_goes_live_by_its_own_scripts_and_is_replaced_under_an_open_page(
-    laptop: Laptop, page: Page, tmp_path: Path
+    laptop: Laptop, copy: Copy, page: Page, sockets: list[str], tmp_path: Path
 ) -> None:
-    """v1 and v2 go live by git push; the page keeps what was typed; a trap in the appspec is refused, untouched v2."""
+    """v1 and v2 go live by git push; the page keeps what was typed; traps in the appspec are refused, v2 untouched."""
     shots = Path(os.environ.get("SCREENSHOTS") or tmp_path)
     shots.mkdir(parents=True, exist_ok=True)
     address = laptop.whereabouts.pages["heart"]
-    clone = Clone(tmp_path / "clone", laptop.whereabouts.remotes["heart"])
+    clone = Clone(copy.folder, laptop.whereabouts.remotes["heart"])
 
     clone.push("The heart service in R")
     assert settled(laptop, 1)[0] == "live", views(laptop)[-1].why
@@ -124,23 +129,29 @@ def test_a_push_of_the_r_service_goes_live_by_its_own_scripts_and_is_replaced_un
     field.fill("54")
     first = said_at(page, "v1", 54)
     page.evaluate("window.neverLoadedAgain = true")
+    assert len(sockets) == 1
 
-    clone.change("R/model.R", "LEAST <- 20 ", "LEAST <- 90 ")
+    copy.change("R/model.R", "LEAST <- 20 ", "LEAST <- 90 ")
     clone.push("Leaves of ninety patients at least")
     assert settled(laptop, 2)[0] == "live", views(laptop)[-1].why
     assert said_at(page, "v2", 54) != first
     assert field.input_value() == "54"
     assert page.evaluate("window.neverLoadedAgain") is True
+    assert len(sockets) > 1
+    assert {socket.rpartition("/websocket")[0] for socket in sockets} == {address.rstrip("/").replace("http", "ws", 1)}
     page.screenshot(path=shots / "heart-r-pushed.png")
     live = get(address, "/ping")
     assert live[0] == 200
     assert "-v2-" in live[2]
+    before = inspected(live[2])["State"]
 
-    clone.change("scripts/BeforeInstall.sh", "\n", "\r\n")
+    copy.change("scripts/BeforeInstall.sh", "\n", "\r\n")
+    copy.change("appspec.yml", "timeout: 1500", "timeout: 25m")
     clone.push("Edited on Windows")
     phase, why = settled(laptop, 3)
     assert phase == "failed"
     assert "scripts/BeforeInstall.sh" in why
+    assert "has timeout 25m, which the agent cuts down to 25 seconds; write whole seconds" in why
     assert get(address, "/ping") == live
-    deployments = laptop.client("codedeploy").list_deployments()["deployments"]
-    assert len(deployments) == 2
+    assert inspected(live[2])["State"] == before
+    assert len(laptop.client("codedeploy").list_deployments()["deployments"]) == 2

@@ -98,12 +98,13 @@ former_workers() {
 # connected and has not asked yet will ask one of nginx's former workers, which knows only this container: while there is
 # such a worker, ten quiet seconds are waited for and not one (it may be there for another service's WebSocket).
 drain() {
-    local port quiet=0 end=$((SECONDS + ($2 > 0 ? $2 : 1)))
+    local port quiet=0 end
+    end=$((${EPOCHREALTIME/[.,]/} + ($2 > 0 ? $2 : 1) * 1000000)) # SECONDS is whole ones: up to one less than promised
     port=$(label "$1" port)
     while sleep 0.5; do # first: nginx's former workers take new requests for a moment yet
         OPEN=$(connections "$port")
         if ((OPEN)); then quiet=0; else quiet=$((quiet + 1)); fi
         if ((quiet >= 2)) && (($(former_workers) == 0 || quiet >= 20)); then return; fi
-        ((SECONDS < end)) || return 0
+        ((${EPOCHREALTIME/[.,]/} < end)) || return 0
     done
 }
