@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from console.local.emulator import TOOLS
 from console.local.release import (
     HERE,
     LIMIT_MB,
@@ -27,7 +26,7 @@ from console.local.release import (
     services,
     trim,
 )
-from console.local.sam import SamError, artifact_of, sam
+from console.local.sam import TOOLS, SamError, artifact_of, sam
 from tests.sam.world import template
 
 pytestmark = pytest.mark.e2e
