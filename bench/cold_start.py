@@ -113,9 +113,8 @@ def table(result: dict[str, Any]) -> list[str]:
     lines += [""]
     for against, most in AT_MOST.items():
         verdict = "kept" if worst[against] <= most else "MISSED"
-        lines.append(
-            f"Init's processor time, at most {most} x {AGAINST[against]}: the heaviest is {worst[against]:.2f}, {verdict}."
-        )
+        promise = f"Init's processor time, at most {most} x {AGAINST[against]}"
+        lines.append(f"{promise}: the heaviest is {worst[against]:.2f}, {verdict}.")
     of_plain = ", ".join(f"{name} {ratio:.2f}" for name, ratio in result["first_answer_of_plain"].items())
     first = f"The first answer of a release takes, of the plain build's: {of_plain}"
     return [*lines, "", f"{first}. The local AWS's own work is in it."]
