@@ -8,6 +8,9 @@ EMULATOR := .emulator/.installed
 LINUX := $(filter Linux,$(shell uname -s))
 REPORT ?=
 PYTHON_OF_RUNTIME ?=
+# The longest first, for two take the files in turns: each host in them has ports, a lock and an nginx of its own.
+LONG := $(addprefix tests/docker/test_,heart_r.py docker_engine.py model_image.py host_crash_points.py)
+DOCKER_TESTS := $(LONG) $(filter-out $(LONG),$(wildcard tests/docker/test_*.py tests/sam/test_*.py))
 export SAM_CLI_TELEMETRY := 0
 export AWS_EC2_METADATA_DISABLED := true
 
@@ -40,7 +43,7 @@ test: $(STAMP) $(if $(LINUX),$(EMULATOR)) ## Run the tests, but for those on a D
 	@cd model_service && $(CURDIR)/$(BIN)/python -m pytest -q
 
 test-docker: $(STAMP) ## Run the tests on a Docker engine, with nginx and docker-registry; minutes, as they build images
-	@$(BIN)/python -m pytest -m docker tests/docker tests/sam
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m docker $(DOCKER_TESTS)
 
 check: $(STAMP) lint types templates test ## The whole gate
 
@@ -69,7 +72,8 @@ sam: $(SAM) ## Install the SAM CLI beside, in .venv-sam
 
 $(SAM): $(STAMP)
 	@$(BIN)/python -m venv .venv-sam
-	@.venv-sam/bin/pip install --quiet --disable-pip-version-check 'aws-sam-cli==1.170.0' 'uv>=0.5'
+	@$(BIN)/uv pip install --quiet --python .venv-sam/bin/python 'aws-sam-cli==1.170.0' 'uv>=0.5' 2>$(VENV)/uv.log || \
+	  .venv-sam/bin/pip install --quiet --disable-pip-version-check 'aws-sam-cli==1.170.0' 'uv>=0.5'
 	@touch $@
 
 build: $(STAMP) $(SAM) ## Build what is deployed to AWS  [ARCH=x86_64] [PYTHON_OF_RUNTIME=PATH]

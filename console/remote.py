@@ -91,7 +91,9 @@ def find(endpoint: str | None, stack: str | None, state: Path, functions: str | 
     try:
         told = json.loads(note.read_text())
         pid, url = int(told["pid"]), str(told["endpoint"])
-        where = Where(stack or str(told.get("stack", "esteira")), url, True, told.get("remotes", {}), functions)
+        where = Where(
+            stack or str(told.get("stack", "esteira")), url, True, told.get("remotes", {}), functions=functions
+        )
     except (OSError, ValueError, KeyError, TypeError):
         raise TroubleError(
             f"{note} is not a local stack's note. Next: esteira local up writes it anew; to speak to AWS, remove it"

@@ -9,6 +9,7 @@ passes them on through a socket file, so that nothing listens on the machine its
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import subprocess
@@ -161,11 +162,18 @@ def door(endpoint: str, image: str, folder: Path) -> Iterator[Door]:
 
 
 def fresh(stack: Stack) -> Path:
-    """Build for this machine where the code is newer than what was built; return the folder.
+    """Build for this machine where the code is newer than what was built; return the folder. One does so at a time.
 
     It is built as a release is, where a Python of the runtime's version is at hand, and plainly where none is. Raises
     SamError.
     """
+    LOCAL.parent.mkdir(exist_ok=True)
+    with (LOCAL.parent / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _fresh(stack)
+
+
+def _fresh(stack: Stack) -> Path:
     made = LOCAL / "template.yaml"
     sources = [TEMPLATE, TEMPLATE.with_name("service.yaml"), *(p for p in FUNCTIONS.rglob("*") if p.suffix != ".pyc")]
     newest = max(path.stat().st_mtime for path in sources if path.is_file())

@@ -72,20 +72,25 @@ def served(environment: dict[str, str], port: int) -> Iterator[subprocess.Popen[
                 process.kill()
 
 
-def containers() -> set[str]:
-    """Return the containers and networks that came of a door: what an invocation's container hangs on."""
-    listed = ["docker", "network", "ls", "--filter", "name=esteira-door-", "--format", "{{.Name}}"]
-    doors = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
-    found = set(doors)
-    for name in doors:
-        on_it = ["docker", "ps", "--all", "--quiet", "--filter", f"network={name}"]
-        found |= {*subprocess.run(on_it, capture_output=True, text=True, check=False).stdout.split()}
-    return found
+def found(folder: Path) -> tuple[str, list[str]]:
+    """Return the door whose socket is in the folder, "" for none, and the containers on its network, itself too."""
+    listed = ["docker", "ps", "--all", "--no-trunc", "--filter", "name=esteira-door-"]
+    rows = subprocess.run(
+        [*listed, "--format", "{{.Names}} {{.Mounts}}"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    door = next((row.split()[0] for row in rows if str(folder) in row), "")
+    return door, on(door) if door else []
+
+
+def on(network: str) -> list[str]:
+    """Return the containers on a network; none where there is no such network."""
+    on_it = ["docker", "ps", "--all", "--quiet", "--filter", f"network={network}"]
+    return subprocess.run(on_it, capture_output=True, text=True, check=False).stdout.split()
 
 
 @pytest.mark.timeout(300)
 def test_an_operators_word_reaches_its_function_in_its_container(
-    here: World, environment: dict[str, str], tmp_path: Path
+    here: World, environment: dict[str, str], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Held and resumed by the command line; a mistake and a failure are told as what they are; nothing is left."""
     port = free_port()
@@ -95,13 +100,14 @@ def test_an_operators_word_reaches_its_function_in_its_container(
         command = [sys.executable, "-m", "console.cli", *words, *there]
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
-    before = containers()
-    with served(environment, port) as process:
+    sockets = tmp_path_factory.mktemp("t")  # by this its door is told from others'
+    with served({**environment, "TMPDIR": str(sockets)}, port) as process:
         said = esteira("hold", "--reason", "the auditors are here", "--for", "2h")
         assert (said.returncode, said.stderr) == (0, "")
         assert "the auditors are here" in here.state()
         assert "the auditors are here" in esteira("status").stdout
-        assert len(containers() - before) >= 3  # the door, its network, and operate, which is kept warm
+        door, containers = found(sockets)
+        assert len(containers) == 2  # the door itself, and operate, which is kept warm
 
         said = esteira("resume")
         assert (said.returncode, said.stderr) == (0, "")
@@ -125,10 +131,12 @@ def test_an_operators_word_reaches_its_function_in_its_container(
         said = esteira("replay", str(failing))
         assert said.returncode == 1
         assert "Refused" in said.stdout
-        ours = containers() - before
+        assert len(on(door)) == 3  # and intake
     assert process.returncode == 0
     assert not is_open(port)
-    assert not containers() & ours
+    assert found(sockets) == ("", [])
+    networks = ["docker", "network", "ls", "--format", "{{.Name}}"]
+    assert door not in subprocess.run(networks, capture_output=True, text=True, check=True).stdout.split()
 
 
 @pytest.mark.timeout(120)
