@@ -40,7 +40,7 @@ demo: $(STAMP) ## Push four versions of the model, see them go live or be refuse
 
 test: $(STAMP) $(if $(LINUX),$(EMULATOR)) ## Run the tests, but for those on a Docker engine
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not docker"
-	@cd model_service && $(CURDIR)/$(BIN)/python -m pytest -q
+	@cd model_service && $(CURDIR)/$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-docker: $(STAMP) ## Run the tests on a Docker engine, with nginx and docker-registry; minutes, as they build images
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m docker $(DOCKER_TESTS)

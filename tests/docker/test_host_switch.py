@@ -64,7 +64,7 @@ def test_a_host_whose_agent_dies_after_the_turn_puts_the_former_release_back(hos
 def test_a_validated_release_is_left_alone_by_the_switch(host: Host) -> None:
     """After ValidateService nothing is armed, nobody watches, and a later time changes nothing."""
     host.live(1, host.image("one"))
-    live = host.live(2, host.image("two"), validation_seconds=1)
+    live = host.live(2, host.image("two"), validation_seconds=3)
     assert not host.armed.exists()
     until("the end of the watch", lambda: not watchers(host))
     assert host.served_by() == live
