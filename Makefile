@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SAM := .venv-sam/.installed
+CHECKOV := .venv-checkov/.installed
 REPORT ?=
 PYTHON_OF_RUNTIME ?=
 export SAM_CLI_TELEMETRY := 0
 export AWS_EC2_METADATA_DISABLED := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-docker check lint types templates bench chaos lock clean sam build invoke sam-validate
+.PHONY: help setup demo test test-docker check lint types templates policies bench chaos lock clean sam build invoke sam-validate
 
 help: ## List what can be typed
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -40,7 +41,7 @@ test: $(STAMP) ## Run the tests, but for those on a Docker engine
 test-docker: $(STAMP) ## Run the tests on a Docker engine, with nginx and docker-registry; minutes, as they build images
 	@$(BIN)/python -m pytest -m docker tests/docker tests/sam
 
-check: $(STAMP) lint types templates test ## The whole gate
+check: $(STAMP) lint types templates policies test ## The whole gate
 
 lint: $(STAMP)
 	@$(BIN)/ruff format --check .
@@ -53,6 +54,16 @@ types: $(STAMP)
 
 templates: $(STAMP)
 	@$(BIN)/cfn-lint template.yaml service.yaml
+
+# Offline: it judges by what is installed and asks nobody. An exception stands in the resource's Metadata, with its reason.
+policies: $(CHECKOV)
+	@.venv-checkov/bin/checkov --quiet --compact --skip-download --framework cloudformation --file template.yaml service.yaml
+
+$(CHECKOV): $(STAMP)
+	@$(BIN)/python -m venv .venv-checkov
+	@$(BIN)/uv pip install --quiet --python .venv-checkov/bin/python 'checkov==3.3.30' 2>.venv-checkov/uv.log || \
+	  .venv-checkov/bin/pip install --quiet --disable-pip-version-check 'checkov==3.3.30'
+	@touch $@
 
 sam: $(SAM) ## Install the SAM CLI and Lambda's runtime client beside, in .venv-sam
 
@@ -82,4 +93,4 @@ lock: $(STAMP) ## Lock the dependencies anew: requirements.txt (all), functions/
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml --output-file functions/requirements.txt
 
 clean: ## Remove what make made, but not .esteira/
-	rm -rf $(VENV) .venv-sam .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis report.json chaos.json screenshots
+	rm -rf $(VENV) .venv-sam .venv-checkov .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis report.json chaos.json screenshots
