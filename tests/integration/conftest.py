@@ -10,7 +10,7 @@ import io
 import json
 import threading
 import zipfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from console.local.rehearsal import Rehearsal
 from esteira.facts import Fact, ImageScanned, about_release, about_stage
 from esteira.phase import Standing, phase_of
 from esteira.situation import Release, StageState
+from tests.unit.rights import asked, called
 
 PRODUCTION = "production"
 # Put together here, so that nobody's scanner takes this file for a leak.
@@ -42,6 +43,8 @@ class Story(Rehearsal):
         self.deploys: DeployOutcome = DeployOutcome()
         self.on: dict[str, DeployOutcome] = {}
         super().__init__(folder, ScriptedEngine(self._build, self._deploy, manual=True, there=there))
+        self.asked: defaultdict[str, set[str]] = defaultdict(set)  # by handler, the rights that its calls needed
+        self.faults.watch = self._watch
 
     # --- what is done
 
@@ -181,10 +184,18 @@ class Story(Rehearsal):
         names = (c.split("/")[1] if "/" in c else c for c in self.deployment_claims())
         return [f"{name} {state}" for name, state in zip(names, states, strict=True)]
 
+    def strayed(self) -> dict[str, set[str]]:
+        """Return, by handler, the rights its calls needed and its code was not found to need."""
+        return {handler: found for handler, calls in self.asked.items() if (found := calls - called(handler).keys())}
+
     def release_documents(self) -> list[dict[str, Any]]:
         """Return the release.json of every bundle that reached the host, oldest first."""
         bundles = (zipfile.ZipFile(io.BytesIO(job.bundle)) for job in self.engine.deployed)
         return [json.loads(bundle.read("release.json")) for bundle in bundles]
+
+    def _watch(self, call: Call) -> None:
+        if self.in_function:
+            self.asked[self.in_function] |= asked(call.service, call.operation, call.params)
 
     def _build(self, _job: BuildJob) -> BuildOutcome:
         return self.builds
@@ -200,12 +211,14 @@ class Story(Rehearsal):
 
 @pytest.fixture
 def story(tmp_path: Path) -> Iterator[Story]:
-    """A story that has not begun. However it goes, nothing may be built or deployed twice."""
+    """A story that has not begun. However it goes, nothing may be built or deployed twice, and no function may call
+    what its code was not found to call: its role would not let it."""
     with Story(tmp_path) as story:
         yield story
         story.faults.hook = None
         assert doubles(story.build_claims()) == []
         assert doubles([c for c in story.deployment_claims() if "/" in c]) == []
+        assert story.strayed() == {}
 
 
 def doubles(claims: list[str]) -> list[str]:

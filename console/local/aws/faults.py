@@ -50,13 +50,15 @@ class Faults:
     """Counts every call and asks ``hook`` before and after each; the hook may raise :class:`Throttle` or
     :class:`Crash`.
 
-    ``counts`` holds ``service:operation`` → calls asked, ``calls`` every call in order when ``keep`` is set.
+    ``counts`` holds ``service:operation`` → calls asked, ``calls`` every call in order when ``keep`` is set, and
+    ``watch`` is told of each.
     """
 
     def __init__(self, hook: Hook | None = None, *, keep: bool = False) -> None:
         self.hook = hook
         self.counts: Counter[str] = Counter()
         self.calls: list[Call] = []
+        self.watch: Callable[[Call], None] | None = None
         self._keep = keep
         self._lock = threading.Lock()
 
@@ -66,6 +68,8 @@ class Faults:
             self.counts[call.name] += 1
             if self._keep:
                 self.calls.append(call)
+        if self.watch is not None:
+            self.watch(call)
         if self.hook is not None:
             self.hook("before", call)
 
