@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from console.local.aws.rehearsal import DeployOutcome
 from tests.integration.conftest import Story, dying
 from tests.unit.rights import called

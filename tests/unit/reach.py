@@ -16,6 +16,7 @@ from functools import cache, cached_property
 
 import botocore.session
 from botocore import xform_name
+from botocore.model import ServiceModel
 
 ANY = "any"
 AWS = "aws:"  # aws:dynamodb is a boto3 client of that service
@@ -29,7 +30,7 @@ HARMLESS |= {name for container in (dict, list, set, str, tuple) for name in dir
 # By these a name becomes a thing behind the reader's back.
 TRICKS = {"__import__", "compile", "eval", "exec", "globals", "locals", "setattr", "vars"}
 TRICKS |= {"importlib.import_module", "operator.attrgetter", "operator.methodcaller"}
-HIDDEN = {"__dict__", "__getattribute__", "__subclasses__", "_make_api_call", "create_client"}
+HIDDEN = {"__dict__", "__getattribute__", "__setattr__", "__subclasses__", "_make_api_call", "create_client"}
 # These decorators leave a method to those who name it; any other may be a framework's, which calls it by itself.
 PASSIVE = {"property", "cached_property", "staticmethod", "classmethod", "cache", "contextmanager", "override"}
 
@@ -128,6 +129,7 @@ Thing = Function | Class | Variable | Module | External
 Types = frozenset[Class | str]
 NOTHING: Types = frozenset()
 ANYTHING: Types = frozenset({ANY})
+UNKNOWN: Types = frozenset({ANY, ARGUMENT})
 
 
 @dataclass(eq=False)
@@ -175,16 +177,24 @@ class Source:
         for node in ast.walk(module.tree):
             if isinstance(node, ast.Import):
                 for alias in node.names:
-                    self._bound(module, alias.asname or alias.name.split(".")[0], alias.name, alias.name)
+                    first = alias.name.split(".")[0]
+                    self._bound(module, alias.asname or first, alias.name if alias.asname else first)
+                    module.imports |= {alias.name} & self.modules.keys()
             elif isinstance(node, ast.ImportFrom):
+                if node.level or node.names[0].name == "*":
+                    raise UnfollowableError(
+                        f"{module.name}, line {node.lineno}: import by whole names, and each by its own"
+                    )
+                module.imports |= {node.module or ""} & self.modules.keys()
                 for alias in node.names:
-                    home = node.module or ""
-                    self._bound(module, alias.asname or alias.name, f"{home}.{alias.name}", home)
+                    self._bound(module, alias.asname or alias.name, f"{node.module}.{alias.name}")
 
-    def _bound(self, module: Module, word: str, full: str, home: str) -> None:
-        module.imports |= {name for name in (full, home) if name in self.modules}
-        bound = full if word == full.rpartition(".")[2] or word not in full else word  # import a.b binds a
-        module.names.setdefault(word, self.modules.get(bound, External(bound)))
+    def _bound(self, module: Module, word: str, full: str) -> None:
+        module.imports |= {full} & self.modules.keys()
+        module.names.setdefault(word, self._whole(full))
+
+    def _whole(self, name: str) -> Module | External:
+        return self.modules.get(name) or External(name)
 
     def thing(self, module: Module, word: str) -> Thing | None:
         """Return what a module's name stands for, followed through imports; None for a builtin."""
@@ -199,9 +209,9 @@ class Source:
                 return None if word in scope.local else self.thing(scope.module, word)
             case ast.Attribute(value=value, attr=word):
                 home = self.named(scope, value)
-                if isinstance(home, Module):
+                if isinstance(home, Module) and f"{home.name}.{word}" not in self.modules:
                     return self.thing(home, word)
-                return External(f"{home.name}.{word}") if isinstance(home, External) else None
+                return self._whole(f"{home.name}.{word}") if isinstance(home, Module | External) else None
         return None
 
     def scope(self, of: Function | Module) -> Scope:
@@ -257,7 +267,7 @@ class Source:
 
     def givers(self, types: Types, name: str) -> Iterator[tuple[Class, Class]]:
         """Yield each class among ``types`` with a class that gives it the attribute ``name``."""
-        for one in self.classes if ANY in types else types:
+        for one in self.classes if types & UNKNOWN else types:
             if isinstance(one, Class):
                 among = self.classes if one.is_protocol else self.kin(one)
                 yield from ((one, c) for c in among if name in c.methods or name in c.fields)
@@ -347,7 +357,7 @@ class Source:
         return NOTHING
 
     def _of_attribute(self, of: Types, name: str) -> Types:
-        found, known = of & ANYTHING, set()
+        found, known = ANYTHING if of & UNKNOWN else NOTHING, set()
         for one, giver in self.givers(of, name):
             known.add(one)
             method = giver.methods.get(name)
@@ -358,12 +368,14 @@ class Source:
     def _of_call(self, scope: Scope, node: ast.Call) -> Types:
         if service := client_of(self, scope, node):
             return frozenset({AWS + service})
+        if _last(node.func) == "super":
+            return _all(scope.local.get(word, NOTHING) for word in ("self", "cls"))
         arguments = _all(self.types(scope, a) for a in [*node.args, *(k.value for k in node.keywords)])
         found = self.types(scope, node.func)
         ours = isinstance(self.named(scope, node.func), Function | Class)
         if isinstance(node.func, ast.Attribute) and not ours:
             of = self.types(scope, node.func.value)
-            ours = ANY not in of and any(True for _ in self.givers(of, node.func.attr))
+            ours = not of & UNKNOWN and any(True for _ in self.givers(of, node.func.attr))
         # A function of ours gives what it declares; any other may give back whatever it was given.
         return _filled(found, arguments) if ours else _filled(found, NOTHING) | self.contents(arguments)
 
@@ -424,12 +436,13 @@ class _Walk:
         for statement in _statements(module.tree.body, classes=True):
             for node in _run_at_import(statement):
                 self._look(self._source.scope(module), node)
+            if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and _marks(statement) - PASSIVE:
+                self._reach(module.names.get(statement.name))  # who marks it has it
 
     def _instantiated(self, one: Class) -> None:
         """Whoever has a class has its instances: Python calls their special methods, a framework the decorated ones."""
         for name, method in one.methods.items():
-            marks = {_last(d.func if isinstance(d, ast.Call) else d) for d in method.node.decorator_list}
-            if (name.startswith("__") and name.endswith("__")) or marks - PASSIVE:
+            if (name.startswith("__") and name.endswith("__")) or _marks(method.node) - PASSIVE:
                 self._reach(method)
         for base in self._source.above(one):
             self._reach(base)
@@ -462,6 +475,8 @@ class _Walk:
                 self._paginator(scope, node, value, arguments)
             case ast.Assign(targets=targets, value=value):
                 self._kept(scope, targets, value)
+            case ast.Global():
+                raise self._lost(scope, node, "a global changes behind the reader's back; hand it on instead")
         for child in _children(node):
             self._look(scope, child)
 
@@ -486,7 +501,7 @@ class _Walk:
                 self._operation(service, word)
             elif word not in HARMLESS:
                 raise self._lost(scope, node, f"{word} is no operation of {service}; which rights it needs is unknown")
-        if ANY in types:  # it may be a client of any service the code speaks of
+        if types & UNKNOWN:  # it may be a client of any service the code speaks of
             for service in self._source.spoken_of:
                 if word in operations(service):
                     self._operation(service, word)
@@ -496,7 +511,7 @@ class _Walk:
         if isinstance(name, ast.Constant):
             self._attribute(scope, node, types, str(name.value))
             return
-        if ANY in types or _services(types):
+        if types & UNKNOWN or _services(types):
             raise self._lost(scope, node, "getattr by a name that is made at run time, on what may be anything")
         for one in types:
             for relative in self._source.kin(one) if isinstance(one, Class) else ():
@@ -505,11 +520,11 @@ class _Walk:
 
     def _paginator(self, scope: Scope, node: ast.AST, value: ast.expr, arguments: list[ast.expr]) -> None:
         types = self._source.types(scope, value)
-        for service in _services(types) or (self._source.spoken_of if ANY in types else []):
+        for service in _services(types) or (self._source.spoken_of if types & UNKNOWN else []):
             match arguments:
                 case [ast.Constant(value=str() as word)] if word in operations(service):
                     self._operation(service, word)
-                case [ast.Constant()] if ANY in types:
+                case [ast.Constant()] if types & UNKNOWN:
                     pass  # another service's
                 case _:
                     raise self._lost(scope, node, f"it pages through an operation of {service} that is not named there")
@@ -554,7 +569,7 @@ def _maker(source: Source, scope: Scope, node: ast.expr) -> bool:
     if not isinstance(node, ast.Attribute) or node.attr not in {name.rpartition(".")[2] for name in MAKERS}:
         return False
     types = source.types(scope, node.value)
-    return ANY in types or any(isinstance(c, Class) and f"{c.name}.{node.attr}" in MAKERS for c in types)
+    return bool(types & UNKNOWN) or any(isinstance(c, Class) and f"{c.name}.{node.attr}" in MAKERS for c in types)
 
 
 def inner(scope: Scope, node: ast.Lambda) -> Scope:
@@ -617,7 +632,7 @@ def _run_at_import(statement: ast.stmt) -> Iterator[ast.AST]:
     """Yield what of a statement runs when its module is imported; statements inside it are asked by themselves."""
     inside: list[ast.AST | None]
     match statement:
-        case ast.Assign() | ast.AnnAssign():
+        case ast.Assign(targets=[ast.Name()]) | ast.AnnAssign(target=ast.Name()):
             yield from _calls(statement.value)
             return
         case ast.FunctionDef() | ast.AsyncFunctionDef():
@@ -627,6 +642,11 @@ def _run_at_import(statement: ast.stmt) -> Iterator[ast.AST]:
         case _:
             inside = list(ast.iter_child_nodes(statement))
     yield from (node for node in inside if node is not None and not isinstance(node, ast.stmt | ast.ExceptHandler))
+
+
+def _marks(node: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    """Return the decorators of a function."""
+    return {_last(mark.func if isinstance(mark, ast.Call) else mark) for mark in node.decorator_list}
 
 
 def _calls(node: ast.AST | None) -> Iterator[ast.AST]:
@@ -647,7 +667,11 @@ def _targets(node: ast.AST) -> Iterator[tuple[ast.AST, ast.expr | None, ast.expr
             yield target, annotation, value
         case ast.AugAssign(target=target, value=value) | ast.NamedExpr(target=target, value=value):
             yield target, None, value
-        case ast.For(target=target, iter=value) | ast.comprehension(target=target, iter=value):
+        case (
+            ast.For(target=target, iter=value)
+            | ast.AsyncFor(target=target, iter=value)
+            | ast.comprehension(target=target, iter=value)
+        ):
             yield from ((inside, None, value) for inside in ast.walk(target))
         case ast.withitem(context_expr=value, optional_vars=target) if target is not None:
             yield from ((inside, None, value) for inside in ast.walk(target))
@@ -711,6 +735,12 @@ def _services(types: Types) -> list[str]:
 
 
 @cache
+def model(service: str) -> ServiceModel:
+    """Return what botocore knows of a service."""
+    return _session().get_service_model(service)
+
+
+@cache
 def _session() -> botocore.session.Session:
     return botocore.session.Session()
 
@@ -723,4 +753,4 @@ def _services_of_aws() -> frozenset[str]:
 @cache
 def operations(service: str) -> Mapping[str, str]:
     """Return a service's operations: boto3's name → AWS's."""
-    return {xform_name(name): name for name in _session().get_service_model(service).operation_names}
+    return {xform_name(name): name for name in model(service).operation_names}

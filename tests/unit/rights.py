@@ -16,11 +16,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import yaml
+from botocore import xform_name
 
 from console.local.template import Loader
-from tests.unit.reach import Reached, Source
+from tests.unit.reach import Reached, Source, model
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = ROOT / "functions"
@@ -126,10 +126,9 @@ def _actions(action: str, texts: Iterable[str]) -> set[str]:
     return {action, *IMPLIED.get(action, ())}
 
 
-@cache
 def _prefix(service: str) -> str:
     """Return what a service is called in a policy."""
-    return str(botocore.session.Session().get_service_model(service).signing_name)
+    return str(model(service).signing_name)
 
 
 def running(function: Mapping[str, Any]) -> set[str]:
@@ -155,8 +154,7 @@ def commands(text: str) -> set[str]:
 
 
 def _named(service: str, command: str) -> str:
-    names = botocore.session.Session().get_service_model(service).operation_names
-    return next(name for name in names if botocore.xform_name(name, "-") == command)
+    return next(name for name in model(service).operation_names if xform_name(name, "-") == command)
 
 
 # --- what the templates grant ----------------------------------------------------------------------------------------

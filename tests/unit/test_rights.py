@@ -242,6 +242,20 @@ WAYS = {
     "a subclass": "class Base:\n    def say(self, desk: Desk): ask(desk)\n"
     "class Box(Base):\n    def say(self, desk: Desk): tell(desk)\n"
     "def handler(box: Base, desk: Desk): box.say(desk)",
+    "super": "class Base:\n    def say(self, desk: Desk): tell(desk)\n"
+    "class Box(Base):\n    def say(self, desk: Desk): super().say(desk)\n"
+    "def handler(desk: Desk): Box().say(desk)",
+    "a generic": "from typing import Generic, TypeVar\nT = TypeVar('T')\nclass Box(Generic[T]):\n    inside: T\n"
+    "def handler(box: Box[Desk]): box.inside.cloud.publish('')",
+    "a function that gives back what it gets": "from typing import TypeVar\nT = TypeVar('T')\n"
+    "def same(x: T) -> T: return x\ndef handler(desk: Desk): same(desk).cloud.publish('')",
+    "a whole name": "import esteira.telling\ndef handler(desk: Desk): esteira.telling.tell(desk)",
+    "a short name": "import esteira.telling as t\ndef handler(desk: Desk): t.tell(desk)",
+    "an import inside": "def handler(desk: Desk):\n    from esteira.telling import tell as say\n    say(desk)",
+    "a register": "VERBS: dict[str, Any] = {}\ndef verb(f):\n    VERBS[f.__name__] = f\n    return f\n"
+    "@verb\ndef say(desk: Desk): tell(desk)\ndef handler(desk: Desk): VERBS['say'](desk)",
+    "a table filled later": "VERBS: dict[str, Any] = {}\nVERBS['tell'] = tell\n"
+    "def handler(desk: Desk): VERBS['tell'](desk)",
     "a protocol": "class Door(Protocol):\n    def publish(self, text: str) -> None: ...\n"
     "def say(door: Door): door.publish('')\ndef handler(desk: Desk): say(desk.cloud)",
     "a decorator": "def told(f):\n    def call(desk: Desk):\n        tell(desk)\n        f(desk)\n    return call\n"
@@ -284,6 +298,7 @@ UNFOLLOWABLE = {
     "eval": "def handler(text: str): eval(text)",
     "vars": "def handler(desk: Desk): vars(desk)['cloud'].publish('')",
     "a dictionary of attributes": "def handler(desk: Desk): desk.__dict__['cloud'].publish('')",
+    "a global": "DOOR: Any = None\ndef handler(desk: Desk):\n    global DOOR\n    DOOR = desk",
     "an operator": "from operator import methodcaller\ndef handler(desk: Desk): methodcaller('publish')(desk.cloud)",
     "a foreign place": "import logging\ndef handler(desk: Desk): logging.door = desk.cloud",
 }
@@ -298,6 +313,15 @@ def test_what_cannot_be_followed_is_refused(trick: str) -> None:
         code = code.replace("desk: Desk", "desk: Any")
     with pytest.raises(UnfollowableError, match=r"toy\.handler, line \d+: "):
         read(HEAD + code)
+
+
+@pytest.mark.parametrize(
+    "line", ["from esteira.telling import *", "from .telling import tell", "from . import telling"]
+)
+def test_an_import_that_does_not_say_what_it_brings_is_refused(line: str) -> None:
+    """Every name must have a place it comes from."""
+    with pytest.raises(UnfollowableError, match="toy, line 2: import by whole names"):
+        read(f"\n{line}\ndef handler(): pass")
 
 
 def test_an_operation_that_has_no_right_of_its_name_must_be_explained() -> None:
