@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -281,7 +281,10 @@ def short(resource: str) -> str:
 
 @cache
 def _reference() -> dict[str, Any]:
-    path = resources.files("cfnlint.data.AdditionalSpecs") / "Policies.json"
+    found = find_spec("cfnlint")  # which is not loaded for it: that takes seconds
+    assert found is not None
+    assert found.origin is not None
+    path = Path(found.origin).parent / "data" / "AdditionalSpecs" / "Policies.json"
     document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return document
 
