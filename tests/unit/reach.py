@@ -475,8 +475,10 @@ class _Walk:
                 self._paginator(scope, node, value, arguments)
             case ast.Assign(targets=targets, value=value):
                 self._kept(scope, targets, value)
-            case ast.Global():
-                raise self._lost(scope, node, "a global changes behind the reader's back; hand it on instead")
+            case ast.Global(names=words):
+                types = _all(scope.local.get(word, NOTHING) for word in words)
+                if types & UNKNOWN or self._source.leads_to_aws(types):
+                    raise self._lost(scope, node, "a global may hold a door to AWS; hand it on instead")
         for child in _children(node):
             self._look(scope, child)
 
