@@ -469,10 +469,8 @@ class _Walk:
             case ast.Call() if client_of(self._source, scope, node):
                 self._look(scope, node.func.value) if isinstance(node.func, ast.Attribute) else None
                 return
-            case ast.Call(func=ast.Name(id="getattr"), args=[value, word, *_]):
-                self._getattr(scope, node, value, word)
-            case ast.Call(func=ast.Attribute(value=value, attr="get_paginator"), args=arguments):
-                self._paginator(scope, node, value, arguments)
+            case ast.Call():
+                self._call(scope, node)
             case ast.Assign(targets=targets, value=value):
                 self._kept(scope, targets, value)
             case ast.Global(names=words):
@@ -507,6 +505,14 @@ class _Walk:
             for service in self._source.spoken_of:
                 if word in operations(service):
                     self._operation(service, word)
+
+    def _call(self, scope: Scope, node: ast.Call) -> None:
+        """Where a call names by a text what it gets."""
+        match node:
+            case ast.Call(func=ast.Name(id="getattr"), args=[value, name, *_]):
+                self._getattr(scope, node, value, name)
+            case ast.Call(func=ast.Attribute(value=value, attr="get_paginator"), args=arguments):
+                self._paginator(scope, node, value, arguments)
 
     def _getattr(self, scope: Scope, node: ast.AST, value: ast.expr, name: ast.expr) -> None:
         types = self._source.types(scope, value)
