@@ -6,6 +6,7 @@ STAMP := $(VENV)/.installed
 SAM := .venv-sam/.installed
 EMULATOR := .emulator/.installed
 LINUX := $(filter Linux,$(shell uname -s))
+CHECKOV := .venv-checkov/.installed
 REPORT ?=
 PYTHON_OF_RUNTIME ?=
 # The longest first, for two take the files in turns: each host in them has ports, a lock and an nginx of its own.
@@ -15,7 +16,7 @@ export SAM_CLI_TELEMETRY := 0
 export AWS_EC2_METADATA_DISABLED := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-docker check lint types templates bench chaos lock clean sam build invoke start-lambda emulator sam-validate
+.PHONY: help setup demo test test-docker check lint types templates policies bench chaos lock clean sam build invoke start-lambda emulator sam-validate
 
 help: ## List what can be typed
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -45,7 +46,7 @@ test: $(STAMP) $(if $(LINUX),$(EMULATOR)) ## Run the tests, but for those on a D
 test-docker: $(STAMP) ## Run the tests on a Docker engine, with nginx and docker-registry; minutes, as they build images
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m docker $(DOCKER_TESTS)
 
-check: $(STAMP) lint types templates test ## The whole gate
+check: $(STAMP) lint types templates policies test ## The whole gate
 
 lint: $(STAMP)
 	@$(BIN)/ruff format --check .
@@ -67,6 +68,19 @@ $(EMULATOR): $(STAMP) console/local/emulator.txt
 	@{ $(BIN)/uv pip install --quiet --no-deps --require-hashes --python $(BIN)/python --target $(@D) -r console/local/emulator.txt 2>$(VENV)/uv.log || \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $(@D) -r console/local/emulator.txt; } && touch $@ || \
 	  echo "Lambda's emulator cannot be installed: the tests that play events/ through it are skipped"
+
+# Offline: it judges by what is installed and asks nobody. An exception stands in the resource's Metadata, with its reason.
+# What it cannot read it passes over with status 0.
+policies: $(CHECKOV) ## Let checkov judge the templates
+	@said=$$(.venv-checkov/bin/checkov --quiet --compact --skip-download --framework cloudformation \
+	  --file template.yaml service.yaml 2>&1); status=$$?; printf '%s\n' "$$said"; \
+	  case "$$said" in *"Passed checks"*"Parsing errors"*) exit 1 ;; *"Passed checks"*) exit $$status ;; *) exit 1 ;; esac
+
+$(CHECKOV): $(STAMP)
+	@$(BIN)/python -m venv .venv-checkov
+	@$(BIN)/uv pip install --quiet --python .venv-checkov/bin/python 'checkov==3.3.30' 2>.venv-checkov/uv.log || \
+	  .venv-checkov/bin/pip install --quiet --disable-pip-version-check 'checkov==3.3.30'
+	@touch $@
 
 sam: $(SAM) ## Install the SAM CLI beside, in .venv-sam
 
@@ -101,4 +115,4 @@ lock: $(STAMP) ## Lock the dependencies anew: requirements.txt (all), functions/
 	@printf '%s\n' aws-sam-cli==1.170.0 awslambdaric simplejson snapshot-restore-py | $(BIN)/uv pip compile --quiet --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header - --output-file console/local/emulator.txt
 
 clean: ## Remove what make made, but not .esteira/
-	rm -rf $(VENV) .venv-sam .emulator .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis report.json chaos.json screenshots
+	rm -rf $(VENV) .venv-sam .venv-checkov .emulator .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis report.json chaos.json screenshots

@@ -107,9 +107,9 @@ class Rehearsal:
         return Desk(Store(client("dynamodb"), settings.table), Cloud(client), settings, self.clock.now, self._tell)
 
     @property
-    def in_function(self) -> bool:
-        """Return whether this thread runs one of the functions, and not who rehearses."""
-        return getattr(self._inside, "here", False)
+    def in_function(self) -> str:
+        """Return the handler of the function this thread runs, "" where it is who rehearses."""
+        return str(getattr(self._inside, "handler", ""))
 
     @property
     def store(self) -> Store:
@@ -185,10 +185,10 @@ class Rehearsal:
         call = load(FUNCTIONS, handler, lambda: {"desk": self.desk})
 
         def function(event: Any, context: Any) -> Any:
-            self._inside.here = True
+            self._inside.handler = handler
             try:
                 return call(event, context)
             finally:
-                self._inside.here = False
+                self._inside.handler = ""
 
         return function

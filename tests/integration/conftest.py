@@ -10,9 +10,10 @@ import io
 import json
 import threading
 import zipfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import boto3
@@ -27,6 +28,7 @@ from console.local.rehearsal import Rehearsal
 from esteira.facts import Fact, ImageScanned, about_release, about_stage
 from esteira.phase import Standing, phase_of
 from esteira.situation import Release, StageState
+from tests.unit.rights import asked, called
 
 PRODUCTION = "production"
 # Put together here, so that nobody's scanner takes this file for a leak.
@@ -35,13 +37,23 @@ ACCESS_KEY_ID = "AKIA" + "Q7" * 8
 
 class Story(Rehearsal):
     """A rehearsal whose builds and deployments end as ``builds`` and ``deploys`` say at that moment, but on the hosts
-    of ``on`` as it says."""
+    of ``on`` as it says. However it goes, no function may call what its code was not found to call: its role would not
+    let it."""
 
     def __init__(self, folder: Path, there: Sequence[str] = (HOST,)) -> None:
         self.builds: BuildOutcome = BuildOutcome()
         self.deploys: DeployOutcome = DeployOutcome()
         self.on: dict[str, DeployOutcome] = {}
         super().__init__(folder, ScriptedEngine(self._build, self._deploy, manual=True, there=there))
+        self.asked: defaultdict[str, set[str]] = defaultdict(set)  # by handler, the rights that its calls needed
+        self.faults.watch = self._watch
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        if error is None:
+            assert self.strayed() == {}
 
     # --- what is done
 
@@ -181,10 +193,18 @@ class Story(Rehearsal):
         names = (c.split("/")[1] if "/" in c else c for c in self.deployment_claims())
         return [f"{name} {state}" for name, state in zip(names, states, strict=True)]
 
+    def strayed(self) -> dict[str, set[str]]:
+        """Return, by handler, the rights its calls needed and its code was not found to need."""
+        return {handler: found for handler, calls in self.asked.items() if (found := calls - called(handler).keys())}
+
     def release_documents(self) -> list[dict[str, Any]]:
         """Return the release.json of every bundle that reached the host, oldest first."""
         bundles = (zipfile.ZipFile(io.BytesIO(job.bundle)) for job in self.engine.deployed)
         return [json.loads(bundle.read("release.json")) for bundle in bundles]
+
+    def _watch(self, call: Call) -> None:
+        if self.in_function:
+            self.asked[self.in_function] |= asked(call.service, call.operation, call.params)
 
     def _build(self, _job: BuildJob) -> BuildOutcome:
         return self.builds

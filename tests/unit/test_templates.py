@@ -1,16 +1,14 @@
-"""The promises of template.yaml and service.yaml that a linter cannot know: who may do what, who watches whom."""
+"""The promises of template.yaml and service.yaml that a linter cannot know: what there is, and who watches whom."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import botocore
-import botocore.session
 import pytest
 import yaml
 from cfnlint import api  # type: ignore[import-untyped] # cfn-lint ships no types
@@ -23,19 +21,6 @@ ROOT = Path(__file__).parents[2]
 TEMPLATES = ("template.yaml", "service.yaml")
 FUNCTIONS = ("IntakeFunction", "SweepFunction", "OperateFunction", "AnnounceFunction")
 QUEUE = {"Fn::GetAtt": "DeadLetters.Arn"}
-
-# The actions AWS limits to no resource. docs/aws.md gives the reason for each.
-UNLIMITED = {
-    "codedeploy:BatchGetDeploymentTargets",
-    "codedeploy:ListDeploymentTargets",
-    "codedeploy:StopDeployment",
-    "ec2:DescribeInstances",
-    "ec2:DescribeInstanceStatus",
-    "ecr:GetAuthorizationToken",
-    "tag:GetResources",
-    "xray:PutTelemetryRecords",
-    "xray:PutTraceSegments",
-}
 
 
 class _Loader(yaml.SafeLoader):
@@ -130,15 +115,6 @@ def test_the_four_functions_are_declared_as_the_rest_of_the_house_expects_them()
     assert list(_function("AnnounceFunction")["Environment"]["Variables"]) == ["ESTEIRA_TOPIC_ARN"]
 
 
-def test_each_function_has_its_own_role() -> None:
-    """No two functions share a role, and each role may be taken by Lambda alone."""
-    roles = [_role_of(function) for function in FUNCTIONS]
-    assert len(set(roles)) == len(FUNCTIONS)
-    for role in roles:
-        trust = _resources("template.yaml", "AWS::IAM::Role")[role]["AssumeRolePolicyDocument"]["Statement"]
-        assert [s["Principal"] for s in trust] == [{"Service": "lambda.amazonaws.com"}]
-
-
 def test_each_function_writes_to_its_own_log_which_ends_with_the_stack() -> None:
     """Every log group has a retention, goes with the stack, and only its function's role may write there."""
     groups = _resources("template.yaml", "AWS::Logs::LogGroup")
@@ -148,66 +124,6 @@ def test_each_function_writes_to_its_own_log_which_ends_with_the_stack() -> None
         assert _read("template.yaml")["Resources"][group]["DeletionPolicy"] == "Delete"
         writers = {o for o, s, a in _granted("template.yaml") if s["Resource"] == {"Fn::GetAtt": f"{group}.Arn"}}
         assert writers == {_role_of(function)}
-
-
-def test_announce_can_change_nothing_but_its_own_memory() -> None:
-    """The function that may fail without hurting a release has no right by which it could hurt one."""
-    assert {action for owner, _, action in _granted("template.yaml") if owner == _role_of("AnnounceFunction")} == {
-        "codecommit:PostCommentForComparedCommit",
-        "dynamodb:GetItem",
-        "dynamodb:PutItem",
-        "dynamodb:Query",
-        "logs:CreateLogStream",
-        "logs:PutLogEvents",
-        "sns:Publish",
-        "sqs:SendMessage",
-        "ssm:GetParametersByPath",
-        "xray:PutTelemetryRecords",
-        "xray:PutTraceSegments",
-    }
-    assert "ManagedPolicyArns" not in _resources("template.yaml", "AWS::IAM::Role")[_role_of("AnnounceFunction")]
-
-
-@pytest.mark.parametrize("name", TEMPLATES)
-def test_no_right_is_granted_on_everything_but_the_listed_ones(name: str) -> None:
-    """The resource * stands only beside actions that AWS limits to no resource, and no action has a wildcard."""
-    for owner, statement, action in _granted(name):
-        assert "*" not in action, f"{owner} grants {action}"
-        if "*" in _listed(statement["Resource"]):
-            assert action in UNLIMITED, f"{owner} grants {action} on *"
-
-
-def test_the_guide_names_every_action_granted_on_everything() -> None:
-    """Whoever reads docs/aws.md finds every action with the resource *, and none that is not granted so."""
-    granted = {a for name in TEMPLATES for _, s, a in _granted(name) if "*" in _listed(s["Resource"])}
-    guide = (ROOT / "docs" / "aws.md").read_text(encoding="utf-8")
-    assert granted == UNLIMITED
-    assert [action for action in sorted(UNLIMITED) if f"`{action}`" not in guide] == []
-
-
-def _called(module: str, services: Iterable[str]) -> set[str]:
-    """Return the IAM actions of the AWS calls that stand in a module: methods and paginators, by botocore's names."""
-    text = (ROOT / "functions" / "esteira" / module).read_text(encoding="utf-8")
-    words = set(re.findall(r"\.([a-z_]+)\(", text)) | set(re.findall(r"get_paginator\(\"([a-z_]+)\"\)", text))
-    session = botocore.session.Session()
-    names = ((service, name) for service in services for name in session.get_service_model(service).operation_names)
-    return {f"{service}:{name}" for service, name in names if botocore.xform_name(name) in words}
-
-
-def test_the_code_makes_no_call_that_is_not_granted_and_no_right_goes_unused() -> None:
-    """What cloud and store call is what AdvancePolicy and announce's role grant, beyond running itself."""
-    cloud = _called("cloud.py", ("codecommit", "codebuild", "codedeploy", "ecr", "events", "s3", "sns", "ssm"))
-    store = _called("store.py", ("dynamodb",)) - {"dynamodb:TransactWriteItems"}
-    implied = {
-        "codedeploy:GetApplicationRevision",  # these three by CreateDeployment from a bucket
-        "codedeploy:GetDeploymentConfig",
-        "codedeploy:RegisterApplicationRevision",
-        "dynamodb:ConditionCheckItem",  # by TransactWriteItems
-    }
-    running = {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage"}
-    running |= {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
-    granted = {action for _, _, action in _granted("template.yaml")}
-    assert cloud | store | implied == granted - running
 
 
 def test_every_rule_keeps_what_it_could_not_deliver() -> None:

@@ -50,15 +50,18 @@ class Faults:
     """Counts every call and asks ``hook`` before and after each; the hook may raise :class:`Throttle` or
     :class:`Crash`.
 
-    ``counts`` holds ``service:operation`` → calls asked, ``calls`` every call in order when ``keep`` is set.
+    ``counts`` holds ``service:operation`` → calls asked, ``calls`` every call in order when ``keep`` is set, and
+    ``watch`` is told of each, but of those that the hook makes itself.
     """
 
     def __init__(self, hook: Hook | None = None, *, keep: bool = False) -> None:
         self.hook = hook
         self.counts: Counter[str] = Counter()
         self.calls: list[Call] = []
+        self.watch: Callable[[Call], None] | None = None
         self._keep = keep
         self._lock = threading.Lock()
+        self._within = threading.local()
 
     def before(self, call: Call) -> None:
         """Called before the call reaches AWS."""
@@ -66,13 +69,22 @@ class Faults:
             self.counts[call.name] += 1
             if self._keep:
                 self.calls.append(call)
-        if self.hook is not None:
-            self.hook("before", call)
+        if self.watch is not None and not getattr(self._within, "hook", False):
+            self.watch(call)
+        self._ask("before", call)
 
     def after(self, call: Call) -> None:
         """Called after AWS performed the call and before the caller sees the answer."""
-        if self.hook is not None:
-            self.hook("after", call)
+        self._ask("after", call)
+
+    def _ask(self, when: When, call: Call) -> None:
+        if self.hook is None:
+            return
+        outer, self._within.hook = getattr(self._within, "hook", False), True
+        try:
+            self.hook(when, call)
+        finally:
+            self._within.hook = outer
 
 
 def crash_at(nth: int, when: When) -> Hook:

@@ -1,0 +1,73 @@
+"""What the functions call while stories run, beside what their code was found to call (tests/unit/rights.py)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from console.local.aws.rehearsal import DeployOutcome
+from tests.integration.conftest import Story, dying
+from tests.unit.rights import called
+
+ADVANCING = ("intake.handler", "sweep.handler", "operate.handler")
+APPSPEC = "version: 0.0\nos: linux\nhooks:\n  AfterInstall:\n    - location: scripts/start.sh\n"
+LEASE = 120  # seconds
+
+
+def with_a_topic(story: Story) -> None:
+    """Let announce publish: the rehearsal's desk has no topic of its own."""
+    topic = story.aws_client("sns").list_topics()["Topics"][0]["TopicArn"]
+    settings = story.desk.settings.model_copy(update={"topic_arn": topic})
+    story.__dict__["desk"] = replace(story.desk, settings=settings)
+
+
+def tell_everything(story: Story) -> None:
+    """Play a push, an image, a bundle of its own, a failure, two aborts and two deaths: all that can be called for."""
+    story.push("one", appspec_dot_yml=APPSPEC, scripts__start_dot_sh="#!/bin/bash\ntrue\n")
+    story.play()
+    story.push_image("two", "v1.0")
+    story.play()
+    story.push("three")
+    story.deliver()
+    story.operate("abort", release="v3")
+    story.play()
+    story.push("four")
+    story.deliver()
+    story.end_build()
+    story.operate("abort", release="v4")
+    story.play()
+    story.deploys = DeployOutcome(False, "GET /ping answered 500")
+    story.push("five")
+    story.play()
+    story.deploys = DeployOutcome()
+    story.lose_everything()
+    story.push("six")
+    story.faults.hook = dying("after", "codebuild:StartBuild")
+    story.wait()
+    story.wait(seconds=LEASE)
+    story.faults.hook = dying("after", "codedeploy:CreateDeployment")
+    story.engine.finish_all()
+    story.wait()
+    story.wait(seconds=LEASE)
+
+
+def test_what_is_called_while_stories_run_is_what_the_code_was_found_to_call(story: Story) -> None:
+    """Together the stories make every call that was found and no other, so the reading finds neither too little nor
+    much too much; announce makes all of its own."""
+    with_a_topic(story)
+    tell_everything(story)
+    asked = {handler: set(calls) for handler, calls in story.asked.items()}
+    assert set(called("intake.handler")) - set().union(*(asked[handler] for handler in ADVANCING)) == set()
+    assert asked["announce.handler"] == set(called("announce.handler"))
+
+
+def test_a_call_that_was_not_found_is_noticed(story: Story) -> None:
+    """The comparison at the end of every story can fail: here a function calls what no reading found."""
+    story.faults.watch = None
+    story.live("one")
+    assert not story.asked
+    story.faults.watch = story._watch
+    story.__dict__["desk"] = replace(story.desk, tell=lambda _: story.aws_client("sns").list_topics() and None)
+    story.live("two")
+    assert "sns:ListTopics" in story.asked["intake.handler"]
+    assert story.strayed() == {"intake.handler": {"sns:ListTopics"}}
+    story.asked.clear()

@@ -1,0 +1,471 @@
+"""Least privilege: each function may do what its code can come to do, and nothing else; so may each other role."""
+
+from __future__ import annotations
+
+import json
+import re
+from textwrap import dedent
+
+import pytest
+
+from tests.unit import rights
+from tests.unit.reach import Source, UnfollowableError
+from tests.unit.rights import Grant, Template, called, kinds, missing_and_extra, needed, short, template
+
+TEMPLATES = ("template.yaml", "service.yaml")
+HANDLERS = {f"{name}Function": f"{name.lower()}.handler" for name in ("Intake", "Sweep", "Operate", "Announce")}
+GUIDE = (rights.ROOT / "docs" / "aws.md").read_text(encoding="utf-8")
+
+
+def every_grant() -> list[Grant]:
+    return [grant for name in TEMPLATES for grant in template(name).grants()]
+
+
+# --- each function has what its code can call ------------------------------------------------------------------------
+
+
+def test_every_function_of_the_template_is_looked_at() -> None:
+    """A fifth function has its rights compared as well, as soon as it is named here."""
+    functions = template("template.yaml").of_type("AWS::Serverless::Function")
+    assert {name: f["Handler"] for name, f in functions.items()} == HANDLERS
+
+
+@pytest.mark.parametrize("function", HANDLERS)
+def test_a_function_may_do_what_its_code_can_call_and_nothing_else(function: str) -> None:
+    """No right is missing, and none is there for nothing; a missing one is told with the way to the call."""
+    missing, extra = missing_and_extra(template("template.yaml"), function, called(HANDLERS[function]))
+    assert (missing, extra) == ([], [])
+
+
+def test_announce_can_change_nothing_but_its_own_memory() -> None:
+    """The function that may fail without hurting a release can call nothing by which it could hurt one."""
+    assert set(called("announce.handler")) == {
+        "codecommit:PostCommentForComparedCommit",
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "sns:Publish",
+        "ssm:GetParametersByPath",
+    }
+
+
+def test_those_who_advance_share_their_rights_because_they_use_the_same() -> None:
+    """Were one of them to need less than AdvancePolicy grants, the policy would have to be split."""
+    assert set(called("intake.handler")) == set(called("sweep.handler")) == set(called("operate.handler"))
+
+
+def test_no_role_has_rights_that_stand_elsewhere() -> None:
+    """What AWS's own policies grant can change, and cannot be read here."""
+    assert {name: found for name in TEMPLATES if (found := template(name).foreign())} == {}
+
+
+def test_each_function_has_its_own_role_which_lambda_alone_may_take() -> None:
+    """No two functions share a role; and no role of the templates may be taken by anybody but one service."""
+    assert len({template("template.yaml").role_of(function) for function in HANDLERS}) == len(HANDLERS)
+    trusted = {
+        role: [list(s["Principal"].items()) for s in properties["AssumeRolePolicyDocument"]["Statement"]]
+        for name in TEMPLATES
+        for role, properties in template(name).of_type("AWS::IAM::Role").items()
+    }
+    services = {role: [f"{principal[0][1]}".removesuffix(".amazonaws.com")] for role, [principal] in trusted.items()}
+    lambdas = {template("template.yaml").role_of(function): ["lambda"] for function in HANDLERS}
+    others = {"BuildRole": ["codebuild"], "DeployRole": ["codedeploy"], "HostRole": ["ec2"]}
+    assert services == lambdas | others
+
+
+# --- and the comparison can fail -------------------------------------------------------------------------------------
+
+
+def changed(module: str, old: str, new: str) -> dict[str, str]:
+    """Return the actions each handler needs when a piece of the code were otherwise."""
+    texts = rights.shipped()
+    assert texts[module].count(old) == 1, f"{module} has changed: name another piece of it here"
+    source = Source({**texts, module: texts[module].replace(old, new)})
+    return {name: needed(source.reached(handler)) for name, handler in HANDLERS.items()}
+
+
+def test_a_call_that_nobody_granted_is_told_with_the_way_to_it() -> None:
+    """A new call deep in the store is missing for those who come there, and for no other."""
+    old = '"""Read a release no more, unless it was reopened for another attempt meanwhile."""\n'
+    code = changed("esteira.store", old, f"{old}        self._client.scan(TableName=self._table)\n")
+    found = {name: missing_and_extra(template("template.yaml"), name, code[name]) for name in HANDLERS}
+    assert found.pop("AnnounceFunction") == ([], [])
+    for missing, extra in found.values():
+        [(action, way)] = [line.split(", called by ") for line in missing]
+        assert (action, extra) == ("dynamodb:Scan", [])
+        assert way.endswith("esteira.perform.perform → esteira.store.Store.close")
+
+
+def test_a_call_of_one_function_is_missing_for_that_one_alone() -> None:
+    """What only the sweep calls is no reason to widen what intake may do."""
+    old = "    situation = gather(service, desk, look=False)\n"
+    code = changed("esteira.observe", old, f'{old}    desk.cloud.client("codebuild").list_projects()\n')
+    found = {name: missing_and_extra(template("template.yaml"), name, code[name])[0] for name in HANDLERS}
+    assert found.pop("SweepFunction") == [
+        "codebuild:ListProjects, called by sweep.handler → sweep._observe → esteira.observe.observe"
+    ]
+    assert set(map(tuple, found.values())) == {()}
+
+
+def test_a_call_that_is_made_no_more_leaves_a_right_too_many() -> None:
+    """Without the comments, announce has no use for the right to write them."""
+    code = changed("esteira.announcement", "desk.cloud.comment(service, change.commit, text, token)", "pass")
+    assert missing_and_extra(template("template.yaml"), "AnnounceFunction", code["AnnounceFunction"]) == (
+        [],
+        ["codecommit:PostCommentForComparedCommit"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("Action: sns:Publish", "Action: [sns:Publish, sns:Subscribe]", {"AnnounceFunction": ([], ["sns:Subscribe"])}),
+        ("Action: [logs:CreateLogStream, logs:PutLogEvents]\n                Resource: !GetAtt SweepLog",
+         "Action: [logs:PutLogEvents]\n                Resource: !GetAtt SweepLog",
+         {"SweepFunction": (["logs:CreateLogStream, called by Lambda itself"], [])}),
+        ("    Tracing: Active\n", "",
+         {f: ([], ["xray:PutTelemetryRecords", "xray:PutTraceSegments"]) for f in HANDLERS}),
+        ("codebuild:StopBuild", "codebuild:StopBuildBatch",
+         {f: (["codebuild:StopBuild, called by "], ["codebuild:StopBuildBatch"]) for f in list(HANDLERS)[:3]}),
+    ],
+)  # fmt: skip
+def test_a_change_of_the_template_is_told(old: str, new: str, expected: dict[str, tuple[list[str], list[str]]]) -> None:
+    """A right added, taken away or exchanged, or a setting that needs one, shows for the functions it concerns."""
+    text = (rights.ROOT / "template.yaml").read_text(encoding="utf-8")
+    assert old in text
+    altered = Template(text.replace(old, new))
+    for function, handler in HANDLERS.items():
+        missing, extra = missing_and_extra(altered, function, called(handler))
+        wanted, too_many = expected.get(function, ([], []))
+        assert len(missing) == len(wanted)
+        assert all(line.startswith(start) for line, start in zip(missing, wanted, strict=True))
+        assert extra == too_many
+
+
+# --- how the code is read --------------------------------------------------------------------------------------------
+
+TOY = {
+    "esteira.cloud": """
+        from collections.abc import Callable
+        from typing import Any
+
+        def client(name: str) -> Any:
+            import boto3
+            make: Any = boto3.client
+            return make(name)
+
+        class Cloud:
+            client: Callable[[str], Any] = client
+
+            def publish(self, text: str) -> None:
+                self.client("sns").publish(Message=text)
+
+            def tip(self) -> str:
+                return str(self.client("codecommit").get_branch()["branch"])
+    """,
+    "esteira.desk": """
+        from dataclasses import dataclass
+        from esteira.cloud import Cloud
+
+        @dataclass(frozen=True)
+        class Desk:
+            cloud: Cloud
+            name: str = ""
+    """,
+    "esteira.telling": """
+        from esteira.desk import Desk
+
+        def tell(desk: Desk) -> None:
+            desk.cloud.publish("")
+
+        def ask(desk: Desk) -> str:
+            return desk.cloud.tip()
+    """,
+}
+
+
+def read(code: str) -> set[str]:
+    """Return the actions of a toy whose module ``toy`` is ``code``."""
+    texts = {name: dedent(text) for name, text in {**TOY, "toy": code}.items()}
+    return set(needed(Source(texts).reached("toy.handler")))
+
+
+HEAD = """
+from typing import Any, Protocol
+from esteira.desk import Desk
+from esteira.telling import ask, tell
+"""
+# Ways for a handler to come to Cloud.publish.
+WAYS = {
+    "a call": "def handler(desk: Desk): desk.cloud.publish('')",
+    "a function": "def handler(desk: Desk): tell(desk)",
+    "another name": "speak = tell\ndef handler(desk: Desk): speak(desk)",
+    "a module": "from esteira import telling\ndef handler(desk: Desk): telling.tell(desk)",
+    "a method handed on": "def handler(desk: Desk): list(map(desk.cloud.publish, ['']))",
+    "a method kept": "def handler(desk: Desk):\n    say = desk.cloud.publish\n    say('')",
+    "a lambda": "def handler(desk: Desk): return lambda text: desk.cloud.publish(text)",
+    "a lambda's argument": "def handler(desk: Desk): return (lambda d: d.cloud.publish(''))(desk)",
+    "a nested function": "def handler(desk: Desk):\n    def say(): desk.cloud.publish('')\n    say()",
+    "a table of functions": "VERBS = {'tell': tell}\ndef handler(desk: Desk): VERBS['tell'](desk)",
+    "a loop over functions": "def handler(desk: Desk):\n    for step in (ask, tell): step(desk)",
+    "a loop": "def handler(desks: list[Desk]):\n    for desk in desks: desk.cloud.publish('')",
+    "a comprehension": "def handler(desks: list[Desk]): return [d.cloud.publish('') for d in desks if d]",
+    "an unpacking": "def handler(desk: Desk):\n    _, cloud = 1, desk.cloud\n    cloud.publish('')",
+    "a list": "def handler(desk: Desk):\n    doors = []\n    doors.append(desk.cloud)\n    doors[0].publish('')",
+    "a dictionary": "def handler(desk: Desk):\n    doors = {}\n    doors['x'] = desk.cloud\n    doors['x'].publish('')",
+    "a walrus": "def handler(desk: Desk):\n    if cloud := desk.cloud: cloud.publish('')",
+    "a match": "def handler(desk: Desk):\n    match desk:\n        case Desk(cloud=cloud): cloud.publish('')",
+    "a with": "def handler(desk: Desk):\n    with desk.cloud as cloud: cloud.publish('')",
+    "a default": "def handler(desk: Desk, say=tell): say(desk)",
+    "an Any": "def say(x: Any): x.publish('')\ndef handler(desk: Desk): say(desk.cloud)",
+    "no annotation": "def say(x): x.publish('')\ndef handler(desk: Desk): say(desk.cloud)",
+    "a union": "def handler(desk: Desk | None): desk and desk.cloud.publish('')",
+    "an alias of a type": "Table = Desk | None\ndef handler(desk: Table): desk.cloud.publish('')",
+    "a text for a type": "def handler(desk: 'Desk'): desk.cloud.publish('')",
+    "getattr": "def handler(desk: Desk): getattr(desk.cloud, 'publish')('')",
+    "a foreign function": "from copy import copy\ndef handler(desk: Desk): copy([desk])[0].cloud.publish('')",
+    "a foreign function that takes it apart": "from dataclasses import asdict\n"
+    "def handler(desk: Desk): asdict(desk)['cloud'].publish('')",
+    "a property": "class Box:\n    desk: Desk\n    @property\n    def said(self): self.desk.cloud.publish('')\n"
+    "def handler(box: Box): return box.said",
+    "a field": "class Box:\n    def __init__(self, desk: Desk) -> None: self.cloud = desk.cloud\n"
+    "    def say(self) -> None: self.cloud.publish('')\n"
+    "def handler(desk: Desk): Box(desk).say()",
+    "a special method": "class Box:\n    desk: Desk\n    def __enter__(self): self.desk.cloud.publish('')\n"
+    "def handler():\n    with Box(): pass",
+    "a framework's method": "from pydantic import model_validator\nclass Box:\n    desk: Desk\n"
+    "    @model_validator(mode='after')\n    def _check(self): self.desk.cloud.publish('')\n"
+    "def handler(x): return Box.model_validate(x)",
+    "a field's class": "class Inner:\n    desk: Desk\n    def __post_init__(self): tell(self.desk)\n"
+    "class Outer:\n    inner: Inner\ndef handler(x): return Outer.model_validate(x)",
+    "a base": "class Base:\n    def say(self, desk: Desk): tell(desk)\nclass Box(Base): pass\n"
+    "def handler(box: Box, desk: Desk): box.say(desk)",
+    "a subclass": "class Base:\n    def say(self, desk: Desk): ask(desk)\n"
+    "class Box(Base):\n    def say(self, desk: Desk): tell(desk)\n"
+    "def handler(box: Base, desk: Desk): box.say(desk)",
+    "super": "class Base:\n    def say(self, desk: Desk): tell(desk)\n"
+    "class Box(Base):\n    def say(self, desk: Desk): super().say(desk)\n"
+    "def handler(desk: Desk): Box().say(desk)",
+    "a generic": "from typing import Generic, TypeVar\nT = TypeVar('T')\nclass Box(Generic[T]):\n    inside: T\n"
+    "def handler(box: Box[Desk]): box.inside.cloud.publish('')",
+    "a function that gives back what it gets": "from typing import TypeVar\nT = TypeVar('T')\n"
+    "def same(x: T) -> T: return x\ndef handler(desk: Desk): same(desk).cloud.publish('')",
+    "a whole name": "import esteira.telling\ndef handler(desk: Desk): esteira.telling.tell(desk)",
+    "a short name": "import esteira.telling as t\ndef handler(desk: Desk): t.tell(desk)",
+    "an import inside": "def handler(desk: Desk):\n    from esteira.telling import tell as say\n    say(desk)",
+    "a register": "VERBS: dict[str, Any] = {}\ndef verb(f):\n    VERBS[f.__name__] = f\n    return f\n"
+    "@verb\ndef say(desk: Desk): tell(desk)\ndef handler(desk: Desk): VERBS['say'](desk)",
+    "a table filled later": "VERBS: dict[str, Any] = {}\nVERBS['tell'] = tell\n"
+    "def handler(desk: Desk): VERBS['tell'](desk)",
+    "a protocol": "class Door(Protocol):\n    def publish(self, text: str) -> None: ...\n"
+    "def say(door: Door): door.publish('')\ndef handler(desk: Desk): say(desk.cloud)",
+    "a decorator": "def told(f):\n    def call(desk: Desk):\n        tell(desk)\n        f(desk)\n    return call\n"
+    "@told\ndef handler(desk: Desk): pass",
+    "an import": "from esteira.cloud import Cloud\nCloud().publish('')\ndef handler(): pass",
+    "a value made at import": "from esteira.cloud import Cloud\nSAID = Cloud().publish('')\ndef handler(): pass",
+    "a client": "def handler(desk: Desk): desk.cloud.client('sns').publish(Message='')",
+    "a client of its own": "import boto3\ndef handler(): boto3.client('sns').publish(Message='')",
+    "a client kept": "def handler(desk: Desk):\n    sns = desk.cloud.client('sns')\n    sns.publish(Message='')",
+    "a client handed on": "def say(sns: Any): sns.publish(Message='')\n"
+    "def handler(desk: Desk): say(desk.cloud.client('sns'))",
+    "a client by its type": "from types_boto3_sns import SNSClient\ndef handler(sns: SNSClient): sns.publish()",
+    "a client's method": "def handler(desk: Desk):\n    say = desk.cloud.client('sns').publish\n    say()",
+    "a circle": "class Box:\n    def one(self, desk: Desk):\n        self.a = desk\n        x = self.b\n"
+    "    def two(self):\n        self.b = self.a\n        y = self.b\n        y.cloud.publish('')\n"
+    "def handler(box: Box):\n    box.one(None)\n    box.two()",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_whatever_way_leads_to_a_call_it_is_found(way: str) -> None:
+    """Of a toy that comes to one call in some way, the right it needs is told."""
+    assert "sns:Publish" in read(HEAD + WAYS[way])
+
+
+def test_what_does_not_lead_to_a_call_is_not_taken_for_one() -> None:
+    """A handler that never comes there has no use for the right: the reading is not simply all there is."""
+    assert read(f"{HEAD}\ndef handler(desk: Desk): return ask(desk), desk.name.publish") == {"codecommit:GetBranch"}
+
+
+UNFOLLOWABLE = {
+    "a name made at run time": "def handler(desk: Desk, name: str): getattr(desk.cloud, name)('')",
+    "a service's name": "def handler(desk: Desk, name: str): desk.cloud.client(name).publish()",
+    "boto3's own": "import boto3\ndef handler(name: str): boto3.client(name).publish()",
+    "the factory handed on": "def handler(desk: Desk): return desk.cloud.client",
+    "a session": "import boto3\ndef handler(): return boto3.Session().client('sns')",
+    "a page's name": "def handler(desk: Desk, name: str): desk.cloud.client('sns').get_paginator(name)",
+    "no operation": "def handler(desk: Desk): desk.cloud.client('sns').generate_presigned_url()",
+    "botocore's own door": "def handler(desk: Desk): desk.cloud.client('sns')._make_api_call('Publish', {})",
+    "eval": "def handler(text: str): eval(text)",
+    "vars": "def handler(desk: Desk): vars(desk)['cloud'].publish('')",
+    "a dictionary of attributes": "def handler(desk: Desk): desk.__dict__['cloud'].publish('')",
+    "a global": "DOOR: Any = None\ndef handler(desk: Desk):\n    global DOOR\n    DOOR = desk",
+    "an operator": "from operator import methodcaller\ndef handler(desk: Desk): methodcaller('publish')(desk.cloud)",
+    "a foreign place": "import logging\ndef handler(desk: Desk): logging.door = desk.cloud",
+}
+
+
+@pytest.mark.parametrize("trick", UNFOLLOWABLE)
+def test_what_cannot_be_followed_is_refused(trick: str) -> None:
+    """Where the reading would have to guess, it says so and where, instead of finding too little."""
+    code = UNFOLLOWABLE[trick]
+    if trick == "a name made at run time":  # on a known class every method counts, so it is followed
+        assert "sns:Publish" in read(HEAD + code)
+        code = code.replace("desk: Desk", "desk: Any")
+    with pytest.raises(UnfollowableError, match=r"toy\.handler, line \d+: "):
+        read(HEAD + code)
+
+
+@pytest.mark.parametrize(
+    "line", ["from esteira.telling import *", "from .telling import tell", "from . import telling"]
+)
+def test_an_import_that_does_not_say_what_it_brings_is_refused(line: str) -> None:
+    """Every name must have a place it comes from."""
+    with pytest.raises(UnfollowableError, match="toy, line 2: import by whole names"):
+        read(f"\n{line}\ndef handler(): pass")
+
+
+def test_an_operation_that_has_no_right_of_its_name_must_be_explained() -> None:
+    """S3's ListObjectsV2 asks for s3:ListBucket: until rights.py says so, the comparison stops."""
+    with pytest.raises(LookupError, match="s3:ListObjectsV2"):
+        read("import boto3\ndef handler(): boto3.client('s3').list_objects_v2()")
+
+
+def test_a_page_and_a_transaction_need_the_rights_behind_them() -> None:
+    """A paginator asks for its operation, a transaction for its parts, a deployment for the revision it registers."""
+    assert read("import boto3\ndef handler(): boto3.client('sns').get_paginator('list_topics').paginate()") == {
+        "sns:ListTopics"
+    }
+    transaction = "boto3.client('dynamodb').transact_write_items(TransactItems=[{'Put': {}}, {'ConditionCheck': {}}])"
+    assert read(f"import boto3\ndef handler(): {transaction}") == {"dynamodb:PutItem", "dynamodb:ConditionCheckItem"}
+    assert read("import boto3\ndef handler(): boto3.client('codedeploy').create_deployment()") == {
+        "codedeploy:CreateDeployment",
+        "codedeploy:GetApplicationRevision",
+        "codedeploy:GetDeploymentConfig",
+        "codedeploy:RegisterApplicationRevision",
+    }
+
+
+# --- the service's roles ---------------------------------------------------------------------------------------------
+
+
+def held(role: str) -> set[str]:
+    return {grant.action for grant in template("service.yaml").held_by(role) if grant.allow}
+
+
+def test_the_host_may_do_what_its_hooks_its_agent_and_session_manager_ask_for() -> None:
+    """Its hooks log in, pull and fetch parameters, the agent fetches the bundle, Session Manager stands in for SSH."""
+    asked = [rights.commands(path.read_text(encoding="utf-8")) for path in sorted(rights.HOOKS.iterdir())]
+    hooks = set().union(*asked)
+    assert hooks == {"ecr:GetAuthorizationToken", "ssm:GetParameters"} | rights.PULL
+    assert held("HostRole") == hooks | rights.AGENT | rights.SESSIONS
+
+
+def test_a_build_may_do_what_the_buildspecs_here_ask_for_and_pull_what_it_pushed() -> None:
+    """It fetches its source, writes its log, logs in and pushes; a buildspec may also use its last image as a cache."""
+    paths = (rights.ROOT / "model_service" / "buildspec.yml", rights.ROOT / "examples" / "heart-r" / "buildspec.yml")
+    asked = [rights.commands(path.read_text(encoding="utf-8")) for path in paths]
+    assert [each == {"ecr:GetAuthorizationToken"} | rights.PUSH for each in asked] == [True, True]
+    [project] = template("service.yaml").of_type("AWS::CodeBuild::Project").values()
+    assert (project["Source"]["Type"], project["LogsConfig"]["CloudWatchLogs"]["Status"]) == ("CODECOMMIT", "ENABLED")
+    assert held("BuildRole") == asked[0] | rights.PULL | rights.LOG | {"codecommit:GitPull"}
+
+
+def test_codedeploy_may_look_for_hosts_and_nothing_else() -> None:
+    """Hosts are found by their tags; there is no Auto Scaling group and no load balancer it could touch."""
+    assert held("DeployRole") == rights.FIND_HOSTS
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("aws s3 cp a b", None),
+        ('  x=$(aws ssm get-parameter --name "$1")', {"ssm:GetParameter"}),
+        ("aws ecr get-login-password | docker login", {"ecr:GetAuthorizationToken"}),
+        ('fail "no" "create it (type aws ssm put-parameter)"', set()),
+        ("docker build --cache-from x .", rights.PULL),
+    ],
+)
+def test_a_script_s_commands_need_their_rights(text: str, expected: set[str] | None) -> None:
+    """A command of AWS's is told by its right; a hint to a person is none; what is no API call stops the comparison."""
+    if expected is None:
+        with pytest.raises(StopIteration):
+            rights.commands(text)
+    else:
+        assert rights.commands(text) == expected
+
+
+# --- on what ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_right_is_granted_on_the_kind_of_resource_it_takes(name: str) -> None:
+    """By AWS's own reference: the ARN is of a kind the action takes, and * stands only where it takes none."""
+    for grant in (g for g in template(name).grants() if g.allow):
+        takes = kinds(grant.action)
+        fits = any(grant.resource.startswith(kind.begins) for kind in takes)
+        assert fits if takes else grant.resource == "*", f"{grant.owner} grants {grant.action} on {grant.resource}"
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_tag_is_asked_for_only_where_aws_looks_at_it(name: str) -> None:
+    """A condition on a key that the resource does not know is never true, and the right would not be there."""
+    for grant in (g for g in template(name).grants() if "aws:ResourceTag/" in g.condition):
+        known = [kind.tagged for kind in kinds(grant.action) if grant.resource.startswith(kind.begins)]
+        assert known == [True], f"{grant.owner} grants {grant.action} by a tag"
+
+
+def test_no_right_is_named_by_a_pattern() -> None:
+    """An action is allowed by its whole name; only what forbids may say *, and it forbids without TLS."""
+    patterns = [g for g in every_grant() if "*" in g.action]
+    assert [g for g in patterns if g.allow] == []
+    assert {g.condition for g in patterns} == {'{"Bool": {"aws:SecureTransport": "false"}}'}
+
+
+def section(title: str) -> dict[str, str]:
+    """Return a table of docs/aws.md: what stands in `` in its first column → its second."""
+    [text] = re.findall(rf"^### {re.escape(title)}\n(.*?)(?=^##|\Z)", GUIDE, re.MULTILINE | re.DOTALL)
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    return {name: row[1] for row in rows for name in re.findall(r"`([^`]+)`", row[0])}
+
+
+def patterns(of: Template) -> set[str]:
+    """Return every ARN with a * in it, of a resource or in a condition, as the guide writes it."""
+    found = {g.resource for g in of.grants() if g.resource != "*"}
+    for condition in (json.loads(g.condition) for g in of.grants() if "*" in g.condition):
+        found |= {of.written(arn) for keys in condition.values() for arn in keys.values()}
+    return {short(arn) for arn in found if "*" in arn}
+
+
+def test_the_guide_lists_every_pattern_with_its_reason_and_no_other() -> None:
+    """Whoever reads docs/aws.md finds every ARN with a * in it, why it is one, and none that is gone."""
+    told = section("Patterns")
+    assert set(told) == patterns(template("template.yaml")) | patterns(template("service.yaml"))
+    assert min(len(reason.split()) for reason in told.values()) >= 4
+
+
+def test_the_guide_lists_every_right_on_everything_with_its_reason_and_no_other() -> None:
+    """The resource * is told of for each action, and AWS limits none of these to a resource."""
+    granted = {g.action for g in every_grant() if g.resource == "*"}
+    told = section("The resource `*`")
+    assert set(told) == granted
+    assert [action for action in told if kinds(action)] == []
+    assert min(len(reason.split()) for reason in told.values()) >= 4
+
+
+def test_the_guide_lists_every_action_that_is_forbidden_by_a_pattern() -> None:
+    """What is denied by s3:* and the like is told, too."""
+    assert set(section("Actions by a pattern")) == {g.action for g in every_grant() if "*" in g.action}
+
+
+# --- what checkov is told to leave -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_exception_from_a_policy_gives_its_reason(name: str) -> None:
+    """Each check that a resource is excused from is named once, with a sentence."""
+    for logical, resource in template(name).resources.items():
+        skipped = resource.get("Metadata", {}).get("checkov", {}).get("skip", [])
+        assert len({each["id"] for each in skipped}) == len(skipped)
+        for each in skipped:
+            assert re.fullmatch(r"CKV2?_AWS_\d+", each["id"])
+            assert each["comment"].endswith("."), f"{logical}: {each['id']} wants a sentence"
