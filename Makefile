@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SAM := .venv-sam/.installed
+MINISTACK := .venv-ministack/.installed
 REPORT ?=
 PYTHON_OF_RUNTIME ?=
 export SAM_CLI_TELEMETRY := 0
 export AWS_EC2_METADATA_DISABLED := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-docker check lint types templates bench chaos lock clean sam build invoke sam-validate
+.PHONY: help setup demo test test-docker check lint types templates bench chaos lock clean sam build invoke sam-validate ministack deploy-local
 
 help: ## List what can be typed
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -71,6 +72,18 @@ sam-validate: $(SAM) ## Let the SAM CLI judge the templates too
 	@AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template template.yaml
 	@AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template service.yaml
 
+ministack: $(MINISTACK) ## Install a second emulator of AWS beside, in .venv-ministack  [PYTHON_OF_RUNTIME=PATH]
+
+# It runs functions with its own Python: the runtime's, where this machine has one that starts.
+$(MINISTACK): $(STAMP)
+	@for python in $(PYTHON_OF_RUNTIME) python3.13 $(BIN)/python; do \
+	  if $$python -c 'import ensurepip' 2>/dev/null; then break; fi; done; $$python -m venv --clear .venv-ministack
+	@.venv-ministack/bin/pip install --quiet --disable-pip-version-check 'ministack==1.5.33' 'aws-sam-translator==1.115.0'
+	@touch $@
+
+deploy-local: $(STAMP) $(SAM) $(MINISTACK) ## Deploy to an emulator on this machine: create, look, work, update, delete
+	@$(BIN)/python -m console.local.deploy
+
 chaos: $(STAMP) ## 300 releases on a lossy, doubling, crashing, throttling AWS
 	@$(BIN)/esteira local chaos --releases 300 --lose 0.25 --duplicate 0.25 --shuffle --crash 0.1 --throttle 0.1 --seed 1 --report chaos.json
 
@@ -82,4 +95,4 @@ lock: $(STAMP) ## Lock the dependencies anew: requirements.txt (all), functions/
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml --output-file functions/requirements.txt
 
 clean: ## Remove what make made, but not .esteira/
-	rm -rf $(VENV) .venv-sam .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis report.json chaos.json screenshots
+	rm -rf $(VENV) .venv-sam .venv-ministack .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis report.json chaos.json screenshots
