@@ -76,9 +76,9 @@ ministack: $(MINISTACK) ## Install a second emulator of AWS beside, in .venv-min
 
 # It runs functions with its own Python: the runtime's, where this machine has one that starts.
 $(MINISTACK): $(STAMP)
-	@for python in $(PYTHON_OF_RUNTIME) python3.13 $(BIN)/python; do \
-	  if $$python -c 'import ensurepip' 2>/dev/null; then break; fi; done; $$python -m venv --clear .venv-ministack
-	@.venv-ministack/bin/pip install --quiet --disable-pip-version-check 'ministack==1.5.33' 'aws-sam-translator==1.115.0'
+	@for python in $(PYTHON_OF_RUNTIME) python3.13 $(BIN)/python; do $$python -c pass 2>/dev/null && break; done; \
+	  $(BIN)/uv venv --quiet --clear --python $$(command -v $$python) .venv-ministack
+	@$(BIN)/uv pip install --quiet --python .venv-ministack/bin/python 'ministack==1.5.33' 'aws-sam-translator==1.115.0'
 	@touch $@
 
 deploy-local: $(STAMP) $(SAM) $(MINISTACK) ## Deploy to an emulator on this machine: create, look, work, update, delete
