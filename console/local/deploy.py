@@ -12,7 +12,6 @@ matcher and handed to the deployed targets; the controller's own events go the w
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import re
@@ -45,7 +44,7 @@ from console.local.ministack import CREDENTIALS, TOOLS, Ministack, MinistackErro
 from console.local.place import ROOT, TEMPLATE
 from console.local.release import HERE, Interpreter, ReleaseError, compiled, runtime, services, trim
 from console.local.sam import SamError, artifact_of, last_words, sam
-from console.local.template import Loader, Stack, read
+from console.local.template import Loader, Stack, TemplateError, read
 from esteira.store import Store
 
 STACK, SERVICE, SECOND, STAGE = "esteira", "heart", "lungs", "production"
@@ -226,7 +225,8 @@ class Rehearsal:
         while " is live on " not in said:
             if time.monotonic() > end:
                 raise DeployError(
-                    f"the topic should have said what is live in {PATIENCE:.0f} s, and said: {said or '-'}"
+                    f"the topic should have said what is live in {PATIENCE:.0f} s, and said: {said or 'nothing'}. "
+                    f"The function's last words: {' '.join(self._log('announce')[-1:]) or 'none'}."
                 )
             rows = self.client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages", [])
             said = " ".join([said, *(json.loads(row["Body"])["Message"] for row in rows)]).strip()
@@ -237,10 +237,15 @@ class Rehearsal:
     def _written(self) -> None:
         """See that every function wrote into its own log."""
         for name in ("intake", "operate", "sweep", "announce"):
-            rows = self.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{STACK}-{name}")["events"]
-            if not any(row["message"].startswith("END") or "REPORT" in row["message"] for row in rows):
+            if not self._log(name):
                 raise DeployError(f"{STACK}-{name} ran, and its log group has no line of it")
         self.say("logs", "each function wrote into the log group that the template gives it")
+
+    def _log(self, name: str) -> list[str]:
+        """Return what a function wrote, but for what Lambda adds to it."""
+        rows = self.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{STACK}-{name}")["events"]
+        written = (row["message"].strip() for row in rows)
+        return [text for text in written if not text.startswith(("START ", "END ", "REPORT "))]
 
     def second_service(self) -> Stack:
         """Deploy service.yaml as a stack of its own and let the same controller work for it; return the stack."""
@@ -444,9 +449,12 @@ def main() -> int:
             except DeployError as error:
                 shutil.copy(Path(name) / "emulator" / "ministack.log", ROOT / LOG)
                 raise DeployError(f"{error} Next: read {LOG}, the emulator's, or correct the template") from None
-    except (DeployError, MinistackError, ReleaseError, SamError) as error:
+    except (DeployError, MinistackError, ReleaseError, SamError, TemplateError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted, so nothing is shown; the emulator and its folder are gone", file=sys.stderr)
+        return 128 + signal.SIGINT
     say("all so", f"in {time.monotonic() - begin:.0f} s; nothing of it is left here. Next: sam deploy --guided")
     return 0
 
@@ -487,5 +495,4 @@ def _counted(kinds: Counter[str]) -> str:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        sys.exit(main())
+    sys.exit(main())

@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from console.local.template import NESTED, Stack
+from console.local.template import NESTED, Stack, TemplateError
 
 Client = Callable[[str], Any]
 # What a template declares of these is read elsewhere: a function with its events, a nested stack by its own template.
@@ -93,9 +93,9 @@ def retained(stack: Stack) -> set[str]:
 def _declared(stack: Stack) -> dict[str, Declared]:
     """Return what a template declares by logical id, and the rules that SAM makes of a function's events."""
     rows: dict[str, Declared] = {
-        one.logical_id: one.properties
-        for one in stack.resources(*{row["Type"] for row in stack.document["Resources"].values()} - UNREAD)
-        if one.stack == stack.name
+        id_: _resolved(stack, id_, row)
+        for id_, row in stack.document["Resources"].items()
+        if row["Type"] not in UNREAD and stack.holds(row.get("Condition"))
     }
     names = {one.logical_id: one.name for one in stack.functions}
     runtime = stack.document.get("Globals", {}).get("Function", {}).get("Runtime")
@@ -116,6 +116,15 @@ def _declared(stack: Stack) -> dict[str, Declared]:
         declared = {"ScheduleExpression": schedule.expression, "State": "ENABLED", "Targets": targets}
         rows[schedule.name.removeprefix(f"{stack.name}-")] = declared
     return rows
+
+
+def _resolved(stack: Stack, id_: str, row: Declared) -> Declared:
+    """Return a resource's properties; none where they are in words only CloudFormation reads: then it is but there."""
+    try:
+        properties: Declared = stack.resolve(row.get("Properties", {}), f"Resources.{id_}")
+    except TemplateError:
+        return {}
+    return properties
 
 
 def _plain(value: Any) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from console.local.deploy import NEEDED, unknown_types
+from console.local.deploy import NEEDED, DeployError, fit, unknown_types
 from console.local.deploy_template import types
 from console.local.ministack import Ministack, MinistackError, find
 from console.local.place import ROOT, TEMPLATE
@@ -33,7 +35,7 @@ with Ministack(pathlib.Path(sys.argv[1])) as emulator:
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def installed() -> None:
     """Skips, with what to type, where ministack is not installed."""
     try:
@@ -43,10 +45,23 @@ def installed() -> None:
 
 
 @pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ministack]:
+def emulator(installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ministack]:
     """A running emulator that enforces policies."""
     with Ministack(tmp_path_factory.mktemp("emulator"), enforced=True) as running:
         yield running
+
+
+class Refusing:
+    """A CloudFormation that answers every template with one error."""
+
+    def __init__(self, said: str) -> None:
+        self._said = said
+
+    def client(self, _: str) -> Self:
+        return self
+
+    def validate_template(self, TemplateBody: str) -> None:  # noqa: N803 - boto3's word
+        raise ClientError({"Error": {"Code": "ValidationError", "Message": self._said}}, "ValidateTemplate")
 
 
 def closes(port: int) -> bool:
@@ -57,30 +72,13 @@ def closes(port: int) -> bool:
     return not is_open(port)
 
 
-@pytest.mark.parametrize(
-    ("template", "unknown"),
-    [
-        ("template.yaml", set()),
-        (
-            "service.yaml",
-            {
-                "AWS::CodeCommit::Repository",
-                "AWS::CodeDeploy::Application",
-                "AWS::CodeDeploy::DeploymentGroup",
-                "AWS::EC2::Instance",
-            },
-        ),
-    ],
-)
-def test_what_the_emulator_does_not_know_is_what_docs_aws_md_says(
-    template: str, unknown: set[str], emulator: Ministack
-) -> None:
-    """Whoever adds a type to a template learns here whether a rehearsal has it."""
-    kinds = types(read(TEMPLATE.with_name(template)).document)
-    told = unknown_types(emulator.client("cloudformation"), kinds)
-    assert told == unknown
-    text = (ROOT / "docs" / "aws.md").read_text()
-    assert [kind for kind in told if f"`{kind}`" not in text] == []
+@pytest.mark.parametrize("template", ["template.yaml", "service.yaml"])
+def test_what_the_emulator_does_not_know_is_said_in_docs_aws_md(template: str, emulator: Ministack) -> None:
+    """Whoever adds a type to a template learns here that no rehearsal has it."""
+    told = unknown_types(emulator.client("cloudformation"), types(read(TEMPLATE.with_name(template)).document))
+    section = (ROOT / "docs" / "aws.md").read_text().partition("## Rehearsed on this machine")[2].partition("\n## ")[0]
+    assert sorted(told - {*re.findall(r"`(AWS::\w+::\w+)`", section)}) == []
+    assert ("AWS::CodeDeploy::DeploymentGroup" in told) == (template == "service.yaml")
 
 
 def test_a_type_that_was_never_seen_is_asked_about_and_the_others_are_kept(emulator: Ministack) -> None:
@@ -88,6 +86,25 @@ def test_a_type_that_was_never_seen_is_asked_about_and_the_others_are_kept(emula
     kinds = ("AWS::DynamoDB::Table", "AWS::Made::Up", "AWS::Made::UpToo")
     assert unknown_types(emulator.client("cloudformation"), kinds) == {"AWS::Made::Up", "AWS::Made::UpToo"}
     assert unknown_types(emulator.client("cloudformation"), tuple(sorted(NEEDED))) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "Unrecognized resource types: [AWS::DynamoDB::Table]",
+            r"refuses AWS::DynamoDB::Table, without which .* Next: ",
+        ),
+        ("too tired", r"refuses the types AWS::DynamoDB::Table, AWS::Made::Up in words not known: .*too tired"),
+    ],
+)
+def test_an_emulator_that_refuses_what_is_needed_is_an_error(said: str, told: str, tmp_path: Path) -> None:
+    """A rehearsal of nothing would be green."""
+    rows = {"Table": {"Type": "AWS::DynamoDB::Table"}, "Made": {"Type": "AWS::Made::Up"}}
+    (tmp_path / "template.yaml").write_text(json.dumps({"Resources": rows}))
+    emulator: Any = Refusing(said)
+    with pytest.raises(DeployError, match=told):
+        fit(tmp_path, emulator, {}, lambda *_: None)
 
 
 def test_who_may_not_cannot(emulator: Ministack) -> None:
@@ -117,6 +134,7 @@ def test_two_at_once_share_nothing(emulator: Ministack, tmp_path: Path) -> None:
     assert closes(other.port)
 
 
+@pytest.mark.usefixtures("installed")
 def test_it_ends_with_the_process_that_started_it_however_that_ends(tmp_path: Path) -> None:
     """A killed rehearsal leaves no server behind."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

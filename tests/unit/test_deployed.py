@@ -84,6 +84,13 @@ def test_what_a_stack_lists_comes_with_what_the_template_declares(tmp_path: Path
     assert [difference.property for difference in differences(log, lambda _: logs)] == ["RetentionInDays"]
 
 
+def test_what_only_cloudformation_reads_must_be_there_all_the_same(tmp_path: Path) -> None:
+    """A dashboard's body may use whatever CloudFormation offers."""
+    body = '{ "Fn::ToJsonString": { widgets: [] } }'
+    board = f"{{ Type: AWS::CloudWatch::Dashboard, Properties: {{ DashboardBody: {body} }} }}"
+    assert absent(stack(tmp_path, f"Resources: {{ Board: {board} }}"), []) == ["Board"]
+
+
 def test_what_is_declared_and_not_listed_is_told() -> None:
     """All of the template and of the nested one is expected, with the rules that SAM makes of a function's events."""
     missing = absent(read(TEMPLATE), [])
