@@ -7,6 +7,7 @@ SAM := .venv-sam/.installed
 EMULATOR := .emulator/.installed
 LINUX := $(filter Linux,$(shell uname -s))
 CHECKOV := .venv-checkov/.installed
+MINISTACK := .venv-ministack/.installed
 REPORT ?=
 PYTHON_OF_RUNTIME ?=
 # The longest first, for two take the files in turns: each host in them has ports, a lock and an nginx of its own.
@@ -16,7 +17,7 @@ export SAM_CLI_TELEMETRY := 0
 export AWS_EC2_METADATA_DISABLED := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-docker check lint types templates policies bench chaos lock clean sam build invoke start-lambda emulator sam-validate
+.PHONY: help setup demo test test-docker check lint types templates policies bench chaos lock clean sam build invoke start-lambda emulator sam-validate ministack deploy-local
 
 help: ## List what can be typed
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -103,6 +104,18 @@ sam-validate: $(SAM) ## Let the SAM CLI judge the templates too
 	@AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template template.yaml
 	@AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template service.yaml
 
+ministack: $(MINISTACK) ## Install a second emulator of AWS beside, in .venv-ministack  [PYTHON_OF_RUNTIME=PATH]
+
+# It runs functions with its own Python: the runtime's, where this machine has one that starts.
+$(MINISTACK): $(STAMP)
+	@for python in $(PYTHON_OF_RUNTIME) python3.13 $(BIN)/python; do $$python -c pass 2>/dev/null && break; done; \
+	  $(BIN)/uv venv --quiet --clear --python $$(command -v $$python) .venv-ministack
+	@$(BIN)/uv pip install --quiet --python .venv-ministack/bin/python 'ministack==1.5.33' 'aws-sam-translator==1.115.0'
+	@touch $@
+
+deploy-local: $(STAMP) $(SAM) $(MINISTACK) ## Deploy to an emulator on this machine: create, look, work, update, delete
+	@$(BIN)/python -m console.local.deploy
+
 chaos: $(STAMP) ## 300 releases on a lossy, doubling, crashing, throttling AWS
 	@$(BIN)/esteira local chaos --releases 300 --lose 0.25 --duplicate 0.25 --shuffle --crash 0.1 --throttle 0.1 --seed 1 --report chaos.json
 
@@ -115,4 +128,4 @@ lock: $(STAMP) ## Lock the dependencies anew: requirements.txt (all), functions/
 	@printf '%s\n' aws-sam-cli==1.170.0 awslambdaric simplejson snapshot-restore-py | $(BIN)/uv pip compile --quiet --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header - --output-file console/local/emulator.txt
 
 clean: ## Remove what make made, but not .esteira/
-	rm -rf $(VENV) .venv-sam .venv-checkov .emulator .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis report.json chaos.json screenshots
+	rm -rf $(VENV) .venv-sam .venv-checkov .venv-ministack .emulator .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis report.json chaos.json screenshots

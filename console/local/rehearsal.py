@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from console.local.aws.bus import Bus, Chaos
@@ -39,7 +39,8 @@ class Rehearsal:
     """A stage to rehearse on: enter it, commit, deliver events, sweep, look at what came of it.
 
     ``hook`` stands between the functions and AWS (``aws.faults``); ``retries`` is how often the bus calls a function
-    again that failed. Without ``bus.start()`` nothing moves by itself.
+    again that failed; ``elsewhere`` says which services are at an address. Without ``bus.start()`` nothing moves by
+    itself.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Rehearsal:
         hook: Hook | None = None,
         retries: int = 2,
         tell: Callable[[Decision], None] = lambda _: None,
+        elsewhere: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.clock = Clock.stopped(START)
         self.engine = engine
@@ -74,7 +76,7 @@ class Rehearsal:
         self._hook = hook
         self._numbers = itertools.count(1)
         self._inside = threading.local()
-        self._open = self.aws.in_process(self.faults)
+        self._open = self.aws.in_process(self.faults, elsewhere)
 
     def __enter__(self) -> Self:
         import boto3

@@ -11,9 +11,9 @@ import json
 import threading
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 import boto3
@@ -24,6 +24,7 @@ from console.local.aws.bus import Chaos
 from console.local.aws.faults import Call, Crash, Hook, When
 from console.local.aws.rehearsal import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
 from console.local.engine import HOST, BuildJob, DeployJob
+from console.local.ministack import Ministack, MinistackError, find
 from console.local.rehearsal import Rehearsal
 from esteira.facts import Fact, ImageScanned, about_release, about_stage
 from esteira.phase import Standing, phase_of
@@ -40,11 +41,14 @@ class Story(Rehearsal):
     of ``on`` as it says. However it goes, no function may call what its code was not found to call: its role would not
     let it."""
 
-    def __init__(self, folder: Path, there: Sequence[str] = (HOST,)) -> None:
+    def __init__(
+        self, folder: Path, there: Sequence[str] = (HOST,), elsewhere: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.builds: BuildOutcome = BuildOutcome()
         self.deploys: DeployOutcome = DeployOutcome()
         self.on: dict[str, DeployOutcome] = {}
-        super().__init__(folder, ScriptedEngine(self._build, self._deploy, manual=True, there=there))
+        engine = ScriptedEngine(self._build, self._deploy, manual=True, there=there)
+        super().__init__(folder, engine, elsewhere=elsewhere)
         self.asked: defaultdict[str, set[str]] = defaultdict(set)  # by handler, the rights that its calls needed
         self.faults.watch = self._watch
 
@@ -218,14 +222,30 @@ class Story(Rehearsal):
         self.deliver()
 
 
+@pytest.fixture(scope="session")
+def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ministack]:
+    """A running ministack; where it is not installed, the reason names what to type."""
+    try:
+        find()
+    except MinistackError as missing:
+        pytest.skip(str(missing))
+    with Ministack(tmp_path_factory.mktemp("ministack")) as running:
+        yield running
+
+
 @pytest.fixture
 def story(tmp_path: Path) -> Iterator[Story]:
     """A story that has not begun. However it goes, nothing may be built or deployed twice."""
     with Story(tmp_path) as story:
-        yield story
-        story.faults.hook = None
-        assert doubles(story.build_claims()) == []
-        assert doubles([c for c in story.deployment_claims() if "/" in c]) == []
+        yield from told(story)
+
+
+def told(story: Story) -> Iterator[Story]:
+    """Yield a story and see, at its end, that it holds no double."""
+    yield story
+    story.faults.hook = None
+    assert doubles(story.build_claims()) == []
+    assert doubles([c for c in story.deployment_claims() if "/" in c]) == []
 
 
 def doubles(claims: list[str]) -> list[str]:

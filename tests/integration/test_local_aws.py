@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -517,148 +516,22 @@ def test_a_deployment_of_what_is_not_there_is_refused(world: World) -> None:
     assert world.aws.codedeploy.deployments() == []
 
 
-# DynamoDB
+# DynamoDB, beside what tests/integration/test_dynamodb.py says of it
 
 
-def test_capacity_is_computed_from_item_sizes(world: World) -> None:
-    """DynamoDB's rules for writes, reads, queries and transactions."""
+def test_a_transactions_token_is_forgotten_after_ten_minutes(world: World) -> None:
+    """By the world's own clock."""
     dynamodb = world.client("dynamodb")
-    total = {"ReturnConsumedCapacity": "TOTAL"}
-    big = {"pk": {"S": "heart"}, "sk": {"S": "big"}, "x": {"S": "x" * 4100}}
-
-    def units(answer: Any) -> float:
-        return float(answer["ConsumedCapacity"]["CapacityUnits"])
-
-    assert units(put(dynamodb, "small", **total)) == 1
-    assert units(dynamodb.put_item(TableName="facts", Item=big, **total)) == 5
-    key = {"pk": {"S": "heart"}, "sk": {"S": "big"}}
-    assert units(dynamodb.get_item(TableName="facts", Key=key, ConsistentRead=True, **total)) == 2
-    assert units(dynamodb.get_item(TableName="facts", Key=key, **total)) == 1
-    ask = {"KeyConditionExpression": "pk = :p", "ExpressionAttributeValues": {":p": {"S": "heart"}}}
-    assert units(dynamodb.query(TableName="facts", ConsistentRead=True, **ask, **total)) == 2
-    assert units(dynamodb.query(TableName="facts", Limit=1, **ask, **total)) == 1
-    steps = [
-        {"Put": {"TableName": "facts", "Item": big}},
-        {"Delete": {"TableName": "facts", "Key": {**key, "sk": {"S": "small"}}}},
-    ]
-    told = dynamodb.transact_write_items(TransactItems=steps, **total)["ConsumedCapacity"]
-    assert told == [{"TableName": "facts", "CapacityUnits": 12.0}]
-    assert units(dynamodb.delete_item(TableName="facts", Key=key, **total)) == 5
-
-
-def test_a_query_reads_its_range_in_order_and_in_pages(world: World) -> None:
-    """Conditions on the sort key, both directions, filters, limits and start keys."""
-    dynamodb = world.client("dynamodb")
-    for n in (3, 1, 2, 10, 5):
-        put(dynamodb, f"a#{n:02}")
-    put(dynamodb, "b#01")
-
-    def query(condition: str, **more: Any) -> Any:
-        values = {":p": {"S": "heart"}, **more.pop("values", {})}
-        return dynamodb.query(
-            TableName="facts", KeyConditionExpression=condition, ExpressionAttributeValues=values, **more
-        )
-
-    def keys(answer: Any) -> list[str]:
-        return [item["sk"]["S"] for item in answer["Items"]]
-
-    begins = "pk = :p AND begins_with(sk, :s)"
-    prefix = {"values": {":s": {"S": "a#"}}}
-    assert keys(query(begins, **prefix)) == ["a#01", "a#02", "a#03", "a#05", "a#10"]
-    assert keys(query(begins, ScanIndexForward=False, Limit=2, **prefix)) == ["a#10", "a#05"]
-    first = query(begins, Limit=3, **prefix)
-    rest = query(begins, Limit=3, ExclusiveStartKey=first["LastEvaluatedKey"], **prefix)
-    assert (keys(first), keys(rest)) == (["a#01", "a#02", "a#03"], ["a#05", "a#10"])
-    back = query(begins, ScanIndexForward=False, ExclusiveStartKey=first["LastEvaluatedKey"], **prefix)
-    assert keys(back) == ["a#02", "a#01"]
-    between = query("pk = :p AND sk BETWEEN :a AND :b", values={":a": {"S": "a#02"}, ":b": {"S": "a#05"}})
-    assert keys(between) == ["a#02", "a#03", "a#05"]
-    for sign, expected in (("<", ["a#01"]), ("<=", ["a#01", "a#02"]), (">", ["b#01"]), (">=", ["a#10", "b#01"])):
-        bound = {"<": "a#02", "<=": "a#02", ">": "a#10", ">=": "a#10"}[sign]
-        assert keys(query(f"pk = :p AND sk {sign} :s", values={":s": {"S": bound}})) == expected
-    filtered = query("pk = :p", FilterExpression="sk = :s", values={":s": {"S": "b#01"}})
-    assert (filtered["Count"], filtered["ScannedCount"]) == (1, 6)
-    assert query("pk = :p", Select="COUNT")["Count"] == 6
-
-
-def test_a_cancelled_transaction_changes_nothing_and_says_why(world: World) -> None:
-    """All or nothing, with a reason for each item."""
-    dynamodb = world.client("dynamodb")
-    put(dynamodb, "claimed")
-    key = {"pk": {"S": "heart"}, "sk": {"S": "claimed"}}
-    new = {"pk": {"S": "heart"}, "sk": {"S": "new"}}
-    steps: list[dict[str, Any]] = [
-        {"Put": {"TableName": "facts", "Item": new}},
-        {
-            "Update": {
-                "TableName": "facts",
-                "Key": {"pk": {"S": "heart"}, "sk": {"S": "counter"}},
-                "UpdateExpression": "SET n = :n",
-                "ExpressionAttributeValues": {":n": {"N": "1"}},
-            }
-        },
-        {
-            "Put": {
-                "TableName": "facts",
-                "Item": key,
-                "ConditionExpression": "attribute_not_exists(pk)",
-                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-            }
-        },
-    ]
-    with pytest.raises(ClientError) as refused:
-        dynamodb.transact_write_items(TransactItems=steps)
-    assert code_of(refused) == "TransactionCanceledException"
-    reasons = refused.value.response["CancellationReasons"]  # type: ignore[typeddict-item]
-    assert [reason["Code"] for reason in reasons] == ["None", "None", "ConditionalCheckFailed"]
-    assert reasons[2]["Item"] == key
-    items = dynamodb.scan(TableName="facts")["Items"]
-    assert items == [key]
-    dynamodb.transact_write_items(TransactItems=steps[:2])
-    assert len(dynamodb.scan(TableName="facts")["Items"]) == 3
-
-
-def test_a_transactions_token_makes_it_happen_once(world: World) -> None:
-    """The same token again does nothing; with other items it is refused; after ten minutes it is forgotten."""
-    dynamodb = world.client("dynamodb")
-
-    def add(token: str, step: str = ":n") -> None:
-        update = {
-            "TableName": "facts",
-            "Key": {"pk": {"S": "heart"}, "sk": {"S": "counter"}},
-            "UpdateExpression": f"ADD n {step}",
-            "ExpressionAttributeValues": {step: {"N": "1"}},
-        }
-        dynamodb.transact_write_items(TransactItems=[{"Update": update}], ClientRequestToken=token)
-
-    add("t")
-    add("t")
-    with pytest.raises(ClientError) as refused:
-        add("t", ":m")
-    assert code_of(refused) == "IdempotentParameterMismatchException"
-    assert dynamodb.scan(TableName="facts")["Items"][0]["n"] == {"N": "1"}
-    world.clock.advance(601)
-    add("t")
-    assert dynamodb.scan(TableName="facts")["Items"][0]["n"] == {"N": "2"}
-
-
-def test_no_acknowledged_write_is_lost_among_threads(world: World) -> None:
-    """Eight writers at once: one lock makes every conditional put true."""
-    clients = [world.client("dynamodb") for _ in range(8)]
-
-    def write(n: int) -> int:
-        won = 0
-        for sort in range(40):
-            try:
-                put(clients[n], f"{sort:03}", ConditionExpression="attribute_not_exists(sk)")
-                won += 1
-            except ClientError:
-                pass
-        return won
-
-    with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(write, range(8))) == 40
-    assert len(clients[0].scan(TableName="facts")["Items"]) == 40
+    update = {
+        "TableName": "facts",
+        "Key": {"pk": {"S": "heart"}, "sk": {"S": "counter"}},
+        "UpdateExpression": "ADD n :n",
+        "ExpressionAttributeValues": {":n": {"N": "1"}},
+    }
+    for passed, counted in ((0, "1"), (599, "1"), (2, "2")):
+        world.clock.advance(passed)
+        dynamodb.transact_write_items(TransactItems=[{"Update": update}], ClientRequestToken="t")
+        assert dynamodb.scan(TableName="facts")["Items"][0]["n"] == {"N": counted}
 
 
 # the bus and the functions

@@ -1,4 +1,5 @@
-"""Two functions at once for one service, and functions that die with a claim in their hands."""
+"""Two functions at once for one service, and functions that die with a claim in their hands: on the local AWS, and once
+more with the table in a second DynamoDB, that of ministack, which is written by others and takes calls side by side."""
 
 from __future__ import annotations
 
@@ -6,11 +7,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from console.local.aws.faults import Call, Hook, When
-from tests.integration.conftest import Story, dying, key_of
+from console.local.ministack import Ministack
+from tests.integration.conftest import Story, dying, key_of, told
 
 # A function's lease, in seconds, and a moment less.
 LEASE = 120
@@ -43,6 +46,25 @@ def at_once(story: Story, functions: int = 2) -> None:
     with ThreadPoolExecutor(functions) as pool:
         said = [run.result(timeout=120) for run in [pool.submit(sweep) for _ in range(functions)]]
     assert said == [""] * functions
+
+
+@pytest.fixture(params=["moto", "ministack"])
+def story(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Story]:
+    """A story that has not begun, with its table in one DynamoDB or the other."""
+    if request.param == "moto":
+        with Story(tmp_path) as story:
+            yield from told(story)
+        return
+    second: Ministack = request.getfixturevalue("ministack")
+    with Story(tmp_path, elsewhere={"dynamodb": second.url}) as story:
+        table, dynamodb = story.desk.settings.table, story.aws_client("dynamodb")
+        # The story's time is not this machine's, by which ministack takes away what has expired.
+        dynamodb.update_time_to_live(
+            TableName=table, TimeToLiveSpecification={"AttributeName": "expires", "Enabled": False}
+        )
+        yield from told(story)
+        assert story.aws.dynamodb.dump() == {}, "the table was in moto all the time"
+        dynamodb.delete_table(TableName=table)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
+from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -135,23 +136,26 @@ def not_there(what: str) -> str:
 
 
 @contextmanager
-def in_process(stack: Stack, faults: Faults | None = None) -> Iterator[Faults]:
+def in_process(
+    stack: Stack, faults: Faults | None = None, elsewhere: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Faults]:
     """While inside, every boto3 client of this process, whenever it was made, is answered by ``stack``, in this
-    process.
+    process; but the services of ``elsewhere``, by the clients made inside, at the addresses it says.
 
     The calls pass ``faults``. Parameters are validated as botocore does; nothing is signed, sent or retried: a throttle
     reaches the caller as it does after botocore gave up.
     """
     faults = faults or Faults()
     call, request = BaseClient._make_api_call, BaseClient._make_request
-    environment = {
-        name: os.environ.get(name) for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    }
+    addresses = {f"AWS_ENDPOINT_URL_{service.upper()}": url for service, url in elsewhere.items()}
+    names = ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", *addresses)
+    environment = {name: os.environ.get(name) for name in names}
     os.environ["AWS_DEFAULT_REGION"] = REGION
     os.environ.setdefault("AWS_ACCESS_KEY_ID", "local")
     os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "local")
-    BaseClient._make_api_call = _calls(stack, faults, call)
-    BaseClient._make_request = _requests(stack)
+    os.environ.update(addresses)
+    BaseClient._make_api_call = _calls(stack, faults, call, frozenset(elsewhere))
+    BaseClient._make_request = _requests(stack, request, frozenset(elsewhere))
     try:
         yield faults
     finally:
@@ -163,7 +167,7 @@ def in_process(stack: Stack, faults: Faults | None = None) -> Iterator[Faults]:
                 os.environ[name] = value
 
 
-def _calls(stack: Stack, faults: Faults, original: Any) -> Any:
+def _calls(stack: Stack, faults: Faults, original: Any, elsewhere: frozenset[str]) -> Any:
     def make_api_call(client: Any, operation_name: str, api_params: Any) -> Any:
         service = client.meta.service_model.service_name
         call = Call(service, operation_name, api_params)
@@ -171,7 +175,7 @@ def _calls(stack: Stack, faults: Faults, original: Any) -> Any:
             faults.before(call)
         except AwsError as error:
             raise _client_error(client, operation_name, error) from None
-        operation = stack.operation(service, operation_name)
+        operation = None if service in elsewhere else stack.operation(service, operation_name)
         if operation is None:
             result = original(client, operation_name, api_params)
         else:
@@ -225,10 +229,12 @@ def _client_error(client: Any, operation: str, error: AwsError) -> Exception:
     return raised
 
 
-def _requests(stack: Stack) -> Any:
+def _requests(stack: Stack, original: Any, elsewhere: frozenset[str]) -> Any:
     """In place of sending: the prepared request answered by moto, and botocore's own parser on the answer."""
 
-    def make_request(client: Any, model: Any, request_dict: Mapping[str, Any], _: Any) -> Any:
+    def make_request(client: Any, model: Any, request_dict: Mapping[str, Any], context: Any) -> Any:
+        if client.meta.service_model.service_name in elsewhere:
+            return original(client, model, request_dict, context)
         headers = HTTPHeaders()
         for key, value in request_dict["headers"].items():
             headers[key] = value.decode() if isinstance(value, bytes) else value

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from botocore.awsrequest import AWSPreparedRequest
@@ -126,9 +126,12 @@ class Aws:
         if self._uninstall is not None:
             self._uninstall()
 
-    def in_process(self, faults: Faults | None = None) -> AbstractContextManager[Faults]:
-        """While inside, every boto3 client of this process speaks to this stack without a socket."""
-        return doors.in_process(self, faults)
+    def in_process(
+        self, faults: Faults | None = None, elsewhere: Mapping[str, str] = MappingProxyType({})
+    ) -> AbstractContextManager[Faults]:
+        """While inside, every boto3 client of this process speaks to this stack without a socket, but for the services
+        that are ``elsewhere``, at an address."""
+        return doors.in_process(self, faults, elsewhere)
 
     # for the doors
 
