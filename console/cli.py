@@ -140,6 +140,30 @@ def why(call: Call, release: str) -> None:
     call.tell(line, lambda out: render.why(out, line))
 
 
+@main.command()
+@click.option(
+    "--ask-hosts",
+    is_flag=True,
+    help="Let Systems Manager ask each host whether its CodeDeploy agent lives; wants the right ssm:SendCommand.",
+)
+@command
+def doctor(call: Call, ask_hosts: bool) -> None:
+    """Look at this machine, the account and the stack: each thing is ok, or what to do about it.
+
+    Before the stack is deployed and after. Exit status 0 only if there is nothing to attend to.
+    """
+    from console import render
+    from console.doctor import judge
+    from console.examination import Eyes, examine
+
+    eyes = Eyes(call.controller, call.now, sleep=call.shell.sleep, ask_hosts=ask_hosts, wanted=call.wanted)
+    lines = judge(examine(eyes))
+    todo = sum(line.verdict == "attend" for line in lines)
+    call.tell({"attend": todo, "lines": lines}, lambda out: render.doctor(out, lines))
+    if todo:
+        raise SystemExit(FAILED)
+
+
 # --- an operator's words --------------------------------------------------------------------------------------------
 
 

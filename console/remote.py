@@ -37,12 +37,14 @@ class TroubleError(Exception):
 @dataclass(frozen=True)
 class Where:
     """One controller: its stack's name, the endpoint that stands for AWS (None: AWS itself), and whether it is the
-    local stack of ``state``."""
+    local stack; of that also where a service is pushed to and answers, and where its dead letters lie."""
 
     stack: str
     endpoint: str | None = None
     local: bool = False
     remotes: Mapping[str, str] = field(default_factory=dict)
+    pages: Mapping[str, str] = field(default_factory=dict)
+    letters: Path | None = None
 
     @property
     def named(self) -> str:
@@ -73,7 +75,8 @@ def find(endpoint: str | None, stack: str | None, state: Path) -> Where:
     try:
         told = json.loads(note.read_text())
         pid, url = int(told["pid"]), str(told["endpoint"])
-        where = Where(stack or str(told.get("stack", "esteira")), url, True, told.get("remotes", {}))
+        named, letters = stack or str(told.get("stack", "esteira")), state / "dead-letters.jsonl"
+        where = Where(named, url, True, told.get("remotes", {}), told.get("pages", {}), letters)
     except (OSError, ValueError, KeyError, TypeError):
         raise TroubleError(
             f"{note} is not a local stack's note. Next: esteira local up writes it anew; to speak to AWS, remove it"
@@ -99,10 +102,20 @@ class Controller:
         self._client = client or clients(where)
         self._invoke = invoke or self._by_lambda
 
+    @property
+    def client(self) -> Callable[[str], Any]:
+        """What makes a boto3 client that speaks to where the controller is, by its service's name."""
+        return self._client
+
+    @cached_property
+    def table(self) -> str:
+        """The name of the controller's table."""
+        return self._listed_table() if self.where.endpoint else self._table()
+
     @cached_property
     def store(self) -> Store:
         """The table, to be read only."""
-        return Store(self._client("dynamodb"), self._listed_table() if self.where.endpoint else self._table())
+        return Store(self._client("dynamodb"), self.table)
 
     def services(self) -> tuple[tuple[Service, ...], tuple[str, ...]]:
         """Return the registered services, and a sentence for each registration that is malformed."""

@@ -19,6 +19,7 @@ from rich.text import Text
 from console.history import Account, Line, Said, StageStatus
 from console.replay import Returned
 from console.sentences import short
+from console.verdict import Line as Examined
 from esteira.facts import stamp
 
 _COLOURS = {
@@ -120,6 +121,21 @@ def answer(out: Console, said: str, about: str, told: dict[str, Any]) -> None:
         first, *log = str(told["why"]).splitlines() or [""]
         out.print(Text.assemble((told["release"], "bold"), " is ", _phase(told["phase"]), f": {first}"))
         _log(out, log)
+
+
+def doctor(out: Console, lines: Sequence[Examined]) -> None:
+    """Print what was looked at, a line each, and at the end how much there is to do."""
+    styles = {"ok": "green", "attend": "bold red", "skip": "dim"}
+    width = max(len(line.check) for line in lines)
+    for line in lines:
+        mark = Text(f"{line.verdict:<8}", style=styles[line.verdict])
+        out.print(
+            Text.assemble(mark, f"{line.check:<{width}}  ", Text(line.says, style="dim" * (line.verdict == "skip")))
+        )
+    todo = sum(line.verdict == "attend" for line in lines)
+    skipped = sum(line.verdict == "skip" for line in lines)
+    more = f"; {skipped} could not be looked at" if skipped else ""
+    out.print(Text(f"\n{todo or 'nothing'} to attend to{more}"))
 
 
 def returned(out: Console, row: Returned) -> None:
