@@ -318,7 +318,7 @@ def _table(table: str | Silence) -> Line:
         if table.code == "ResourceNotFoundException":
             return attend(
                 "table",
-                "the facts' table is gone. Next: restore its backup under the same name, or sam deploy for an empty one",
+                "the facts' table is gone. Next: restore its backup under the same name, or sam deploy anew",
             )
         return unsaid("table", table)
     if table != "ACTIVE":
