@@ -256,7 +256,10 @@ def _rules(seen: Observed) -> Iterator[Line]:
     for rule in seen.rules:
         what = "sweep's clock" if rule.schedule else "rules"
         strangers = [target for target in rule.targets if known and target not in known]
-        if not rule.enabled:
+        if rule.gone:
+            bad += 1
+            yield attend(what, f"{rule.name} is gone. Next: delete the stack and deploy it anew; the table stays")
+        elif not rule.enabled:
             bad += 1
             yield attend(what, f"{rule.name} is disabled. Next: aws events enable-rule --name {rule.name}")
         elif not rule.targets or strangers:

@@ -111,6 +111,15 @@ class Eyes:
                 raise
             return _silence(error, sentence, self.controller.where.named)
 
+    def unless_gone(self, service: str, operation: str, **request: Any) -> Any | None:
+        """Ask AWS for one thing; None where it says that there is none."""
+        try:
+            return self(service, operation, **request)
+        except Exception as error:
+            if code_of(error) != "ResourceNotFoundException":
+                raise
+            return None
+
     @cached_property
     def resources(self) -> Mapping[str, Sequence[str]] | Silence:
         """The physical ids in the controller's stack, by type."""
@@ -122,7 +131,11 @@ class Eyes:
             return Silence("there is no stack to read it from") if rows.code == "ValidationError" else rows
         kinds = {row["ResourceType"] for row in rows}
         return {
-            k: [r["PhysicalResourceId"] for r in rows if r["ResourceType"] == k and "PhysicalResourceId" in r]
+            k: [
+                r["PhysicalResourceId"]
+                for r in rows
+                if r["ResourceType"] == k and r.get("PhysicalResourceId", "").strip()
+            ]
             for k in kinds
         }
 
@@ -266,14 +279,18 @@ def _stack(eyes: Eyes, seen: Observed) -> Observed:
 
 
 def _function(eyes: Eyes, name: str) -> Function:
-    told = eyes("lambda", "get_function_configuration", FunctionName=name)
+    told = eyes.unless_gone("lambda", "get_function_configuration", FunctionName=name)
+    if told is None:
+        return Function(name, "gone", "somebody deleted it")
     if told.get("LastUpdateStatus") == "Failed":
         return Function(name, "not updated", told.get("LastUpdateStatusReason", ""))
     return Function(name, told.get("State", "Active"), told.get("StateReason", ""))
 
 
 def _rule(eyes: Eyes, name: str) -> Rule:
-    told = eyes("events", "describe_rule", Name=name)
+    told = eyes.unless_gone("events", "describe_rule", Name=name)
+    if told is None:
+        return Rule(name, False, (), gone=True)
     targets = eyes.pages("events", "list_targets_by_rule", "Targets", Rule=name)
     names = tuple(target["Arn"].rpartition(":")[2] for target in targets)
     return Rule(name, told["State"] != "DISABLED", names, told.get("ScheduleExpression", ""))

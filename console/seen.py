@@ -75,6 +75,7 @@ class Rule:
     enabled: bool
     targets: tuple[str, ...]
     schedule: str = ""
+    gone: bool = False
 
 
 @dataclass(frozen=True)
