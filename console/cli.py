@@ -368,7 +368,7 @@ def _refuse_local(call: Call, typed: str) -> None:
     if where.local:
         raise TroubleError(
             f"esteira {typed} works by CloudFormation, which the local stack has not: it plays the one service of "
-            f"template.yaml, and all of it lies in its state folder. Next: add --endpoint URL, or use it on AWS",
+            f"template.yaml, and all of it lies in its state folder. Next: for AWS, add --state with another folder",
             REFUSED,
         )
 

@@ -176,7 +176,7 @@ def examine(eyes: Eyes) -> Observed:
 def _here(eyes: Eyes) -> Here:
     region = eyes.heard(lambda: str(eyes.controller.client("codecommit").meta.region_name))
     lacking = () if isinstance(region, Silence) or eyes.controller.where.endpoint else _lacking(region)
-    local = "git alone, since this is the local stack" if eyes.controller.where.local else ""
+    local = f"git alone, at {eyes.controller.where.named}" if eyes.controller.where.endpoint else ""
     return Here(region, lacking, local or _pushes_by(), SAM.exists() or shutil.which("sam") is not None)
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import botocore
+import botocore.session
 import pytest
 
 from console.doctor import judge
@@ -231,6 +235,28 @@ def test_what_the_host_itself_says_goes_before_what_a_deployment_let_conclude() 
     host = Host("i-1", "running", "Online", "active")
     seen = of_heart(hosts=(host,), last=Deployment("d-8", "Failed", {"i-1": False}))
     assert said(seen, "attend") == []
+
+
+# Where AWS's right is not called like the call.
+RIGHTS = {"s3:HeadBucket": "s3:ListBucket", "sts:GetCallerIdentity": None}
+
+
+def test_the_guide_names_every_right_that_looking_wants() -> None:
+    """docs/aws.md lists what an operator needs for `esteira doctor`: each call that examination.py makes, and those of
+    the controller's doors that it uses."""
+    root = Path(__file__).parents[2]
+    text = (root / "console" / "examination.py").read_text(encoding="utf-8")
+    guide = (root / "docs" / "aws.md").read_text(encoding="utf-8")
+    session = botocore.session.Session()
+    wanted = {"codecommit:GetBranch", "codedeploy:ListDeploymentTargets", "codedeploy:BatchGetDeploymentTargets"}
+    for service, call in re.findall(r'"([a-z0-9-]+)",\s+"([a-z]+_[a-z_]+)"', text):
+        operations = session.get_service_model(service).operation_names
+        [operation] = [name for name in operations if botocore.xform_name(name) == call]
+        right = f"{service.replace('-', '')}:{operation}"
+        if RIGHTS.get(right, right) is not None:
+            wanted.add(str(RIGHTS.get(right, right)))
+    assert len(wanted) > 25
+    assert sorted(right for right in wanted if f"`{right}`" not in guide) == []
 
 
 @pytest.mark.parametrize(
