@@ -185,6 +185,8 @@ def _raise(quota: str, to: float) -> str:
 
 def _stack(seen: Observed) -> Iterator[Line]:
     yield _standing(seen)
+    if seen.taken is not None:
+        yield _names(seen.taken)
     if seen.standing is None and isinstance(seen.services, Silence):
         return  # nothing is deployed: there is nothing more to look at
     yield from _functions(seen.functions)
@@ -230,6 +232,19 @@ def _standing(seen: Observed) -> Line:
                 "stack",
                 f"{seen.stack} is {status}{why}. Next: {look} tells the first failure; mend it, sam deploy again",
             )
+
+
+def _names(taken: tuple[str, Sequence[str]] | Silence) -> Line:
+    if isinstance(taken, Silence):
+        return unsaid("names", taken)
+    service, there = taken
+    if not there:
+        return ok("names", f"nothing is called {service} yet")
+    return attend(
+        "names",
+        f"there is {' and '.join(there)} already, at which a stack with the service {service} would stop. Next: "
+        f"deploy the controller alone (ServiceName=), then esteira add-service {service} --adopt; or remove them",
+    )
 
 
 def _functions(functions: Sequence[Function] | Silence) -> Iterator[Line]:

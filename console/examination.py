@@ -23,7 +23,8 @@ from typing import Any, TypeVar
 
 from console.doctor import QUOTAS
 from console.letters import unread
-from console.remote import REFUSED, Controller, TroubleError, explained
+from console.remains import names_taken
+from console.remote import REFUSED, Controller, TroubleError, code_of, explained
 from console.seen import (
     Alarm,
     Code,
@@ -46,7 +47,8 @@ from esteira.cloud import Cloud
 from esteira.config import Service
 
 T = TypeVar("T")
-SAM = Path(__file__).resolve().parents[1] / ".venv-sam" / "bin" / "sam"
+TEMPLATE = Path(__file__).resolve().parents[1] / "template.yaml"
+SAM = TEMPLATE.parent / ".venv-sam" / "bin" / "sam"
 # What template.yaml and service.yaml are made of, by boto3's names.
 NEEDED = (
     "codebuild",
@@ -166,7 +168,8 @@ def examine(eyes: Eyes) -> Observed:
         standing=_standing(eyes),
     )
     if seen.standing is None and not where.endpoint:
-        return replace(seen, services=Silence(f"there is no stack {where.stack} yet"))
+        taken = eyes.heard(lambda: _taken(eyes))
+        return replace(seen, taken=taken, services=Silence(f"there is no stack {where.stack} yet"))
     return _stack(eyes, seen)
 
 
@@ -245,6 +248,14 @@ def _quota(eyes: Eyes, name: str) -> float:
 def _default_vpc(eyes: Eyes) -> bool:
     asked = [{"Name": "is-default", "Values": ["true"]}]
     return bool(eyes("ec2", "describe_vpcs", Filters=asked)["Vpcs"])
+
+
+def _taken(eyes: Eyes) -> tuple[str, tuple[str, ...]]:
+    """Return the first service that would be deployed, and what bears its name already."""
+    from console.local.template import read
+
+    name = eyes.wanted or str(read(TEMPLATE).document["Parameters"]["ServiceName"]["Default"])
+    return name, tuple(names_taken(eyes.controller, name))
 
 
 def _standing(eyes: Eyes) -> Standing | Silence | None:
@@ -526,8 +537,3 @@ def _silence(error: Exception, sentence: str, named: str) -> Silence:
     if code in NOT_PLAYED and operation != "HeadBucket":
         return Silence(f"{named} does not play {operation}", code, date)
     return Silence(sentence, code, date)
-
-
-def code_of(error: Exception) -> str:
-    """Return AWS's code of an error, "" for one that is not AWS's."""
-    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from console.remote import Controller, explained
+from console.remote import Controller, code_of, explained
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,37 @@ def kept(controller: Controller, service: str | None = None) -> tuple[Kept, ...]
     arns = sorted(row["ResourceARN"] for page in pages for row in page["ResourceTagMappingList"])
     found = [_kept(controller, *known) for known in map(named, arns) if known is not None]
     return tuple(row for row in found if service is None or _is_of(row, controller.where.stack, service))
+
+
+def names_taken(controller: Controller, service: str) -> list[str]:
+    """Return what bears the names that a stack of ``service`` would give, which CloudFormation would find halfway."""
+    client = controller.client
+    account = client("sts").get_caller_identity()["Account"]
+    bucket = f"{controller.where.stack}-bundles-{service}-{account}"
+    asked: tuple[tuple[str, Callable[[], Any], str], ...] = (
+        (
+            f"a CodeCommit repository {service}",
+            lambda: client("codecommit").get_repository(repositoryName=service),
+            "RepositoryDoesNotExistException",
+        ),
+        (
+            f"an ECR repository {service}",
+            lambda: client("ecr").describe_repositories(repositoryNames=[service]),
+            "RepositoryNotFoundException",
+        ),
+        (f"a bucket {bucket}", lambda: client("s3").head_bucket(Bucket=bucket), "404"),
+    )
+    return [what for what, ask, gone in asked if _is_there(ask, gone)]
+
+
+def _is_there(ask: Callable[[], Any], gone: str) -> bool:
+    try:
+        ask()
+    except Exception as error:
+        if code_of(error) != gone:
+            raise
+        return False
+    return True
 
 
 def named(arn: str) -> tuple[str, str] | None:

@@ -172,6 +172,7 @@ class Observed:
     builds: Mapping[str, float] | Silence = UNASKED  # by processor
     default_vpc: bool | Silence = UNASKED
     standing: Standing | Silence | None = UNASKED
+    taken: tuple[str, Sequence[str]] | Silence | None = None  # a service still to be deployed, and what is called so
     functions: Sequence[Function] | Silence = UNASKED
     rules: Sequence[Rule] | Silence = UNASKED
     letters: Letters | Silence = UNASKED

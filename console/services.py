@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from console.examination import code_of
-from console.remote import REFUSED, UNDER_WAY, Controller, TroubleError
+from console.remains import names_taken
+from console.remote import REFUSED, UNDER_WAY, Controller, TroubleError, code_of
 
 if TYPE_CHECKING:
     from console.local.template import Stack
@@ -201,41 +201,13 @@ def _require_free(work: Work, name: str) -> None:
             f"Next: change it where it was deployed, or choose another name",
             REFUSED,
         )
-    taken = [what for what, there in _names(work, name) if there]
+    taken = names_taken(work.controller, name)
     if taken:
         raise TroubleError(
             f"{name} cannot be made: there is {' and '.join(taken)} already. Next: esteira add-service {name} --adopt "
             f"takes over what an earlier stack of this service left; or choose another name",
             REFUSED,
         )
-
-
-def _names(work: Work, name: str) -> Iterable[tuple[str, bool]]:
-    client = work.controller.client
-    account = client("sts").get_caller_identity()["Account"]
-    bucket = f"{work.controller.where.stack}-bundles-{name}-{account}"
-    asked: tuple[tuple[str, Callable[[], Any], str], ...] = (
-        (
-            f"a CodeCommit repository {name}",
-            lambda: client("codecommit").get_repository(repositoryName=name),
-            "RepositoryDoesNotExistException",
-        ),
-        (
-            f"an ECR repository {name}",
-            lambda: client("ecr").describe_repositories(repositoryNames=[name]),
-            "RepositoryNotFoundException",
-        ),
-        (f"a bucket {bucket}", lambda: client("s3").head_bucket(Bucket=bucket), "404"),
-    )
-    for what, ask, gone in asked:
-        try:
-            ask()
-        except Exception as error:
-            if code_of(error) != gone:
-                raise
-            yield what, False
-        else:
-            yield what, True
 
 
 def _unchangeable(stack: str, name: str, status: str) -> str:

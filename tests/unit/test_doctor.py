@@ -214,6 +214,17 @@ def test_before_the_first_deployment_there_is_nothing_to_attend_to() -> None:
     ]
 
 
+def test_what_an_earlier_stack_left_is_told_before_a_new_one_stops_at_it() -> None:
+    """A repository that a deleted stack kept makes the next deployment fail halfway; it is known before, with the way
+    to take it over."""
+    seen = replace(WELL, standing=None, services=Silence("none yet"), taken=("heart", ("an ECR repository heart",)))
+    [told] = said(seen, "attend")
+    assert told.startswith("names: there is an ECR repository heart already")
+    assert "esteira add-service heart --adopt" in told
+    assert said(replace(seen, taken=("heart", ())), "attend") == []
+    assert said(replace(seen, taken=DENIED), "skip")[1] == f"names: {DENIED.why}"
+
+
 def test_a_service_nobody_pushed_to_is_no_fault() -> None:
     """After the first deployment the repository is empty, no deployment has come, and no page answers: all as it is
     to be, and the line says where to push."""

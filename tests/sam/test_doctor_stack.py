@@ -211,9 +211,13 @@ def test_a_registration_that_is_malformed_and_a_service_that_is_not_there_are_to
 
 
 def test_before_the_stack_is_there_only_the_account_is_judged(account: Account) -> None:
-    """Another name has no stack: that is no fault, and the line says how to deploy it."""
-    status, said = account.doctor("--stack", "nowhere")
+    """Another name has no stack: that is no fault, and the line says how to deploy it. A repository that its first
+    service would meet is one."""
+    status, said = account.doctor("--stack", "nowhere", "--service", "liver")
     assert (status, said["attend"]) == (0, [])
+    assert about("names", said["ok"]) == ["nothing is called liver yet"]
+    status, said = account.doctor("--stack", "nowhere")
+    assert (status, [check for check, _ in said["attend"]]) == (1, ["names"])
     assert about("stack", said["skip"]) == [
         "no stack nowhere yet. Next: make build, then .venv-sam/bin/sam deploy --guided"
     ]
