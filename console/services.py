@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,10 +169,15 @@ def fault_of(row: Mapping[str, Any], value: str) -> str:
 
 def _described_service(given: Mapping[str, str] | None = None) -> Stack:
     """Return service.yaml, with its parameters as ``given``. Raises TroubleError where it cannot be read."""
+    return replace(_template(), parameters=dict(given or {}))
+
+
+@cache
+def _template() -> Stack:
     from console.local.template import TemplateError, read
 
     try:
-        return read(TEMPLATE, parameters=given)
+        return read(TEMPLATE)
     except TemplateError as error:
         raise TroubleError(str(error)) from error
 

@@ -33,6 +33,7 @@ from console.services import TEMPLATE
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:Tried to parse")]  # what moto leaves out
 MAKE: Any = boto3.client  # typed for literal names only
+CLIENT = cache(MAKE)
 CONTROLLER = {
     "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
     "Outputs": {"ServicesPath": {"Value": "/esteira/services/"}},
@@ -95,7 +96,7 @@ class Account:
 
     def __init__(self, state: Path) -> None:
         self.state = state
-        self.client = cache(MAKE)
+        self.client = CLIENT
         self.cloudformation = self.client("cloudformation")
         self.cloudformation.create_stack(StackName="esteira", TemplateBody=json.dumps(CONTROLLER))
         self.now = datetime.now(UTC)
