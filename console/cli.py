@@ -25,7 +25,7 @@ HELP = """What is live, why, and since when; and the words to change it.
 \b
 Exit status:
   0  done
-  1  it failed: AWS or a function gave an error, or what was waited for did not succeed
+  1  it failed: AWS or a function gave an error, or what was waited for did not succeed; or doctor has found something
   2  refused, or not understood; nothing was changed
   3  --wait reached its --timeout; it is still under way
 """
@@ -330,11 +330,11 @@ def remove_service(call: Call, name: str, yes: bool, timeout: timedelta) -> None
     from console import remains, render, services
 
     _refuse_local(call, "remove-service")
+    left = remains.kept(call.controller, name)  # before, so that whoever may not ask has not deleted anything either
     if not yes and not click.confirm(f"Delete the host of {name} and all that is not data?", err=True):
         raise TroubleError("nothing was deleted", REFUSED)
     with call.spinner() as say:
         stack = services.remove(services.Work(call.controller, call.now, call.shell.sleep, say, timeout), name)
-    left = remains.kept(call.controller, name)
     call.tell({"deleted": stack, "kept": left}, lambda out: render.kept(out, f"{stack} is deleted", left))
 
 

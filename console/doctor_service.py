@@ -127,12 +127,13 @@ def _pages(service: Tended) -> Iterator[Line]:
                 name,
                 f"its page {page.url} answers {page.status}. Next: esteira why {_label(service.live)} --service {name}",
             )
-        else:
-            let_in = f"; {', '.join(page.allowed)} may: are you in it?" if page.allowed else "."
-            yield attend(
-                name,
-                f"its page {page.url} does not answer this machine{let_in} Next: esteira status --service {name}",
+        elif page.allowed and "0.0.0.0/0" not in page.allowed:
+            who = ", ".join(page.allowed)
+            yield skip(
+                name, f"its page {page.url} does not answer this machine; {who} may reach it, which it may not be in"
             )
+        else:
+            yield attend(name, f"its page {page.url} does not answer. Next: esteira status --service {name}")
 
 
 def _label(live: str | Silence) -> str:

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from console.doctor import QUOTAS
 from console.letters import unread
 from console.remains import names_taken
-from console.remote import REFUSED, Controller, TroubleError, code_of, explained
+from console.remote import REFUSED, Controller, TroubleError, Where, code_of, explained
 from console.seen import (
     Alarm,
     Code,
@@ -111,7 +111,7 @@ class Eyes:
             sentence = explained(error, self.controller.where)
             if sentence is None:
                 raise
-            return _silence(error, sentence, self.controller.where.named)
+            return _silence(error, sentence, self.controller.where)
 
     def unless_gone(self, service: str, operation: str, **request: Any) -> Any | None:
         """Ask AWS for one thing; None where it says that there is none."""
@@ -526,14 +526,14 @@ def _allowed(eyes: Eyes, instance: Mapping[str, Any]) -> tuple[str, ...]:
 # --- what AWS did not say -------------------------------------------------------------------------------------------
 
 
-def _silence(error: Exception, sentence: str, named: str) -> Silence:
-    """Return the words for what AWS did not say: a right that is wanted, an action nobody plays, or its own."""
+def _silence(error: Exception, sentence: str, where: Where) -> Silence:
+    """Return the words for what AWS did not say: a right that is wanted, an action an emulator lacks, or its own."""
     code, date = code_of(error), _date(getattr(error, "response", {}))
     operation = str(getattr(error, "operation_name", ""))
     text = str(getattr(error, "response", {}).get("Error", {}).get("Message", ""))
     if code in DENIED:
         right = re.search(r"perform:? ([\w-]+:\w+)", text)
         return Silence(f"you may not ask: that wants the right {right[1] if right else operation}", code, date)
-    if code in NOT_PLAYED and operation != "HeadBucket":
-        return Silence(f"{named} does not play {operation}", code, date)
+    if where.endpoint and code in NOT_PLAYED and operation != "HeadBucket":
+        return Silence(f"{where.named} does not play {operation}", code, date)
     return Silence(sentence, code, date)

@@ -273,7 +273,11 @@ def _change(
         if not any(words in str(error) for words in NOTHING_TO_DO):
             raise
         return Outcome(stack, "unchanged", (), _outputs(work, stack))
-    told = _described(work, made["Id"], stack)
+    try:
+        told = _described(work, made["Id"], stack)
+    except TroubleError:
+        _forget(work, made["Id"], stack, new)
+        raise
     if told is None:
         _forget(work, made["Id"], stack, new)
         return Outcome(stack, "unchanged", (), _outputs(work, stack))

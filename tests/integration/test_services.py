@@ -413,6 +413,25 @@ def test_waiting_for_a_stack_is_bounded(account: Account) -> None:
     assert "esteira-lungs is still CREATE_IN_PROGRESS after 0:10:00" in result.stderr
 
 
+def test_what_cloudformation_cannot_work_out_leaves_nothing(account: Account) -> None:
+    """A change set that fails is told with its reason, and the empty stack that it made goes with it."""
+
+    class Unable:
+        """CloudFormation, but that every change set fails."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(account.cloudformation, name)
+
+        def describe_change_set(self, **asked: Any) -> Any:
+            return {"Status": "FAILED", "StatusReason": "Parameter validation failed"}
+
+    shell = account.shell(lambda name: Unable() if name == "cloudformation" else account.client(name))
+    result = account.run("add-service", "lungs", shell=shell)
+    assert result.exit_code == 1
+    assert "CloudFormation cannot change esteira-lungs: Parameter validation failed" in result.stderr
+    assert account.stacks() == ["esteira"]
+
+
 def test_a_right_that_is_wanted_is_told(account: Account) -> None:
     """AWS's refusal is a sentence with its reason, and no traceback."""
 
@@ -473,6 +492,21 @@ def test_what_remains_is_told_before_anything_is_deleted(account: Account) -> No
     one = json.loads(account.run("remains", "--service", "lungs", "--json").stdout)["kept"]
     assert ("table", "esteira-Table-X") not in {(row["kind"], row["name"]) for row in one}
     assert "deleting other and its services leaves nothing" in account.run("remains", "--stack", "other").stdout
+
+
+def test_who_may_not_ask_what_stays_deletes_nothing(account: Account) -> None:
+    """What would be kept is asked before anything is deleted: a right that is missing stops it there."""
+    account.run("add-service", "lungs")
+
+    def denied(name: str) -> Any:
+        if name == "resourcegroupstaggingapi":
+            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetResources")
+        return account.client(name)
+
+    result = account.run("remove-service", "lungs", "--yes", shell=account.shell(denied))
+    assert result.exit_code == 1
+    assert "ask for the right GetResources" in result.stderr
+    assert account.stacks() == ["esteira", "esteira-lungs"]
 
 
 # --- what the commands and the template share -----------------------------------------------------------------------

@@ -163,7 +163,7 @@ def test_where_all_is_well_nothing_is_to_be_done_and_nothing_is_left_out() -> No
             of_heart(pages=(Page("http://h/ping", 502),)),
             "heart: its page http://h/ping answers 502. Next: esteira why v3",
         ),
-        (of_heart(pages=(Page("http://h/ping", 0, ("10.0.0.0/8",)),)), "heart: its page http://h/ping does not answer"),
+        (of_heart(pages=(Page("http://h/ping", 0, ("0.0.0.0/0",)),)), "heart: its page http://h/ping does not answer"),
     ],
 )
 def test_what_is_wrong_is_one_line_that_says_what_to_do(seen: Observed, told: str) -> None:
@@ -232,6 +232,13 @@ def test_a_service_nobody_pushed_to_is_no_fault() -> None:
     assert said(seen, "attend") == []
     assert "heart: its repository is empty. Next: git push codecommit::us-east-1://heart HEAD:main" in said(seen, "ok")
     assert any("--ask-hosts" in line for line in said(seen, "skip"))
+
+
+def test_a_page_for_others_is_not_blamed_for_its_silence() -> None:
+    """Who looks from outside the range that is let in hears nothing, and cannot tell whether others would."""
+    seen = of_heart(pages=(Page("http://h/ping", 0, ("10.0.0.0/8",)),))
+    assert said(seen, "attend") == []
+    assert "10.0.0.0/8 may reach it" in said(seen, "skip")[0]
 
 
 def test_an_account_that_is_full_is_no_fault_of_a_stack_that_stands() -> None:
