@@ -449,8 +449,9 @@ def _host(eyes: Eyes, instance: Mapping[str, Any]) -> Host:
     return Host(id_, state, ping, agent)
 
 
-def _agent(eyes: Eyes, instance: str) -> str:
-    """Return what systemd on the host says of the CodeDeploy agent, by Systems Manager."""
+def _agent(eyes: Eyes, instance: str) -> str | Silence:
+    """Return what systemd on the host says of the CodeDeploy agent, by Systems Manager. A host that does not answer says
+    nothing of its agent: Run Command may be none of its role's rights."""
     asked = {"DocumentName": "AWS-RunShellScript", "Parameters": {"commands": [AGENT]}, "TimeoutSeconds": 30}
     sent = eyes("ssm", "send_command", InstanceIds=[instance], Comment="esteira doctor", **asked)
     which = {"CommandId": sent["Command"]["CommandId"], "InstanceId": instance}
@@ -463,8 +464,9 @@ def _agent(eyes: Eyes, instance: str) -> str:
                 raise
             continue
         if told["Status"] not in ("Pending", "InProgress", "Delayed"):
-            return str(told.get("StandardOutputContent", "")).strip() or f"unknown: the command is {told['Status']}"
-    return f"unknown: the host did not answer in {ASK_SECONDS} s"
+            said = str(told.get("StandardOutputContent", "")).strip()
+            return said or Silence(f"the host was asked, and the command is {told['Status']}")
+    return Silence(f"the host was asked and did not answer in {ASK_SECONDS} s; its role may lack Run Command")
 
 
 def _last(eyes: Eyes, service: Service) -> Deployment | None:

@@ -152,7 +152,7 @@ HOST = {"InstanceId": "i-1", "State": {"Name": "running"}, "InstanceType": "t4g.
     [
         (
             [refusal("GetCommandInvocation", "InvocationDoesNotExist"), {"Status": "InProgress"}],
-            "attend",
+            "skip",
             "did not answer",
         ),
         ([{"Status": "Success", "StandardOutputContent": "active\n"}], "ok", "is active"),

@@ -85,7 +85,7 @@ def test_nobody_is_asked_for_a_key() -> None:
     """The way onto the host is Session Manager: no parameter and no property names an SSH key."""
     for name in TEMPLATES:
         assert "KeyName" not in (ROOT / name).read_text(encoding="utf-8")
-    assert "AmazonSSMManagedInstanceCore" in (ROOT / "service.yaml").read_text(encoding="utf-8")
+    assert "Session Manager" in (ROOT / "service.yaml").read_text(encoding="utf-8")
 
 
 def test_the_outputs_are_the_next_things_to_type() -> None:
