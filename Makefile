@@ -4,13 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SAM := .venv-sam/.installed
+EMULATOR := .emulator/.installed
+LINUX := $(filter Linux,$(shell uname -s))
 REPORT ?=
 PYTHON_OF_RUNTIME ?=
+# The longest first, for two take the files in turns: each host in them has ports, a lock and an nginx of its own.
+LONG := $(addprefix tests/docker/test_,heart_r.py docker_engine.py model_image.py host_crash_points.py)
+DOCKER_TESTS := $(LONG) $(filter-out $(LONG),$(wildcard tests/docker/test_*.py tests/sam/test_*.py))
 export SAM_CLI_TELEMETRY := 0
 export AWS_EC2_METADATA_DISABLED := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-docker check lint types templates bench chaos lock clean sam build invoke sam-validate
+.PHONY: help setup demo test test-docker check lint types templates bench chaos lock clean sam build invoke start-lambda emulator sam-validate
 
 help: ## List what can be typed
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -33,12 +38,12 @@ $(STAMP): requirements.txt pyproject.toml
 demo: $(STAMP) ## Push four versions of the model, see them go live or be refused, go back  [REPORT=FILE]
 	@$(BIN)/python -m console.local.demo $(if $(REPORT),--report $(REPORT))
 
-test: $(STAMP) ## Run the tests, but for those on a Docker engine
+test: $(STAMP) $(if $(LINUX),$(EMULATOR)) ## Run the tests, but for those on a Docker engine
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not docker"
-	@cd model_service && $(CURDIR)/$(BIN)/python -m pytest -q
+	@cd model_service && $(CURDIR)/$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-docker: $(STAMP) ## Run the tests on a Docker engine, with nginx and docker-registry; minutes, as they build images
-	@$(BIN)/python -m pytest -m docker tests/docker tests/sam
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m docker $(DOCKER_TESTS)
 
 check: $(STAMP) lint types templates test ## The whole gate
 
@@ -54,11 +59,21 @@ types: $(STAMP)
 templates: $(STAMP)
 	@$(BIN)/cfn-lint template.yaml service.yaml
 
-sam: $(SAM) ## Install the SAM CLI and Lambda's runtime client beside, in .venv-sam
+emulator: $(EMULATOR) ## Install Lambda's emulator and runtime client alone, in .emulator (Linux)
+
+# Where they cannot be had, their tests are skipped and say so.
+$(EMULATOR): $(STAMP) console/local/emulator.txt
+	@rm -rf $(@D)
+	@{ $(BIN)/uv pip install --quiet --no-deps --require-hashes --python $(BIN)/python --target $(@D) -r console/local/emulator.txt 2>$(VENV)/uv.log || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $(@D) -r console/local/emulator.txt; } && touch $@ || \
+	  echo "Lambda's emulator cannot be installed: the tests that play events/ through it are skipped"
+
+sam: $(SAM) ## Install the SAM CLI beside, in .venv-sam
 
 $(SAM): $(STAMP)
 	@$(BIN)/python -m venv .venv-sam
-	@.venv-sam/bin/pip install --quiet --disable-pip-version-check 'aws-sam-cli==1.170.0' 'awslambdaric==4.2.2' 'uv>=0.5'
+	@$(BIN)/uv pip install --quiet --python .venv-sam/bin/python 'aws-sam-cli==1.170.0' 'uv>=0.5' 2>$(VENV)/uv.log || \
+	  .venv-sam/bin/pip install --quiet --disable-pip-version-check 'aws-sam-cli==1.170.0' 'uv>=0.5'
 	@touch $@
 
 build: $(STAMP) $(SAM) ## Build what is deployed to AWS  [ARCH=x86_64] [PYTHON_OF_RUNTIME=PATH]
@@ -66,6 +81,9 @@ build: $(STAMP) $(SAM) ## Build what is deployed to AWS  [ARCH=x86_64] [PYTHON_O
 
 invoke: $(STAMP) $(SAM) ## An event to its function in its container, against the running local stack  EVENT=FILE
 	@$(BIN)/python -m console.local.invoke $(EVENT)
+
+start-lambda: $(STAMP) $(SAM) ## The functions in their containers, warm, for esteira --endpoint lambda=URL  [PORT=3001]
+	@$(BIN)/python -m console.local.start_lambda $(if $(PORT),--port $(PORT))
 
 sam-validate: $(SAM) ## Let the SAM CLI judge the templates too
 	@AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template template.yaml
@@ -77,9 +95,10 @@ chaos: $(STAMP) ## 300 releases on a lossy, doubling, crashing, throttling AWS
 bench: $(STAMP) ## Measure what the README says, into bench/results.json
 	@$(BIN)/python -m bench
 
-lock: $(STAMP) ## Lock the dependencies anew: requirements.txt (all), functions/requirements.txt (what ships)
+lock: $(STAMP) ## Lock the dependencies anew: requirements.txt (all), functions/requirements.txt (what ships), the emulator
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --all-extras pyproject.toml --output-file requirements.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml --output-file functions/requirements.txt
+	@printf '%s\n' aws-sam-cli==1.170.0 awslambdaric simplejson snapshot-restore-py | $(BIN)/uv pip compile --quiet --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header - --output-file console/local/emulator.txt
 
 clean: ## Remove what make made, but not .esteira/
-	rm -rf $(VENV) .venv-sam .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis report.json chaos.json screenshots
+	rm -rf $(VENV) .venv-sam .emulator .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis report.json chaos.json screenshots

@@ -164,7 +164,15 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
 
     @click.option("--service", envvar="ESTEIRA_SERVICE", help="Which service. Default: the only one there is.")
     @click.option("--stack", envvar="ESTEIRA_STACK", help="The controller's stack. Default: esteira.")
-    @click.option("--endpoint", metavar="URL", help="What to speak to in place of AWS. Default: $AWS_ENDPOINT_URL.")
+    @click.option(
+        "--endpoint",
+        "endpoints",
+        metavar="[lambda=]URL",
+        multiple=True,
+        callback=_urls,
+        help="What to speak to in place of AWS; lambda=URL: what runs the functions, if that is another (sam local "
+        "start-lambda). Default: $AWS_ENDPOINT_URL, $AWS_ENDPOINT_URL_LAMBDA.",
+    )
     @click.option(
         "--state",
         envvar="ESTEIRA_STATE",
@@ -181,14 +189,14 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
         *,
         service: str | None,
         stack: str | None,
-        endpoint: str | None,
+        endpoints: tuple[str | None, str | None],
         state: Path,
         as_json: bool,
         **rest: Any,
     ) -> None:
         shell = context.find_object(Shell) or Shell()
         try:
-            where = find(endpoint, stack, state)
+            where = find(endpoints[0], stack, state, endpoints[1])
         except TroubleError as trouble:
             raise SystemExit(_told(trouble, as_json)) from None
         try:
@@ -203,6 +211,17 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
 
     functools.update_wrapper(typed, body)
     return typed
+
+
+def _urls(context: click.Context, option: click.Parameter, words: tuple[str, ...]) -> tuple[str | None, str | None]:
+    """Return what the words call the endpoint of everything, and that of the functions. Raises BadParameter."""
+    told: dict[bool, str] = {}
+    for word in words:
+        url = word.removeprefix("lambda=")
+        if not url.startswith(("http://", "https://")):
+            raise click.BadParameter(f"{word!r} is neither URL nor lambda=URL", context, option)
+        told[url != word] = url
+    return told.get(False), told.get(True)
 
 
 def _told(trouble: TroubleError, as_json: bool) -> int:

@@ -450,8 +450,8 @@ def _host(eyes: Eyes, instance: Mapping[str, Any]) -> Host:
 
 
 def _agent(eyes: Eyes, instance: str) -> str | Silence:
-    """Return what systemd on the host says of the CodeDeploy agent, by Systems Manager. A host that does not answer says
-    nothing of its agent: Run Command may be none of its role's rights."""
+    """Return what systemd on the host says of the CodeDeploy agent, by Systems Manager. A host that does not answer
+    says nothing of its agent: Run Command may be none of its role's rights."""
     asked = {"DocumentName": "AWS-RunShellScript", "Parameters": {"commands": [AGENT]}, "TimeoutSeconds": 30}
     sent = eyes("ssm", "send_command", InstanceIds=[instance], Comment="esteira doctor", **asked)
     which = {"CommandId": sent["Command"]["CommandId"], "InstanceId": instance}

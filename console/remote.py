@@ -36,13 +36,15 @@ class TroubleError(Exception):
 
 @dataclass(frozen=True)
 class Where:
-    """One controller: its stack's name, the endpoint that stands for AWS (None: AWS itself), and whether it is the
-    local stack; of that also where a service is pushed to and answers, and where its dead letters lie."""
+    """One controller: its stack's name, the endpoint that stands for AWS (None: AWS itself), whether it is the local
+    stack, and the endpoint that runs the functions where that is another (``sam local start-lambda``). Of the local
+    stack also where a service is pushed to and answers, and where its dead letters lie."""
 
     stack: str
     endpoint: str | None = None
     local: bool = False
     remotes: Mapping[str, str] = field(default_factory=dict)
+    functions: str | None = None
     pages: Mapping[str, str] = field(default_factory=dict)
     letters: Path | None = None
 
@@ -62,21 +64,45 @@ class Invoked:
     error: str = ""
 
 
-def find(endpoint: str | None, stack: str | None, state: Path) -> Where:
-    """Return which controller is meant. A note of a local stack in ``state`` counts unless an endpoint is given.
+def answered(text: str) -> Invoked:
+    """Return what a function answered, from the body that Lambda, or the SAM CLI in its place, gives for it.
+
+    The SAM CLI calls nothing an error: not the body of a function that failed, which is told by its type, nor a
+    timeout, which is in plain words.
+    """
+    try:
+        payload = json.loads(text or "null")
+    except ValueError:
+        return Invoked(None, text.strip())
+    if isinstance(payload, dict) and "errorType" in payload:
+        return Invoked(payload, f"{payload['errorType']}: {payload.get('errorMessage', 'no message')}")
+    return Invoked(payload)
+
+
+def find(endpoint: str | None, stack: str | None, state: Path, functions: str | None = None) -> Where:
+    """Return which controller is meant. A note of a local stack in ``state`` counts unless an endpoint is given;
+    ``functions`` is the endpoint of its functions, if that is another.
 
     Raises TroubleError where the note cannot be read, or the process that wrote it is gone: what was meant for the
     local stack must not reach AWS.
     """
     endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL") or None
+    functions = functions or os.environ.get("AWS_ENDPOINT_URL_LAMBDA") or None
     note = state / "local.json"
     if endpoint or not note.exists():
-        return Where(stack or "esteira", endpoint)
+        return Where(stack or "esteira", endpoint, functions=functions)
     try:
         told = json.loads(note.read_text())
         pid, url = int(told["pid"]), str(told["endpoint"])
-        named, letters = stack or str(told.get("stack", "esteira")), state / "dead-letters.jsonl"
-        where = Where(named, url, True, told.get("remotes", {}), told.get("pages", {}), letters)
+        where = Where(
+            stack or str(told.get("stack", "esteira")),
+            url,
+            True,
+            told.get("remotes", {}),
+            functions,
+            told.get("pages", {}),
+            state / "dead-letters.jsonl",
+        )
     except (OSError, ValueError, KeyError, TypeError):
         raise TroubleError(
             f"{note} is not a local stack's note. Next: esteira local up writes it anew; to speak to AWS, remove it"
@@ -110,7 +136,8 @@ class Controller:
     @cached_property
     def table(self) -> str:
         """The name of the controller's table."""
-        return self._listed_table() if self.where.endpoint else self._table()
+        untold = self.where.endpoint or self.where.functions
+        return self._listed_table() if untold else self._table()
 
     @cached_property
     def store(self) -> Store:
@@ -142,8 +169,8 @@ class Controller:
         answer = self._client("lambda").invoke(
             FunctionName=function, InvocationType="RequestResponse", Payload=json.dumps(payload).encode()
         )
-        said = json.loads(answer["Payload"].read() or b"null")
-        return Invoked(said, _error_of(said) if answer.get("FunctionError") else "")
+        said = answered(answer["Payload"].read().decode())
+        return Invoked(said.payload, said.error or str(said.payload)) if answer.get("FunctionError") else said
 
     def _table(self) -> str:
         """Return the table's name as the functions know it: CloudFormation made it up."""
@@ -171,7 +198,8 @@ def clients(where: Where) -> Callable[[str], Any]:
                 retries={"mode": "standard", "max_attempts": 3}, connect_timeout=3, read_timeout=ANSWER_SECONDS
             )
             make: Any = boto3.Session().client  # typed for literal names only
-            made[name] = make(name, config=config, endpoint_url=where.endpoint, **_pretended(where))
+            url = (where.functions if name == "lambda" else None) or where.endpoint
+            made[name] = make(name, config=config, endpoint_url=url, **_pretended(where))
         return made[name]
 
     return client
@@ -197,6 +225,8 @@ def explained(error: Exception, where: Where) -> str | None:
                 "without an AWS account: esteira local up"
             )
         case "EndpointConnectionError" | "ConnectTimeoutError" | "ConnectionClosedError":
+            if where.functions and where.functions in str(error):
+                return f"nothing at {where.functions} runs the functions ({error}). Next: make start-lambda"
             start = "esteira local up" if where.endpoint else "check the network"
             return f"{where.named} does not answer ({error}). Next: {start}"
         case "ReadTimeoutError":
@@ -215,6 +245,13 @@ def code_of(error: Exception) -> str:
 def _explained_answer(error: Any, where: Where) -> str:
     code, text = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
     match code:
+        case "ResourceNotFound":  # as the SAM CLI words it
+            return f"no function of the stack {where.stack} is at {where.functions} ({text}). Next: make start-lambda"
+        case _ if text == "PathNotFoundException":  # all that the SAM CLI knows of anything but Invoke
+            return (
+                f"{where.endpoint} runs functions, and knows no {error.operation_name}. "
+                f"Next: --endpoint lambda={where.endpoint}, and let the rest be where it is"
+            )
         case "ResourceNotFoundException":
             return (
                 f"no stack {where.stack} is at {where.named} ({error.operation_name}: {text}). "
@@ -244,10 +281,3 @@ def _runs(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _error_of(payload: Any) -> str:
-    """Return a function's error in one line, from the body Lambda gives for it."""
-    if not isinstance(payload, dict):
-        return str(payload)
-    return f"{payload.get('errorType', 'Error')}: {payload.get('errorMessage', 'no message')}"

@@ -1,5 +1,6 @@
 """One function as Lambda runs it, without a container: the runtime interface emulator that ships inside the SAM CLI's
-wheel, and Lambda's own runtime client, over HTTP on 127.0.0.1.
+wheel, and Lambda's own runtime client, over HTTP on 127.0.0.1. ``make test`` installs those two alone, in a second: the
+SAM CLI itself is not needed here, nor the hundred packages that it asks for.
 
 It differs from Lambda in two things: the Python is this one, and the file system is this machine's. Linux only, for the
 emulator is a Linux program.
@@ -26,7 +27,7 @@ from typing import IO, Any, Self
 from console.local.place import FUNCTIONS, ROOT
 from console.local.template import FunctionSpec
 
-TOOLS = ROOT / ".venv-sam"
+HOME = ROOT / ".emulator"
 START_SECONDS = 20.0
 PATH = "/2015-03-31/functions/function/invocations"
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
@@ -46,17 +47,17 @@ class Parts:
     packages: Path
 
 
-def find(tools: Path = TOOLS) -> Parts:
-    """Return the emulator's parts in the environment ``tools``. Raises EmulatorError where one is missing."""
+def find(home: Path = HOME) -> Parts:
+    """Return the emulator's parts in the folder ``home``. Raises EmulatorError where one is missing."""
     if sys.platform != "linux":
         raise EmulatorError(f"Lambda's emulator is a Linux program, and this is {sys.platform}. Next: make invoke")
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    packages = tools / "lib" / version / "site-packages"
-    program = packages / "samcli" / "local" / "rapid" / f"aws-lambda-rie-{MACHINES.get(platform.machine(), 'unknown')}"
-    for part, name in ((program, "aws-sam-cli"), (packages / "awslambdaric", "awslambdaric")):
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    program = home / "samcli" / "local" / "rapid" / f"aws-lambda-rie-{MACHINES.get(platform.machine(), 'unknown')}"
+    client = next(home.glob(f"runtime_client.cpython-{version.replace('.', '')}-*"), home / "runtime_client")
+    for part, name in ((program, "aws-sam-cli"), (client, f"awslambdaric for Python {version}")):
         if not part.exists():
-            raise EmulatorError(f"{name} for {version} is not in {tools.name}. Next: make sam")
-    return Parts(program, packages)
+            raise EmulatorError(f"{name} is not in {home.name}. Next: make emulator")
+    return Parts(program, home)
 
 
 class Emulator:

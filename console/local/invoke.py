@@ -9,6 +9,7 @@ passes them on through a socket file, so that nothing listens on the machine its
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import subprocess
@@ -30,7 +31,7 @@ from console.local.place import FUNCTIONS, TEMPLATE
 from console.local.release import HERE, ReleaseError, interpreter, make, runtime
 from console.local.sam import LOCAL, SamError, build, last_words, sam
 from console.local.template import FunctionSpec, Stack, read
-from console.remote import Invoked, TroubleError, Where, find
+from console.remote import Invoked, TroubleError, Where, answered, find
 
 DOOR_PORT = 4566
 START_SECONDS = 20.0
@@ -108,7 +109,7 @@ class Containers:
         function = next(f for f in self._stack.functions if f.name == name)
         given, environment = self._folder / "event.json", self._folder / "environment.json"
         given.write_text(json.dumps(event))
-        environment.write_text(json.dumps({function.logical_id: self._variables(function)}))
+        environment.write_text(json.dumps({function.logical_id: variables(function, self._door)}))
         arguments = ["local", "invoke", function.logical_id, "--template", str(self._built / "template.yaml")]
         arguments += ["--event", str(given), "--env-vars", str(environment), "--skip-pull-image"]
         arguments += ["--parameter-overrides", f"Architecture={HERE}", *self._door.arguments]
@@ -121,23 +122,10 @@ class Containers:
             )
         return answered(lines[-1])
 
-    def _variables(self, function: FunctionSpec) -> Mapping[str, str]:
-        """Return the declared variables; SAM itself knows no resource's name."""
-        return {**function.environment, "AWS_ENDPOINT_URL": self._door.url}
 
-
-def answered(line: str) -> Invoked:
-    """Return the answer in the last line that ``sam local invoke`` printed.
-
-    SAM ends with 0 whatever the function did: an error is told by its type in the answer, or, of a timeout, in words.
-    """
-    try:
-        payload = json.loads(line)
-    except ValueError:
-        return Invoked(None, line)
-    if isinstance(payload, dict) and "errorType" in payload:
-        return Invoked(payload, f"{payload['errorType']}: {payload.get('errorMessage', 'no message')}")
-    return Invoked(payload)
+def variables(function: FunctionSpec, door: Door) -> Mapping[str, str]:
+    """Return a function's declared variables, and where AWS is; SAM itself knows no resource's name."""
+    return {**function.environment, "AWS_ENDPOINT_URL": door.url}
 
 
 def image(stack: Stack) -> str:
@@ -163,6 +151,7 @@ def door(endpoint: str, image: str, folder: Path) -> Iterator[Door]:
         made.enter_context(_passing_on(socket_file, f"tcp=127.0.0.1:{port}"))
         _docker("network", "create", name)
         made.callback(_docker, "network", "rm", name)
+        made.callback(_clear, name)
         relay = ["--entrypoint", "python3", image, "-u", "-c", RELAY, f"tcp=0.0.0.0:{DOOR_PORT}", "file=/door/socket"]
         _docker("run", "--detach", "--name", name, "--network", name, "--volume", f"{folder}:/door", *relay)
         made.callback(_docker, "rm", "--force", "--volumes", name)
@@ -173,11 +162,18 @@ def door(endpoint: str, image: str, folder: Path) -> Iterator[Door]:
 
 
 def fresh(stack: Stack) -> Path:
-    """Build for this machine where the code is newer than what was built; return the folder.
+    """Build for this machine where the code is newer than what was built; return the folder. One does so at a time.
 
     It is built as a release is, where a Python of the runtime's version is at hand, and plainly where none is. Raises
     SamError.
     """
+    LOCAL.parent.mkdir(exist_ok=True)
+    with (LOCAL.parent / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _fresh(stack)
+
+
+def _fresh(stack: Stack) -> Path:
     made = LOCAL / "template.yaml"
     sources = [TEMPLATE, TEMPLATE.with_name("service.yaml"), *(p for p in FUNCTIONS.rglob("*") if p.suffix != ".pyc")]
     newest = max(path.stat().st_mtime for path in sources if path.is_file())
@@ -188,6 +184,13 @@ def fresh(stack: Stack) -> Path:
     except ReleaseError:
         build(LOCAL, HERE)
     return LOCAL
+
+
+def _clear(network: str) -> None:
+    """Remove the containers on a network: SAM leaves those behind that it was starting when it was told to end."""
+    left = _docker("ps", "--all", "--quiet", "--filter", f"network={network}").split()
+    if left:
+        _docker("rm", "--force", "--volumes", *left)
 
 
 @contextmanager

@@ -6,11 +6,12 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from console.local.aws.api import REGION
-from console.local.emulator import TOOLS
 from console.local.place import ROOT
 
+TOOLS = ROOT / ".venv-sam"
 # Builds for the deployment, and for a container on this machine. SAM keeps its cache beside them.
 RELEASE = ROOT / ".aws-sam" / "build"
 LOCAL = ROOT / ".aws-sam" / "local"
@@ -27,10 +28,34 @@ def sam(
 
     ``environment`` goes over this process's. Raises SamError where the SAM CLI is not installed.
     """
+    words, variables = _command(arguments, environment, tools)
+    return subprocess.run(words, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
+
+
+def serving(arguments: Sequence[str], environment: Mapping[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start ``sam`` to stay, and return its process; what it says goes to ``log``. Raises SamError as ``sam`` does.
+
+    A session of its own: a Ctrl-C is for whoever started it, who then ends it in order.
+    """
+    words, variables = _command(arguments, environment, TOOLS)
+    return subprocess.Popen(
+        words,
+        cwd=ROOT,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def _command(
+    arguments: Sequence[str], environment: Mapping[str, str] | None, tools: Path
+) -> tuple[list[str], dict[str, str]]:
     program = tools / "bin" / "sam"
     if not program.exists():
         raise SamError(f"the SAM CLI is not in {tools.name}. Next: make sam")
-    variables = {
+    return [str(program), *arguments], {
         "AWS_DEFAULT_REGION": REGION,
         **os.environ,
         "SAM_CLI_TELEMETRY": "0",
@@ -38,9 +63,6 @@ def sam(
         "PATH": os.pathsep.join([str(program.parent), os.environ.get("PATH", "")]),  # uv is there
         **(environment or {}),
     }
-    return subprocess.run(
-        [str(program), *arguments], cwd=ROOT, env=variables, capture_output=True, text=True, check=False
-    )
 
 
 def build(folder: Path, architecture: str) -> Path:

@@ -236,6 +236,22 @@ class Host:
         return self.conf_dir / f"esteira-{self.service}.conf"
 
     @property
+    def turn(self) -> tuple[str, str]:
+        """What nginx was told: the service's file, and the container that its link names."""
+        return self.site.read_text(), self.site.with_suffix(".live").readlink().name
+
+    @property
+    def before(self) -> Path:
+        """There while a swap is under way: the container that was live before it."""
+        return self.site.with_suffix(".before")
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing of a swap is under way."""
+        kept = {self.site.name, *(self.site.with_suffix(suffix).name for suffix in (".live", ".containers"))}
+        return {path.name for path in self.conf_dir.iterdir()} == kept
+
+    @property
     def armed(self) -> Path:
         """The dead-man's switch: there while a swap is not accepted yet."""
         return self.conf_dir / f"{self.site.name}.armed"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
+import socket
 import threading
 
 import pytest
@@ -54,11 +54,11 @@ def test_a_second_release_replaces_the_first_and_no_request_fails(host: Host) ->
 def test_a_release_that_crashes_at_start_leaves_the_live_one_untouched(host: Host) -> None:
     """The candidate is gone, the live one is the same process, the log ends with its last words and one sentence."""
     live = host.live(1, host.image("one"))
-    before = inspected(live)["State"], host.site.read_text()
+    before = inspected(live)["State"], host.turn
     crash = host.image("two", "for n in $(seq 200); do echo line $n: löwe; done; echo no model file; exit 3")
     failed, ended = host.deploy(host.bundle(2, crash))
     assert failed == "ApplicationStart"
-    assert (inspected(live)["State"], host.site.read_text()) == before
+    assert (inspected(live)["State"], host.turn) == before
     assert host.containers() == [live]
     assert host.get()[1] == "one"
     assert "line 200: löwe\nno model file" in ended.log
@@ -91,10 +91,12 @@ def test_a_failed_first_release_leaves_the_host_as_it_was(host: Host) -> None:
 def test_a_release_that_fails_through_the_proxy_is_turned_back(host: Host) -> None:
     """Healthy by itself and not for a client: the old one answers again, the new one is gone, no request was lost."""
     live = host.live(1, host.image("one"))
-    before = host.site.read_text()
+    before = host.turn
     own = host.conf_dir / f"esteira-{host.service}.d" / "own.conf"
     own.parent.mkdir()
     own.write_text("location = /ping { return 403; }\n")
+    run("nginx", "-c", host.environment["ESTEIRA_NGINX_CONF"], "-s", "reload")
+    until("the directive", lambda: host.get("/ping")[0] == 403)
     with Traffic(host) as traffic:
         failed, ended = host.deploy(host.bundle(2, host.image("two")))
     assert failed == "ValidateService"
@@ -102,29 +104,75 @@ def test_a_release_that_fails_through_the_proxy_is_turned_back(host: Host) -> No
     assert "expected 200 from" in ended.sentence
     assert "got 403 " in ended.sentence
     assert f"{live} is live" in ended.sentence
-    assert host.site.read_text() == before
+    assert host.turn == before
     assert host.containers() == [live]
     assert host.get()[1:] == ("one", live)
 
 
 def test_a_broken_nginx_configuration_stops_the_swap(host: Host) -> None:
-    """Someone else's broken file: found before anything starts, or at the turn, and the live one goes on."""
+    """Someone else's broken file: found before anything starts; a swap under way does without nginx's reading it."""
     live = host.live(1, host.image("one"))
-    before = host.site.read_text()
+    before = host.turn
     archive = host.bundle(2, host.image("two"))
     assert host.hook("BeforeInstall", archive).status == 0
     broken = host.conf_dir / "zz-other.conf"
     broken.write_text("serve {}\n")
-    for event in ("BeforeInstall", "ApplicationStart"):
-        ended = host.hook(event, archive)
-        assert ended.status == 1
-        assert 'unknown directive "serve"' in ended.sentence
-    assert host.site.read_text() == before
+    ended = host.hook("BeforeInstall", archive)
+    assert ended.status == 1
+    assert 'unknown directive "serve"' in ended.sentence
+    assert host.turn == before
     assert host.containers() == [live]
     assert host.served_by() == live
-    broken.unlink()
-    assert host.deploy(archive)[0] == ""
+    for event in ("ApplicationStart", "ValidateService"):
+        ended = host.hook(event, archive)
+        assert ended.status == 0, ended.log
     assert host.get()[1] == "two"
+
+
+def test_a_bundle_whose_nginx_file_is_refused_leaves_the_former_file(host: Host) -> None:
+    """A newer esteira's proxy.conf that this nginx does not take: a sentence, and nginx could start again as it was."""
+    live = host.live(1, host.image("one"))
+    before = host.turn
+    archive = host.bundle(2, host.image("two"))
+    with (archive / "proxy.conf").open("a") as file:
+        file.write("serve {}\n")
+    assert host.hook("BeforeInstall", archive).status == 0
+    ended = host.hook("ApplicationStart", archive)
+    assert ended.status == 1
+    assert 'unknown directive "serve"' in ended.sentence
+    assert host.turn == before
+    assert host.is_settled
+    assert host.containers() == [live]
+    assert host.served_by() == live
+
+
+def test_a_bundle_with_another_nginx_file_installs_it(host: Host) -> None:
+    """A newer esteira's proxy.conf is in force with its first release, and its release is live."""
+    host.live(1, host.image("one"))
+    archive = host.bundle(2, host.image("two"))
+    text = (archive / "proxy.conf").read_text()
+    (archive / "proxy.conf").write_text(
+        text.replace("    error_page", "    add_header X-New yes always;\n    error_page", 1)
+    )
+    failed, ended = host.deploy(archive)
+    assert not failed, ended.log
+    assert "X-New" in host.turn[0]
+    assert host.get()[1] == "two"
+    assert host.is_settled
+
+
+def test_an_upload_that_is_on_its_way_when_the_old_container_goes_reaches_the_new_one(host: Host) -> None:
+    """Chosen before the turn, whole after the old one was stopped: the request is answered by the one that is live."""
+    host.live(1, host.image("one"))
+    with socket.create_connection(("127.0.0.1", host.port), timeout=60) as slow:
+        head = "POST /cgi-bin/ask HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 20000\r\n"
+        slow.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
+        assert slow.recv(1000).startswith(b"HTTP/1.1 100 ")  # nginx has chosen the container, and reads the body
+        live = host.live(2, host.image("two"))
+        slow.sendall(b"x" * 20000)
+        answer = b"".join(iter(lambda: slow.recv(65536), b"")).decode()
+    assert answer.startswith("HTTP/1.1 200")
+    assert f"X-Esteira-Release: {live}" in answer
 
 
 def test_every_hook_may_run_twice(host: Host) -> None:
@@ -135,7 +183,7 @@ def test_every_hook_may_run_twice(host: Host) -> None:
     second = host.served_by()
     assert host.containers() == sorted([first, second])
     assert host.containers("status=running") == [second]
-    assert [path.name for path in host.conf_dir.iterdir()] == [host.site.name]
+    assert host.is_settled
 
 
 def test_a_rollback_starts_the_kept_container_again(host: Host) -> None:
@@ -195,9 +243,9 @@ def test_a_live_container_removed_by_hand_comes_back_by_a_redeployment(host: Hos
     image = host.image("one")
     run("docker", "rm", "--force", host.live(1, image))
     assert host.get()[0] == 502
-    before = host.site.read_text()
+    before = host.turn
     assert host.deploy(host.bundle(1, image, health_path="/never", startup_seconds=1))[0] == "ApplicationStart"
-    assert host.site.read_text() == before
+    assert host.turn == before
     live = host.live(1, image)
     assert host.get()[:2] == (200, "one")
     assert host.containers("status=running") == [live]
@@ -207,7 +255,7 @@ def test_a_swap_cut_off_before_the_turn_retires_nothing(host: Host) -> None:
     """The live release's file saved and then nothing turned: the live one deployed again stays, running."""
     image = host.image("one")
     live = host.live(1, image)
-    shutil.copy(host.site, f"{host.site}.before")
+    host.before.write_text(f"{live}\n")
     assert host.live(1, image) == live
     assert host.containers("status=running") == [live]
 
@@ -308,7 +356,7 @@ def test_a_release_is_asked_its_golden_questions_before_it_takes_traffic(host: H
 def test_a_release_that_answers_a_golden_question_otherwise_is_removed(host: Host) -> None:
     """The sentence has the question, where, expected and got; the live one served all the while and still does."""
     live = host.live(1, host.image("one"))
-    before = inspected(live)["State"], host.site.read_text()
+    before = inspected(live)["State"], host.turn
     wrong = host.image("two", golden=golden(0.5, 0.53), label="/models/golden.json")
     with Traffic(host) as traffic:
         failed, ended = host.deploy(host.bundle(2, wrong))
@@ -317,7 +365,7 @@ def test_a_release_that_answers_a_golden_question_otherwise_is_removed(host: Hos
     assert set(traffic.bodies) == {"one"}
     asked = 'golden question 2 of 2, {"x": 1}: at half[0]: expected 0.53, got 0.5 (tolerance 0.01)'
     assert ended.sentence.startswith(f"ApplicationStart of {host.service} v2 failed: {asked}; {live} is live. Next: ")
-    assert (inspected(live)["State"], host.site.read_text()) == before
+    assert (inspected(live)["State"], host.turn) == before
     assert host.containers() == [live]
 
 

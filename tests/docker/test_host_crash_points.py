@@ -21,7 +21,24 @@ pytestmark = [*MARKS, pytest.mark.timeout(1800)]
 
 ALL = os.environ.get("ESTEIRA_CRASH_POINTS") == "all"
 AT_ONCE = 4  # hosts; most of a deployment is waiting
-COMMANDS = ("docker", "nginx", "mv", "cp", "rm", "curl", "sed", "sleep", "python3", "flock", "setsid", "grep", "cat")
+COMMANDS = (
+    "docker",
+    "nginx",
+    "mv",
+    "cp",
+    "rm",
+    "curl",
+    "sed",
+    "sleep",
+    "python3",
+    "flock",
+    "setsid",
+    "grep",
+    "cat",
+    "ln",
+    "mkdir",
+    "readlink",
+)
 # Counts the hook's commands, and kills its whole process group at the one it is told, before or after that has run. The
 # switch, which is no part of the hook, is let through.
 WRAPPER = """#!/bin/bash
@@ -74,11 +91,6 @@ def fresh_host(registry: str, where: Path) -> Iterator[Host]:
         host.stop()
 
 
-def is_settled(host: Host) -> bool:
-    """Whether nothing of a swap is under way on the host."""
-    return [path.name for path in host.conf_dir.iterdir() if path.name != host.site.name] == []
-
-
 def is_watched(host: Host) -> bool:
     """Whether a dead-man's switch of this host is there."""
     return subprocess.run(["pgrep", "-f", f"{host.where}/.*watch.sh"], capture_output=True, check=False).returncode == 0
@@ -118,12 +130,12 @@ def try_points(host: Host, points: list[tuple[str, int, str]], failures: list[st
 def problem_after(host: Host, images: list[str], number: int) -> str:
     """Return "" if one container is live and answers, and the same release deployed again goes live."""
     try:
-        until("a settled host", lambda: is_settled(host) or not is_watched(host))
+        until("a settled host", lambda: host.is_settled or not is_watched(host))
         live = host.served_by()
         if host.containers("status=running") != [live]:  # a hook killed before it had a watch had not begun anything
             return f"{host.containers('status=running')} run, {live} is live"
-        if f"# live: {live}" not in host.site.read_text():
-            return f"nginx's file does not name {live}, which answers"
+        if live != host.turn[1]:
+            return f"the link names {host.turn[1]}, and {live} answers"
         if not inspected(live)["State"]["Running"] or host.get()[0] != 200:
             return f"{live} does not answer"
         failed, ended = host.deploy(host.bundle(number, images[number % 2]))
@@ -131,7 +143,7 @@ def problem_after(host: Host, images: list[str], number: int) -> str:
             return f"the next deployment failed: {ended.log}"
         if host.containers("status=running") != [host.served_by()]:
             return f"{host.containers('status=running')} run, {host.served_by()} is live"
-        return "" if is_settled(host) else f"left behind: {sorted(path.name for path in host.conf_dir.iterdir())}"
+        return "" if host.is_settled else f"left behind: {sorted(path.name for path in host.conf_dir.iterdir())}"
     except AssertionError as error:
         return str(error)
 

@@ -24,7 +24,7 @@ from console import render
 from console.call import Shell
 from console.cli import duration, main
 from console.history import releases
-from console.remote import Controller, Invoked, Where
+from console.remote import Controller, Invoked, Where, answered, clients
 from console.sentences import sentence
 from esteira import facts, operate
 from esteira.cloud import Cloud
@@ -557,6 +557,53 @@ def test_an_endpoint_goes_before_the_local_stack(world: World, monkeypatch: pyte
         ("http://127.0.0.1:7", False, "esteira"),
         ("http://127.0.0.1:8", False, "other"),
     ]
+
+
+def test_the_functions_may_be_elsewhere_than_the_rest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """lambda=URL, then AWS_ENDPOINT_URL_LAMBDA: a request goes there, while the table is read where it is."""
+    seen: list[Where] = []
+
+    def connect(where: Where) -> Controller:
+        seen.append(where)
+        return Controller(where, CLIENT, world.operate)
+
+    shell = Shell(connect, lambda: world.now)
+    world.run("status", "--endpoint", "lambda=http://127.0.0.1:6", shell=shell)
+    world.run("status", "--endpoint", "http://127.0.0.1:8", "--endpoint", "lambda=http://127.0.0.1:6", shell=shell)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:5")
+    world.run("status", shell=shell)
+    assert [(w.endpoint, w.local, w.functions) for w in seen] == [
+        ("http://127.0.0.1:9", True, "http://127.0.0.1:6"),
+        ("http://127.0.0.1:8", False, "http://127.0.0.1:6"),
+        ("http://127.0.0.1:9", True, "http://127.0.0.1:5"),
+    ]
+    client = clients(seen[0])
+    assert [client(name).meta.endpoint_url for name in ("lambda", "dynamodb")] == [
+        "http://127.0.0.1:6",
+        "http://127.0.0.1:9",
+    ]
+
+
+def test_an_endpoint_that_is_none_is_refused(world: World) -> None:
+    """A service other than lambda, or a word without a scheme, would be passed over in silence."""
+    for word in ("dynamodb=http://127.0.0.1:6", "lambda=3001", "localhost:3001"):
+        result = world.run("status", "--endpoint", word)
+        assert result.exit_code == 2
+        assert f"{word!r} is neither URL nor lambda=URL" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ('{"errorType": "KeyError", "errorMessage": "pk", "requestId": "1", "stackTrace": []}', "KeyError: pk"),
+        ("Task timed out after 60.00 seconds", "Task timed out after 60.00 seconds"),
+        ('{"phase": "live"}', ""),
+        ("", ""),
+    ],
+)
+def test_an_error_is_known_by_what_it_says(body: str, error: str) -> None:
+    """The SAM CLI sets no FunctionError: what failed would pass for done."""
+    assert answered(body).error == error
 
 
 def test_on_aws_the_table_is_the_one_the_function_uses(world: World) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from console.local import invoke
-from console.local.emulator import TOOLS
-from console.local.invoke import Containers, answered, fresh, image
+from console.local.invoke import Containers, fresh, image
 from console.local.place import ROOT
-from console.remote import TroubleError
+from console.local.sam import TOOLS
+from console.remote import TroubleError, answered
 from tests.sam.chapters import CHAPTERS, Told, beginning, handlers, play
 from tests.sam.world import EVENTS, template, world
 

@@ -19,8 +19,8 @@ from click.testing import CliRunner
 
 from console.call import Shell
 from console.cli import main
-from console.local.emulator import TOOLS
 from console.local.place import ROOT
+from console.local.sam import TOOLS
 from console.remote import Controller
 from tests.integration.conftest import Story
 

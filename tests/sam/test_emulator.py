@@ -116,5 +116,5 @@ def test_an_error_of_the_function_comes_back_as_lambda_words_it(
 
 def test_a_missing_emulator_is_said_with_what_to_type(tmp_path: Path) -> None:
     """Who has not installed it reads how to."""
-    with pytest.raises(EmulatorError, match=r"aws-sam-cli for python3\.\d+ is not in .* Next: make sam"):
+    with pytest.raises(EmulatorError, match=r"aws-sam-cli is not in .* Next: make emulator"):
         emulator.find(tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import re
 import shutil
 import sys
 import zipfile
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from console.local.emulator import TOOLS
+from console.local.place import FUNCTIONS, ROOT
 from console.local.release import (
     HERE,
     LIMIT_MB,
@@ -27,10 +29,12 @@ from console.local.release import (
     services,
     trim,
 )
-from console.local.sam import SamError, artifact_of, sam
+from console.local.sam import TOOLS, SamError, artifact_of, sam
 from tests.sam.world import template
 
 pytestmark = pytest.mark.e2e
+REQUIREMENTS = FUNCTIONS / "requirements.txt"
+LOCKED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)", re.MULTILINE)
 UNCHECKED = (1).to_bytes(4, "little")  # PEP 552: good whatever the source's time stamp or hash is
 
 
@@ -83,11 +87,44 @@ def test_what_an_artifact_misses_is_found_before_it_is_deployed(
             imported(broken, python, template())
 
 
-def test_an_artifact_holds_the_functions_and_neither_console_nor_tests(made: tuple[Path, Size, Size]) -> None:
-    """What goes to AWS is what functions/ and its locked requirements say; the host's hooks are carried along."""
-    names = {path.name for path in made[0].iterdir()}
-    assert {"intake.py", "sweep.py", "operate.py", "announce.py", "esteira", "host"} <= names
-    assert not names & {"console", "tests", "bench", "moto", "pytest", "model_service"}
+def test_an_artifact_holds_the_functions_and_what_is_locked_and_nothing_else(made: tuple[Path, Size, Size]) -> None:
+    """Every file is of functions/ or of a locked package: nothing of the console, the tests, the model."""
+    ours = {path.name for path in FUNCTIONS.iterdir()} - {"requirements.txt", "__pycache__"}
+    assert {"intake.py", "sweep.py", "operate.py", "announce.py", "esteira", "host"} == ours
+    packaged = {name for record in made[0].glob("*.dist-info/RECORD") for name in _recorded(record)}
+    files = [path.relative_to(made[0]) for path in made[0].rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert ours <= {file.parts[0] for file in files}
+    assert not [str(file) for file in files if file.parts[0] not in ours and str(file) not in packaged]
+
+
+def test_the_packages_in_an_artifact_are_those_of_the_lock(made: tuple[Path, Size, Size]) -> None:
+    """Each by its locked version, and none beside."""
+    locked = {f"{_plain(name)} {version}" for name, version in LOCKED.findall(REQUIREMENTS.read_text())}
+    found = {path.name.removesuffix(".dist-info").rpartition("-")[::2] for path in made[0].glob("*.dist-info")}
+    assert {f"{_plain(name)} {version}" for name, version in found} == locked
+    assert len(locked) > 10
+
+
+def test_every_locked_package_has_its_hashes() -> None:
+    """A line without one would let pass whatever an index gives under that name."""
+    entries = re.split(r"\n(?=\S)", REQUIREMENTS.read_text().strip())
+    assert [entry for entry in entries if "==" not in entry or "--hash=sha256:" not in entry] == []
+    assert len(entries) == len(LOCKED.findall(REQUIREMENTS.read_text()))
+
+
+def test_a_package_that_is_not_the_locked_one_is_not_built_in(tmp_path: Path) -> None:
+    """sam build compares the hashes: a lock whose hash is another's stops it, and names the package."""
+    if not (TOOLS / "bin" / "sam").exists():
+        pytest.skip(f"the SAM CLI is not in {TOOLS.name}. Next: make sam")
+    shutil.copytree(FUNCTIONS, tmp_path / "functions", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("template.yaml", "service.yaml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    lock = tmp_path / "functions" / "requirements.txt"
+    lock.write_text(re.sub(r"(?<=sha256:)\w{4}(?=\w{60}\s*(\\|\n|$))", "0000", lock.read_text()))
+    arguments = ["build", "--beta-features", "--no-cached", "--template", str(tmp_path / "template.yaml")]
+    came = sam([*arguments, "--build-dir", str(tmp_path / "build"), "--parameter-overrides", f"Architecture={HERE}"])
+    assert came.returncode != 0
+    assert "Hash mismatch for `" in came.stderr
 
 
 def test_only_the_services_that_are_spoken_to_are_described(made: tuple[Path, Size, Size]) -> None:
@@ -161,3 +198,14 @@ def test_a_missing_sam_cli_is_said_with_what_to_type(tmp_path: Path) -> None:
     """Who has not installed it reads how to."""
     with pytest.raises(SamError, match="Next: make sam"):
         sam(["--version"], tools=tmp_path)
+
+
+def _recorded(record: Path) -> set[str]:
+    """Return the files that a package says are its own."""
+    with record.open(newline="") as rows:
+        return {row[0] for row in csv.reader(rows)}
+
+
+def _plain(name: str) -> str:
+    """Return a package's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,24 @@ DOCUMENTED: dict[str, tuple[set[str], set[str]]] = {
 }
 
 
+# What a build's additional-information has, and what beside that once it runs.
+ALWAYS = {
+    "artifact",
+    "build-complete",
+    "build-start-time",
+    "cache",
+    "environment",
+    "initiator",
+    "logs",
+    "queued-timeout-in-minutes",
+    "source",
+    "source-version",
+    "timeout-in-minutes",
+}
+RUNNING = {"build-number", "phases"}
+BUILDS = {name: event for name, event in SENT.items() if event["source"] == "aws.codebuild"}
+
+
 def test_every_file_stands_in_one_table_and_every_row_has_its_file() -> None:
     """A file nobody explained, and an explanation whose file is gone, are found out."""
     assert sorted(file for file, *_ in ROWS) == sorted(FILES)
@@ -109,3 +128,71 @@ def test_an_event_has_the_documented_shape(file: str) -> None:
 def test_no_two_files_have_one_id() -> None:
     """Two events with one id would be one event sent twice."""
     assert len({event["id"] for event in SENT.values()}) == len(SENT)
+
+
+@pytest.mark.parametrize("file", BUILDS)
+def test_a_builds_event_is_as_wide_as_aws_makes_it(file: str) -> None:
+    """Contexts are text in the detail and lists in the phases; the last phase has begun and no more."""
+    detail = BUILDS[file]["detail"]
+    about, begun = detail["additional-information"], detail.get("build-status") == "IN_PROGRESS"
+    assert set(about) == ALWAYS | (set() if begun else RUNNING)
+    assert about["build-complete"] is (detail.get("current-phase") == "COMPLETED")
+    assert detail["build-id"] == BUILDS[file]["resources"][0]
+    context = detail.get("current-phase-context", detail.get("completed-phase-context"))
+    assert isinstance(context, str)
+    if begun:
+        return
+    *done, last = about["phases"]
+    assert set(last) == {"phase-type", "start-time"}
+    for phase in done:
+        length = _moment(phase["end-time"]) - _moment(phase["start-time"])
+        assert length.total_seconds() == phase["duration-in-seconds"]
+        assert isinstance(phase["phase-context"], list)
+    assert [phase["end-time"] for phase in done] == [phase["start-time"] for phase in (*done[1:], last)]
+
+
+def test_a_builds_events_carry_the_times_that_were_recorded_of_real_ones() -> None:
+    """A phase's event has its beginning as time; a build's end comes a quarter of a minute after its last phase."""
+    for file, event in BUILDS.items():
+        detail, sent = event["detail"], datetime.strptime(event["time"], "%Y-%m-%dT%H:%M:%SZ")  # noqa: DTZ007
+        if "completed-phase-start" in detail:
+            assert sent == _moment(detail["completed-phase-start"]), file
+            assert detail["completed-phase"] == detail["additional-information"]["phases"][-2]["phase-type"]
+        elif detail["current-phase"] == "COMPLETED":
+            after = sent - _moment(detail["additional-information"]["phases"][-1]["start-time"])
+            assert 13 <= after.total_seconds() <= 14, file
+
+
+def test_a_failed_build_says_why_in_its_phases_only() -> None:
+    """Its current phase and context read as a good one's do, and the phases after the failed one succeeded."""
+    detail = FILES["codebuild_failed.json"]["detail"]
+    assert (detail["current-phase"], detail["current-phase-context"]) == ("COMPLETED", "[: ]")
+    ends = [phase.get("phase-status", "") for phase in detail["additional-information"]["phases"]]
+    assert ends.index("FAILED") < len(ends) - 2
+    assert ends[-2] == "SUCCEEDED"
+
+
+def test_what_is_absent_and_what_is_empty_is_as_it_was_seen() -> None:
+    """A created reference has no former commit, a deleted one no commit; a failed push has "" for a digest."""
+    for event in SENT.values():
+        detail, kind = event["detail"], event["detail-type"]
+        if kind == "CodeCommit Repository State Change":
+            assert ("oldCommitId" in detail) is (detail["event"] != "referenceCreated")
+            assert ("commitId" in detail) is (detail["event"] != "referenceDeleted")
+            prefix = {"branch": "refs/heads/", "tag": "refs/tags/"}[detail["referenceType"]]
+            assert detail["referenceFullName"] == prefix + detail["referenceName"]
+            assert event["resources"] == [f"arn:aws:codecommit:us-east-1:123456789012:{detail['repositoryName']}"]
+        elif kind == "ECR Image Action":
+            assert event["resources"] == []
+            assert (detail["image-digest"] == "") is (detail["result"] == "FAILURE")
+        elif kind == "ECR Image Scan":
+            assert isinstance(detail["image-tags"], list)
+            assert 0 not in detail.get("finding-severity-counts", {}).values()
+        elif kind.startswith("CodeDeploy"):
+            assert detail["state"] in {"START", "SUCCESS", "FAILURE", "STOP", "READY"}
+            assert [arn.split(":")[5] for arn in event["resources"]] == ["deploymentgroup", "application"]
+
+
+def _moment(text: str) -> datetime:
+    """Return the time that CodeBuild writes as ``Nov 23, 2026 10:00:10 AM``, in UTC and without saying so."""
+    return datetime.strptime(text, "%b %d, %Y %I:%M:%S %p")  # noqa: DTZ007

@@ -36,12 +36,12 @@ is_this_release() {
 # A hook that ran to its end before, or a redeployment of what is live, has nothing to do.
 exit_if_live() {
     local live
-    live=$(live_in "$SITE")
+    live=$(live_now)
     is_this_release "$live" && [[ $(status_of "$(health_url "$live")") == 200 ]] || return 0
-    if [[ $(armed) == "$live" ]]; then # that hook may have been killed between the file and the reload
+    if [[ $(armed) == "$live" ]]; then # that hook may have been killed between the link and the reload
         arm "$VALIDATION_SECONDS" "$live"
         watch
-        reload_proxy
+        install_site
     fi
     say "$TITLE is live already, as $live"
     exit 0
@@ -51,7 +51,7 @@ exit_if_live() {
 remove_leftovers() {
     local name
     for name in $(containers); do
-        [[ $name != "$(live_in "$SITE")" && $(inspect "$name" '{{.HostConfig.RestartPolicy.Name}}') == no ]] || continue
+        [[ $name != "$(live_now)" && $(inspect "$name" '{{.HostConfig.RestartPolicy.Name}}') == no ]] || continue
         docker rm --force "$name" >/dev/null
     done
 }
@@ -60,7 +60,7 @@ remove_leftovers() {
 # not that of the live one either, should somebody have removed it: the names would be equal, and a swap needs two.
 free_port() {
     local here taken live
-    live=$(live_in "$SITE")
+    live=$(live_now)
     taken=" ${live##*-} $(docker ps --all --filter label=esteira.port --format '{{.Label "esteira.port"}}' | tr '\n' ' ')"
     for ((here = FIRST_PORT; here < FIRST_PORT + 100; here++)); do
         [[ $taken == *" $here "* ]] || (: <"/dev/tcp/127.0.0.1/$here") 2>/dev/null || { say "$here" && return; }
@@ -80,7 +80,7 @@ begin() {
 start_kept() {
     local name
     for name in $(containers); do
-        if [[ $name == "$(live_in "$SITE")" ]] || ! is_this_release "$name"; then continue; fi
+        if [[ $name == "$(live_now)" ]] || ! is_this_release "$name"; then continue; fi
         begin "$name"
         docker update --restart no "$name" >/dev/null
         if docker start "$name" >/dev/null; then return 0; fi
@@ -154,11 +154,10 @@ ask_golden_questions() {
 }
 
 turn() {
-    forewarn
     arm "$VALIDATION_SECONDS" "$CANDIDATE"
     watch
     docker update --restart unless-stopped "$CANDIDATE" >/dev/null
-    turn_proxy "$CANDIDATE" "$(label "$CANDIDATE" port)"
+    turn_proxy "$CANDIDATE"
     [[ -z $STOPPED ]] || await_answer "$HEALTH_PATH" "* $CANDIDATE" || :
     say_gap
 }

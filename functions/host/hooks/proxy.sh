@@ -1,18 +1,26 @@
 # shellcheck shell=bash
 # Sourced after containers.sh: the service's place in nginx.
 #
-# The state is where a person would look for it. What is live: the line "# live: CONTAINER" of the service's nginx file.
-# A swap that has not come to its end: that file's former text beside it, as .before (empty: there was none).
+# The state is where a person would look for it. What is live: where the link esteira-SERVICE.live points, beside the
+# service's nginx file. A swap that has not come to its end: the container that was live before it, in
+# esteira-SERVICE.before (empty: there was none).
 
 SITE=$CONF_DIR/esteira-$SERVICE.conf
-CLOSING=$SITE.closing # while it is there, nginx keeps no client's connection alive
+LIVE=$CONF_DIR/esteira-$SERVICE.live
+BEFORE=$CONF_DIR/esteira-$SERVICE.before
+NAMES=$CONF_DIR/esteira-$SERVICE.containers # an empty file for each: nginx resolves the link, so its end must exist
 
-# live_in FILE: the container an nginx file names, or nothing.
-live_in() { sed -n 's/^# live: //p' "$1" 2>/dev/null || :; }
+# The container that requests go to, and the one they went to before a swap that is under way. Empty: none.
+live_now() {
+    local to
+    to=$(readlink "$LIVE" || :)
+    say "${to##*/}"
+}
+live_before() { cat "$BEFORE" 2>/dev/null || :; }
 
 what_is_live() {
     local live
-    live=$(live_in "$SITE")
+    live=$(live_now)
     if [[ -z $live ]]; then
         say "no release of $SERVICE is live on this host"
     elif is_running "$live"; then
@@ -30,8 +38,8 @@ answer_of() {
         sed -n -e 's,^HTTP/[^ ]* \([0-9]*\).*,\1,p' -e 's/^x-esteira-release: *//Ip' | tr '\n' ' ' || :
 }
 
-# await_answer PATH PATTERN: wait until the proxy's answer matches, 10 s at most: a reloading nginx still answers from
-# its former configuration for a moment. The last answer is left in ANSWER.
+# await_answer PATH PATTERN: wait until the proxy's answer matches, 10 s at most: an nginx that reloads, as for a service's
+# first release, still answers from its former configuration for a moment. The last answer is left in ANSWER.
 await_answer() {
     local deadline=$((SECONDS + 10))
     while ANSWER=$(answer_of "$1") && ANSWER=${ANSWER% }; do
@@ -44,67 +52,77 @@ await_answer() {
 
 reload_proxy() {
     local words
-    words=$("${NGINX[@]}" -t 2>&1 && "${NGINX[@]}" -s reload 2>&1) ||
-        fail "nginx -t and reload of $SITE: expected success, got: $(grep -m 1 'emerg\|error' <<<"$words" || say "$words")" \
-            "mend the file it names (Debian's own: sudo rm /etc/nginx/sites-enabled/default), or start nginx, then: esteira retry"
+    words=$("${NGINX[@]}" -t 2>&1 && "${NGINX[@]}" -s reload 2>&1) && return
+    if [[ -e $SITE.former ]]; then mv "$SITE.former" "$SITE"; fi # nginx can start again as it was
+    fail "nginx -t and reload of $SITE: expected success, got: $(grep -m 1 'emerg\|error' <<<"$words" || say "$words")" \
+        "mend the file it names (Debian's own: sudo rm /etc/nginx/sites-enabled/default), or start nginx, then: esteira retry"
 }
 
-# A reload closes idle kept-alive connections at once, and a request that is on its way on one of them is lost (before
-# nginx 1.27.4's keepalive_min_timeout). Those who ask often are the ones it would meet: each of them is told with its next
-# answer that this was the connection's last.
-forewarn() {
-    : >"$CLOSING"
-    sleep 0.4 >/dev/null 2>&1 9>&- & # the time for it passes beside what else is to do
-    FOREWARNED=$!
+# Called after point_to. nginx's file of the service is the same for every release, so nginx reads it once. Again only when
+# this bundle's proxy.conf is another one, or nginx does not answer by it: a reload closes idle kept-alive connections,
+# which costs the request that is on its way on one.
+install_site() {
+    sed -e "s|@SERVICE@|$SERVICE|g" -e "s|@VARIABLE@|${SERVICE//-/_}|g" -e "s|@LISTEN@|$LISTEN|g" \
+        -e "s|@CONF_DIR@|$CONF_DIR|g" "${HOOKS%/*}/proxy.conf" >"$SITE.new"
+    if [[ -e $SITE && $(<"$SITE.new") == "$(<"$SITE")" ]]; then
+        rm -f "$SITE.new"
+        [[ $(answer_of "$HEALTH_PATH") == *" $(live_now) " ]] || reload_proxy
+    else
+        if [[ -e $SITE ]]; then cp "$SITE" "$SITE.former"; fi
+        mv "$SITE.new" "$SITE"
+        reload_proxy
+    fi
+    rm -f "$SITE.former"
 }
 
-# turn_proxy CONTAINER PORT: after forewarn, send new requests there. nginx's file appears whole (a rename) or not at all.
+# point_to CONTAINER: the link is replaced by a rename, so that every request finds the one or the other.
+point_to() {
+    mkdir -p "$NAMES"
+    : >"$NAMES/$1"
+    ln -sfn "${NAMES##*/}/$1" "$LIVE.new"
+    mv -T "$LIVE.new" "$LIVE"
+}
+
+# turn_proxy CONTAINER: send new requests there.
 turn_proxy() {
-    if [[ -e $SITE ]]; then cp "$SITE" "$SITE.copy"; else : >"$SITE.copy"; fi
-    mv "$SITE.copy" "$SITE.before"
-    sed -e "s|@SERVICE@|$SERVICE|g" -e "s|@VARIABLE@|${SERVICE//-/_}|g" -e "s|@CONTAINER@|$1|g" -e "s|@PORT@|$2|g" \
-        -e "s|@LISTEN@|$LISTEN|g" -e "s|@CONF_DIR@|$CONF_DIR|g" "${HOOKS%/*}/proxy.conf" >"$SITE.new"
-    wait "$FOREWARNED"
-    mv "$SITE.new" "$SITE"
-    reload_proxy
-    rm -f "$CLOSING"
+    live_now >"$BEFORE.new"
+    mv "$BEFORE.new" "$BEFORE"
+    point_to "$1"
+    install_site
 }
 
 # Send requests where they went before the turn. .before goes last: cut off, this is begun anew.
 turn_back() {
     local former
-    [[ -e $SITE.before ]] || return 0
-    forewarn
-    if [[ -s $SITE.before ]]; then cp "$SITE.before" "$SITE.new" && mv "$SITE.new" "$SITE"; else rm -f "$SITE"; fi
-    wait "$FOREWARNED"
-    "${NGINX[@]}" -s reload 2>&1
-    former=$(live_in "$SITE")
-    [[ -z $former ]] || await_answer "$HEALTH_PATH" "* $former"
-    rm -f "$CLOSING" "$SITE.before"
+    [[ -e $BEFORE ]] || return 0
+    former=$(live_before)
+    if [[ -n $former ]]; then
+        point_to "$former"
+    else
+        rm -f "$SITE"
+        "${NGINX[@]}" -s reload 2>&1
+        rm -rf "$LIVE" "$NAMES"
+    fi
+    rm -f "$BEFORE"
 }
 
-# former_workers: how many processes of this nginx still end what they began before the last turn.
-former_workers() {
-    local file master status count=0
-    file=$(sed -n 's/^[[:space:]]*pid[[:space:]]\{1,\}\([^;]*\);.*/\1/p' "$NGINX_CONF" | head -n 1)
-    master=$(cat "${file:-/run/nginx.pid}" 2>/dev/null || :)
-    for status in $(grep -ls "^PPid:[[:space:]]*${master:-none}\$" /proc/[0-9]*/status || :); do
-        if grep -qs 'shutting down' "${status%status}cmdline"; then count=$((count + 1)); fi
+# Names of containers that are no more.
+forget_names() {
+    local file known
+    known=" $(containers | tr '\n' ' ') $(live_now) "
+    for file in "$NAMES"/*; do
+        [[ $known == *" ${file##*/} "* ]] || rm -f "$file"
     done
-    say "$count"
 }
 
-# drain CONTAINER SECONDS: wait until nothing is open to it, so long at most; OPEN is what was left. A client that is
-# connected and has not asked yet will ask one of nginx's former workers, which knows only this container: while there is
-# such a worker, ten quiet seconds are waited for and not one (it may be there for another service's WebSocket).
+# drain CONTAINER SECONDS: wait until nothing is open to it, so long at most; OPEN is what was left.
 drain() {
     local port quiet=0 end
     end=$((${EPOCHREALTIME/[.,]/} + ($2 > 0 ? $2 : 1) * 1000000)) # SECONDS is whole ones: up to one less than promised
     port=$(label "$1" port)
-    while sleep 0.5; do # first: nginx's former workers take new requests for a moment yet
+    while sleep 0.5; do # first: a request that read the link before the turn may not be connected yet
         OPEN=$(connections "$port")
         if ((OPEN)); then quiet=0; else quiet=$((quiet + 1)); fi
-        if ((quiet >= 2)) && (($(former_workers) == 0 || quiet >= 20)); then return; fi
-        ((${EPOCHREALTIME/[.,]/} < end)) || return 0
+        ((quiet < 2 && ${EPOCHREALTIME/[.,]/} < end)) || return 0
     done
 }

@@ -22,7 +22,7 @@ arm() {
 }
 
 disarm() {
-    rm -f "$ARMED" "$CLOSING"
+    rm -f "$ARMED"
     if under_systemd; then systemctl disable --quiet "$UNIT" || :; fi # watch.sh ends by itself
 }
 
@@ -61,7 +61,7 @@ watch_by_systemd() {
 }
 
 # The container to which requests went before the swap, or nothing.
-former() { if [[ -e $SITE.before ]]; then live_in "$SITE.before"; else live_in "$SITE"; fi; }
+former() { if [[ -e $BEFORE ]]; then live_before; else live_now; fi; }
 
 # What was live before serves again. Cut off anywhere, it may be run again.
 bring_back() {
@@ -71,7 +71,7 @@ bring_back() {
         docker start "$name" >/dev/null && await_health "$name" "$STARTUP_SECONDS"
         say_gap
     fi
-    if [[ -e $SITE.before ]]; then
+    if [[ -e $BEFORE ]]; then
         turn_back
         if is_running "$1"; then # what it is answering may end
             drain "$1" 10
@@ -115,10 +115,10 @@ undo() {
 
 # retire CONTAINER: stop it and keep it, for an instant rollback. The .before goes with it.
 retire() {
-    if [[ -n $1 && $1 != "$(live_in "$SITE")" ]] && is_running "$1"; then
+    if [[ -n $1 && $1 != "$(live_now)" ]] && is_running "$1"; then
         docker stop "$1" >/dev/null || say "$1 could not be stopped; stop it with: docker stop $1"
     fi
-    rm -f "$CLOSING" "$SITE.before"
+    rm -f "$BEFORE"
 }
 
 # What an earlier deployment left in the middle is brought to an end: back, unless it was accepted.
@@ -128,7 +128,7 @@ settle() {
     if [[ -n $candidate ]]; then
         put_back "$candidate" || fail "the Docker engine does not answer" "start it, then: esteira retry"
         say "$candidate was never validated and is removed; $(what_is_live)"
-    elif [[ -e $SITE.before ]]; then
-        retire "$(live_in "$SITE.before")"
+    elif [[ -e $BEFORE ]]; then
+        retire "$(live_before)"
     fi
 }

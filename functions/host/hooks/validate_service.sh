@@ -20,7 +20,7 @@ hold_the_switch() {
 
 check_live() {
     local live
-    live=$(live_in "$SITE")
+    live=$(live_now)
     [[ -n $live && $(label "$live" identity) == "$IDENTITY" ]] ||
         fail "expected $TITLE to be live, got ${live:-nothing}: another deployment, or a person, came in between$(put_back_by_switch)" \
             "see which with: esteira status"
@@ -60,6 +60,7 @@ remove_older() {
     for name in $(containers); do
         [[ " $* " == *" $name "* ]] || docker rm --force "$name" >/dev/null || :
     done
+    forget_names
     used=" $(docker ps --all --no-trunc --format '{{.Image}}' | tr '\n' ' ')"
     for reference in $(docker image ls --digests --format '{{.Repository}}@{{.Digest}}' "${IMAGE%@*}"); do
         [[ $used == *" $reference "* ]] || docker image rm "$reference" >/dev/null 2>&1 || :
@@ -69,11 +70,11 @@ remove_older() {
 hold_the_switch
 lock_host
 check_live
-OLD=$(live_in "$SITE.before")
+OLD=$(live_before)
 let_old_finish "$OLD"
-if [[ -n $CANDIDATE || -e $SITE.before ]]; then
+if [[ -n $CANDIDATE || -e $BEFORE ]]; then
     accept
     retire "$OLD"
-    remove_older "$(live_in "$SITE")" "$OLD"
+    remove_older "$(live_now)" "$OLD"
 fi
-say "$TITLE answers through the proxy, as $(live_in "$SITE")"
+say "$TITLE answers through the proxy, as $(live_now)"

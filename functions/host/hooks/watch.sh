@@ -21,8 +21,8 @@ act() {
         put_back "$candidate" &&
             say "$(date -u +%FT%TZ) $candidate was not validated in time, so the host put back what was live before:" \
                 "$(what_is_live)"
-    elif [[ ! -e $ARMED && -e $SITE.before ]]; then
-        retire "$(live_in "$SITE.before")"
+    elif [[ ! -e $ARMED && -e $BEFORE ]]; then
+        retire "$(live_before)"
         say "$(date -u +%FT%TZ) ended a swap that was accepted and then cut off: $(what_is_live)"
     fi
     set -e
@@ -31,7 +31,7 @@ act() {
 
 exec 8>"$LOCK.$SERVICE"
 flock --wait 5 8 || exit 0
-while [[ -e $ARMED || -e $SITE.before ]]; do
+while [[ -e $ARMED || -e $BEFORE ]]; do
     if is_overdue || [[ ! -e $ARMED ]]; then act; fi
     sleep 1
 done
