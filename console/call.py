@@ -88,7 +88,7 @@ class Call:
             raise TroubleError(f"no service is called {self.wanted!r}. Next: --service with one of: {known}", REFUSED)
         raise TroubleError(
             f"no service is registered with the stack {self.stack} at {self.controller.where.named}. "
-            f"Next: sam deploy -t service.yaml, or name another stack: --stack NAME"
+            f"Next: esteira add-service NAME, or name another stack: --stack NAME; esteira doctor tells what is there"
         )
 
     def service(self) -> Service:
@@ -119,7 +119,7 @@ class Call:
     def follow(self, look: Callable[[], Progress], timeout: timedelta) -> Progress:
         """Look until what is waited for is over; show meanwhile where it stands. Raises TroubleError at the timeout."""
         end = self.now() + timeout
-        with self._spinner() as say:
+        with self.spinner() as say:
             while True:
                 told = look()
                 say(f"{told.line.release} is {told.line.phase}: {told.line.why}")
@@ -134,7 +134,7 @@ class Call:
                 self.shell.sleep(POLL_SECONDS)
 
     @contextmanager
-    def _spinner(self) -> Iterator[Callable[[str], None]]:
+    def spinner(self) -> Iterator[Callable[[str], None]]:
         """Yield what says how far it is: beside a spinner on a terminal, else a line for each change, on stderr."""
         from rich.text import Text
 

@@ -25,7 +25,7 @@ HELP = """What is live, why, and since when; and the words to change it.
 \b
 Exit status:
   0  done
-  1  it failed: AWS or a function gave an error, or what was waited for did not succeed
+  1  it failed: AWS or a function gave an error, or what was waited for did not succeed; or doctor has found something
   2  refused, or not understood; nothing was changed
   3  --wait reached its --timeout; it is still under way
 """
@@ -138,6 +138,30 @@ def why(call: Call, release: str) -> None:
     number = history.number_of(call.store, service, release)
     line = history.line(call.store, service, number, call.now())
     call.tell(line, lambda out: render.why(out, line))
+
+
+@main.command()
+@click.option(
+    "--ask-hosts",
+    is_flag=True,
+    help="Let Systems Manager ask each host whether its CodeDeploy agent lives; wants the right ssm:SendCommand.",
+)
+@command
+def doctor(call: Call, ask_hosts: bool) -> None:
+    """Look at this machine, the account and the stack: each thing is ok, or what to do about it.
+
+    Before the stack is deployed and after. Exit status 0 only if there is nothing to attend to.
+    """
+    from console import render
+    from console.doctor import judge
+    from console.examination import Eyes, examine
+
+    eyes = Eyes(call.controller, call.now, sleep=call.shell.sleep, ask_hosts=ask_hosts, wanted=call.wanted)
+    lines = judge(examine(eyes))
+    todo = sum(line.verdict == "attend" for line in lines)
+    call.tell({"attend": todo, "lines": lines}, lambda out: render.doctor(out, lines))
+    if todo:
+        raise SystemExit(FAILED)
 
 
 # --- an operator's words --------------------------------------------------------------------------------------------
@@ -261,6 +285,70 @@ def replay(call: Call, files: tuple[Path, ...]) -> None:
         raise SystemExit(REFUSED if all(row.error.startswith("refused") for row in rows if row.error) else FAILED)
 
 
+# --- services -------------------------------------------------------------------------------------------------------
+
+
+@main.command("add-service")
+@click.argument("name")
+@click.option("--branch", help="The branch whose tip is released.")
+@click.option("--architecture", help="Processor of the host and the builds: arm64 or x86_64.")
+@click.option("--instance-type", help="Type of the host, such as t4g.small.")
+@click.option("--volume-gib", help="Size of the host's disk.")
+@click.option("--allowed-cidr", help="Who may reach the model over HTTP, such as 203.0.113.0/24; '' lets nobody in.")
+@click.option("--vpc-id", help="VPC of the host, with --subnet-id. Default: the default VPC.")
+@click.option("--subnet-id", help="Subnet of that VPC, with a way to the internet.")
+@click.option("--port", help="The port the container listens on.")
+@click.option("--health-path", help="Answers 200 when the container is ready, such as /ping.")
+@click.option("--build-minutes", help="How long a build may run.")
+@click.option("--log-retention-days", help="Days a build's log is kept.")
+@click.option("--adopt", is_flag=True, help="Take over the repositories and the bucket an earlier stack of it left.")
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@_timeout
+@command
+def add_service(call: Call, name: str, adopt: bool, dry_run: bool, timeout: timedelta, **given: str | None) -> None:
+    """Deploy service.yaml for another model with the same controller; again to change it.
+
+    What is left out keeps its default in service.yaml or, where the service stands, its value.
+    """
+    from console import render, services
+
+    _refuse_local(call, "add-service")
+    wanted = {_parameter(option): value for option, value in given.items() if value is not None}
+    with call.spinner() as say:
+        work = services.Work(call.controller, call.now, call.shell.sleep, say, timeout)
+        outcome = services.add(work, name, wanted, dry_run=dry_run, adopt=adopt)
+    call.tell(outcome, lambda out: render.outcome(out, outcome))
+
+
+@main.command("remove-service")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_timeout
+@command
+def remove_service(call: Call, name: str, yes: bool, timeout: timedelta) -> None:
+    """Delete the stack of a service: its host, project, group and registration. What holds data stays, and is named."""
+    from console import remains, render, services
+
+    _refuse_local(call, "remove-service")
+    left = remains.kept(call.controller, name)  # before, so that whoever may not ask has not deleted anything either
+    if not yes and not click.confirm(f"Delete the host of {name} and all that is not data?", err=True):
+        raise TroubleError("nothing was deleted", REFUSED)
+    with call.spinner() as say:
+        stack = services.remove(services.Work(call.controller, call.now, call.shell.sleep, say, timeout), name)
+    call.tell({"deleted": stack, "kept": left}, lambda out: render.kept(out, f"{stack} is deleted", left))
+
+
+@main.command("remains")
+@command
+def what_remains(call: Call) -> None:
+    """What deleting the stacks leaves behind, before or after: all that holds data, and how to remove it for good."""
+    from console import remains, render
+
+    _refuse_local(call, "remains")
+    left = remains.kept(call.controller, call.wanted)
+    call.tell({"kept": left}, lambda out: render.kept(out, f"deleting {call.stack} and its services", left))
+
+
 # --- parts ----------------------------------------------------------------------------------------------------------
 
 
@@ -272,6 +360,22 @@ def _say(
     asked = {name: value for name, value in more.items() if value is not None}
     said = {"action": action, "service": service, "request": request, "by": by or _user(), "reason": reason}
     return request, call.controller.operate({**said, **asked})
+
+
+def _refuse_local(call: Call, typed: str) -> None:
+    """Refuse what is CloudFormation's on the local stack, which has none."""
+    where = call.controller.where
+    if where.local:
+        raise TroubleError(
+            f"esteira {typed} works by CloudFormation, which the local stack has not: it plays the one service of "
+            f"template.yaml, and all of it lies in its state folder. Next: for AWS, add --state with another folder",
+            REFUSED,
+        )
+
+
+def _parameter(option: str) -> str:
+    """Return the parameter of service.yaml that an option is called after: ``allowed_cidr`` is AllowedCidr."""
+    return {"volume_gib": "VolumeGiB"}.get(option, option.title().replace("_", ""))
 
 
 def _user() -> str:

@@ -37,13 +37,16 @@ class TroubleError(Exception):
 @dataclass(frozen=True)
 class Where:
     """One controller: its stack's name, the endpoint that stands for AWS (None: AWS itself), whether it is the local
-    stack of ``state``, and the endpoint that runs the functions where that is another (``sam local start-lambda``)."""
+    stack, and the endpoint that runs the functions where that is another (``sam local start-lambda``). Of the local
+    stack also where a service is pushed to and answers, and where its dead letters lie."""
 
     stack: str
     endpoint: str | None = None
     local: bool = False
     remotes: Mapping[str, str] = field(default_factory=dict)
     functions: str | None = None
+    pages: Mapping[str, str] = field(default_factory=dict)
+    letters: Path | None = None
 
     @property
     def named(self) -> str:
@@ -92,7 +95,13 @@ def find(endpoint: str | None, stack: str | None, state: Path, functions: str | 
         told = json.loads(note.read_text())
         pid, url = int(told["pid"]), str(told["endpoint"])
         where = Where(
-            stack or str(told.get("stack", "esteira")), url, True, told.get("remotes", {}), functions=functions
+            stack or str(told.get("stack", "esteira")),
+            url,
+            True,
+            told.get("remotes", {}),
+            functions,
+            told.get("pages", {}),
+            state / "dead-letters.jsonl",
         )
     except (OSError, ValueError, KeyError, TypeError):
         raise TroubleError(
@@ -119,11 +128,21 @@ class Controller:
         self._client = client or clients(where)
         self._invoke = invoke or self._by_lambda
 
+    @property
+    def client(self) -> Callable[[str], Any]:
+        """What makes a boto3 client that speaks to where the controller is, by its service's name."""
+        return self._client
+
+    @cached_property
+    def table(self) -> str:
+        """The name of the controller's table."""
+        untold = self.where.endpoint or self.where.functions
+        return self._listed_table() if untold else self._table()
+
     @cached_property
     def store(self) -> Store:
         """The table, to be read only."""
-        untold = self.where.endpoint or self.where.functions
-        return Store(self._client("dynamodb"), self._listed_table() if untold else self._table())
+        return Store(self._client("dynamodb"), self.table)
 
     def services(self) -> tuple[tuple[Service, ...], tuple[str, ...]]:
         """Return the registered services, and a sentence for each registration that is malformed."""
@@ -216,6 +235,11 @@ def explained(error: Exception, where: Where) -> str | None:
             return f"{error}. Next: aws configure --profile NAME, or unset AWS_PROFILE"
         case _:
             return f"AWS cannot be spoken to: {error}. Next: aws sts get-caller-identity tells whether you are known"
+
+
+def code_of(error: Exception) -> str:
+    """Return AWS's code of an error, "" for one that is not AWS's."""
+    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
 
 
 def _explained_answer(error: Any, where: Where) -> str:

@@ -17,8 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from console.history import Account, Line, Said, StageStatus
+from console.remains import Kept
 from console.replay import Returned
 from console.sentences import short
+from console.services import Outcome
+from console.verdict import Line as Examined
 from esteira.facts import stamp
 
 _COLOURS = {
@@ -120,6 +123,47 @@ def answer(out: Console, said: str, about: str, told: dict[str, Any]) -> None:
         first, *log = str(told["why"]).splitlines() or [""]
         out.print(Text.assemble((told["release"], "bold"), " is ", _phase(told["phase"]), f": {first}"))
         _log(out, log)
+
+
+def doctor(out: Console, lines: Sequence[Examined]) -> None:
+    """Print what was looked at, a line each, and at the end how much there is to do."""
+    styles = {"ok": "green", "attend": "bold red", "skip": "dim"}
+    width = max(len(line.check) for line in lines)
+    for line in lines:
+        mark = Text(f"{line.verdict:<8}", style=styles[line.verdict])
+        out.print(
+            Text.assemble(mark, f"{line.check:<{width}}  ", Text(line.says, style="dim" * (line.verdict == "skip")))
+        )
+    todo = sum(line.verdict == "attend" for line in lines)
+    skipped = sum(line.verdict == "skip" for line in lines)
+    more = f"; {skipped} could not be looked at" if skipped else ""
+    out.print(Text(f"\n{todo or 'nothing'} to attend to{more}"))
+
+
+def outcome(out: Console, told: Outcome) -> None:
+    """Print what came of deploying a service: what changed, and what its stack says to type next."""
+    if told.status == "unchanged":
+        out.print(Text(f"{told.stack} is as it was asked for; nothing to change"))
+    for change in told.changes:
+        anew = {"True": ", made anew", "Conditional": ", perhaps made anew"}.get(change.replaces, "")
+        out.print(Text(f"  {change.action.lower():<8}{change.resource:<20}{change.type}{anew}"))
+    if told.status == "not executed":
+        out.print(Text(f"nothing was changed in {told.stack}. Next: the same without --dry-run"))
+    elif told.status != "unchanged":
+        out.print(Text(f"{told.stack} is {told.status}", style="bold green"))
+    for value, description in told.outputs.values():
+        out.print(Text.assemble(f"\n{value}\n", (f"    {description}", "dim")))
+
+
+def kept(out: Console, what: str, rows: Sequence[Kept]) -> None:
+    """Print what outlives its stack, each with the command that removes it for good."""
+    if not rows:
+        out.print(Text(f"{what} leaves nothing that holds data"))
+        return
+    out.print(Text(f"{what}; what holds data stays until you remove it:"))
+    for row in rows:
+        size = f", {row.size}" if row.size else ""
+        out.print(Text.assemble(f"\n{row.kind} {row.name}: {row.holds}{size}\n    ", (row.remove, "dim")))
 
 
 def returned(out: Console, row: Returned) -> None:
