@@ -96,6 +96,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make start-lambda", description="The functions in their containers.")
     parser.add_argument("--port", type=int, default=PORT, help="default: %(default)s")
     port = parser.parse_args(arguments).port
+    if not 1 <= port <= 65535:
+        parser.error(f"{port} is no port. Next: make start-lambda PORT={PORT}")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
