@@ -224,9 +224,10 @@ class Rehearsal:
         end, said = time.monotonic() + PATIENCE, ""
         while " is live on " not in said:
             if time.monotonic() > end:
+                own = [text for text in self._log("announce") if not text.startswith(("START ", "END ", "REPORT "))]
                 raise DeployError(
                     f"the topic should have said what is live in {PATIENCE:.0f} s, and said: {said or 'nothing'}. "
-                    f"The function's last words: {' '.join(self._log('announce')[-1:]) or 'none'}."
+                    f"The function's last words: {' '.join(own[-1:]) or 'none'}."
                 )
             rows = self.client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages", [])
             said = " ".join([said, *(json.loads(row["Body"])["Message"] for row in rows)]).strip()
@@ -239,13 +240,12 @@ class Rehearsal:
         for name in ("intake", "operate", "sweep", "announce"):
             if not self._log(name):
                 raise DeployError(f"{STACK}-{name} ran, and its log group has no line of it")
-        self.say("logs", "each function wrote into the log group that the template gives it")
+        self.say("logs", "the runs of each function are in the log group that the template gives it")
 
     def _log(self, name: str) -> list[str]:
-        """Return what a function wrote, but for what Lambda adds to it."""
+        """Return what is in a function's log group: its own words, and Lambda's about its runs."""
         rows = self.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{STACK}-{name}")["events"]
-        written = (row["message"].strip() for row in rows)
-        return [text for text in written if not text.startswith(("START ", "END ", "REPORT "))]
+        return [row["message"].strip() for row in rows]
 
     def second_service(self) -> Stack:
         """Deploy service.yaml as a stack of its own and let the same controller work for it; return the stack."""
