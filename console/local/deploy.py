@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from console.local.aws.api import arn
 from console.local.aws.bus import Bus, Rule
@@ -104,9 +105,7 @@ class Rehearsal:
         begin = time.monotonic()
         came = sam([*command, "--capabilities", *CAPABILITIES, "--parameter-overrides", *given], self._variables())
         if came.returncode:
-            raise DeployError(
-                f"sam deploy failed. {self._reasons() or last_words(came)} Next: read {self.emulator.log}"
-            )
+            raise DeployError(f"sam deploy failed. {self._reasons() or last_words(came)}")
         self.say("sam deploy", f"{STACK} is {self.status()}, in {time.monotonic() - begin:.0f} s {' '.join(given)}")
 
     def status(self) -> str:
@@ -136,8 +135,6 @@ class Rehearsal:
 
     def _reasons(self, stack: str = STACK) -> str:
         """Return why the resources of a stack failed that failed, with their types."""
-        from botocore.exceptions import ClientError
-
         try:
             events = self.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
         except ClientError:
@@ -224,9 +221,10 @@ class Rehearsal:
         end, said = time.monotonic() + PATIENCE, ""
         while " is live on " not in said:
             if time.monotonic() > end:
+                own = [text for text in self._log("announce") if not text.startswith(("START ", "END ", "REPORT "))]
                 raise DeployError(
                     f"the topic should have said what is live in {PATIENCE:.0f} s, and said: {said or 'nothing'}. "
-                    f"The function's last words: {' '.join(self._log('announce')[-1:]) or 'none'}."
+                    f"The function's last words: {' '.join(own[-1:]) or 'none'}."
                 )
             rows = self.client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages", [])
             said = " ".join([said, *(json.loads(row["Body"])["Message"] for row in rows)]).strip()
@@ -239,13 +237,12 @@ class Rehearsal:
         for name in ("intake", "operate", "sweep", "announce"):
             if not self._log(name):
                 raise DeployError(f"{STACK}-{name} ran, and its log group has no line of it")
-        self.say("logs", "each function wrote into the log group that the template gives it")
+        self.say("logs", "the runs of each function are in the log group that the template gives it")
 
     def _log(self, name: str) -> list[str]:
-        """Return what a function wrote, but for what Lambda adds to it."""
+        """Return what is in a function's log group: its own words, and Lambda's about its runs."""
         rows = self.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{STACK}-{name}")["events"]
-        written = (row["message"].strip() for row in rows)
-        return [text for text in written if not text.startswith(("START ", "END ", "REPORT "))]
+        return [row["message"].strip() for row in rows]
 
     def second_service(self) -> Stack:
         """Deploy service.yaml as a stack of its own and let the same controller work for it; return the stack."""
@@ -301,8 +298,6 @@ class Rehearsal:
 
     def _await(self, state: str, name: str) -> None:
         """Wait for a stack. Raises DeployError where it gets elsewhere, with the reasons."""
-        from botocore.exceptions import WaiterError
-
         patience = {"Delay": 1, "MaxAttempts": int(PATIENCE)}
         try:
             self.client("cloudformation").get_waiter(state).wait(StackName=name, WaiterConfig=patience)
@@ -365,10 +360,8 @@ def fit(built: Path, emulator: Ministack, endpoints: Mapping[str, str], say: Say
 
     Raises DeployError where it does not know what is needed.
     """
-    for path in (
-        built / "template.yaml",
-        *(built / place for place in nested(_document(built / "template.yaml")).values()),
-    ):
+    top = built / "template.yaml"
+    for path in (top, *(built / place for place in nested(_document(top)).values())):
         document = _document(path)
         unknown = unknown_types(emulator.client("cloudformation"), types(document))
         if unknown & NEEDED:
@@ -377,20 +370,17 @@ def fit(built: Path, emulator: Ministack, endpoints: Mapping[str, str], say: Say
                 f"rehearse. Next: the version that the Makefile names: rm -r {TOOLS.name} && make ministack"
             )
         made = fitted(document, unknown)
+        document = made.document
         if "Globals" in document:
-            made.document["Globals"] = run_by(document, document["Globals"]["Function"]["Runtime"], endpoints)[
-                "Globals"
-            ]
+            document = run_by(made.document, document["Globals"]["Function"]["Runtime"], endpoints)
             say("changed", f"the functions' environment, for where they call: {', '.join(endpoints)}")
-        path.write_text(json.dumps(made.document))
+        path.write_text(json.dumps(document))
         for id_, kind in made.left_out.items():
             say("left out", f"{id_} of {path.relative_to(built)}: the emulator knows no {kind}")
 
 
 def unknown_types(cloudformation: Any, kinds: tuple[str, ...]) -> frozenset[str]:
     """Return which types CloudFormation refuses: it names them all when it is shown a template of one of each."""
-    from botocore.exceptions import ClientError
-
     probe = {"Resources": {re.sub(r"\W", "", kind): {"Type": kind} for kind in kinds}}
     try:
         cloudformation.validate_template(TemplateBody=json.dumps(probe))
@@ -446,9 +436,11 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="esteira-deploy-", ignore_cleanup_errors=True) as name:
             try:
                 run(Path(name), say)
-            except DeployError as error:
+            except (DeployError, BotoCoreError, ClientError) as error:
                 shutil.copy(Path(name) / "emulator" / "ministack.log", ROOT / LOG)
-                raise DeployError(f"{error} Next: read {LOG}, the emulator's, or correct the template") from None
+                told = str(error) if isinstance(error, DeployError) else f"the emulator did not do its part: {error}"
+                step = "" if "Next: " in told else f" Next: read {LOG}, the emulator's, or correct the template"
+                raise DeployError(f"{told}{step}") from None
     except (DeployError, MinistackError, ReleaseError, SamError, TemplateError) as error:
         print(error, file=sys.stderr)
         return 1
