@@ -354,8 +354,8 @@ def held(role: str) -> set[str]:
 
 def test_the_host_may_do_what_its_hooks_its_agent_and_session_manager_ask_for() -> None:
     """Its hooks log in, pull and fetch parameters, the agent fetches the bundle, Session Manager stands in for SSH."""
-    asked = [rights.commands(path.read_text(encoding="utf-8")) for path in sorted(rights.HOOKS.iterdir())]
-    hooks = set().union(*asked)
+    scripts = [path for path in sorted(rights.HOOKS.iterdir()) if path.is_file()]
+    hooks = set().union(*(rights.commands(path.read_text(encoding="utf-8")) for path in scripts))
     assert hooks == {"ecr:GetAuthorizationToken", "ssm:GetParameters"} | rights.PULL
     assert held("HostRole") == hooks | rights.AGENT | rights.SESSIONS
 
