@@ -305,9 +305,12 @@ def _alarms(alarms: Sequence[Alarm] | Silence) -> Iterator[Line]:
         yield unsaid("alarms", alarms)
         return
     rings = [alarm for alarm in alarms if alarm.state == "ALARM"]
+    gone = [alarm for alarm in alarms if alarm.state == "gone"]
     for alarm in rings:
         yield attend("alarms", f"{alarm.name} rings: {alarm.says or 'it says not why'}")
-    if not rings:
+    for alarm in gone:
+        yield attend("alarms", f"{alarm.name} is gone. Next: put it back as it is in template.yaml, or deploy anew")
+    if not rings and not gone:
         mute = sum(alarm.state == "INSUFFICIENT_DATA" for alarm in alarms)
         more = f", {mute} with no data yet" if mute else ""
         yield ok("alarms", f"none of {len(alarms)} rings{more}")

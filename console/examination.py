@@ -342,7 +342,8 @@ def _alarms(eyes: Eyes) -> Sequence[Alarm] | Silence:
     told = eyes.heard(lambda: eyes.pages("cloudwatch", "describe_alarms", "MetricAlarms", AlarmNames=names))
     if isinstance(told, Silence):
         return told
-    return [Alarm(a["AlarmName"], a["StateValue"], a.get("AlarmDescription", "")) for a in told]
+    found = [Alarm(a["AlarmName"], a["StateValue"], a.get("AlarmDescription", "")) for a in told]
+    return [*found, *(Alarm(name, "gone") for name in names if name not in {alarm.name for alarm in found})]
 
 
 def _hearers(eyes: Eyes) -> Hearers | Silence:

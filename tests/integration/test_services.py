@@ -1,8 +1,8 @@
 """`esteira add-service` and `remove-service`, on moto's CloudFormation.
 
 It holds stacks, change sets, parameters and tags as AWS does. Of service.yaml's types it knows no CodeCommit, CodeBuild
-and CodeDeploy, and no instance from a launch template; for these it is taught a name and attributes here, and makes
-nothing. So what is asserted is what
+and CodeDeploy, and no instance from a launch template; for these it is taught a name and attributes (taught.py), and
+makes nothing. So what is asserted is what
 CloudFormation was asked for. That the stack comes up on AWS is not shown.
 """
 
@@ -20,9 +20,7 @@ import pytest
 from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 from moto import mock_aws
-from moto.cloudformation import parsing
 from moto.cloudformation.models import CloudFormationBackend
-from moto.core.common_models import CloudFormationModel
 from moto.ssm.models import Parameter
 
 from console.call import Shell
@@ -30,6 +28,7 @@ from console.cli import _parameter, add_service, main
 from console.local.template import read
 from console.remote import Controller
 from console.services import TEMPLATE
+from tests.integration import taught
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:Tried to parse")]  # what moto leaves out
 MAKE: Any = boto3.client  # typed for literal names only
@@ -38,57 +37,6 @@ CONTROLLER = {
     "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
     "Outputs": {"ServicesPath": {"Value": "/esteira/services/"}},
 }
-
-
-def teach(type_: str, name: str, **attributes: str) -> None:
-    """Let moto's CloudFormation take resources of a type: one of these has a name and attributes, and is nothing."""
-
-    class Named(CloudFormationModel):
-        __module__ = "moto.taught"  # moto keeps its instances by the second word
-
-        def __init__(self, called: str) -> None:
-            self.physical_resource_id = called
-
-        @staticmethod
-        def cloudformation_name_type() -> str:
-            return name
-
-        @staticmethod
-        def cloudformation_type() -> str:
-            return type_
-
-        @classmethod
-        def has_cfn_attr(cls, attr: str) -> bool:
-            return attr in attributes
-
-        def get_cfn_attribute(self, attr: str) -> str:
-            return attributes[attr].format(self.physical_resource_id)
-
-        @classmethod
-        def create_from_cloudformation_json(cls, resource_name: str, *rest: Any, **more: Any) -> Named:
-            return cls(resource_name)
-
-        @classmethod
-        def update_from_cloudformation_json(cls, original_resource: Named, **more: Any) -> Named:
-            return original_resource
-
-        @classmethod
-        def delete_from_cloudformation_json(cls, *rest: Any) -> None:
-            """Nothing was made."""
-
-        def is_created(self) -> bool:
-            return True
-
-    TAUGHT.append(Named)
-
-
-TAUGHT: list[type] = []
-CLONE = "https://git-codecommit.us-east-1.amazonaws.com/v1/repos/{}"
-teach("AWS::CodeCommit::Repository", "RepositoryName", Name="{}", CloneUrlHttp=CLONE, Arn="arn:aws:codecommit:::{}")
-teach("AWS::CodeBuild::Project", "Name", Arn="arn:aws:codebuild:::project/{}")
-teach("AWS::CodeDeploy::Application", "ApplicationName")
-teach("AWS::CodeDeploy::DeploymentGroup", "DeploymentGroupName")
-teach("AWS::EC2::Instance", "", PublicDnsName="ec2-198-51-100-7.compute-1.amazonaws.com")
 
 
 class Account:
@@ -129,8 +77,7 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
-    for cached in (parsing.get_model_list, parsing.get_model_map, parsing.get_name_type_map):
-        cached.cache_clear()
+    taught.remember()
     made: Any = Parameter.create_from_cloudformation_json
 
     def untagged(resource_name: str, cloudformation_json: Any, *rest: Any, **more: Any) -> Any:
@@ -515,7 +462,7 @@ def test_who_may_not_ask_what_stays_deletes_nothing(account: Account) -> None:
 def test_every_parameter_of_the_template_is_an_option() -> None:
     """service.yaml's parameters and the command's options are the same, but for the name and the controller."""
     declared = set(read(TEMPLATE, parameters={"ServiceName": "lungs"}).document["Parameters"])
-    not_parameters = {"name", "adopt", "dry_run", "timeout", "service", "stack", "endpoint", "state", "as_json"}
+    not_parameters = {"name", "adopt", "dry_run", "timeout", *(p.name for p in main.commands["status"].params)}
     options = {_parameter(str(p.name)) for p in add_service.params if p.name not in not_parameters}
     assert options == declared - {"ServiceName", "ControllerStack"}
 

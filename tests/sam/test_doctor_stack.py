@@ -1,7 +1,7 @@
 """`esteira doctor` on template.yaml as SAM translates it, in a CloudFormation: what it sees, and what it sees broken.
 
-The CloudFormation is moto's inside the local AWS: it makes the functions, rules, queue, topics and table, and neither
-alarms nor instances (those are made here by hand). Its service is the local AWS's own.
+The CloudFormation is moto's inside the local AWS: it makes the functions, rules, queue, topics and table, and alarms
+once it is taught them (taught.py); the host is launched here by hand. The service is the local AWS's own.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from console.cli import main
 from console.local.place import ROOT
 from console.local.sam import TOOLS
 from console.remote import Controller
+from tests.integration import taught
 from tests.integration.conftest import Story
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:Tried to parse")]  # what moto leaves out
@@ -109,6 +110,7 @@ def account(tmp_path: Path, plain: str, monkeypatch: pytest.MonkeyPatch) -> Iter
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setattr("console.examination._pushes_by", lambda: "git-remote-codecommit")
+    taught.remember()
     with Story(tmp_path / "aws") as story:
         yield Account(story, plain, tmp_path / "state")
 
@@ -135,6 +137,9 @@ def test_a_stack_as_it_was_deployed_is_seen_whole(account: Account) -> None:
     ]
     assert about("rules", said["ok"]) == ["6 are enabled and wake their functions, the sweep's clock among them"]
     assert about("dead letters", said["ok"]) == ["none"]
+    assert about("alarms", said["ok"])[0].startswith(
+        f"none of {len(account.resources('AWS::CloudWatch::Alarm'))} rings"
+    )
     assert about("table", said["ok"]) == ["it is ACTIVE"]
     assert "its repository is empty" in about("heart", said["ok"])[0]
     assert "deployment group heart-production" in about("heart", said["ok"])[1]
@@ -172,6 +177,18 @@ def test_what_somebody_broke_by_hand_is_found(account: Account) -> None:
     assert "functions: esteira-announce is gone" in told
     assert "heart: its image repository heart is gone" in told
     assert f"heart: host {account.host} is stopped" in told
+
+
+def test_an_alarm_that_rings_is_told_in_its_own_words_and_so_is_one_that_is_gone(account: Account) -> None:
+    """What an alarm's description says to do is what the operator reads; one deleted by hand is missed."""
+    names = account.resources("AWS::CloudWatch::Alarm")
+    rings = next(name for name in names if "DeadLettersAlarm" in name)
+    gone = next(name for name in names if "SweepMissing" in name)
+    CLIENT("cloudwatch").set_alarm_state(AlarmName=rings, StateValue="ALARM", StateReason="a test")
+    CLIENT("cloudwatch").delete_alarms(AlarmNames=[gone])
+    told = about("alarms", account.doctor()[1]["attend"])
+    assert any(text.startswith(f"{rings} rings: Something could not be handled and lies in the queue") for text in told)
+    assert any(text.startswith(f"{gone} is gone") for text in told)
 
 
 def test_a_dead_letter_is_told_with_its_cause_and_stays_where_it_is(account: Account) -> None:
