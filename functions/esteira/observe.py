@@ -10,9 +10,9 @@ from datetime import timedelta
 
 from esteira.advance import gather
 from esteira.config import Service
-from esteira.desk import Desk
+from esteira.desk import Decision, Desk
 from esteira.events import observed_build, observed_deployment, observed_image, observed_instance
-from esteira.facts import Fact, ImageArrived, ImageScanned, stamp, unstamp
+from esteira.facts import Fact, ImageArrived, ImageScanned, ReleaseFact, stamp, unstamp
 from esteira.situation import Situation
 
 # An event may be a day late; an image older than that and than the newest image release is outdated anyway.
@@ -20,12 +20,29 @@ LATE = timedelta(days=1)
 
 
 def observe(service: Service, desk: Desk) -> int:
-    """Record what AWS says about everything of ``service`` that is under way; return how many facts were new."""
+    """Record what AWS says about everything of ``service`` that is under way; tell, and count, the facts that are new.
+
+    Those no event had told: it was lost, or is late, or on its way at this moment.
+    """
     situation = gather(service, desk, look=False)
-    found = [*_builds(situation, desk), *_deployment(situation, desk)]
-    new = [desk.store.record(service.name, fact) for fact in found]
-    arrived = [desk.store.record_arrival(service.name, image) for image in _images(situation, desk)]
-    return sum(new) + sum(arrived)
+    seen = [*_builds(situation, desk), *_deployment(situation, desk)]
+    new: list[Fact] = [fact for fact in seen if desk.store.record(service.name, fact)]
+    new += [image for image in _images(situation, desk) if desk.store.record_arrival(service.name, image)]
+    for fact in new:
+        desk.tell(found(service.name, _release_of(fact, situation), fact.name))
+    return len(new)
+
+
+def found(service: str, release: str, kind: str) -> Decision:
+    """Return what is told of a fact of that kind which the sweep found by itself."""
+    return Decision(service, release, "", "Find", f"the sweep found it, no event had told it: {kind}", fact=kind)
+
+
+def _release_of(fact: Fact, s: Situation) -> str:
+    """Return the release that an observed fact is about: of a deployment the turn's, of an image none yet."""
+    if isinstance(fact, ReleaseFact):
+        return f"v{fact.release}"
+    return f"v{s.stage.turn.release}" if s.stage.turn and not isinstance(fact, ImageArrived) else ""
 
 
 def _builds(s: Situation, desk: Desk) -> list[Fact]:

@@ -86,7 +86,7 @@ Kind = Literal["deploy", "rollback", "restore"]
 
 
 def written_down(r: Release, stage: StageState, now: datetime) -> tuple[str, str]:
-    phase, why = phase_of(r, stage, now)
+    phase, why, _ = phase_of(r, stage, now)
     return phase.value, why
 
 
