@@ -12,7 +12,7 @@ from esteira.answer import Answer, answer
 from esteira.config import Service
 from esteira.desk import Desk
 from esteira.facts import Pushed
-from esteira.observe import found, observe
+from esteira.observe import observe, tell_found
 from esteira.telemetry import logger, measured, traced
 
 
@@ -49,5 +49,5 @@ def _observe(service: Service, desk: Desk) -> list[Answer]:
 def _advance(service: Service, desk: Desk) -> list[Answer]:
     outcome = advance(service, desk)
     if "OpenCommit" in outcome.actions:  # the branch's tip is what a push event would have told of
-        desk.tell(found(service.name, outcome.release, Pushed.name))
+        tell_found(service.name, outcome.release, Pushed.name, desk)
     return [answer(outcome)]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from esteira.cloud import BusyError
 from esteira.config import Service
-from esteira.desk import NEW, Decision, Desk
+from esteira.desk import NEW, REOPENED, Decision, Desk
 from esteira.perform import perform
 from esteira.phase import Phase, phase_of
 from esteira.plan import Action, OpenCommit, OpenImage, Project, plan
@@ -104,7 +104,8 @@ def _decided(s: Situation, action: Action, desk: Desk) -> Decision:
     decision = Decision(s.service.name, f"v{action.release}", phase.value, type(action).__name__, action.why)
     if not isinstance(action, Project) or action.phase.value == action.before:
         return decision
-    return replace(decision, before=action.before or NEW, cause=action.cause, seconds_to_live=action.seconds_to_live)
+    opened = REOPENED if release and (release.attempt > 1 or release.last_turn) else NEW
+    return replace(decision, before=action.before or opened, cause=action.cause, seconds_to_live=action.seconds_to_live)
 
 
 def _outcome(s: Situation, desk: Desk, last: int, done: list[str]) -> Outcome:

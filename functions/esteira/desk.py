@@ -16,9 +16,10 @@ from esteira.store import Store
 class Decision:
     """One thing that was decided and done, for the log. What is "" or None is not said.
 
-    Where the decision is that a release stands elsewhere now, ``before`` is the phase it leaves (``NEW``: none), and
-    ``cause`` and ``seconds_to_live`` are those of ``plan.Project``. ``fact`` is the kind of a fact that the sweep found
-    and no event had told. ``error`` is what doing it met.
+    Where the decision is that a release stands elsewhere now, ``before`` is the phase it leaves (or ``NEW``, or
+    ``REOPENED`` where an operator's word brought it back), and ``cause`` and ``seconds_to_live`` are those of
+    ``plan.Project``. ``fact`` is the kind of a fact that the sweep found and no event had told. ``error`` is what
+    doing it met.
     """
 
     service: str
@@ -33,8 +34,9 @@ class Decision:
     error: str = ""
 
 
-# What a release was before its first phase.
+# What a release was before its first phase, and before its first one after it was over.
 NEW = "new"
+REOPENED = "reopened"
 
 
 @dataclass(frozen=True)

@@ -29,13 +29,16 @@ def observe(service: Service, desk: Desk) -> int:
     new: list[Fact] = [fact for fact in seen if desk.store.record(service.name, fact)]
     new += [image for image in _images(situation, desk) if desk.store.record_arrival(service.name, image)]
     for fact in new:
-        desk.tell(found(service.name, _release_of(fact, situation), fact.name))
+        tell_found(service.name, _release_of(fact, situation), fact.name, desk)
     return len(new)
 
 
-def found(service: str, release: str, kind: str) -> Decision:
-    """Return what is told of a fact of that kind which the sweep found by itself."""
-    return Decision(service, release, "", "Find", f"the sweep found it, no event had told it: {kind}", fact=kind)
+def tell_found(service: str, release: str, kind: str, desk: Desk) -> None:
+    """Tell that the sweep found a fact of that kind by itself."""
+    why = f"the sweep found it, no event had told it: {kind}"
+    decision = Decision(service, release, "", "Find", why, fact=kind)
+    with desk.follow(decision):
+        desk.tell(decision)
 
 
 def _release_of(fact: Fact, s: Situation) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -16,6 +17,9 @@ from aws_lambda_powertools import Logger, Metrics
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Tracer
+
+# What the trace of this call is found by already.
+_annotated: ContextVar[set[tuple[str, str]]] = ContextVar("annotated")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,6 +40,7 @@ def traced(handler: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         if not _tracing():
             return handler(*args, **kwargs)
+        _annotated.set(set())
         captured: Any = tracer().capture_lambda_handler(handler, capture_response=False)
         answer: R = captured(*args, **kwargs)
         return answer
@@ -50,16 +55,15 @@ def subsegment(name: str, service: str, release: str) -> Iterator[None]:
         yield
         return
     with tracer().provider.in_subsegment(name=f"## {name}") as part:
-        for key, value in _annotations(service, release).items():
-            part.put_annotation(key=key, value=value)
+        _annotate(part.put_annotation, service, release)
+        part.put_metadata(key="about", value=f"{service} {release}", namespace="esteira")
         yield
 
 
 def about(service: str, release: str = "") -> None:
     """Say in the trace of this call which service it is about, and which release, where that is known."""
     if _tracing():
-        for key, value in _annotations(service, release).items():
-            tracer().put_annotation(key, value)
+        _annotate(tracer().put_annotation, service, release)
 
 
 def measured(handler: Callable[P, R]) -> Callable[P, R]:
@@ -91,6 +95,13 @@ def _tracing() -> bool:
     return "_X_AMZN_TRACE_ID" in os.environ and os.environ.get("POWERTOOLS_TRACE_DISABLED") != "true"
 
 
-def _annotations(service: str, release: str) -> dict[str, str]:
-    """Return what X-Ray finds a trace by. A trace may be about several services: a release is named with its own."""
-    return {"service": service, **({"release": f"{service} {release}"} if release else {})}
+def _annotate(put: Callable[..., None], service: str, release: str) -> None:
+    """Put what X-Ray finds a trace by, each once a trace, for it counts them: fifty are found, more are not.
+
+    A trace may be about several services, so a release is named with its own.
+    """
+    said = _annotated.get()
+    for key, value in (("service", service), ("release", f"{service} {release}" if release else "")):
+        if value and (key, value) not in said:
+            put(key=key, value=value)
+            said.add((key, value))
