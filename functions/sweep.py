@@ -43,7 +43,7 @@ def handler(_event: Any, _context: LambdaContext, *, desk: Desk | None = None) -
 
 def _observe(service: Service, desk: Desk) -> list[Answer]:
     observe(service, desk)
-    return []
+    return []  # what comes of it, the advance answers
 
 
 def _advance(service: Service, desk: Desk) -> list[Answer]:

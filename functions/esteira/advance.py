@@ -105,7 +105,13 @@ def _decided(s: Situation, action: Action, desk: Desk) -> Decision:
     if not isinstance(action, Project) or action.phase.value == action.before:
         return decision
     opened = REOPENED if release and (release.attempt > 1 or release.last_turn) else NEW
-    return replace(decision, before=action.before or opened, cause=action.cause, seconds_to_live=action.seconds_to_live)
+    return replace(
+        decision,
+        phase=action.phase.value,
+        before=action.before or opened,
+        cause=action.cause,
+        seconds_to_live=action.seconds_to_live,
+    )
 
 
 def _outcome(s: Situation, desk: Desk, last: int, done: list[str]) -> Outcome:

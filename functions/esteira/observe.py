@@ -19,18 +19,16 @@ from esteira.situation import Situation
 LATE = timedelta(days=1)
 
 
-def observe(service: Service, desk: Desk) -> int:
-    """Record what AWS says about everything of ``service`` that is under way; tell, and count, the facts that are new.
-
-    Those no event had told: it was lost, or is late, or on its way at this moment.
-    """
+def observe(service: Service, desk: Desk) -> None:
+    """Record what AWS says about everything of ``service`` that is under way, and tell each fact that is new: no event
+    had told it, which was lost, or is late, or on its way at this moment."""
     situation = gather(service, desk, look=False)
-    seen = [*_builds(situation, desk), *_deployment(situation, desk)]
-    new: list[Fact] = [fact for fact in seen if desk.store.record(service.name, fact)]
-    new += [image for image in _images(situation, desk) if desk.store.record_arrival(service.name, image)]
-    for fact in new:
-        tell_found(service.name, _release_of(fact, situation), fact.name, desk)
-    return len(new)
+    for fact in (*_builds(situation, desk), *_deployment(situation, desk)):
+        if desk.store.record(service.name, fact):
+            tell_found(service.name, _release_of(fact, situation), fact.name, desk)
+    for image in _images(situation, desk):
+        if desk.store.record_arrival(service.name, image):
+            tell_found(service.name, "", image.name, desk)
 
 
 def tell_found(service: str, release: str, kind: str, desk: Desk) -> None:
@@ -42,10 +40,10 @@ def tell_found(service: str, release: str, kind: str, desk: Desk) -> None:
 
 
 def _release_of(fact: Fact, s: Situation) -> str:
-    """Return the release that an observed fact is about: of a deployment the turn's, of an image none yet."""
+    """Return the release that an observed fact is about: of a deployment it is the turn's."""
     if isinstance(fact, ReleaseFact):
         return f"v{fact.release}"
-    return f"v{s.stage.turn.release}" if s.stage.turn and not isinstance(fact, ImageArrived) else ""
+    return f"v{s.stage.turn.release}" if s.stage.turn else ""
 
 
 def _builds(s: Situation, desk: Desk) -> list[Fact]:

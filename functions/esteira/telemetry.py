@@ -100,7 +100,7 @@ def _annotate(put: Callable[..., None], service: str, release: str) -> None:
 
     A trace may be about several services, so a release is named with its own.
     """
-    said = _annotated.get()
+    said = _annotated.get(set())
     for key, value in (("service", service), ("release", f"{service} {release}" if release else "")):
         if value and (key, value) not in said:
             put(key=key, value=value)

@@ -383,6 +383,18 @@ def test_every_alarm_says_what_to_type_next_and_has_its_paragraph_in_the_runbook
         assert len(text) <= 1024
 
 
+def test_all_alarms_reach_the_one_address_that_was_given() -> None:
+    """Each goes to the one topic, and AlarmEmail, where it is given, is subscribed to it."""
+    assert all(alarm["AlarmActions"] == [{"Ref": "Alarms"}] for alarm in alarms().values())
+    subscription = RESOURCES["AlarmSubscription"]
+    assert subscription["Condition"] == "HasAlarmEmail"
+    assert subscription["Properties"] == {
+        "TopicArn": {"Ref": "Alarms"},
+        "Protocol": "email",
+        "Endpoint": {"Ref": "AlarmEmail"},
+    }
+
+
 def test_the_runbook_names_every_saved_query_and_every_cause(seen: Seen) -> None:
     """Whoever is woken finds which query to open, and what each word for a failure means."""
     runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")

@@ -117,7 +117,8 @@ def main(folder: Path) -> None:
             del os.environ[quiet]
         logging.getLogger("esteira").setLevel("INFO")
         functions = story.bus.functions
-        story.desk = replace(story.desk, tell=wiring.tell, follow=wiring.follow)
+        theirs = wiring.from_environment()  # what a function's desk tells and follows by
+        story.desk = replace(story.desk, tell=theirs.tell, follow=theirs.follow)
         functions.call = listened_to(functions.call, lambda f: functions.named(f).name, heard)  # type: ignore[method-assign]
         play(story)
     for written in heard:
