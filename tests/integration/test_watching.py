@@ -7,12 +7,8 @@ import json
 import logging
 import os
 import re
-import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -81,49 +77,19 @@ class Seen:
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     """The story of ``watched.py``, played once in a process with Lambda's environment."""
     folder = tmp_path_factory.mktemp("watched")
-    with daemon() as (port, datagrams):
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "functions"))),
-            **next(f.environment for f in STACK.functions if f.name == "esteira-intake"),
-            "LAMBDA_TASK_ROOT": str(folder),
-            "AWS_XRAY_DAEMON_ADDRESS": f"127.0.0.1:{port}",
-        }
-        words = [sys.executable, "-m", "tests.integration.watched", str(folder)]
-        played = subprocess.run(
-            words, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
-        )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "functions"))),
+        **next(f.environment for f in STACK.functions if f.name == "esteira-intake"),
+        "LAMBDA_TASK_ROOT": str(folder),
+    }
+    words = [sys.executable, "-m", "tests.integration.watched", str(folder)]
+    played = subprocess.run(words, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
     assert played.returncode == 0, played.stderr[-3000:]
+    rows = [json.loads(line) for line in played.stdout.splitlines()]
     return Seen(
-        [Written(**json.loads(line)) for line in played.stdout.splitlines()],
-        [json.loads(datagram.decode().partition("\n")[2]) for datagram in datagrams],
+        [Written(**row["written"]) for row in rows if "written" in row], [row["part"] for row in rows if "part" in row]
     )
-
-
-@contextmanager
-def daemon() -> Iterator[tuple[int, list[bytes]]]:
-    """Listen as X-Ray's daemon does, by UDP on loopback; what came is complete when this is left."""
-    datagrams: list[bytes] = []
-    over = threading.Event()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
-        door.bind(("127.0.0.1", 0))
-        door.settimeout(0.2)
-
-        def listen() -> None:
-            while True:
-                try:
-                    datagrams.append(door.recv(65536))
-                except TimeoutError:
-                    if over.is_set():
-                        return
-
-        listener = threading.Thread(target=listen)
-        listener.start()
-        try:
-            yield door.getsockname()[1], datagrams
-        finally:
-            over.set()
-            listener.join()
 
 
 def dashboard() -> dict[str, Any]:

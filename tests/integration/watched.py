@@ -1,10 +1,9 @@
 """A story as Lambda runs it, for what it leaves behind: ``python -m tests.integration.watched FOLDER`` plays it and
-prints everything the functions wrote, a JSON line for each.
+prints everything the functions wrote, and every part of a trace that reached X-Ray's daemon, a JSON line for each.
 
 In a process of its own, because the X-Ray SDK and Powertools read the environment when they are imported:
-LAMBDA_TASK_ROOT, AWS_XRAY_DAEMON_ADDRESS and what template.yaml gives the functions. Each invocation has a trace of its
-own, as one by an event of AWS's has. Builds and deployments end as the story says; the controller, its telemetry and
-the SDK are real.
+LAMBDA_TASK_ROOT and what template.yaml gives the functions. Each invocation has a trace of its own, as one by an event
+of AWS's has. Builds and deployments end as the story says; the controller, its telemetry and the SDK are real.
 """
 
 from __future__ import annotations
@@ -14,10 +13,12 @@ import itertools
 import json
 import logging
 import os
+import socket
 import sys
+import threading
 import time
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -110,9 +111,39 @@ def listened_to(call: Callable[[str, Any], Answer], name: Callable[[str], str], 
     return invoke
 
 
+@contextmanager
+def daemon() -> Iterator[list[bytes]]:
+    """Listen as X-Ray's daemon does, by UDP on loopback; what came is complete when this is left.
+
+    In the process that sends: another one may have to wait for a processor until the socket is full, and UDP loses.
+    """
+    datagrams: list[bytes] = []
+    over = threading.Event()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+        door.bind(("127.0.0.1", 0))
+        door.settimeout(0.2)
+        os.environ["AWS_XRAY_DAEMON_ADDRESS"] = f"127.0.0.1:{door.getsockname()[1]}"
+
+        def listen() -> None:
+            while True:
+                try:
+                    datagrams.append(door.recv(65536))
+                except TimeoutError:
+                    if over.is_set():
+                        return
+
+        listener = threading.Thread(target=listen)
+        listener.start()
+        try:
+            yield datagrams
+        finally:
+            over.set()
+            listener.join()
+
+
 def main(folder: Path) -> None:
     heard: list[Written] = []
-    with Story(folder) as story:
+    with daemon() as datagrams, Story(folder) as story:
         for quiet in ("POWERTOOLS_METRICS_DISABLED", "POWERTOOLS_TRACE_DISABLED"):
             del os.environ[quiet]
         logging.getLogger("esteira").setLevel("INFO")
@@ -122,7 +153,11 @@ def main(folder: Path) -> None:
         functions.call = listened_to(functions.call, lambda f: functions.named(f).name, heard)  # type: ignore[method-assign]
         play(story)
     for written in heard:
-        print(json.dumps(asdict(written)))
+        print(json.dumps({"written": asdict(written)}))
+    for datagram in datagrams:
+        header, _, part = datagram.decode().partition("\n")
+        assert json.loads(header) == {"format": "json", "version": 1}
+        print(json.dumps({"part": json.loads(part)}))
 
 
 if __name__ == "__main__":
