@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from esteira import announcement, wiring
 from esteira.answer import Answer, answer
 from esteira.desk import Desk
-from esteira.telemetry import logger, measured, traced
+from esteira.telemetry import about, logger, measured, traced
 
 
 @logger.inject_lambda_context
@@ -26,7 +26,17 @@ def handler(event: Any, _context: LambdaContext, *, desk: Desk | None = None) ->
     service = next((s for s in wiring.services(desk) if s.name == change.service), None)
     if service is None:
         return answer(why=f"no service is called {change.service}")
+    about(service.name, change.release)
     told = announcement.announce(change, service, desk)
+    if told:
+        logger.info(
+            f"told the {' and the '.join(told)}",
+            service=service.name,
+            release=change.release,
+            phase=change.phase.value,
+            action="Announce",
+            why=change.why,
+        )
     return {
         "service": service.name,
         "release": change.release,

@@ -11,8 +11,9 @@ from esteira.advance import advance
 from esteira.answer import Answer, answer
 from esteira.desk import Desk
 from esteira.events import NotOurs, read
+from esteira.facts import ReleaseFact
 from esteira.record import record
-from esteira.telemetry import logger, measured, traced
+from esteira.telemetry import about, logger, measured, traced
 
 
 @logger.inject_lambda_context
@@ -29,5 +30,6 @@ def handler(event: Any, _context: LambdaContext, *, desk: Desk | None = None) ->
     if isinstance(heard, NotOurs):
         logger.debug(heard.why)
         return answer(why=heard.why)
+    about(heard.service.name, next((f"v{f.release}" for f in heard.facts if isinstance(f, ReleaseFact)), ""))
     record(heard, desk)
     return answer(advance(heard.service, desk))

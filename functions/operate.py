@@ -11,7 +11,7 @@ from esteira.advance import advance
 from esteira.answer import Answer, answer
 from esteira.desk import Desk
 from esteira.events import Refused
-from esteira.telemetry import logger, measured, traced
+from esteira.telemetry import about, logger, measured, traced
 
 
 @logger.inject_lambda_context
@@ -30,5 +30,8 @@ def handler(event: Any, _context: LambdaContext, *, desk: Desk | None = None) ->
     except Refused as refused:
         logger.info(str(refused), action="refuse")
         return {"refused": str(refused)}
-    logger.info(f"{request.by} said {request.action}", service=service.name, action=request.action, why=request.reason)
+    release = request.release or request.to or ""
+    about(service.name, release)
+    said = f"{request.by} said {request.action}"
+    logger.info(said, service=service.name, release=release or None, action=request.action, why=request.reason)
     return answer(advance(service, desk))

@@ -11,8 +11,9 @@ from esteira.advance import advance
 from esteira.answer import Answer, answer
 from esteira.config import Service
 from esteira.desk import Desk
-from esteira.observe import observe
-from esteira.telemetry import logger, measured, metrics, traced
+from esteira.facts import Pushed
+from esteira.observe import observe, tell_found
+from esteira.telemetry import logger, measured, traced
 
 
 @logger.inject_lambda_context
@@ -41,9 +42,12 @@ def handler(_event: Any, _context: LambdaContext, *, desk: Desk | None = None) -
 
 
 def _observe(service: Service, desk: Desk) -> list[Answer]:
-    metrics.add_metric("FoundBySweep", "Count", observe(service, desk))
-    return []
+    observe(service, desk)
+    return []  # what comes of it, the advance answers
 
 
 def _advance(service: Service, desk: Desk) -> list[Answer]:
-    return [answer(advance(service, desk))]
+    outcome = advance(service, desk)
+    if "OpenCommit" in outcome.actions:  # the branch's tip is what a push event would have told of
+        tell_found(service.name, outcome.release, Pushed.name, desk)
+    return [answer(outcome)]

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 
 from esteira.cloud import BusyError
 from esteira.config import Service
-from esteira.desk import Decision, Desk
+from esteira.desk import NEW, REOPENED, Decision, Desk
 from esteira.perform import perform
 from esteira.phase import Phase, phase_of
-from esteira.plan import Action, OpenCommit, OpenImage, plan
+from esteira.plan import Action, OpenCommit, OpenImage, Project, plan
 from esteira.situation import Release, Situation
 
 # A push to live takes four rounds in one call where nothing has to be waited for; past this something turns in circles.
@@ -49,12 +49,15 @@ def advance(service: Service, desk: Desk) -> Outcome:
         actions = plan(situation, desk.clock(), desk.settings.lease)
         look, failed = False, len(errors)
         for action in actions:
-            _tell(situation, action, desk)
+            decision = _decided(situation, action, desk)
+            desk.tell(decision)
             try:
-                look = perform(action, situation, desk) is False or look
+                with desk.follow(decision):
+                    look = perform(action, situation, desk) is False or look
             except BusyError:
                 pass  # written down as declined, and the phase says so: a wait, not an error
             except Exception as error:  # noqa: BLE001 - raised below, when everything else is done
+                desk.tell(replace(decision, error=f"{type(error).__name__}: {error}"))
                 errors.append(error)
             done.append(type(action).__name__)
             last = action.release
@@ -95,11 +98,20 @@ def gather(service: Service, desk: Desk, look: bool) -> Situation:
     )
 
 
-def _tell(s: Situation, action: Action, desk: Desk) -> None:
+def _decided(s: Situation, action: Action, desk: Desk) -> Decision:
     release = s.release(action.release)
     phase = phase_of(release, s.stage, desk.clock()).phase if release else Phase.PUSHED
     decision = Decision(s.service.name, f"v{action.release}", phase.value, type(action).__name__, action.why)
-    desk.tell(decision)
+    if not isinstance(action, Project) or action.phase.value == action.before:
+        return decision
+    opened = REOPENED if release and (release.attempt > 1 or release.last_turn) else NEW
+    return replace(
+        decision,
+        phase=action.phase.value,
+        before=action.before or opened,
+        cause=action.cause,
+        seconds_to_live=action.seconds_to_live,
+    )
 
 
 def _outcome(s: Situation, desk: Desk, last: int, done: list[str]) -> Outcome:
@@ -109,5 +121,5 @@ def _outcome(s: Situation, desk: Desk, last: int, done: list[str]) -> Outcome:
     release = next(filter(None, found), None)
     if release is None:
         return Outcome(s.service.name, "", "", "nothing was pushed yet", tuple(done))
-    phase, why = phase_of(release, s.stage, desk.clock())
+    phase, why, _ = phase_of(release, s.stage, desk.clock())
     return Outcome(s.service.name, release.label, phase.value, why, tuple(done))

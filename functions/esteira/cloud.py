@@ -52,12 +52,14 @@ class UnsureError(Exception):
 @dataclass(frozen=True)
 class Hosts:
     """What became of a deployment on its hosts: which ones are without it (``missed``), whether one took it, and why
-    the first failed, "" if none says. ``unsure`` names a host, with its state, that has not come to an end."""
+    the first failed (``cause``) and in which lifecycle ``event``, "" if none says. ``unsure`` names a host, with its
+    state, that has not come to an end."""
 
     missed: tuple[str, ...] = ()
     reached: bool = False
     unsure: str = ""
     cause: str = ""
+    event: str = ""
 
 
 @dataclass(frozen=True)
@@ -316,11 +318,13 @@ class Cloud:
         """Return what became of a deployment that has ended on all its hosts together."""
         targets = self.targets(deployment)
         unsure = (t for t in targets if t["status"] not in ("Succeeded", "Failed", "Skipped"))
+        cause, event = _cause(targets)
         return Hosts(
             missed=tuple(t["targetId"] for t in targets if t["status"] in ("Failed", "Skipped")),
             reached=any(t["status"] == "Succeeded" for t in targets),
             unsure=next((f"host {t['targetId']} that it is {t['status']}" for t in unsure), ""),
-            cause=_cause(targets),
+            cause=cause,
+            event=event,
         )
 
     def error(self, deployment: str) -> str:
@@ -349,13 +353,16 @@ class Cloud:
         self.client("sns").publish(TopicArn=topic_arn, Subject=subject[:100], Message=text)
 
 
-def _cause(targets: Sequence[Mapping[str, Any]]) -> str:
-    """Return why the first host that failed did, with its name where there are several; "" where none says."""
+def _cause(targets: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Return why the first host that failed did, with its name where there are several, and in which lifecycle event;
+    "" where none says."""
     for target in targets:
         for event in target.get("lifecycleEvents", []):
             if event.get("status") == "Failed":
-                return (f"{target['targetId']}: " if len(targets) > 1 else "") + _told(event)
-    return ""
+                return (f"{target['targetId']}: " if len(targets) > 1 else "") + _told(event), event[
+                    "lifecycleEventName"
+                ]
+    return "", ""
 
 
 def _told(event: Mapping[str, Any]) -> str:

@@ -446,11 +446,12 @@ class Diagnosed(DeploymentFact):
     """Why the deployment failed: the lifecycle event, its message and the last lines of its log.
 
     Of a deployment that CodeDeploy calls ``Succeeded`` this says that a host is without it all the same, so it failed.
-    ``reached``: some host took it, or may have.
+    ``reached``: some host took it, or may have. ``event`` is the lifecycle event that failed, where a host says so.
     """
 
     cause: str = field(compare=False)
     reached: bool = field(default=False, compare=False)
+    event: str = field(default="", compare=False)
 
     @property
     def key(self) -> str:

@@ -10,22 +10,40 @@ from datetime import timedelta
 
 from esteira.advance import gather
 from esteira.config import Service
-from esteira.desk import Desk
+from esteira.desk import Decision, Desk
 from esteira.events import observed_build, observed_deployment, observed_image, observed_instance
-from esteira.facts import Fact, ImageArrived, ImageScanned, stamp, unstamp
+from esteira.facts import Fact, ImageArrived, ImageScanned, ReleaseFact, stamp, unstamp
 from esteira.situation import Situation
 
 # An event may be a day late; an image older than that and than the newest image release is outdated anyway.
 LATE = timedelta(days=1)
 
 
-def observe(service: Service, desk: Desk) -> int:
-    """Record what AWS says about everything of ``service`` that is under way; return how many facts were new."""
+def observe(service: Service, desk: Desk) -> None:
+    """Record what AWS says about everything of ``service`` that is under way, and tell each fact that is new: no event
+    had told it, which was lost, or is late, or on its way at this moment."""
     situation = gather(service, desk, look=False)
-    found = [*_builds(situation, desk), *_deployment(situation, desk)]
-    new = [desk.store.record(service.name, fact) for fact in found]
-    arrived = [desk.store.record_arrival(service.name, image) for image in _images(situation, desk)]
-    return sum(new) + sum(arrived)
+    for fact in (*_builds(situation, desk), *_deployment(situation, desk)):
+        if desk.store.record(service.name, fact):
+            tell_found(service.name, _release_of(fact, situation), fact.name, desk)
+    for image in _images(situation, desk):
+        if desk.store.record_arrival(service.name, image):
+            tell_found(service.name, "", image.name, desk)
+
+
+def tell_found(service: str, release: str, kind: str, desk: Desk) -> None:
+    """Tell that the sweep found a fact of that kind by itself."""
+    why = f"the sweep found it, no event had told it: {kind}"
+    decision = Decision(service, release, "", "Find", why, fact=kind)
+    with desk.follow(decision):
+        desk.tell(decision)
+
+
+def _release_of(fact: Fact, s: Situation) -> str:
+    """Return the release that an observed fact is about: of a deployment it is the turn's."""
+    if isinstance(fact, ReleaseFact):
+        return f"v{fact.release}"
+    return f"v{s.stage.turn.release}" if s.stage.turn else ""
 
 
 def _builds(s: Situation, desk: Desk) -> list[Fact]:

@@ -359,7 +359,8 @@ def _release_document(service: Service, release: Release, stage: str, digest: st
 def _diagnose(s: Situation, desk: Desk, deployment: str) -> None:
     hosts = desk.cloud.hosts(deployment)
     cause = hosts.cause or desk.cloud.error(deployment)
-    _record(s, desk, Diagnosed(at=desk.clock(), deployment=deployment, cause=cause, reached=hosts.reached))
+    fact = Diagnosed(at=desk.clock(), deployment=deployment, cause=cause, reached=hosts.reached, event=hosts.event)
+    _record(s, desk, fact)
 
 
 def _every_host_has_it(action: Settle, s: Situation, desk: Desk) -> bool:
@@ -378,7 +379,9 @@ def _every_host_has_it(action: Settle, s: Situation, desk: Desk) -> bool:
             raise UnsureError(f"CodeDeploy says that {started.deployment} succeeded, and of {hosts.unsure}")
     if hosts.missed:
         cause = hosts.cause or f"{', '.join(hosts.missed)}: CodeDeploy gives no reason"
-        fact = Diagnosed(at=desk.clock(), deployment=started.deployment, cause=cause, reached=hosts.reached)
+        fact = Diagnosed(
+            at=desk.clock(), deployment=started.deployment, cause=cause, reached=hosts.reached, event=hosts.event
+        )
         _record(s, desk, fact)
     return not hosts.missed
 

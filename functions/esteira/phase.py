@@ -5,11 +5,12 @@ Pure: no I/O, no clock; ``now`` is an argument. The same facts give the same pha
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from esteira.facts import DeployGivenUp, DeployStarted
+from esteira.facts import DeployGivenUp, DeployStarted, Diagnosed
 from esteira.situation import Release, StageState
 
 
@@ -43,27 +44,57 @@ class Phase(StrEnum):
 _UNDER_WAY = {Phase.PUSHED, Phase.BUILDING, Phase.BUILT, Phase.WAITING, Phase.DEPLOYING, Phase.LIVE}
 
 
-# How a build ended, by CodeBuild's status.
-_ENDED = {
-    "FAILED": "failed",
-    "STOPPED": "was stopped",
-    "TIMED_OUT": "timed out",
-    "FAULT": "ended by a fault of CodeBuild's",
-}
+class Cause(StrEnum):
+    """Why a release failed or was rejected, in a word to count by; the sentence is for people and may change its words.
+
+    What failed on the host is counted by CodeDeploy's lifecycle event instead (``_failed_in``).
+    """
+
+    GUARD = "guard"  # the push itself: a secret in the tree, or more than can be looked through
+    QUARANTINED = "quarantined"
+    BUILD_NOT_STARTED = "build-not-started"
+    BUILD_FAILED = "build-failed"
+    BUILD_STOPPED = "build-stopped"
+    BUILD_TIMED_OUT = "build-timed-out"
+    BUILD_FAULT = "build-fault"  # CodeBuild's own
+    IMAGE_MISSING = "image-missing"
+    IMAGE_NOT_ACCEPTED = "image-not-accepted"
+    BUNDLE_REFUSED = "bundle-refused"
+    DEPLOYMENT_NOT_STARTED = "deployment-not-started"
+    DEPLOYMENT_LOST = "deployment-lost"  # it was asked to stop and never said that it ended
+    DEPLOYMENT_TIMED_OUT = "deployment-timed-out"
+    DEPLOYMENT_STOPPED = "deployment-stopped"
+    DEPLOYMENT_FAILED = "deployment-failed"  # on the host, and no lifecycle event says where
 
 
 class Standing(NamedTuple):
-    """A phase and the one sentence that explains it."""
+    """A phase, the one sentence that explains it, and, of a failure or a rejection, the word to count it by."""
 
     phase: Phase
     why: str
+    cause: str = ""
+
+
+# How a build ended, by CodeBuild's status.
+_ENDED = {
+    "FAILED": ("failed", Cause.BUILD_FAILED),
+    "STOPPED": ("was stopped", Cause.BUILD_STOPPED),
+    "TIMED_OUT": ("timed out", Cause.BUILD_TIMED_OUT),
+    "FAULT": ("ended by a fault of CodeBuild's", Cause.BUILD_FAULT),
+}
+# Which wait before a turn passed its deadline.
+_OVERDUE = {
+    "start": Cause.BUILD_NOT_STARTED,
+    "build": Cause.BUILD_TIMED_OUT,
+    "accept": Cause.IMAGE_NOT_ACCEPTED,
+}
 
 
 def phase_of(release: Release, stage: StageState, now: datetime) -> Standing:
     """Return where ``release`` stands on ``stage`` at ``now``."""
     pushed = release.pushed
     if pushed.rejected:
-        return Standing(Phase.REJECTED, pushed.rejected)
+        return Standing(Phase.REJECTED, pushed.rejected, Cause.GUARD)
     if pushed.skipped:
         return Standing(Phase.SKIPPED, pushed.skipped)
     if pushed.outdated:
@@ -106,7 +137,7 @@ def _succeeded(release: Release, stage: StageState, started: DeployStarted) -> S
     if diagnosed is not None:
         sentence, _, log = diagnosed.cause.partition("\n")
         why = f"deployment {name} did not reach every host: {sentence}; next: push a fix, or {_retry(release)}"
-        return Standing(Phase.FAILED, f"{why}\n{log}" if log else why)
+        return Standing(Phase.FAILED, f"{why}\n{log}" if log else why, _failed_in(diagnosed))
     of_stage = stage.turn is not None and stage.turn.number == turn and stage.busy
     if of_stage and release.claim("settle", turn) is None:  # who claims that has looked at every host
         declined = release.declined("settle", turn, 0)
@@ -120,7 +151,7 @@ def _given_up(release: Release, given_up: DeployGivenUp, *, began: bool) -> Stan
     if aborted is None:
         sentence, _, more = given_up.why.partition("\n")
         why = f"{sentence}; next: {given_up.remedy or _retry(release)}"
-        return Standing(Phase.FAILED, f"{why}\n{more}" if more else why)
+        return Standing(Phase.FAILED, f"{why}\n{more}" if more else why, _gave_up_on(given_up, began=began))
     if began:
         return Standing(Phase.ABORTED, f"{aborted.by} aborted it while it deployed; {given_up.why}")
     return Standing(Phase.ABORTED, f"{aborted.by} aborted it before it deployed: {aborted.reason}")
@@ -137,19 +168,31 @@ def _being_created(release: Release, stage: str, turn: int) -> str:
 def _deployment_failed(release: Release, started: DeployStarted, status: str) -> Standing:
     overdue = release.overdue("deploy", started.turn)
     if overdue is not None:
-        return Standing(Phase.FAILED, f"{overdue.why}; {started.deployment} was stopped; next: {_retry(release)}")
+        why = f"{overdue.why}; {started.deployment} was stopped; next: {_retry(release)}"
+        return Standing(Phase.FAILED, why, Cause.DEPLOYMENT_TIMED_OUT)
     if release.aborted:
         return Standing(Phase.ABORTED, f"{release.aborted.by} aborted it while it deployed: {release.aborted.reason}")
     if status == "Stopped":
-        return Standing(
-            Phase.FAILED, f"deployment {started.deployment} was stopped, not by esteira; next: {_retry(release)}"
-        )
+        why = f"deployment {started.deployment} was stopped, not by esteira; next: {_retry(release)}"
+        return Standing(Phase.FAILED, why, Cause.DEPLOYMENT_STOPPED)
     diagnosed = release.diagnosed(started.deployment)
     if diagnosed is None:
         return Standing(Phase.DEPLOYING, f"deployment {started.deployment} failed; its cause is being read")
     sentence, _, log = diagnosed.cause.partition("\n")
     why = f"deployment {started.deployment} failed: {sentence}; next: push a fix, or {_retry(release)}"
-    return Standing(Phase.FAILED, f"{why}\n{log}" if log else why)
+    return Standing(Phase.FAILED, f"{why}\n{log}" if log else why, _failed_in(diagnosed))
+
+
+def _failed_in(diagnosed: Diagnosed) -> str:
+    """Return the word for a failure on the host: where in its deployment, as ``application-start-failed``."""
+    event = re.sub(r"(?<!^)(?=[A-Z])", "-", diagnosed.event).lower()
+    return f"{event}-failed" if event else Cause.DEPLOYMENT_FAILED
+
+
+def _gave_up_on(given_up: DeployGivenUp, *, began: bool) -> Cause:
+    if given_up.remedy:  # only a bundle that is refused has one
+        return Cause.BUNDLE_REFUSED
+    return Cause.DEPLOYMENT_LOST if began else Cause.DEPLOYMENT_NOT_STARTED
 
 
 def _before_its_turn(release: Release, stage: StageState, now: datetime) -> Standing:
@@ -158,16 +201,16 @@ def _before_its_turn(release: Release, stage: StageState, now: datetime) -> Stan
         return Standing(Phase.ABORTED, f"{release.aborted.by} aborted it: {release.aborted.reason}")
     if release.superseded:
         return Standing(Phase.SUPERSEDED, f"v{release.superseded.by} came before it began to deploy")
-    for what in ("start", "build", "accept"):
+    for what, cause in _OVERDUE.items():
         overdue = release.overdue(what, release.attempt)
         if overdue is not None:
-            return Standing(Phase.FAILED, f"{overdue.why}; next: {_retry(release)}")
+            return Standing(Phase.FAILED, f"{overdue.why}; next: {_retry(release)}", cause)
     if release.quarantine is not None:
         q = release.quarantine
         why = f"{q.by} quarantined {q.subject[:19]} with v{q.release}: {q.reason}; next: {_retry(release)}"
-        return Standing(Phase.REJECTED, why)
+        return Standing(Phase.REJECTED, why, Cause.QUARANTINED)
     if release.image_missed is not None:
-        return Standing(Phase.FAILED, _missed(release, release.image_missed.tag))
+        return Standing(Phase.FAILED, _missed(release, release.image_missed.tag), Cause.IMAGE_MISSING)
     if release.accepted or release.pushed.source == "image":
         return _ready(release, stage, now)
     return _building(release)
@@ -205,9 +248,11 @@ def _building(release: Release) -> Standing:
     if ended is not None and ended.status == "SUCCEEDED":
         return Standing(Phase.BUILDING, f"build {ended.build} succeeded; its image is being looked up")
     if ended is not None:
-        how = _ENDED.get(ended.status, f"ended with {ended.status.lower().replace('_', ' ')}")
+        how, cause = _ENDED.get(
+            ended.status, (f"ended with {ended.status.lower().replace('_', ' ')}", Cause.BUILD_FAILED)
+        )
         why = f"build {ended.build} {how}" + (f": {ended.cause}" if ended.cause else "")
-        return Standing(Phase.FAILED, f"{why}; next: push a fix, or {_retry(release)}")
+        return Standing(Phase.FAILED, f"{why}; next: push a fix, or {_retry(release)}", cause)
     if release.build is not None:
         return Standing(Phase.BUILDING, f"build {release.build.build} is under way")
     claim = release.claim("build", release.attempt)

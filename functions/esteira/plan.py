@@ -135,10 +135,16 @@ class Record(Action):
 
 @dataclass(frozen=True)
 class Project(Action):
-    """Write the phase a release has now where listings find it, and tell the world when it is another than before."""
+    """Write the phase a release has now where listings find it, and tell the world when it is another than before.
+
+    ``cause`` is the word for a failure (``Standing``); ``seconds_to_live`` how long it took from the push, or from the
+    retry, where it goes live for the first time.
+    """
 
     phase: Phase
     before: str
+    cause: str = ""
+    seconds_to_live: float | None = None
 
 
 @dataclass(frozen=True)
@@ -174,11 +180,13 @@ def _births(s: Situation) -> Iterator[Action]:
 
 
 def _projection(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
-    phase, why = phase_of(r, s.stage, now)
+    phase, why, cause = phase_of(r, s.stage, now)
     before = s.written.get(r.number)
     # One that is over and not open is read only because a rollback may go to it; its projection was written before.
     if before != (phase.value, why) and not (before is None and phase.ended):
-        yield Project(r.number, why, phase, before[0] if before else "")
+        was = before[0] if before else ""
+        first = phase is Phase.LIVE and was != phase.value and r.lives == 1
+        yield Project(r.number, why, phase, was, cause, (now - _began(r)).total_seconds() if first else None)
 
 
 def _superseded(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
@@ -189,7 +197,7 @@ def _superseded(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
 
 
 def _towards_image(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
-    phase, _ = phase_of(r, s.stage, now)
+    phase = phase_of(r, s.stage, now).phase
     attempt = r.attempt
     for build in r.running_builds:
         if build.attempt < attempt and not phase.ended and not r.stop_asked(build.build):
@@ -397,7 +405,7 @@ def next_turn(s: Situation, r: Release, order: RollbackOrdered | None, now: date
 
 def _endings(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
     """Stop what a release that is over still runs; close it when nothing of it does."""
-    phase, why = phase_of(r, s.stage, now)
+    phase, why, _ = phase_of(r, s.stage, now)
     if not phase.ended:
         return
     projected = s.written.get(r.number) == (phase.value, why)

@@ -185,6 +185,11 @@ class Release:
         """Return whether any deployment of it ever succeeded."""
         return bool(self._succeeded())
 
+    @property
+    def lives(self) -> int:
+        """Return how often a deployment of it succeeded: by its own push, a rollback to it, or when it was put back."""
+        return len(self._succeeded())
+
     def _succeeded(self) -> list[DeployStarted]:
         succeeded = {f.deployment for f in self.all(DeploymentEnded) if f.status == "Succeeded"}
         succeeded -= {f.deployment for f in self.all(Diagnosed)}  # a host was without it, whatever CodeDeploy says

@@ -6,6 +6,8 @@ Made when a function is first called, not when it is imported, and kept for the 
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 
@@ -15,7 +17,7 @@ from esteira.cloud import Cloud, client
 from esteira.config import Service, Settings
 from esteira.desk import Decision, Desk
 from esteira.store import Store
-from esteira.telemetry import logger, metrics
+from esteira.telemetry import logger, metrics, subsegment
 
 
 def now() -> datetime:
@@ -36,7 +38,7 @@ def from_environment() -> Desk:
     except ValidationError as error:
         missing = ", ".join(names[str(e["loc"][0])] for e in error.errors())
         raise RuntimeError(f"the function's environment lacks {missing}; template.yaml sets it") from None
-    return Desk(Store(client("dynamodb"), settings.table), Cloud(), settings, now, tell)
+    return Desk(Store(client("dynamodb"), settings.table), Cloud(), settings, now, tell, follow)
 
 
 def services(desk: Desk) -> tuple[Service, ...]:
@@ -49,13 +51,17 @@ def services(desk: Desk) -> tuple[Service, ...]:
 
 
 def tell(decision: Decision) -> None:
-    """Log one decision in one structured line, and count it."""
-    logger.info(
-        decision.why,
-        service=decision.service,
-        release=decision.release,
-        phase=decision.phase,
-        action=decision.action,
-        why=decision.why,
-    )
-    metrics.add_metric(decision.action, "Count", 1)
+    """Log one decision in one structured line. What the dashboard shows is computed from these lines when somebody
+    looks; only what an alarm watches is a metric, and is published only where there is something to say."""
+    said = {name: value for name, value in asdict(decision).items() if value not in ("", None)}
+    if decision.error:
+        logger.error(decision.error, **said)
+    else:
+        logger.info(decision.why, **said)
+    if decision.fact:
+        metrics.add_metric("FoundBySweep", "Count", 1)
+
+
+def follow(decision: Decision) -> AbstractContextManager[object]:
+    """Trace what is done inside as this decision's, so that a release's traces are found by its annotation."""
+    return subsegment(decision.action, decision.service, decision.release)

@@ -181,7 +181,7 @@ def test_stamps_sort_as_time_does(one: datetime, other: datetime) -> None:
         ("Overdue", {"at", "why"}),
         ("Turn", {"at", "lease", "deadline"}),
         ("DeployGivenUp", {"at", "why", "remedy"}),
-        ("Diagnosed", {"at", "cause", "reached"}),
+        ("Diagnosed", {"at", "cause", "reached", "event"}),
         ("BuildEnded", {"at"}),
     ],
 )

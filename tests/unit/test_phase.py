@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,11 +14,13 @@ from esteira.facts import (
     Aborted,
     Accepted,
     Announced,
+    BuildEnded,
     Claimed,
     Declined,
     DeployGivenUp,
     DeploymentBegun,
     DeployStarted,
+    Diagnosed,
     Fact,
     ImageMissed,
     InstanceReported,
@@ -30,7 +33,7 @@ from esteira.facts import (
     Superseded,
     Turn,
 )
-from esteira.phase import Phase, Standing, phase_of
+from esteira.phase import Cause, Phase, Standing, phase_of
 from esteira.situation import Release, StageState
 from tests.unit.conftest import (
     LEASE,
@@ -60,8 +63,9 @@ QUIET = quiet()
 
 
 def stands(standing: Standing, phase: Phase, *words: str) -> None:
-    """Check a phase, and that its sentence contains these words."""
+    """Check a phase, that its sentence contains these words, and that a failure has a word to count it by."""
     assert standing.phase is phase
+    assert bool(standing.cause) == (phase in (Phase.FAILED, Phase.REJECTED)), standing
     assert all(word in standing.why for word in words), standing.why
 
 
@@ -104,6 +108,46 @@ def rolled_back(turn: int = 2) -> RolledBack:
 MISSED = ImageMissed(at=NOON, release=1, attempt=1, tag="git-abc")
 SUPERSEDED = Superseded(at=NOON, release=1, by=2)
 BUILT = (build_started(), build_ended(), accepted())
+
+
+# What was said of a release, and the word that its failure or rejection is counted by.
+CAUSES = [
+    (Cause.BUILD_FAILED, [build_ended(status="FAILED", cause="BUILD: exit status 1")]),
+    (Cause.BUILD_FAILED, [build_ended(status="CLIENT_ERROR")]),
+    (Cause.BUILD_STOPPED, [build_ended(status="STOPPED")]),
+    (Cause.BUILD_TIMED_OUT, [build_ended(status="TIMED_OUT")]),
+    (Cause.BUILD_FAULT, [build_ended(status="FAULT")]),
+    (Cause.BUILD_NOT_STARTED, [overdue("start")]),
+    (Cause.BUILD_TIMED_OUT, [build_started(), overdue("build")]),
+    (Cause.IMAGE_NOT_ACCEPTED, [build_ended(), overdue("accept")]),
+    (Cause.IMAGE_MISSING, [build_ended(), MISSED]),
+    (Cause.BUNDLE_REFUSED, [*BUILT, replace(given_up(), remedy="mend it and push")]),
+    (Cause.DEPLOYMENT_NOT_STARTED, [*BUILT, given_up()]),
+    (Cause.DEPLOYMENT_LOST, [*BUILT, deploy_started(), given_up()]),
+    (Cause.DEPLOYMENT_TIMED_OUT, [*BUILT, deploy_started(), overdue("deploy"), deployment_ended(status="Stopped")]),
+    (Cause.DEPLOYMENT_STOPPED, [*BUILT, deploy_started(), deployment_ended(status="Stopped")]),
+    (Cause.DEPLOYMENT_FAILED, [*BUILT, deploy_started(), deployment_ended(status="Failed"), diagnosed()]),
+    (
+        "application-start-failed",
+        [*BUILT, deploy_started(), deployment_ended(status="Failed"), replace(diagnosed(), event="ApplicationStart")],
+    ),
+    ("validate-service-failed", [*deployed(), replace(diagnosed(), event="ValidateService")]),
+]
+
+
+@pytest.mark.parametrize(("cause", "facts"), CAUSES, ids=[f"{cause}-{n}" for n, (cause, _) in enumerate(CAUSES)])
+def test_every_failure_has_the_word_that_its_facts_give_it(cause: str, facts: list[Fact]) -> None:
+    """Failures are counted by a word that comes from the facts and not from the sentence, whose words may change."""
+    found = phase_of(release(1, *facts), QUIET, NOON)
+    assert (found.phase, found.cause) == (Phase.FAILED, cause)
+    other = [replace(f, why="in quite other words") if isinstance(f, Overdue | DeployGivenUp) else f for f in facts]
+    other = [replace(f, cause="and these") if isinstance(f, Diagnosed | BuildEnded) else f for f in other]
+    assert phase_of(release(1, *other), QUIET, NOON).cause == cause
+
+
+def test_every_word_for_a_failure_is_used() -> None:
+    """The list of words in phase.py has no word that nothing is ever called."""
+    assert {cause for cause, _ in CAUSES} | {Cause.GUARD, Cause.QUARANTINED} >= set(Cause)
 
 
 # --- ended at birth ------------------------------------------------------------------------------------------------
@@ -561,8 +605,10 @@ def test_a_later_turn_brings_a_release_back_and_nothing_older_does(facts: list[F
 @given(HISTORIES, st.sampled_from(STAGES))
 @settings(max_examples=40)
 def test_every_phase_explains_itself(facts: list[Fact], stage: StageState) -> None:
-    """There is always a sentence."""
-    assert standing(facts, stage).why.strip()
+    """There is always a sentence; and a word to count by where, and only where, something failed or was rejected."""
+    found = standing(facts, stage)
+    assert found.why.strip()
+    assert bool(found.cause) == (found.phase in (Phase.FAILED, Phase.REJECTED))
 
 
 def test_an_accepted_image_without_any_build_is_the_releases_own() -> None:

@@ -86,7 +86,7 @@ Kind = Literal["deploy", "rollback", "restore"]
 
 
 def written_down(r: Release, stage: StageState, now: datetime) -> tuple[str, str]:
-    phase, why = phase_of(r, stage, now)
+    phase, why, _ = phase_of(r, stage, now)
     return phase.value, why
 
 
@@ -613,6 +613,22 @@ def test_a_phase_that_is_not_written_down_is_projected() -> None:
     action = only(planned(building, written={1: ("building", "its build is being started")}), Project)
     assert (action.phase, action.before) == (Phase.BUILDING, "building")
     assert planned(building) == ()
+
+
+def test_a_release_that_comes_to_life_says_how_long_that_took_from_its_push_or_retry() -> None:
+    """Once: a rollback to it, or putting it back, is no push; nor is a sentence that changes while it is live."""
+
+    def took(r: Release, stage: StageState, before: str = "deploying") -> float | None:
+        action = only(planned(r, stage=stage, now=after(30), written={1: (before, "")}), Project)
+        assert action.phase is Phase.LIVE
+        return action.seconds_to_live
+
+    assert took(release(1, *deployed()), live_on(1)) == 30 * 60
+    assert took(release(1, *deployed()), live_on(1), before="live") is None
+    assert took(release(1, *deployed(), deploy_started(turn=2), deployment_ended(2)), live_on(1, 2)) is None
+    retried = Retried(at=after(20), release=1, attempt=2, by="ana", reason="the registry was down")
+    late = release(1, retried, accepted(1, 2), deploy_started(attempt=2), deployment_ended())
+    assert took(late, live_on(1, attempt=2)) == 10 * 60
 
 
 def test_a_release_that_is_over_is_closed_when_its_end_is_written_down() -> None:

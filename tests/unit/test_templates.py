@@ -150,7 +150,8 @@ def test_every_function_leaves_its_failures_in_the_queue_and_may() -> None:
 
 
 def test_every_function_and_the_queue_are_watched() -> None:
-    """Errors and throttles of each function, the queue's depth and age, and a missing sweep reach the alarm topic."""
+    """Errors and throttles of each function, the queue's depth and age, a missing sweep, events that are lost and
+    registrations that are refused reach the alarm topic."""
     alarms = _resources("template.yaml", "AWS::CloudWatch::Alarm")
     watched = {(a["MetricName"], next(iter(a["Dimensions"][0]["Value"].values()))) for a in alarms.values()}
     expected = {(metric, function) for metric in ("Errors", "Throttles") for function in FUNCTIONS}
@@ -159,6 +160,8 @@ def test_every_function_and_the_queue_are_watched() -> None:
         ("Invocations", "SweepFunction"),
         ("ApproximateNumberOfMessagesVisible", queue),
         ("ApproximateAgeOfOldestMessage", queue),
+        ("FoundBySweep", "AWS::StackName"),
+        ("RegistrationsRefused", "AWS::StackName"),
     }
     assert all(a["AlarmActions"] == [{"Ref": "Alarms"}] for a in alarms.values())
     [missing] = [a for a in alarms.values() if a["MetricName"] == "Invocations"]

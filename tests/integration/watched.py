@@ -1,0 +1,164 @@
+"""A story as Lambda runs it, for what it leaves behind: ``python -m tests.integration.watched FOLDER`` plays it and
+prints everything the functions wrote, and every part of a trace that reached X-Ray's daemon, a JSON line for each.
+
+In a process of its own, because the X-Ray SDK and Powertools read the environment when they are imported:
+LAMBDA_TASK_ROOT and what template.yaml gives the functions. Each invocation has a trace of its own, as one by an event
+of AWS's has. Builds and deployments end as the story says; the controller, its telemetry and the SDK are real.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from aws_xray_sdk import global_sdk_config
+
+from console.local.aws.bus import Chaos
+from console.local.aws.functions import Answer
+from console.local.aws.rehearsal import BuildOutcome, DeployOutcome
+from esteira import telemetry, wiring
+from tests.integration.conftest import Story, refusing
+
+FAILED_BUILD = BuildOutcome("FAILED", "COMMAND_EXECUTION_ERROR: Error while executing command: pytest. Reason: exit 1")
+SICK = DeployOutcome(False, "GET /ping answered 500", hook="ApplicationStart", log_tail="ValueError: no model")
+
+
+@dataclass(frozen=True)
+class Written:
+    """One line that a function wrote, or Lambda's runtime for it, and the trace it belongs to."""
+
+    function: str
+    trace: str
+    text: str
+
+
+def play(story: Story) -> None:
+    """Let happen what an operator looks at: pushes that go live, each kind of failure, repairs, a rollback, errors."""
+    push(story, "one")
+    story.deploys = SICK
+    push(story, "two")
+    story.deploys = DeployOutcome()
+    story.builds = FAILED_BUILD
+    push(story, "three")
+    story.builds = BuildOutcome()
+    story.change({"id_rsa": "anything"})
+    story.play()
+    story.bus.chaos = Chaos(lose=1.0)
+    story.change({"id_rsa": None, "app.py": "five"})
+    story.pass_time(60, sweeps=4)
+    story.bus.chaos = Chaos()
+    story.operate("rollback", to="v1", reason="v5 answers 0.5 to everybody")
+    story.play()
+    story.push("six")
+    story.faults.hook = refusing("codebuild:StartBuild")
+    story.deliver()
+    story.faults.hook = None
+    story.pass_time(60)
+    story.bus.put({"source": "aws.codebuild", "detail-type": "CodeBuild Build State Change", "detail": {}})
+    story.play()
+    story.faults.hook = refusing("codecommit:GetBranch")
+    story.pass_time(300)
+    story.faults.hook = None
+    global_sdk_config.set_sdk_enabled(False)  # this call is nobody's function's
+    story.aws_client("ssm").put_parameter(Name="/esteira/services/lungs", Value='{"name": "lungs"}', Type="String")
+    global_sdk_config.set_sdk_enabled(True)
+    story.pass_time(300)
+
+
+def push(story: Story, text: str) -> None:
+    """Push, and let the build take forty seconds and the deployment twenty."""
+    story.push(text)
+    story.deliver()
+    for seconds in (40, 20):
+        story.clock.advance(seconds)
+        if story.engine.finish_next():
+            story.deliver()
+
+
+def listened_to(call: Callable[[str, Any], Answer], name: Callable[[str], str], heard: list[Written]) -> Any:
+    """Return ``call`` with a trace for each invocation, noting what it wrote and what the runtime says of an error."""
+
+    numbers = itertools.count(1)
+
+    def invoke(function: str, event: Any) -> Answer:
+        number = next(numbers)
+        trace = f"1-{int(time.time()):08x}-{number:024x}"
+        os.environ["_X_AMZN_TRACE_ID"] = f"Root={trace};Parent={number:016x};Sampled=1"
+        out = io.StringIO()
+        telemetry.logger.registered_handler.setStream(out)  # type: ignore[attr-defined]
+        with redirect_stdout(out):
+            answer = call(function, event)
+        texts = out.getvalue().splitlines()
+        if answer.error:  # as awslambdaric writes it where the log's format is JSON
+            said = {name: answer.payload[name] for name in ("errorMessage", "errorType", "stackTrace")}
+            at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            texts.append(json.dumps({"timestamp": at, "level": "ERROR", **said, "requestId": answer.request_id}))
+        heard.extend(Written(name(function), trace, text) for text in texts)
+        return answer
+
+    return invoke
+
+
+@contextmanager
+def daemon() -> Iterator[list[bytes]]:
+    """Listen as X-Ray's daemon does, by UDP on loopback; what came is complete when this is left.
+
+    In the process that sends: another one may have to wait for a processor until the socket is full, and UDP loses.
+    """
+    datagrams: list[bytes] = []
+    over = threading.Event()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+        door.bind(("127.0.0.1", 0))
+        door.settimeout(0.2)
+        os.environ["AWS_XRAY_DAEMON_ADDRESS"] = f"127.0.0.1:{door.getsockname()[1]}"
+
+        def listen() -> None:
+            while True:
+                try:
+                    datagrams.append(door.recv(65536))
+                except TimeoutError:
+                    if over.is_set():
+                        return
+
+        listener = threading.Thread(target=listen)
+        listener.start()
+        try:
+            yield datagrams
+        finally:
+            over.set()
+            listener.join()
+
+
+def main(folder: Path) -> None:
+    heard: list[Written] = []
+    with daemon() as datagrams, Story(folder) as story:
+        for quiet in ("POWERTOOLS_METRICS_DISABLED", "POWERTOOLS_TRACE_DISABLED"):
+            del os.environ[quiet]
+        logging.getLogger("esteira").setLevel("INFO")
+        functions = story.bus.functions
+        theirs = wiring.from_environment()  # what a function's desk tells and follows by
+        story.desk = replace(story.desk, tell=theirs.tell, follow=theirs.follow)
+        functions.call = listened_to(functions.call, lambda f: functions.named(f).name, heard)  # type: ignore[method-assign]
+        play(story)
+    for written in heard:
+        print(json.dumps({"written": asdict(written)}))
+    for datagram in datagrams:
+        header, _, part = datagram.decode().partition("\n")
+        assert json.loads(header) == {"format": "json", "version": 1}
+        print(json.dumps({"part": json.loads(part)}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
