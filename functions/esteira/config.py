@@ -80,7 +80,8 @@ class Service(Strict):
     memory_mb: Annotated[int, Field(ge=0, le=2**24)] = 0  # the container's limit; 0: none
     when_memory_is_short: Literal["refuse", "stop-first"] = "refuse"
     environment: dict[Variable, str] = {}
-    parameters: dict[Variable, Parameter] = {}  # by variable, the SSM parameter whose value the host fetches
+    # By variable, the SSM parameter whose value the host fetches; its role reads those under /STACK/parameters/NAME/.
+    parameters: dict[Variable, Parameter] = {}
     accepted_tags: tuple[Glob, ...] = ("v*", "release-*")
     ignored_paths: tuple[Glob, ...] = ("docs/**", "*.md")
     path_classes: Classes = Classes()
