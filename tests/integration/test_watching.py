@@ -269,6 +269,7 @@ def test_one_query_shows_all_that_was_said_of_a_release_by_all_four_functions(se
     told = asked(seen, saved()["One release, everything said"]).rows
     assert {row["function_name"] for row in told} == {f"{STACK.name}-{function}" for function in FUNCTIONS}
     assert [row["@timestamp"] for row in told] == sorted(row["@timestamp"] for row in told)
+    assert {"Announce", "rollback"} <= {row["action"] for row in told}
     phases = [row["phase"] for row in told if row["before"]]
     assert phases[:5] == ["pushed", "building", "built", "deploying", "live"]
     assert phases[-1] == "superseded"
