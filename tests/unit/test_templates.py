@@ -168,6 +168,25 @@ def test_every_function_and_the_queue_are_watched() -> None:
     assert missing["TreatMissingData"] == "breaching"
 
 
+def test_the_service_is_written_without_yaml_s_aliases() -> None:
+    """CloudFormation takes none, and `esteira add-service` sends the file as it is; SAM writes template.yaml anew."""
+    tokens = yaml.scan((ROOT / "service.yaml").read_text(encoding="utf-8"), _Loader)
+    assert [token.start_mark.line + 1 for token in tokens if isinstance(token, yaml.AliasToken)] == []
+
+
+def test_a_service_s_host_is_watched_and_rings_where_the_controller_does() -> None:
+    """Failing status checks, and no figure at all, reach the controller's alarm topic, which is found by its name."""
+    [alarm] = _resources("service.yaml", "AWS::CloudWatch::Alarm").values()
+    assert (alarm["MetricName"], alarm["Dimensions"]) == (
+        "StatusCheckFailed",
+        [{"Name": "InstanceId", "Value": {"Ref": "Host"}}],
+    )
+    assert alarm["TreatMissingData"] == "breaching"
+    [action] = alarm["AlarmActions"]
+    topic = _resources("template.yaml", "AWS::SNS::Topic")["Alarms"]["TopicName"]["Fn::Sub"]
+    assert action["Fn::Sub"].rpartition(":")[2] == topic.replace("AWS::StackName", "ControllerStack")
+
+
 def test_the_facts_are_encrypted_restorable_and_outlive_the_stack() -> None:
     """The table is paid per request, has point-in-time recovery and expiry, and is kept when the stack goes."""
     table = _read("template.yaml")["Resources"]["Table"]
