@@ -5,6 +5,7 @@ answers is compared with what the template declares. That a stack calls itself c
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from console.local.template import NESTED, Stack, TemplateError
 Client = Callable[[str], Any]
 # What a template declares of these is read elsewhere: a function with its events, a nested stack by its own template.
 UNREAD = {"AWS::Serverless::Function", *NESTED}
+# Where a queue's address begins is the place's own: AWS's, or the emulator's.
+_QUEUES = re.compile(r"https?://[^/\s]+(?=/\d{12}/)")
 Declared = Mapping[str, Any]
 LookUp = Callable[[Client, str, Declared], dict[str, Any]]
 
@@ -144,7 +147,7 @@ def _text(value: Any) -> Any:
         return str(value).lower()
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return str(value)
+    return _QUEUES.sub("QUEUES", str(value))
 
 
 # --- how each type is asked for: what its service answers, under CloudFormation's names

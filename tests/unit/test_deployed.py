@@ -58,6 +58,17 @@ def test_a_property_that_is_not_as_declared_is_named(events: Events, property_: 
     assert "declared is" in str(difference)
 
 
+@pytest.mark.parametrize(("queue", "same"), [("dead-letters", True), ("other", False)])
+def test_a_queue_is_known_by_its_name_wherever_its_address_is(queue: str, same: bool) -> None:
+    """An emulator's queues are at its own address; a text that names another queue is another text."""
+    declared = {"AlarmDescription": "Next: read https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters"}
+    row = {"AlarmDescription": f"Next: read http://localhost:4566/123456789012/{queue}"}
+    cloudwatch = SimpleNamespace(describe_alarms=lambda AlarmNames: {"MetricAlarms": [row]})  # noqa: N803 - boto3's
+    assert (
+        differences(Found("Alarm", "AWS::CloudWatch::Alarm", "there", declared), lambda _: cloudwatch) == []
+    ) == same
+
+
 def test_a_resource_that_is_listed_and_not_there_is_found_out() -> None:
     """That a stack says CREATE_COMPLETE creates nothing."""
     (difference,) = differences(rule("gone"), lambda _: Events())
