@@ -24,7 +24,7 @@ fetch_parameters() {
     if [[ $IMAGE =~ \.dkr\.ecr(-fips)?\.([a-z0-9-]+)\.amazonaws\. ]]; then region=${BASH_REMATCH[2]}; fi
     text=$(python3 "$HOOKS/parameters.py" "${HOOKS%/*}/release.json" "$(command -v aws)" "$region" 2>&1) ||
         fail "$(tail -n 1 <<<"$text")" \
-            "put it where the instance's role may read (aws ssm put-parameter --name /STACK/parameters/$SERVICE/…), then: esteira retry"
+            "put it under /STACK/parameters/$SERVICE/ (aws ssm put-parameter), or give the instance's role ssm:GetParameters on it, then: esteira retry"
     eval "$text"
 }
 
