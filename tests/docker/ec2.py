@@ -27,6 +27,8 @@ from typing import Any, Self
 
 import pytest
 
+from console.local.builder import SYSTEM_PATH
+
 BUNDLE = Path(__file__).parents[2] / "functions" / "host"
 HOOKS = {
     "BeforeInstall": "hooks/before_install.sh",
@@ -190,6 +192,7 @@ class Host:
         )
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")},
+            "PATH": f"{SYSTEM_PATH}:{os.environ['PATH']}",  # an agent's: the system's Python, not a developer's
             "ESTEIRA_NGINX_CONF": str(conf),
             "ESTEIRA_NGINX_CONF_DIR": str(self.conf_dir),
             "ESTEIRA_LISTEN": f"127.0.0.1:{self.port}",
