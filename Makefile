@@ -10,7 +10,7 @@ CHECKOV := .venv-checkov/.installed
 MINISTACK := .venv-ministack/.installed
 REPORT ?=
 PYTHON_OF_RUNTIME ?=
-# The longest first, for two take the files in turns: each host in them has ports, a lock and an nginx of its own.
+# The longest first, for three take the files in turns, mostly waiting: each host in them has ports, a lock and an nginx of its own.
 LONG := $(addprefix tests/docker/test_,heart_r.py docker_engine.py model_image.py host_crash_points.py)
 DOCKER_TESTS := $(LONG) $(filter-out $(LONG),$(wildcard tests/docker/test_*.py tests/sam/test_*.py))
 export SAM_CLI_TELEMETRY := 0
@@ -45,7 +45,7 @@ test: $(STAMP) $(if $(LINUX),$(EMULATOR)) ## Run the tests, but for those on a D
 	@cd model_service && $(CURDIR)/$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-docker: $(STAMP) ## Run the tests on a Docker engine, with nginx and docker-registry; minutes, as they build images
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m docker $(DOCKER_TESTS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m docker $(DOCKER_TESTS)
 
 check: $(STAMP) lint types templates policies test ## The whole gate
 
