@@ -11,7 +11,7 @@ MINISTACK := .venv-ministack/.installed
 REPORT ?=
 PYTHON_OF_RUNTIME ?=
 # The longest first, for three take the files in turns, mostly waiting: each host in them has ports, a lock and an nginx of its own.
-LONG := $(addprefix tests/docker/test_,heart_r.py docker_engine.py model_image.py host_crash_points.py)
+LONG := $(addprefix tests/,docker/test_heart_r.py docker/test_docker_engine.py sam/test_containers.py docker/test_model_image.py docker/test_host_crash_points.py)
 DOCKER_TESTS := $(LONG) $(filter-out $(LONG),$(wildcard tests/docker/test_*.py tests/sam/test_*.py))
 export SAM_CLI_TELEMETRY := 0
 export AWS_EC2_METADATA_DISABLED := true
