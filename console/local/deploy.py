@@ -41,9 +41,9 @@ from console.local.aws.server import AwsServer
 from console.local.aws.stack import Aws
 from console.local.deploy_template import Document, fitted, nested, run_by, types
 from console.local.deployed import LOOK_UPS, Found, absent, differences, found, is_there, retained
-from console.local.ministack import CREDENTIALS, TOOLS, Ministack, MinistackError, find, version
+from console.local.ministack import CREDENTIALS, TOOLS, Ministack, MinistackError, find
 from console.local.place import ROOT, TEMPLATE
-from console.local.release import HERE, Interpreter, ReleaseError, compiled, runtime, services, trim
+from console.local.release import HERE, Interpreter, ReleaseError, compiled, runtime, services, trim, version_of
 from console.local.sam import SamError, artifact_of, last_words, sam
 from console.local.template import Loader, Stack, TemplateError, read
 from esteira.store import Store
@@ -325,7 +325,10 @@ def rehearsal(folder: Path, say: Say, tools: Path = TOOLS) -> Iterator[Rehearsal
         client = cache(partial(_client, server.url))
         create_resources(read(TEMPLATE, STACK, PARAMETERS), client)
         emulator = open_.enter_context(Ministack(folder / "emulator", enforced=True, tools=tools))
-        say("ministack", f"{emulator.url}, Python {version(python)}; what it lacks is the local AWS at {server.url}")
+        say(
+            "ministack",
+            f"{emulator.url}, Python {version_of(str(python))}; what it lacks is the local AWS at {server.url}",
+        )
         endpoints = {"AWS_ENDPOINT_URL": emulator.url, **{f"AWS_ENDPOINT_URL_{name}": server.url for name in LACKED}}
         build(folder, python, say)
         fit(folder / "build", emulator, endpoints, say)
@@ -335,7 +338,7 @@ def rehearsal(folder: Path, say: Say, tools: Path = TOOLS) -> Iterator[Rehearsal
 
 def build(folder: Path, python: Path, say: Say) -> None:
     """Build the template into ``folder``/build as ``make build`` does, for the Python the emulator has."""
-    wanted, has = runtime(read(TEMPLATE)), version(python)
+    wanted, has = runtime(read(TEMPLATE)), version_of(str(python))
     source = folder / "source"
     source.mkdir()
     document = _document(TEMPLATE)

@@ -88,15 +88,12 @@ class Containers:
         self._endpoint = endpoint
         self._stack = stack
         self._built = built
-        self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        self._folder = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="esteira-")))
-        try:
-            self._door = self._open.enter_context(door(self._endpoint, image(self._stack), self._folder))
-        except BaseException:
-            self._open.close()
-            raise
+        with ExitStack() as made:
+            self._folder = Path(made.enter_context(tempfile.TemporaryDirectory(prefix="esteira-")))
+            self._door = made.enter_context(door(self._endpoint, image(self._stack), self._folder))
+            self._open = made.pop_all()
         return self
 
     def __exit__(

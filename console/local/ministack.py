@@ -50,12 +50,6 @@ def find(tools: Path = TOOLS) -> Path:
     return tools / "bin" / "python"
 
 
-def version(python: Path) -> str:
-    """Return the version of a Python, such as ``3.13``."""
-    code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    return subprocess.run([str(python), "-I", "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-
-
 class Ministack:
     """A running ministack, as a context. ``folder`` gets all it writes; ``enforced``: who may not, cannot. Raises
     MinistackError where it does not start."""

@@ -132,7 +132,7 @@ def interpreter(version: str, wanted: str = "") -> Interpreter:
     """
     names = [wanted] if wanted else [f"{folder}/python{version}" for folder in os.get_exec_path()]
     for name in [*names, *([] if wanted else [sys.executable])]:
-        if _version(name) == version:
+        if version_of(name) == version:
             return Interpreter(program=name)
     image = f"public.ecr.aws/lambda/python:{version}"
     if not wanted and _has_image(image):
@@ -242,7 +242,8 @@ def release(architecture: str, python: Interpreter, stack: Stack) -> tuple[Size,
     return before, after
 
 
-def _version(program: str) -> str:
+def version_of(program: str) -> str:
+    """Return the version of a Python, such as ``3.13``; "" where it does not start."""
     if not shutil.which(program):
         return ""
     code = "import sys; print('%d.%d' % sys.version_info[:2])"

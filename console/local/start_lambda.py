@@ -45,19 +45,16 @@ class Served:
         self._port = port
         self._log = log
         self._built = built
-        self._open = ExitStack()
 
     def __enter__(self) -> Self:
         if is_open(self._port):
             raise InvokeError(f"somebody listens on port {self._port} already. Next: make start-lambda PORT=3002")
-        try:
-            self._start()
-        except OSError as error:
-            self._open.close()
-            raise InvokeError(f"{error}. Next: read that log; then try again") from None
-        except BaseException:
-            self._open.close()
-            raise
+        with ExitStack() as made:
+            try:
+                self._start(made)
+            except OSError as error:
+                raise InvokeError(f"{error}. Next: read that log; then try again") from None
+            self._open = made.pop_all()
         return self
 
     def __exit__(
@@ -65,9 +62,9 @@ class Served:
     ) -> None:
         self._open.close()
 
-    def _start(self) -> None:
-        folder = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="esteira-")))
-        way = self._open.enter_context(door(self._endpoint, image(self._stack), folder))
+    def _start(self, made: ExitStack) -> None:
+        folder = Path(made.enter_context(tempfile.TemporaryDirectory(prefix="esteira-")))
+        way = made.enter_context(door(self._endpoint, image(self._stack), folder))
         environment, parameters = folder / "environment.json", folder / "parameters.yaml"
         environment.write_text(json.dumps({f.logical_id: dict(variables(f, way)) for f in self._stack.functions}))
         # By this SAM knows the functions' names. Its command line takes no such key, a file does; JSON is YAML.
@@ -75,9 +72,9 @@ class Served:
         arguments = ["local", "start-lambda", "--template", str(self._built / "template.yaml"), "--skip-pull-image"]
         arguments += ["--host", LOOPBACK, "--port", str(self._port), "--warm-containers", "LAZY"]
         arguments += ["--env-vars", str(environment), "--parameter-overrides", parameters.as_uri(), *way.arguments]
-        log = self._open.enter_context(self._log.open("wb"))
+        log = made.enter_context(self._log.open("wb"))
         process = serving(arguments, {**CREDENTIALS, "AWS_ENDPOINT_URL": self._endpoint}, log)
-        self._open.callback(_end, process)
+        made.callback(_end, process)
         await_listener(process, self._port, "sam local start-lambda", self._log)
 
 

@@ -359,9 +359,8 @@ def _cause(targets: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     for target in targets:
         for event in target.get("lifecycleEvents", []):
             if event.get("status") == "Failed":
-                return (f"{target['targetId']}: " if len(targets) > 1 else "") + _told(event), event[
-                    "lifecycleEventName"
-                ]
+                host = f"{target['targetId']}: " if len(targets) > 1 else ""
+                return host + _told(event), event["lifecycleEventName"]
     return "", ""
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from esteira.bundle import Bundle, default, of_commit
 from esteira.claims import BuildClaim, TurnClaim
-from esteira.cloud import DeclinedError, UnsureError
+from esteira.cloud import DeclinedError, Hosts, UnsureError
 from esteira.config import Service, commit_tag, release_tag, released_as
 from esteira.desk import Desk
 from esteira.events import exported_by
@@ -358,7 +358,10 @@ def _release_document(service: Service, release: Release, stage: str, digest: st
 
 def _diagnose(s: Situation, desk: Desk, deployment: str) -> None:
     hosts = desk.cloud.hosts(deployment)
-    cause = hosts.cause or desk.cloud.error(deployment)
+    _record_diagnosis(s, desk, deployment, hosts, hosts.cause or desk.cloud.error(deployment))
+
+
+def _record_diagnosis(s: Situation, desk: Desk, deployment: str, hosts: Hosts, cause: str) -> None:
     fact = Diagnosed(at=desk.clock(), deployment=deployment, cause=cause, reached=hosts.reached, event=hosts.event)
     _record(s, desk, fact)
 
@@ -379,10 +382,7 @@ def _every_host_has_it(action: Settle, s: Situation, desk: Desk) -> bool:
             raise UnsureError(f"CodeDeploy says that {started.deployment} succeeded, and of {hosts.unsure}")
     if hosts.missed:
         cause = hosts.cause or f"{', '.join(hosts.missed)}: CodeDeploy gives no reason"
-        fact = Diagnosed(
-            at=desk.clock(), deployment=started.deployment, cause=cause, reached=hosts.reached, event=hosts.event
-        )
-        _record(s, desk, fact)
+        _record_diagnosis(s, desk, started.deployment, hosts, cause)
     return not hosts.missed
 
 
