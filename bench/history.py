@@ -175,7 +175,7 @@ def _push(stage: Stage, files: Mapping[str, bytes | None]) -> None:
 
 
 def _mark(stage: Stage) -> Mark:
-    turn = stage.store.stage(stage.service.name, stage.service.stage.name).turn
+    turn = stage.store.stage(stage.service.name, stage.service.last.name).turn
     return Mark(stage.newest(), turn.number if turn else 0, stage.clock.now())
 
 
@@ -320,8 +320,8 @@ def _check(stage: Stage, releases: int) -> None:
     name, found = stage.service.name, stage.newest()
     if found != releases:
         raise BenchError(f"the history should end at v{releases} and ends at v{found}. Next: see bench/history.py")
-    _check_turns(stage.store.facts(name, about_stage(stage.service.stage.name), "turn#"), stage.service.stage.name)
-    state = stage.store.stage(name, stage.service.stage.name)
+    _check_turns(stage.store.facts(name, about_stage(stage.service.last.name), "turn#"), stage.service.last.name)
+    state = stage.store.stage(name, stage.service.last.name)
     views = {v.number: v for v in stage.store.views(name, releases)}
     for number in sorted({*range(1, releases + 1, 19), *range(max(1, releases - PERIOD), releases + 1)}):
         release = stage.store.release(name, number)

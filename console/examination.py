@@ -378,13 +378,13 @@ def _tended(eyes: Eyes, seen: Observed, service: Service) -> Tended:
         f"build project {service.project}": eyes.heard(
             lambda: bool(eyes("codebuild", "batch_get_projects", names=[service.project])["projects"])
         ),
-        f"deployment group {service.stage.group}": _there(
+        f"deployment group {service.last.group}": _there(
             eyes,
             ("DeploymentGroupDoesNotExistException", "ApplicationDoesNotExistException"),
             "codedeploy",
             "get_deployment_group",
             applicationName=service.application,
-            deploymentGroupName=service.stage.group,
+            deploymentGroupName=service.last.group,
         ),
         f"bucket {service.bundles}": _there(eyes, ("404", "NoSuchBucket"), "s3", "head_bucket", Bucket=service.bundles),
     }
@@ -471,7 +471,7 @@ def _agent(eyes: Eyes, instance: str) -> str | Silence:
 
 
 def _last(eyes: Eyes, service: Service) -> Deployment | None:
-    asked = {"applicationName": service.application, "deploymentGroupName": service.stage.group}
+    asked = {"applicationName": service.application, "deploymentGroupName": service.last.group}
     ids = eyes("codedeploy", "list_deployments", **asked)["deployments"]
     if not ids:
         return None

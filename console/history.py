@@ -163,14 +163,14 @@ def number_of(store: Store, service: Service, text: str) -> int:
 
 def line(store: Store, service: Service, number: int, now: datetime) -> Line:
     """Return where a release stands at ``now``. Raises TroubleError where there is no such release."""
-    stage = store.stage(service.name, service.stage.name)
+    stage = store.stage(service.name, service.last.name)
     release = _release(store, service, number, stage)
     return _line(release, phase_of(release, stage, now))
 
 
 def account(store: Store, service: Service, number: int, now: datetime) -> Account:
     """Return everything about a release. Raises TroubleError where there is no such release."""
-    stage = store.stage(service.name, service.stage.name)
+    stage = store.stage(service.name, service.last.name)
     release = _release(store, service, number, stage)
     pushed = release.pushed
     facts = sorted({pushed, *release.facts, *_around(store, service, release)}, key=lambda f: (f.at, f.key))
@@ -195,7 +195,7 @@ def account(store: Store, service: Service, number: int, now: datetime) -> Accou
 
 
 def _stage_status(store: Store, service: Service, now: datetime) -> StageStatus:
-    stage = store.stage(service.name, service.stage.name)
+    stage = store.stage(service.name, service.last.name)
     rows, arrived = store.open(service.name)
     open_ones = (_release(store, service, n, stage) for n in sorted(rows) if n != stage.live)
     standings = [(release, phase_of(release, stage, now)) for release in open_ones]
@@ -362,12 +362,12 @@ def retry_progress(store: Store, service: Service, number: int, now: datetime) -
 
 def rollback_progress(store: Store, service: Service, to: int, now: datetime) -> Progress:
     """Return how the rollback to release ``to`` goes: it is over when it had its turn and that turn is settled."""
-    stage = store.stage(service.name, service.stage.name)
+    stage = store.stage(service.name, service.last.name)
     over = stage.ordered is None and not stage.busy
     return Progress(line(store, service, to, now), over, over and stage.live == to)
 
 
 def rollback_target(store: Store, service: Service, request: str) -> int | None:
     """Return the release that the rollback of this request goes to; None where another order came after it."""
-    order = store.stage(service.name, service.stage.name).rollback
+    order = store.stage(service.name, service.last.name).rollback
     return order.to if order is not None and order.request == request else None

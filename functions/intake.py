@@ -32,4 +32,6 @@ def handler(event: Any, _context: LambdaContext, *, desk: Desk | None = None) ->
         return answer(why=heard.why)
     about(heard.service.name, next((f"v{f.release}" for f in heard.facts if isinstance(f, ReleaseFact)), ""))
     record(heard, desk)
+    for other in heard.others:
+        advance(other, desk)
     return answer(advance(heard.service, desk))

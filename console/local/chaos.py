@@ -194,7 +194,7 @@ class _User:
 
 def _report(stage: Rehearsal, troubled: _Troubled, seed: int, seconds: float) -> Report:
     number, store, service = stage.newest(), stage.store, stage.service
-    state = store.stage(service.name, service.stage.name)
+    state = store.stage(service.name, service.last.name)
     phases: Counter[str] = Counter()
     stuck = 0
     retried: set[int] = set()
@@ -235,7 +235,7 @@ def _backward(stage: Rehearsal, retried: set[int]) -> int:
     """Count the deployments that put an older release over a newer one, though nobody had asked for it."""
     turns = {
         f.number: f
-        for f in stage.store.facts(stage.service.name, about_stage(stage.service.stage.name), "turn#")
+        for f in stage.store.facts(stage.service.name, about_stage(stage.service.last.name), "turn#")
         if isinstance(f, Turn)
     }
     highest = backward = 0

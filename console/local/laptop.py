@@ -175,7 +175,7 @@ class Laptop:
         services, _ = Cloud(self.client).services(path)
         pages, remotes, hosts = {}, {}, {}
         for service in services:
-            group = service.stage.group
+            group = service.last.group
             there = [self._engine.host(group, id_) for id_ in self._engine.hosts(group)]
             for host in there:
                 if why := host.resume():

@@ -12,18 +12,24 @@ functions may do so at once, die between any two calls, or be called for nothing
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from esteira.cloud import BusyError
 from esteira.config import Service
 from esteira.desk import NEW, REOPENED, Decision, Desk
+from esteira.facts import Decided
 from esteira.perform import perform
-from esteira.phase import Phase, phase_of
+from esteira.phase import Phase, standing_of
 from esteira.plan import Action, OpenCommit, OpenImage, Project, plan
-from esteira.situation import Release, Situation
+from esteira.seal import configuration_of, seen
+from esteira.situation import Release, Situation, StageState, Written
 
 # A push to live takes four rounds in one call where nothing has to be waited for; past this something turns in circles.
 ROUNDS = 25
+# So long after a release was watched it is still asked for an alarm of that time: its event may be late.
+LATE = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,9 @@ def advance(service: Service, desk: Desk) -> Outcome:
         situation = gather(service, desk, look)
         if stillborn:  # what could not be born hinders nothing else
             situation = replace(situation, tip=None, arrived=())
-        actions = plan(situation, desk.clock(), desk.settings.lease)
+        now = desk.clock()
+        actions = plan(situation, now, desk.settings.lease)
+        _write_down(situation, actions, now, desk)
         look, failed = False, len(errors)
         for action in actions:
             decision = _decided(situation, action, desk)
@@ -73,34 +81,80 @@ def gather(service: Service, desk: Desk, look: bool) -> Situation:
     """Return what is known about ``service``; ask CodeCommit for the tip only if told to ``look``."""
     store, name = desk.store, service.name
     newest = store.newest(name)
-    stage = store.stage(name, service.stage.name)
+    stages = tuple(store.stages(service))
     rows, arrived = store.open(name)
-    numbers = {*rows, stage.live, stage.ordered.to if stage.ordered else 0}
-    if stage.busy and stage.turn:
-        numbers.add(stage.turn.release)
+    numbers = {*rows}
+    for stage in stages:
+        numbers |= {stage.live, stage.ordered.to if stage.ordered else 0}
+        if stage.busy and stage.turn:
+            numbers.add(stage.turn.release)
     found = (store.release(name, n) for n in sorted(numbers - {0}))
-    releases = []
-    for release in filter(None, found):
-        turn = stage.turn if stage.turn and stage.turn.release == release.number else None
-        release = Release(release.pushed, release.facts, turn)
-        if release.turn_attempt != release.attempt and release.pushed.effective and not release.running_builds:
-            quarantine = store.quarantine(name, (release.pushed.commit, release.digest))
-            release = Release(release.pushed, release.facts, turn, quarantine)
-        releases.append(release)
+    releases = tuple(_with_what_is_said_elsewhere(r, service, stages, desk) for r in found if r is not None)
     return Situation(
         service=service,
-        stage=stage,
+        stages=tuple(_with_alarms(stage, releases, service, desk) for stage in stages),
         newest=newest,
-        releases=tuple(releases),
+        releases=releases,
         arrived=arrived,
         tip=desk.cloud.tip(service) if look else None,
-        written={n: (row.phase, row.why) for n, row in rows.items()},
+        written={n: Written(row.phase, row.why, row.cause) for n, row in rows.items()},
+    )
+
+
+def _with_what_is_said_elsewhere(
+    release: Release, service: Service, stages: tuple[StageState, ...], desk: Desk
+) -> Release:
+    """Return the release with the quarantine of its commit or image, and with who pushed it, where that counts: while
+    there is a stage it has not come to."""
+    ahead = [stage for stage in stages if not release.on(stage).begun]
+    if not ahead or not release.pushed.effective or release.running_builds:
+        return release
+    quarantine = desk.store.quarantine(service.name, (release.pushed.commit, release.digest))
+    asked = release.pushed.commit and any(
+        stage.rules and stage.rules.approvals and stage.rules.approvals.not_by_pusher for stage in ahead
+    )
+    pushers = desk.store.pushers(service.name, release.pushed.commit) if asked else ()
+    return replace(release, quarantine=quarantine, pushers=pushers)
+
+
+def _with_alarms(stage: StageState, releases: tuple[Release, ...], service: Service, desk: Desk) -> StageState:
+    """Return the stage with what its alarms said last, while somebody listens."""
+    live = next((r for r in releases if r.number == stage.live), None)
+    since = live.on(stage).live_since if live and stage.rules and stage.rules.alarms else None
+    if stage.rules is None or since is None or desk.clock() > since + stage.baking + LATE:
+        return stage
+    return replace(stage, alarms=desk.store.alarms(service.name, stage.rules.alarms))
+
+
+def _write_down(s: Situation, actions: Sequence[Action], now: datetime, desk: Desk) -> None:
+    """Write down what was decided, and from what, before it is done."""
+    if not actions:
+        return
+    configuration = configuration_of(s.service, now)
+    if configuration.sha256 not in desk.configured:
+        desk.store.record(s.service.name, configuration)
+        desk.configured.add(configuration.sha256)
+    told = seen(s)
+    desk.store.write_decisions(
+        s.service.name,
+        [
+            Decided(
+                at=now,
+                release=action.release,
+                action=type(action).__name__,
+                why=action.why[:500],
+                place=place,
+                seen=told,
+                configuration=configuration.sha256,
+            )
+            for place, action in enumerate(actions)
+        ],
     )
 
 
 def _decided(s: Situation, action: Action, desk: Desk) -> Decision:
     release = s.release(action.release)
-    phase = phase_of(release, s.stage, desk.clock()).phase if release else Phase.PUSHED
+    phase = standing_of(release, s.stages, desk.clock()).phase if release else Phase.PUSHED
     decision = Decision(s.service.name, f"v{action.release}", phase.value, type(action).__name__, action.why)
     if not isinstance(action, Project) or action.phase.value == action.before:
         return decision
@@ -109,7 +163,7 @@ def _decided(s: Situation, action: Action, desk: Desk) -> Decision:
         decision,
         phase=action.phase.value,
         before=action.before or opened,
-        cause=action.cause,
+        cause=action.standing.cause if action.phase.ended else "",
         seconds_to_live=action.seconds_to_live,
     )
 
@@ -121,5 +175,5 @@ def _outcome(s: Situation, desk: Desk, last: int, done: list[str]) -> Outcome:
     release = next(filter(None, found), None)
     if release is None:
         return Outcome(s.service.name, "", "", "nothing was pushed yet", tuple(done))
-    phase, why, _ = phase_of(release, s.stage, desk.clock())
-    return Outcome(s.service.name, release.label, phase.value, why, tuple(done))
+    standing = standing_of(release, s.stages, desk.clock())
+    return Outcome(s.service.name, release.label, standing.phase.value, standing.why, tuple(done))

@@ -7,6 +7,7 @@ nothing exists; any other error leaves open what happened and is raised as it is
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
@@ -53,13 +54,14 @@ class UnsureError(Exception):
 class Hosts:
     """What became of a deployment on its hosts: which ones are without it (``missed``), whether one took it, and why
     the first failed (``cause``) and in which lifecycle ``event``, "" if none says. ``unsure`` names a host, with its
-    state, that has not come to an end."""
+    state, that has not come to an end. ``answers`` are all their words (``facts.HostsAnswered``)."""
 
     missed: tuple[str, ...] = ()
     reached: bool = False
     unsure: str = ""
     cause: str = ""
     event: str = ""
+    answers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -254,8 +256,11 @@ class Cloud:
 
     # --- CodeDeploy
 
-    def put_bundle(self, service: Service, key: str, bundle: Bundle, release: Mapping[str, Any]) -> None:
-        """Upload what the host is to run: the bundle and its ``release.json``, zipped. Raises DeclinedError."""
+    def put_bundle(self, service: Service, key: str, bundle: Bundle, release: Mapping[str, Any]) -> str:
+        """Upload what the host is to run: the bundle and its ``release.json``, zipped; return the zip's SHA-256.
+
+        Raises DeclinedError.
+        """
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
             for path, file in sorted(bundle.files.items()):
@@ -266,13 +271,14 @@ class Cloud:
             archive.writestr(zipfile.ZipInfo(RELEASE), json.dumps(release, indent=1, sort_keys=True))
         with _declining():
             self.client("s3").put_object(Bucket=service.bundles, Key=key, Body=packed.getvalue())
+        return hashlib.sha256(packed.getvalue()).hexdigest()
 
     def create_deployment(self, service: Service, claim: TurnClaim, why: str, key: str) -> str:
         """Deploy the bundle under ``key`` and return the deployment's id. Raises DeclinedError, BusyError."""
         with _declining():
             answer = self.client("codedeploy").create_deployment(
                 applicationName=service.application,
-                deploymentGroupName=service.stage.group,
+                deploymentGroupName=service.stage(claim.stage).group,
                 description=f"{claim} {why}"[:256],
                 fileExistsBehavior="OVERWRITE",
                 revision={
@@ -285,9 +291,9 @@ class Cloud:
     def find_deployment(self, service: Service, claim: TurnClaim) -> str | None:
         """Return the id of the deployment that carries ``claim``, among the group's newest hundred, or None."""
         codedeploy = self.client("codedeploy")
-        ids = codedeploy.list_deployments(applicationName=service.application, deploymentGroupName=service.stage.group)[
-            "deployments"
-        ][:100]
+        group = service.stage(claim.stage).group
+        listed = codedeploy.list_deployments(applicationName=service.application, deploymentGroupName=group)
+        ids = listed["deployments"][:100]
         for start in range(0, len(ids), 25):
             infos = codedeploy.batch_get_deployments(deploymentIds=ids[start : start + 25])["deploymentsInfo"]
             for info in infos:
@@ -325,6 +331,7 @@ class Cloud:
             unsure=next((f"host {t['targetId']} that it is {t['status']}" for t in unsure), ""),
             cause=cause,
             event=event,
+            answers=tuple(map(_answer, targets)),
         )
 
     def error(self, deployment: str) -> str:
@@ -340,12 +347,22 @@ class Cloud:
             if _code(error) != "DeploymentAlreadyCompletedException":
                 raise
 
+    # --- CloudWatch
+
+    def alarms(self, names: Sequence[str]) -> list[tuple[str, datetime, str]]:
+        """Return of those alarms the ones that are in ALARM now: name, since when, and CloudWatch's reason."""
+        answer = self.client("cloudwatch").describe_alarms(
+            AlarmNames=list(names), StateValue="ALARM", AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+        )
+        found = (*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", []))
+        return [(a["AlarmName"], a["StateUpdatedTimestamp"], str(a.get("StateReason", ""))) for a in found]
+
     # --- telling
 
-    def emit(self, detail: Mapping[str, Any]) -> None:
-        """Put a ``Release Phase Changed`` event on the default bus."""
+    def emit(self, detail: Mapping[str, Any], kind: str = "Release Phase Changed") -> None:
+        """Put an event of that kind on the default bus."""
         self.client("events").put_events(
-            Entries=[{"Source": "esteira", "DetailType": "Release Phase Changed", "Detail": json.dumps(detail)}]
+            Entries=[{"Source": "esteira", "DetailType": kind, "Detail": json.dumps(detail)}]
         )
 
     def publish(self, topic_arn: str, subject: str, text: str) -> None:
@@ -362,6 +379,12 @@ def _cause(targets: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
                 host = f"{target['targetId']}: " if len(targets) > 1 else ""
                 return host + _told(event), event["lifecycleEventName"]
     return "", ""
+
+
+def _answer(target: Mapping[str, Any]) -> str:
+    """Return what one host answered: its state, and that of each lifecycle event it ran."""
+    events = (f"{e['lifecycleEventName']} {e.get('status', 'Unknown')}" for e in target.get("lifecycleEvents", []))
+    return f"{target['targetId']}: {target['status']}; {', '.join(events)}"[:1000]
 
 
 def _told(event: Mapping[str, Any]) -> str:

@@ -13,10 +13,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from esteira import windows
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$")]
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Parameter = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]{1,1011}$")]
+AlarmName = Annotated[str, Field(min_length=1, max_length=255)]
+# A name a build exports, in any case: ROC_AUC is the figure of the gate roc_auc.
+Metric = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 
 
 class Strict(BaseModel):
@@ -25,11 +30,78 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Approvals(Strict):
+    """Who must say yes before a release comes onto a stage. A vote is for one release, one attempt and one digest."""
+
+    votes: Annotated[int, Field(ge=1, le=10)] = 1
+    valid_hours: Annotated[int, Field(ge=1, le=720)] = 72  # a vote counts that long
+    wait_hours: Annotated[int, Field(ge=1, le=720)] = 168  # without them after that, the release is rejected
+    not_by_pusher: bool = False  # the two-person rule
+
+
+class Window(Strict):
+    """When deployments to a stage may begin (allow), or may not (deny, which wins). ``cron`` has five fields, of the
+    window's opening, on the clock of ``timezone``."""
+
+    kind: Literal["allow", "deny"]
+    cron: Annotated[str, Field(max_length=100)]
+    minutes: Annotated[int, Field(ge=1, le=10080)]
+    timezone: Annotated[str, Field(max_length=64)] = "UTC"
+    reason: Annotated[str, Field(max_length=200)] = ""
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> Self:
+        windows.check(self.cron, self.timezone)
+        return self
+
+
 class Stage(Strict):
-    """Where a release runs: a CodeDeploy deployment group."""
+    """Where a release runs, a CodeDeploy deployment group, and what must be so before it comes there.
+
+    ``bake_minutes``: so long a release is watched after it came to life here. An alarm of ``alarms`` that goes off
+    within them takes it back, and the next stage waits for them to pass.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = "production"
     group: Name
+    bake_minutes: Annotated[int, Field(ge=0, le=10080)] = 0
+    alarms: Annotated[tuple[AlarmName, ...], Field(max_length=10)] = ()
+    approvals: Approvals | None = None
+    windows: Annotated[tuple[Window, ...], Field(max_length=20)] = ()
+
+    @model_validator(mode="after")
+    def _alarms_have_a_time_to_be_heard(self) -> Self:
+        if self.alarms and not self.bake_minutes:
+            raise ValueError("alarms are heard during bake_minutes, which is 0: give both or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _opens_some_day(self) -> Self:
+        if self.windows and windows.never(self.windows):
+            raise ValueError("its windows never let a deployment begin within a year")
+        return self
+
+
+class Gate(Strict):
+    """What a figure that the build exported must be: within bounds, and not much worse than the live release's."""
+
+    min: float | None = None
+    max: float | None = None
+    max_drop: Annotated[float, Field(ge=0)] | None = None
+    max_rise: Annotated[float, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if self.min is self.max is self.max_drop is self.max_rise is None:
+            raise ValueError("give min, max, max_drop or max_rise")
+        return self
+
+
+class Webhook(Strict):
+    """A chat's incoming webhook. Its address is a secret: the SSM parameter's name stands here, its value nowhere."""
+
+    parameter: Parameter
+    format: Literal["slack", "teams", "json"] = "slack"
 
 
 class Guard(Strict):
@@ -69,7 +141,7 @@ class Service(Strict):
     image_uri: str
     project: Name
     application: Name
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=1)]
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=8)]  # in the order a release takes them
     bundles: Name
 
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
@@ -87,6 +159,18 @@ class Service(Strict):
     path_classes: Classes = Classes()
     guard: Guard = Guard()
     deadlines: Deadlines = Deadlines()
+    gates: Annotated[dict[Metric, Gate], Field(max_length=20)] = {}
+    gates_dry_run: bool = False  # write down what a gate would have refused, and refuse nothing
+    webhook: Webhook | None = None
+
+    @model_validator(mode="after")
+    def _stages_are_told_apart(self) -> Self:
+        for what in ("name", "group"):
+            values = [getattr(stage, what) for stage in self.stages]
+            twice = next((v for v in values if values.count(v) > 1), None)
+            if twice:
+                raise ValueError(f"two stages have the {what} {twice}")
+        return self
 
     @model_validator(mode="after")
     def _variables_are_given_once(self) -> Self:
@@ -95,10 +179,17 @@ class Service(Strict):
             raise ValueError(f"{twice[0]} is in environment and in parameters: keep it in one of them")
         return self
 
+    def stage(self, name: str) -> Stage:
+        """Return the stage of that name. Raises LookupError."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise LookupError(f"{self.name} has no stage {name}")
+
     @property
-    def stage(self) -> Stage:
-        """Return the service's one stage."""
-        return self.stages[0]
+    def last(self) -> Stage:
+        """Return the stage that a release is pushed for: the last one."""
+        return self.stages[-1]
 
     def accepts_tag(self, tag: str) -> bool:
         """Return whether an image pushed under ``tag`` becomes a release; never for the controller's own tags."""

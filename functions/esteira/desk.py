@@ -50,3 +50,4 @@ class Desk:
     clock: Callable[[], datetime]
     tell: Callable[[Decision], None] = field(default=lambda _: None)
     follow: Callable[[Decision], AbstractContextManager[object]] = nullcontext
+    configured: set[str] = field(default_factory=set)  # the configurations written down by this process

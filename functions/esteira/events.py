@@ -18,8 +18,10 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, Validatio
 from esteira.claims import CLAIM_VARIABLE, build_claim
 from esteira.config import Service
 from esteira.facts import (
+    AlarmRang,
     BuildEnded,
     BuildStarted,
+    CommitPushed,
     DeploymentBegun,
     DeploymentEnded,
     Fact,
@@ -40,10 +42,14 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 @dataclass(frozen=True)
 class Heard:
-    """An event of ours: the service it is about and the facts it tells. No facts: it only says "look"."""
+    """An event of ours: the service it is about and the facts it tells. No facts: it only says "look".
+
+    ``others`` are further services that it tells the same: several may listen to one alarm.
+    """
 
     service: Service
     facts: tuple[Fact, ...]
+    others: tuple[Service, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,7 @@ class ReferenceChange(BaseModel):
     referenceType: str | None = None  # noqa: N815
     referenceName: str | None = None  # noqa: N815
     commitId: Commit | None = None  # noqa: N815
+    callerUserArn: Annotated[str, Field(max_length=2048)] | None = None  # noqa: N815
 
 
 class _Variable(BaseModel):
@@ -133,6 +140,19 @@ class ImageScan(BaseModel):
     repository: Annotated[str, Field(alias="repository-name")]
     digest: Annotated[Digest, Field(alias="image-digest")]
     counts: Annotated[Counts | None, Field(alias="finding-severity-counts")] = None
+
+
+class _AlarmState(BaseModel):
+    value: Literal["OK", "ALARM", "INSUFFICIENT_DATA"]
+    reason: str = ""
+    timestamp: Moment
+
+
+class AlarmChange(BaseModel):
+    """CloudWatch Alarm State Change."""
+
+    alarm: Annotated[str, Field(alias="alarmName", min_length=1, max_length=255)]
+    state: _AlarmState
 
 
 class DeploymentChange(BaseModel):
@@ -200,10 +220,10 @@ def _of(services: Sequence[Service], attribute: str, value: str) -> Service | No
 
 def _of_group(services: Sequence[Service], change: DeploymentChange) -> Service | None:
     of_application = (s for s in services if s.application == change.application)
-    return next((s for s in of_application if s.stage.group == change.deploymentGroup), None)
+    return next((s for s in of_application if change.deploymentGroup in (stage.group for stage in s.stages)), None)
 
 
-def _reference_changed(detail: object, services: Sequence[Service], _now: datetime) -> Heard | NotOurs:
+def _reference_changed(detail: object, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
     change = _validated(ReferenceChange, detail, "CodeCommit event")
     watching = [s for s in services if s.repository == change.repositoryName]
     if not watching:
@@ -216,7 +236,9 @@ def _reference_changed(detail: object, services: Sequence[Service], _now: dateti
     if service is None:
         branches = ", ".join(f"{s.name} watches {s.branch}" for s in watching)
         return NotOurs(f"{branches}, not {change.referenceName}")
-    return Heard(service, ())
+    if change.commitId is None or not change.callerUserArn:
+        return Heard(service, ())
+    return Heard(service, (CommitPushed(at=now, commit=change.commitId, by=change.callerUserArn),))
 
 
 def _build_changed(detail: object, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
@@ -310,6 +332,20 @@ def _instance_changed(detail: object, services: Sequence[Service], now: datetime
     return Heard(service, observed_instance(change.deploymentId, change.instanceId, API_STATE[change.state], now))
 
 
+def _alarm_changed(detail: object, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
+    change = _validated(AlarmChange, detail, "CloudWatch event")
+    listening = [s for s in services if any(change.alarm in stage.alarms for stage in s.stages)]
+    if not listening:
+        return NotOurs(f"no service listens to the alarm {change.alarm}")
+    if change.state.value != "ALARM":
+        return NotOurs(f"the alarm {change.alarm} is {change.state.value}, which takes nothing back")
+    return Heard(
+        listening[0],
+        observed_alarm(change.alarm, change.state.timestamp, change.state.reason, now),
+        tuple(listening[1:]),
+    )
+
+
 _READERS: dict[tuple[str, str], Callable[[object, Sequence[Service], datetime], Heard | NotOurs]] = {
     ("aws.codecommit", "CodeCommit Repository State Change"): _reference_changed,
     ("aws.codebuild", "CodeBuild Build State Change"): _build_changed,
@@ -317,6 +353,7 @@ _READERS: dict[tuple[str, str], Callable[[object, Sequence[Service], datetime], 
     ("aws.ecr", "ECR Image Scan"): _image_scanned,
     ("aws.codedeploy", "CodeDeploy Deployment State-change Notification"): _deployment_changed,
     ("aws.codedeploy", "CodeDeploy Instance State-change Notification"): _instance_changed,
+    ("aws.cloudwatch", "CloudWatch Alarm State Change"): _alarm_changed,
 }
 
 
@@ -373,6 +410,12 @@ def observed_instance(deployment: str, instance: str, status: str, now: datetime
     """Return the fact that one host's ``status`` in a deployment, in the API's words, tells."""
     # The event names the host by its ARN or its bare id; the API's target id is bare.
     return (InstanceReported(at=now, deployment=deployment, instance=instance.rsplit("/", 1)[-1], status=status),)
+
+
+def observed_alarm(alarm: str, since: datetime, reason: str, now: datetime) -> tuple[Fact, ...]:
+    """Return the fact that an alarm in ALARM since then tells; CloudWatch's event and its API know milliseconds."""
+    since = since.astimezone(UTC).replace(microsecond=since.microsecond // 1000 * 1000)
+    return (AlarmRang(at=now, alarm=alarm, since=since, reason=" ".join(reason.split())[:300]),)
 
 
 def observed_image(service: Service, image: Mapping[str, Any], now: datetime) -> tuple[Fact, ...]:

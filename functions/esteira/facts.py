@@ -174,10 +174,11 @@ class Claimed(ReleaseFact):
     attempt: int
     take: int
     lease: datetime = field(compare=False)
+    stage: str = ""  # of a turn
 
     @property
     def key(self) -> str:
-        return f"claimed#{self.action}#{self.attempt:04d}#{self.take:04d}"
+        return f"claimed#{self.action}{_on(self.stage)}#{self.attempt:04d}#{self.take:04d}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,10 +189,11 @@ class Declined(ReleaseFact):
     attempt: int
     take: int
     error: str = field(compare=False)
+    stage: str = ""  # of a turn
 
     @property
     def key(self) -> str:
-        return f"declined#{self.action}#{self.attempt:04d}#{self.take:04d}"
+        return f"declined#{self.action}{_on(self.stage)}#{self.attempt:04d}#{self.take:04d}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,26 +258,33 @@ class Accepted(ReleaseFact):
 
 @dataclass(frozen=True, kw_only=True)
 class Superseded(ReleaseFact):
-    """A newer release came before this one had begun to deploy."""
+    """A newer release came before this one had begun to deploy: at all, or to ``stage``."""
 
     by: int
+    stage: str = ""
 
     @property
     def key(self) -> str:
-        return "superseded"
+        return superseded_key(self.stage)
+
+
+def superseded_key(stage: str = "") -> str:
+    """Return the key under which it stands that a release was superseded (before it came to ``stage``)."""
+    return f"superseded{_on(stage)}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overdue(ReleaseFact):
-    """A wait passed its deadline. ``number`` is the attempt of a start or a build, the turn of a deployment."""
+    """A wait passed its deadline. ``number`` is the turn of a deployment, else the attempt."""
 
-    what: Literal["start", "build", "accept", "deploy"]
+    what: Literal["start", "build", "accept", "approval", "deploy"]
     number: int
     why: str = field(compare=False)
+    stage: str = ""  # of an approval or a deployment
 
     @property
     def key(self) -> str:
-        return f"overdue#{self.what}#{self.number:08d}"
+        return f"overdue#{self.what}{_on(self.stage)}#{self.number:08d}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,6 +327,44 @@ class Aborted(ReleaseFact):
 def aborted_key(attempt: int) -> str:
     """Return the key under which an attempt's abort stands, which a turn's claim must not find."""
     return f"aborted#{attempt:04d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gated(ReleaseFact):
+    """The attempt's figures were held against the service's gates and the release ``against`` that was live (0: none).
+
+    ``refused`` are the sentences why not; with ``dry_run`` they stop nothing.
+    """
+
+    attempt: int
+    against: int
+    refused: tuple[str, ...] = ()
+    dry_run: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"gated#{self.attempt:04d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommitPushed(Fact):
+    """CodeCommit said who made this commit the branch's tip: an IAM ARN, which no git client can choose."""
+
+    commit: str
+    by: str
+
+    @property
+    def about(self) -> str:
+        return about_commit(self.commit)
+
+    @property
+    def key(self) -> str:
+        return f"pushed-by#{self.by}"
+
+
+def about_commit(commit: str) -> str:
+    """Return the partition of what is said about a commit."""
+    return f"commit/{commit}"
 
 
 # --- deployments ---------------------------------------------------------------------------------------------------
@@ -374,6 +421,20 @@ class Settled(Fact):
     @property
     def key(self) -> str:
         return f"turn#{self.turn:08d}#settled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundled(ReleaseFact):
+    """What the hosts are to get in that turn was written to the bucket, under that name; ``sha256`` is the zip's."""
+
+    stage: str
+    turn: int
+    name_in_bucket: str
+    sha256: str
+
+    @property
+    def key(self) -> str:
+        return f"bundled#{self.stage}#{self.turn:08d}#{self.sha256}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -459,6 +520,17 @@ class Diagnosed(DeploymentFact):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HostsAnswered(DeploymentFact):
+    """What each host had answered when the deployment was over, each as ``HOST: Succeeded; EVENT Status, …``."""
+
+    answers: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        return "answered"
+
+
+@dataclass(frozen=True, kw_only=True)
 class InstanceReported(DeploymentFact):
     """One host's state in a deployment, in the API's words."""
 
@@ -497,6 +569,67 @@ class RolledBack(ReleaseFact):
     @property
     def key(self) -> str:
         return f"rolled-back#{self.stage}#{self.turn:08d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlarmRang(Fact):
+    """A CloudWatch alarm went off at ``since``, by CloudWatch's clock."""
+
+    alarm: str
+    since: datetime
+    reason: str = field(default="", compare=False)
+    kept_days = 400
+
+    @property
+    def about(self) -> str:
+        return about_alarm(self.alarm)
+
+    @property
+    def key(self) -> str:
+        return f"rang#{stamp(self.since)}"
+
+
+def about_alarm(alarm: str) -> str:
+    """Return the partition of what an alarm said."""
+    return f"alarm/{alarm}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlarmUnanswered(ReleaseFact):
+    """An alarm went off while the release of that turn was watched, and there is nothing to go back to."""
+
+    stage: str
+    turn: int
+    alarm: str
+    why: str = field(compare=False)
+
+    @property
+    def key(self) -> str:
+        return f"alarm-unanswered#{self.stage}#{self.turn:08d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sealed(Fact):
+    """A settled turn's rows, each with its hash, and the hash of the turn's before: so an altered row can be named.
+
+    ``rows`` are ``ABOUT KEY SHA256``; ``seal`` is the hash of all of this (``esteira.seal``), ``before`` that of the
+    stage's turn before, "" for the first.
+    """
+
+    stage: str
+    turn: int
+    release: int
+    rows: tuple[str, ...]
+    before: str
+    seal: str
+
+    @property
+    def about(self) -> str:
+        return f"seals/{self.stage}"
+
+    @property
+    def key(self) -> str:
+        return f"seal#{self.turn:08d}"
 
 
 # --- an operator's words -------------------------------------------------------------------------------------------
@@ -539,6 +672,73 @@ class Resumed(Word):
     @property
     def about(self) -> str:
         return about_stage(self.stage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldReminded(Fact):
+    """People were reminded that a hold is in force and soon over. ``hold`` is its key."""
+
+    stage: str
+    hold: str
+
+    @property
+    def about(self) -> str:
+        return about_stage(self.stage)
+
+    @property
+    def key(self) -> str:
+        return f"reminded#{self.hold}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseWord(ReleaseFact):
+    """What somebody said about a release and a stage: for the attempt, and, where it is known, for the image's digest.
+
+    ``by`` is who they say they are; ``arn`` who AWS knows them as, "" where that was not proven.
+    """
+
+    request: str
+    by: str
+    reason: str
+    stage: str
+    attempt: int
+    digest: str
+    arn: str = ""
+    series: ClassVar[str]
+
+    @property
+    def key(self) -> str:
+        return f"{self.series}#{self.stage}#{stamp(self.at)}#{self.request}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approved(ReleaseWord):
+    """Somebody wants it on the stage; that counts until then."""
+
+    until: datetime
+    series = "vote"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disapproved(ReleaseWord):
+    """Somebody does not want it on the stage: it ends there."""
+
+    series = "vote"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promoted(ReleaseWord):
+    """It is to come to the stage although the stage before has moved on to another release."""
+
+    series = "promoted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bypassed(ReleaseWord):
+    """Until then no rule of the stage stands in its way: neither bake, approvals, windows, holds nor gates."""
+
+    until: datetime
+    series = "bypass"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -595,7 +795,77 @@ class Announced(ReleaseFact):
         return f"announced#{self.phase}#{self.number:04d}#{self.turn:08d}#{self.channel}"
 
 
+# --- the record ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decided(Fact):
+    """The controller decided this about the release at that moment; ``place`` is its place in the plan.
+
+    ``seen`` is the hash of everything the decision was made from, ``configuration`` that of the service's registration
+    then (``esteira.seal``): so it can be made again from the recorded facts and compared.
+    """
+
+    release: int
+    action: str
+    why: str = field(compare=False)
+    place: int
+    seen: str
+    configuration: str
+    kept_days = 400
+
+    @property
+    def about(self) -> str:
+        return about_decisions(self.release)  # apart from what decisions are made from, which is read every time
+
+    @property
+    def key(self) -> str:
+        return f"decided#{stamp(self.at)}#{self.seen}#{self.place:03d}"
+
+
+def about_decisions(number: int) -> str:
+    """Return the partition of what was decided about release ``v<number>``."""
+    return f"decisions/{number:08d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configured(Fact):
+    """The service's registration, as JSON, under its hash."""
+
+    sha256: str
+    document: str
+
+    @property
+    def about(self) -> str:
+        return "configurations"
+
+    @property
+    def key(self) -> str:
+        return f"configuration#{self.sha256}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundBySweep(Fact):
+    """The sweep found a fact of that kind by itself; no event had told it."""
+
+    kind: str
+    release: int  # 0: of none
+    kept_days = 400
+
+    @property
+    def about(self) -> str:
+        return "found"
+
+    @property
+    def key(self) -> str:
+        return f"found#{stamp(self.at)}#{self.kind}#{self.release:08d}"
+
+
 # --- rows ----------------------------------------------------------------------------------------------------------
+
+
+def _on(stage: str) -> str:
+    return f"#{stage}" if stage else ""
 
 
 def stamp(at: datetime) -> str:

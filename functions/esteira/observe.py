@@ -11,19 +11,32 @@ from datetime import timedelta
 from esteira.advance import gather
 from esteira.config import Service
 from esteira.desk import Decision, Desk
-from esteira.events import observed_build, observed_deployment, observed_image, observed_instance
-from esteira.facts import Fact, ImageArrived, ImageScanned, ReleaseFact, stamp, unstamp
-from esteira.situation import Situation
+from esteira.events import observed_alarm, observed_build, observed_deployment, observed_image, observed_instance
+from esteira.facts import (
+    DeploymentFact,
+    Fact,
+    FoundBySweep,
+    ImageArrived,
+    ImageScanned,
+    ReleaseFact,
+    stamp,
+    unstamp,
+)
+from esteira.situation import Situation, StageState
 
 # An event may be a day late; an image older than that and than the newest image release is outdated anyway.
 LATE = timedelta(days=1)
+# An alarm that went off in the last moment is found by the next sweep: the slowest comes every quarter of an hour.
+RINGING = timedelta(minutes=20)
 
 
 def observe(service: Service, desk: Desk) -> None:
     """Record what AWS says about everything of ``service`` that is under way, and tell each fact that is new: no event
     had told it, which was lost, or is late, or on its way at this moment."""
     situation = gather(service, desk, look=False)
-    for fact in (*_builds(situation, desk), *_deployment(situation, desk)):
+    deployments = (f for stage in situation.stages for f in _deployment(situation, stage, desk))
+    alarms = (f for stage in situation.stages for f in _alarms(situation, stage, desk))
+    for fact in (*_builds(situation, desk), *deployments, *alarms):
         if desk.store.record(service.name, fact):
             tell_found(service.name, _release_of(fact, situation), fact.name, desk)
     for image in _images(situation, desk):
@@ -32,7 +45,9 @@ def observe(service: Service, desk: Desk) -> None:
 
 
 def tell_found(service: str, release: str, kind: str, desk: Desk) -> None:
-    """Tell that the sweep found a fact of that kind by itself."""
+    """Tell that the sweep found a fact of that kind by itself, and count it."""
+    number = int(release[1:]) if release else 0
+    desk.store.record(service, FoundBySweep(at=desk.clock(), kind=kind, release=number))
     why = f"the sweep found it, no event had told it: {kind}"
     decision = Decision(service, release, "", "Find", why, fact=kind)
     with desk.follow(decision):
@@ -40,10 +55,15 @@ def tell_found(service: str, release: str, kind: str, desk: Desk) -> None:
 
 
 def _release_of(fact: Fact, s: Situation) -> str:
-    """Return the release that an observed fact is about: of a deployment it is the turn's."""
+    """Return the release that an observed fact is about: of a deployment it is the turn's, "" where none is."""
     if isinstance(fact, ReleaseFact):
         return f"v{fact.release}"
-    return f"v{s.stage.turn.release}" if s.stage.turn else ""
+    for stage in s.stages:
+        r = s.release(stage.turn.release) if stage.turn else None
+        started = r.on(stage).deployment(stage.turn.number) if r and stage.turn else None
+        if started and isinstance(fact, DeploymentFact) and fact.deployment == started.deployment:
+            return f"v{started.release}"
+    return ""
 
 
 def _builds(s: Situation, desk: Desk) -> list[Fact]:
@@ -51,9 +71,20 @@ def _builds(s: Situation, desk: Desk) -> list[Fact]:
     return [f for build in desk.cloud.builds(running) for f in observed_build(s.service, build, desk.clock())]
 
 
-def _deployment(s: Situation, desk: Desk) -> list[Fact]:
-    turn = s.stage.turn
-    release = s.release(turn.release) if turn and s.stage.busy else None
+def _alarms(s: Situation, stage: StageState, desk: Desk) -> list[Fact]:
+    """Return which of the stage's alarms are ringing, while somebody listens: a release is watched."""
+    live, now = s.release(stage.live), desk.clock()
+    since = live.on(stage).live_since if live and stage.rules and stage.rules.alarms else None
+    if stage.rules is None or since is None or now > since + stage.baking + RINGING:
+        return []
+    ringing = desk.cloud.alarms(stage.rules.alarms)
+    return [f for alarm, at, reason in ringing for f in observed_alarm(alarm, at, reason, now)]
+
+
+def _deployment(s: Situation, stage: StageState, desk: Desk) -> list[Fact]:
+    turn = stage.turn
+    release = s.release(turn.release) if turn and stage.busy else None
+    release = release.on(stage) if release else None
     started = release.deployment(turn.number) if release and turn else None
     if release is None or started is None or release.ended(started.deployment):
         return []

@@ -6,8 +6,9 @@ A request is refused with a sentence that ends in what to type instead; then not
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
-from typing import Annotated, Literal
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -16,18 +17,21 @@ from esteira.desk import Desk
 from esteira.events import Refused, refusal
 from esteira.facts import (
     Aborted,
+    Approved,
+    Bypassed,
+    Disapproved,
     Fact,
     Held,
     Lifted,
-    Quarantined,
+    Promoted,
     Resumed,
     Retried,
-    RollbackOrdered,
 )
-from esteira.phase import Phase, phase_of
+from esteira.going_back import Impossible, back, quarantine_words, subjects
+from esteira.phase import Phase, Standing, standing_of
 from esteira.situation import Release, StageState
 
-Verb = Literal["rollback", "hold", "resume", "quarantine", "retry", "abort"]
+Verb = Literal["rollback", "hold", "resume", "quarantine", "retry", "abort", "approve", "reject", "promote", "bypass"]
 Label = Annotated[str, Field(pattern=r"^v[1-9][0-9]{0,7}$")]
 
 
@@ -39,10 +43,11 @@ class Request(Strict):
     request: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{8,64}$")]
     by: Annotated[str, Field(min_length=1, max_length=200)]
     reason: Annotated[str, Field(max_length=500)] = ""
-    stage: str = ""  # "" is the service's one stage
-    release: Label | None = None  # which one to retry, abort, quarantine
+    stage: str = ""  # "": the last one; of approve, reject, promote and bypass the one the release waits for
+    release: Label | None = None  # which one to retry, abort, quarantine, approve, reject, promote, bypass
     to: Label | None = None  # where to roll back to; None: to the last one that was live and healthy
-    minutes: Annotated[int, Field(ge=1, le=43200)] = 240  # how long to hold
+    minutes: Annotated[int, Field(ge=1, le=43200)] = 240  # how long to hold, or to bypass
+    arn: str = ""  # who AWS knows the caller as; set by who proved it, never by the caller
 
 
 def read(payload: object, services: Sequence[Service]) -> tuple[Request, Service]:
@@ -55,9 +60,10 @@ def read(payload: object, services: Sequence[Service]) -> tuple[Request, Service
     if service is None:
         known = ", ".join(s.name for s in services) or "none is registered"
         raise Refused(f"no service is called {request.service!r}; there are: {known}. Next: esteira status")
-    if request.stage not in ("", service.stage.name):
+    stages = [stage.name for stage in service.stages]
+    if request.stage not in ("", *stages):
         raise Refused(
-            f"{service.name} has no stage {request.stage!r}; it has {service.stage.name}. Next: esteira status"
+            f"{service.name} has no stage {request.stage!r}; it has {', '.join(stages)}. Next: esteira status"
         )
     return request, service
 
@@ -74,14 +80,14 @@ def _hold(request: Request, service: Service, desk: Desk) -> None:
         request=request.request,
         by=request.by,
         reason=_reason(request),
-        stage=service.stage.name,
+        stage=request.stage or service.last.name,
         until=now + timedelta(minutes=request.minutes),
     )
     _say(request, service, desk, [held])
 
 
 def _resume(request: Request, service: Service, desk: Desk) -> None:
-    now, stage = desk.clock(), desk.store.stage(service.name, service.stage.name)
+    now, stage = desk.clock(), _stage(request, service, desk)
     if stage.held(now) is None:
         raise Refused(f"{stage.name} is not held; nothing to resume. Next: esteira status")
     word = Resumed(at=now, request=request.request, by=request.by, reason=request.reason, stage=stage.name)
@@ -89,62 +95,33 @@ def _resume(request: Request, service: Service, desk: Desk) -> None:
 
 
 def _rollback(request: Request, service: Service, desk: Desk) -> None:
-    stage = desk.store.stage(service.name, service.stage.name)
+    stage = _stage(request, service, desk)
     if stage.busy and stage.turn:
         label = f"v{stage.turn.release}"
         raise Refused(f"{label} is deploying to {stage.name}. Next: esteira abort {label}, then esteira rollback")
-    if not stage.live:
-        raise Refused(f"nothing is live on {stage.name}, so there is nothing to roll back from. Next: esteira status")
-    live = _known(service, desk, stage.live)
-    target = _target(request, service, desk, stage)
-    if target.number == stage.live:
-        raise Refused(f"{target.label} is live on {stage.name} already. Next: esteira status")
-    now, reason = desk.clock(), _reason(request)
-    words: list[Fact] = [
-        RollbackOrdered(
-            at=now,
-            request=request.request,
-            by=request.by,
-            reason=reason,
-            stage=stage.name,
-            away=live.number,
-            to=target.number,
-        ),
-        *_quarantine_words(request, live, desk, reason),
-    ]
-    _say(request, service, desk, words, reopen=(target.number, target.attempt))
-
-
-def _target(request: Request, service: Service, desk: Desk, stage: StageState) -> Release:
-    """Return the release to roll back to: the one asked for, or the last one that was live and healthy."""
-    if request.to is not None:
-        target = _known(service, desk, int(request.to[1:]))
-        if not target.was_live:
-            raise Refused(f"{target.label} was never live on {stage.name}. Next: esteira releases")
-        if desk.store.quarantine(service.name, _subjects(target)):
-            raise Refused(f"{target.label} is quarantined. Next: esteira why {target.label}")
-        return target
-    for number in reversed(stage.healthy):
-        target = _known(service, desk, number)
-        if not desk.store.quarantine(service.name, _subjects(target)):
-            return target
-    raise Refused(f"no earlier release was live and healthy on {stage.name}. Next: esteira releases")
+    to = int(request.to[1:]) if request.to else None
+    reason = _reason(request)
+    order = back(service, stage, to, request=request.request, by=request.by, reason=reason, desk=desk)
+    if isinstance(order, Impossible):
+        raise Refused(f"{order.why}. Next: {order.instead}")
+    _say(request, service, desk, order.words, reopen=order.reopen)
 
 
 def _quarantine(request: Request, service: Service, desk: Desk) -> None:
     release = _asked(request, service, desk)
-    _say(request, service, desk, _quarantine_words(request, release, desk, _reason(request)))
+    words = quarantine_words(release, request=request.request, by=request.by, reason=_reason(request), desk=desk)
+    _say(request, service, desk, words)
 
 
 def _retry(request: Request, service: Service, desk: Desk) -> None:
-    release, stage = _asked(request, service, desk), desk.store.stage(service.name, service.stage.name)
-    label, phase = release.label, _phase(release, service, stage, desk)
+    release, stages = _asked(request, service, desk), tuple(desk.store.stages(service))
+    label, phase = release.label, _standing(release, service, stages, desk).phase
     if phase in (Phase.SUPERSEDED, Phase.SKIPPED) or not release.pushed.effective:
         raise Refused(f"{label} is {phase}, which a retry cannot change; push again. Next: esteira why {label}")
     if not phase.ended:
         raise Refused(f"{label} is {phase}, it needs no retry. Next: esteira show {label}")
     rows, _ = desk.store.open(service.name)
-    newer = max([stage.live, *(n for n, row in rows.items() if not _over(row.phase))], default=0)
+    newer = max([stages[0].live, stages[-1].live, *(n for n, row in rows.items() if not _over(row.phase))], default=0)
     if newer > release.number:
         if release.was_live:
             raise Refused(f"v{newer} is newer than {label}. Next: esteira rollback --to {label}")
@@ -160,16 +137,16 @@ def _retry(request: Request, service: Service, desk: Desk) -> None:
 
 def _quarantined(release: Release, service: Service, desk: Desk) -> set[str]:
     """Return what of the release is quarantined; its image's digest, too, though it may not be known by now."""
-    subjects = {*_subjects(release)}
-    word = desk.store.quarantine(service.name, subjects)
+    about = {*subjects(release)}
+    word = desk.store.quarantine(service.name, about)
     if word is not None:
-        subjects |= {*_subjects(_known(service, desk, word.release))}
-    return {subject for subject in subjects if desk.store.quarantine(service.name, (subject,))}
+        about |= {*subjects(_known(service, desk, word.release))}
+    return {subject for subject in about if desk.store.quarantine(service.name, (subject,))}
 
 
 def _abort(request: Request, service: Service, desk: Desk) -> None:
-    release, stage = _asked(request, service, desk), desk.store.stage(service.name, service.stage.name)
-    label, phase = release.label, _phase(release, service, stage, desk)
+    release, stages = _asked(request, service, desk), tuple(desk.store.stages(service))
+    label, phase = release.label, _standing(release, service, stages, desk).phase
     if phase is Phase.LIVE:
         raise Refused(f"{label} is live already. Next: esteira rollback")
     if phase.ended:
@@ -179,6 +156,99 @@ def _abort(request: Request, service: Service, desk: Desk) -> None:
     _say(request, service, desk, [aborted])
 
 
+def _approve(request: Request, service: Service, desk: Desk) -> None:
+    release, stage, now = *_ahead(request, service, desk), desk.clock()
+    rule = stage.rules.approvals if stage.rules else None
+    if rule is None:
+        raise Refused(f"{stage.name} asks for no approval. Next: esteira why {release.label}")
+    if rule.not_by_pusher:
+        _not_the_pusher(request, service, release, desk)
+    word = Approved(until=now + timedelta(hours=rule.valid_hours), **_about(request, release, stage, now))
+    _say(request, service, desk, [word])
+
+
+def _not_the_pusher(request: Request, service: Service, release: Release, desk: Desk) -> None:
+    """Refuse a vote that the two-person rule would not count."""
+    if not request.arn:
+        raise Refused(
+            f"an approval of {release.label} must come from somebody AWS knows, and this one proves nobody. "
+            f"Next: esteira approve {release.label}, which proves who you are"
+        )
+    if request.arn in desk.store.pushers(service.name, release.pushed.commit):
+        raise Refused(f"{request.arn} pushed {release.label}, and who pushed may not approve. Next: ask somebody else")
+
+
+def _reject(request: Request, service: Service, desk: Desk) -> None:
+    release, stage = _ahead(request, service, desk)
+    _reason(request)
+    _say(request, service, desk, [Disapproved(**_about(request, release, stage, desk.clock()))])
+
+
+def _bypass(request: Request, service: Service, desk: Desk) -> None:
+    release, stage = _ahead(request, service, desk, over=True)
+    _reason(request)
+    now = desk.clock()
+    word = Bypassed(until=now + timedelta(minutes=request.minutes), **_about(request, release, stage, now))
+    _say(request, service, desk, [word], reopen=(release.number, release.attempt))
+
+
+def _promote(request: Request, service: Service, desk: Desk) -> None:
+    release = _asked(request, service, desk)
+    stages = tuple(desk.store.stages(service))
+    if len(stages) == 1:
+        raise Refused(f"{service.name} has one stage; there is nowhere to promote to. Next: esteira status")
+    standing = _standing(release, service, stages, desk)
+    came_to = [stage for stage in stages if release.on(stage).was_live]
+    ahead = [stage for stage in stages[1:] if not release.on(stage).begun]
+    stage = next((s for s in ahead if request.stage in ("", s.name)), None)
+    if stage is None:
+        where = request.stage or stages[-1].name
+        raise Refused(f"{release.label} came to {where} already. Next: esteira rollback --to {release.label}")
+    if stage.before not in came_to:
+        before = stage.before.name if stage.before else ""
+        raise Refused(
+            f"{release.label} was never live on {before}, so it cannot be promoted to {stage.name}. "
+            f"Next: esteira why {release.label}"
+        )
+    if stage.live > release.number:
+        raise Refused(f"v{stage.live} is live on {stage.name}, and newer. Next: esteira releases")
+    if standing.phase.ended and standing.phase is not Phase.SUPERSEDED:
+        raise Refused(f"{release.label} is {standing.phase}. Next: esteira why {release.label}")
+    word = Promoted(**_about(request, release, stage, desk.clock()))
+    _say(request, service, desk, [word], reopen=(release.number, release.attempt))
+
+
+def _ahead(request: Request, service: Service, desk: Desk, *, over: bool = False) -> tuple[Release, StageState]:
+    """Return the release that is asked about and the stage it is on its way to: the one named, or the next it has not
+    come to. ``over``: it may also be rejected. Raises Refused."""
+    release, stages = _asked(request, service, desk), tuple(desk.store.stages(service))
+    standing = _standing(release, service, stages, desk)
+    if standing.phase.ended and not (over and standing.phase is Phase.REJECTED and release.pushed.effective):
+        raise Refused(f"{release.label} is {standing.phase}. Next: esteira why {release.label}")
+    if not release.digest:
+        raise Refused(f"{release.label} has no image yet, and that is what counts. Next: esteira show {release.label}")
+    ahead = [stage for stage in stages if not release.on(stage).begun]
+    stage = next((s for s in ahead if request.stage in ("", s.name)), None)
+    if stage is None:
+        where = request.stage or service.last.name
+        raise Refused(f"{release.label} came to {where} already. Next: esteira why {release.label}")
+    return release, stage
+
+
+def _about(request: Request, release: Release, stage: StageState, now: datetime) -> dict[str, Any]:
+    return {
+        "at": now,
+        "release": release.number,
+        "request": request.request,
+        "by": request.by,
+        "reason": request.reason.strip(),
+        "stage": stage.name,
+        "attempt": release.attempt,
+        "digest": release.digest,
+        "arn": request.arn,
+    }
+
+
 _VERBS: dict[str, Callable[[Request, Service, Desk], None]] = {
     "rollback": _rollback,
     "hold": _hold,
@@ -186,6 +256,10 @@ _VERBS: dict[str, Callable[[Request, Service, Desk], None]] = {
     "quarantine": _quarantine,
     "retry": _retry,
     "abort": _abort,
+    "approve": _approve,
+    "reject": _reject,
+    "promote": _promote,
+    "bypass": _bypass,
 }
 
 
@@ -193,25 +267,6 @@ def _say(
     request: Request, service: Service, desk: Desk, words: Sequence[Fact], reopen: tuple[int, int] | None = None
 ) -> None:
     desk.store.say(service.name, request.request, desk.clock(), words, reopen)
-
-
-def _quarantine_words(request: Request, release: Release, desk: Desk, reason: str) -> list[Fact]:
-    return [
-        Quarantined(
-            at=desk.clock(),
-            request=request.request,
-            by=request.by,
-            reason=reason,
-            subject=subject,
-            release=release.number,
-        )
-        for subject in filter(None, _subjects(release))
-    ]
-
-
-def _subjects(release: Release) -> tuple[str, str]:
-    """Return what a quarantine of the release is about: its commit and its image's digest, "" where it has none."""
-    return release.pushed.commit, release.digest
 
 
 def _asked(request: Request, service: Service, desk: Desk) -> Release:
@@ -227,11 +282,16 @@ def _known(service: Service, desk: Desk, number: int) -> Release:
     return release
 
 
-def _phase(release: Release, service: Service, stage: StageState, desk: Desk) -> Phase:
-    """Return where the release stands, with its quarantine and its turn in the picture."""
-    turn = stage.turn if stage.turn and stage.turn.release == release.number else None
-    quarantine = desk.store.quarantine(service.name, _subjects(release))
-    return phase_of(Release(release.pushed, release.facts, turn, quarantine), stage, desk.clock()).phase
+def _stage(request: Request, service: Service, desk: Desk) -> StageState:
+    """Return the stage that is meant: the one that was named, or the last."""
+    name = request.stage or service.last.name
+    return next(stage for stage in desk.store.stages(service) if stage.name == name)
+
+
+def _standing(release: Release, service: Service, stages: Sequence[StageState], desk: Desk) -> Standing:
+    """Return where the release stands, with its quarantine in the picture."""
+    quarantine = desk.store.quarantine(service.name, subjects(release))
+    return standing_of(replace(release, quarantine=quarantine), stages, desk.clock())
 
 
 def _over(phase: str) -> bool:

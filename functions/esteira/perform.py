@@ -19,28 +19,35 @@ from esteira.events import exported_by
 from esteira.facts import (
     ACCEPTED,
     Accepted,
+    AlarmUnanswered,
     BuildStarted,
+    Bundled,
     Claimed,
     Declined,
     DeployGivenUp,
     DeployStarted,
     Diagnosed,
     Fact,
+    HoldReminded,
+    HostsAnswered,
     ImageMissed,
     Pushed,
     Replaced,
     RolledBack,
+    Sealed,
     Settled,
     StopAsked,
     Turn,
     about_release,
     stamp,
 )
+from esteira.going_back import Order, back
 from esteira.inspection import inspect
-from esteira.phase import Standing
+from esteira.phase import standings
 from esteira.plan import (
     AcceptImage,
     Action,
+    AnswerAlarm,
     Close,
     Diagnose,
     FindBuild,
@@ -49,12 +56,14 @@ from esteira.plan import (
     OpenImage,
     Project,
     Record,
+    Remind,
     Settle,
     StartBuild,
     StartDeployment,
     StopBuild,
     StopDeployment,
 )
+from esteira.seal import seal
 from esteira.situation import Release, Situation
 
 # Events tell whole seconds and clocks differ: an image is older than a release only by more than this.
@@ -88,6 +97,10 @@ def perform(action: Action, s: Situation, desk: Desk) -> bool | None:  # noqa: C
             _diagnose(s, desk, deployment)
         case Settle():
             _settle(action, s, desk)
+        case AnswerAlarm():
+            _answer_alarm(action, s, desk)
+        case Remind():
+            _remind(action, s, desk)
         case Record(fact=fact):
             _record(s, desk, fact)
         case Project():
@@ -200,9 +213,10 @@ def _exported_before(service: Service, digest: str, by: Sequence[int], desk: Des
 
 def _told_of_live(s: Situation) -> dict[str, str]:
     """Return the variables that tell a build of the live release: its label, and what its own build exported."""
-    live = s.release(s.stage.live)
-    if live is None:
+    found = s.release(s.last.live)
+    if found is None:
         return {}
+    live = found.on(s.last)
     figures = {f"ESTEIRA_LIVE_{name}": value for name, value in live.figures.items()}
     return {**figures, "ESTEIRA_LIVE_RELEASE": live.label}  # last: a build may have exported a RELEASE
 
@@ -263,24 +277,34 @@ def _exported(release: Release, desk: Desk) -> tuple[str, ...]:
 def _start_deployment(action: StartDeployment, s: Situation, desk: Desk) -> None:
     service, turn, number = s.service, action.turn, action.release
     if action.take > 1:
-        mine = _claim(s, desk, number, "deploy", turn.number, action.take)
+        mine = _claim(s, desk, number, "deploy", turn.number, action.take, turn.stage)
     else:
-        mine = desk.store.claim_turn(service.name, turn)
+        promoted = _release(s, number).on(s.stage(turn.stage)).promoted is not None
+        mine = desk.store.claim_turn(service.name, turn, promoted=promoted)
     if not mine:
         return
     claim = TurnClaim(service.name, number, turn.stage, turn.number)
     deployment = desk.cloud.find_deployment(service, claim) if action.take > 1 else None
     if deployment is None:
         release = _release(s, number)
-        with _declining(s, desk, number, "deploy", turn.number, action.take, of=Exception):
+        with _declining(s, desk, number, "deploy", turn.number, action.take, turn.stage, of=Exception):
             bundle = _bundle(service, release, turn, desk)
         if bundle.refused:
             _record(s, desk, _bundle_refused(turn, release, bundle, desk.clock()))
             return
-        with _declining(s, desk, number, "deploy", turn.number, action.take):
+        with _declining(s, desk, number, "deploy", turn.number, action.take, turn.stage):
             key = f"{service.name}/v{number}/{turn.stage}-{turn.number}.zip"
             document = _release_document(service, release, turn.stage, turn.digest)
-            desk.cloud.put_bundle(service, key, bundle, document)
+            sha256 = desk.cloud.put_bundle(service, key, bundle, document)
+            bundled = Bundled(
+                at=desk.clock(),
+                release=number,
+                stage=turn.stage,
+                turn=turn.number,
+                name_in_bucket=key,
+                sha256=sha256,
+            )
+            _record(s, desk, bundled)
             deployment = desk.cloud.create_deployment(service, claim, action.why, key)
     _record(s, desk, _deploy_started(turn, deployment, desk.clock()))
 
@@ -318,6 +342,7 @@ def _find_deployment(action: FindDeployment, s: Situation, desk: Desk) -> None:
         attempt=turn.number,
         take=action.take,
         error="it was never created",
+        stage=turn.stage,
     )
     _record(s, desk, declined)
 
@@ -364,6 +389,8 @@ def _diagnose(s: Situation, desk: Desk, deployment: str) -> None:
 def _record_diagnosis(s: Situation, desk: Desk, deployment: str, hosts: Hosts, cause: str) -> None:
     fact = Diagnosed(at=desk.clock(), deployment=deployment, cause=cause, reached=hosts.reached, event=hosts.event)
     _record(s, desk, fact)
+    if hosts.answers:
+        _record(s, desk, HostsAnswered(at=desk.clock(), deployment=deployment, answers=hosts.answers))
 
 
 def _every_host_has_it(action: Settle, s: Situation, desk: Desk) -> bool:
@@ -372,14 +399,16 @@ def _every_host_has_it(action: Settle, s: Situation, desk: Desk) -> bool:
     CodeDeploy says so although a host failed, as long as its configuration's number of healthy hosts is kept.
     """
     turn, number = action.turn, action.release
-    started = _release(s, number).deployment(turn.number)
+    started = _release(s, number).on(s.stage(turn.stage)).deployment(turn.number)
     if started is None:
         raise LookupError(f"turn {turn.number} on {turn.stage} has no deployment")
     # Under take 0: before anybody claims to settle.
-    with _declining(s, desk, number, "settle", turn.number, 0, of=Exception):
+    with _declining(s, desk, number, "settle", turn.number, 0, turn.stage, of=Exception):
         hosts = desk.cloud.hosts(started.deployment)
         if hosts.unsure:
             raise UnsureError(f"CodeDeploy says that {started.deployment} succeeded, and of {hosts.unsure}")
+    answered = HostsAnswered(at=desk.clock(), deployment=started.deployment, answers=hosts.answers)
+    _record(s, desk, answered)
     if hosts.missed:
         cause = hosts.cause or f"{', '.join(hosts.missed)}: CodeDeploy gives no reason"
         _record_diagnosis(s, desk, started.deployment, hosts, cause)
@@ -390,19 +419,21 @@ def _settle(action: Settle, s: Situation, desk: Desk) -> None:
     service, turn, number = s.service, action.turn, action.release
     if action.succeeded and action.take == 1 and not _every_host_has_it(action, s, desk):
         return
-    if not _claim(s, desk, number, "settle", turn.number, action.take):
+    if not _claim(s, desk, number, "settle", turn.number, action.take, turn.stage):
         return
-    started = _release(s, number).deployment(turn.number)
-    with _declining(s, desk, number, "settle", turn.number, action.take, of=Exception):
+    stage = s.stage(turn.stage)
+    started = _release(s, number).on(stage).deployment(turn.number)
+    with _declining(s, desk, number, "settle", turn.number, action.take, turn.stage, of=Exception):
         if action.cause and started is not None:
             fact = Diagnosed(at=desk.clock(), deployment=started.deployment, cause=action.cause, reached=action.mixed)
             _record(s, desk, fact)
         if action.succeeded:
             before = _release(s, turn.live) if turn.live and turn.live != number else None
             if action.tags:
-                _move_tags(service, turn, before.served_digest if before else "", desk)
+                _move_tags(service, turn, before.on(stage).served_digest if before else "", desk)
             if before is not None:
                 _record(s, desk, _displacement(action, s, before.number, desk.clock()))
+        _seal(turn, s, desk)
         settled = Settled(
             at=desk.clock(),
             stage=turn.stage,
@@ -422,7 +453,8 @@ def _move_tags(service: Service, turn: Turn, before: str, desk: Desk) -> None:
 
 def _displacement(action: Settle, s: Situation, before: int, now: datetime) -> Fact:
     """Return what the release that was live until now is told."""
-    turn, order = action.turn, s.stage.rollback
+    turn = action.turn
+    order = s.stage(turn.stage).rollback
     if turn.kind == "rollback" and order is not None:
         return RolledBack(
             at=now,
@@ -436,32 +468,84 @@ def _displacement(action: Settle, s: Situation, before: int, now: datetime) -> F
     return Replaced(at=now, release=before, stage=turn.stage, turn=turn.number, by=action.release)
 
 
+def _seal(turn: Turn, s: Situation, desk: Desk) -> None:
+    """Seal what was said about the turn's release until now; the seal of the turn before is in it."""
+    name = s.service.name
+    release = desk.store.release(name, turn.release)
+    before = next(iter(desk.store.newest_facts(name, f"seals/{turn.stage}", "seal#", 1)), None)
+    if release is None or (isinstance(before, Sealed) and before.turn >= turn.number):
+        return
+    said = {release.pushed, *release.facts}
+    _record(s, desk, seal(turn, said, before.seal if isinstance(before, Sealed) else "", desk.clock()))
+
+
+def _answer_alarm(action: AnswerAlarm, s: Situation, desk: Desk) -> None:
+    """Order the stage back as an operator would, in the alarm's name; where nothing is there to go back to, say so."""
+    request = f"alarm-{action.stage}-{action.turn:08d}"
+    by = f"alarm {action.alarm}"
+    order = back(s.service, s.stage(action.stage), None, request=request, by=by, reason=action.why, desk=desk)
+    if isinstance(order, Order):
+        desk.store.say(s.service.name, request, desk.clock(), order.words, order.reopen)
+        return
+    unanswered = AlarmUnanswered(
+        at=desk.clock(),
+        release=action.release,
+        stage=action.stage,
+        turn=action.turn,
+        alarm=action.alarm,
+        why=f"{action.why}; {order.why}",
+    )
+    _record(s, desk, unanswered)
+
+
+def _remind(action: Remind, s: Situation, desk: Desk) -> None:
+    """Tell the world, then write down that it was told: ``announce`` says it once, however often it hears it."""
+    hold = action.hold
+    desk.cloud.emit(
+        {
+            "service": s.service.name,
+            "stage": hold.stage,
+            "by": hold.by,
+            "reason": hold.reason,
+            "since": stamp(hold.at),
+            "until": stamp(hold.until),
+        },
+        "Hold Ends Soon",
+    )
+    _record(s, desk, HoldReminded(at=desk.clock(), stage=hold.stage, hold=hold.key))
+
+
 def _project(action: Project, s: Situation, desk: Desk) -> None:
-    release, now = _release(s, action.release), desk.clock()
-    if action.phase.value != action.before:
+    release, now, standing = _release(s, action.release), desk.clock(), action.standing
+    stages = standings(release, s.stages, now)
+    if action.news:
+        stage = standing.stage or s.first.name
         desk.cloud.emit(
             {
                 "service": s.service.name,
-                "stage": s.stage.name,
+                "stage": stage,
                 "release": release.label,
                 "number": release.number,
                 "attempt": release.attempt,
-                "turn": release.last_turn,
-                "phase": action.phase.value,
+                "turn": release.on(s.stage(stage)).last_turn,
+                "phase": standing.phase.value,
                 "before": action.before,
-                "why": action.why[:2000],
+                "why": standing.why[:2000],
+                "cause": standing.cause,
+                "stages": {name: there.phase.value for name, there in stages.items()},
                 "commit": release.pushed.commit,
+                "tag": release.pushed.tag,
                 "digest": release.digest,
             }
         )
-    desk.store.project(s.service.name, release, Standing(action.phase, action.why), now)
+    desk.store.project(s.service.name, release, standing, stages, now)
 
 
 # --- claims ---------------------------------------------------------------------------------------------------------
 
 
-def _claim(s: Situation, desk: Desk, release: int, action: str, attempt: int, take: int) -> bool:
-    """Claim an action under ``take``; False if somebody else has it."""
+def _claim(s: Situation, desk: Desk, release: int, action: str, attempt: int, take: int, stage: str = "") -> bool:
+    """Claim an action (on a stage) under ``take``; False if somebody else has it."""
     now = desk.clock()
     claimed = Claimed(
         at=now,
@@ -470,6 +554,7 @@ def _claim(s: Situation, desk: Desk, release: int, action: str, attempt: int, ta
         attempt=attempt,
         take=take,
         lease=now + desk.settings.lease,
+        stage=stage,
     )
     return desk.store.record(s.service.name, claimed)
 
@@ -482,6 +567,7 @@ def _declining(
     action: str,
     attempt: int,
     take: int,
+    stage: str = "",
     of: type[Exception] = DeclinedError,
 ) -> Iterator[None]:
     """Where what was claimed is known not to have happened, write that down, and let the error pass."""
@@ -495,6 +581,7 @@ def _declining(
             attempt=attempt,
             take=take,
             error=str(error)[:500],
+            stage=stage,
         )
         _record(s, desk, declined)
         raise

@@ -1,4 +1,5 @@
-"""Where a release stands, and why, derived from the facts alone: a ladder of early returns, what is final first.
+"""Where a release stands, on one stage and in all, and why, derived from the facts alone: a ladder of early returns,
+what is final first.
 
 Pure: no I/O, no clock; ``now`` is an argument. The same facts give the same phase in whatever order they came.
 """
@@ -6,10 +7,12 @@ Pure: no I/O, no clock; ``now`` is an argument. The same facts give the same pha
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from esteira.entry import Waits, disapproved, waits
 from esteira.facts import DeployGivenUp, DeployStarted, Diagnosed
 from esteira.situation import Release, StageState
 
@@ -51,7 +54,10 @@ class Cause(StrEnum):
     """
 
     GUARD = "guard"  # the push itself: a secret in the tree, or more than can be looked through
+    GATE = "gate"  # the model's figures
     QUARANTINED = "quarantined"
+    DISAPPROVED = "disapproved"
+    APPROVAL_EXPIRED = "approval-expired"
     BUILD_NOT_STARTED = "build-not-started"
     BUILD_FAILED = "build-failed"
     BUILD_STOPPED = "build-stopped"
@@ -68,11 +74,18 @@ class Cause(StrEnum):
 
 
 class Standing(NamedTuple):
-    """A phase, the one sentence that explains it, and, of a failure or a rejection, the word to count it by."""
+    """A phase, the one sentence that explains it, and a word: of a failure or a rejection the one to count it by, of a
+    wait what is waited for (``entry.Waits``), of a live release ``alarm`` where one went off in vain. ``stage`` is the
+    one it is about, "" where none is."""
 
     phase: Phase
     why: str
     cause: str = ""
+    stage: str = ""
+
+
+# The word for a live release that an alarm went off for, and nothing is there to go back to.
+ALARM = "alarm"
 
 
 # How a build ended, by CodeBuild's status.
@@ -90,6 +103,39 @@ _OVERDUE = {
 }
 
 
+def standing_of(release: Release, stages: Sequence[StageState], now: datetime) -> Standing:
+    """Return where ``release`` stands in all: on the stage it came to last in its current attempt, or, where it is live
+    there, on its way to the next one."""
+    reached = [n for n, stage in enumerate(stages) if _reached(release, stage)]
+    at = max(reached, default=0)
+    standing = phase_of(release, stages[at], now)
+    if standing.phase is not Phase.LIVE or at + 1 == len(stages):
+        return standing
+    ahead = phase_of(release, stages[at + 1], now)
+    if ahead.cause == Waits.STAGE_BEFORE:  # it is not live with this image any more, or not settled yet
+        return standing
+    return ahead if ahead.phase.ended else ahead._replace(why=f"live on {stages[at].name}; {ahead.why}")
+
+
+def standings(release: Release, stages: Sequence[StageState], now: datetime) -> dict[str, Standing]:
+    """Return where ``release`` stands on each stage that it has come to, or is live on, by the stage's name."""
+    there = (s for s in stages if release.pushed.effective and (release.on(s).last_turn or s.live == release.number))
+    return {stage.name: phase_of(release, stage, now) for stage in there}
+
+
+def _reached(release: Release, stage: StageState) -> bool:
+    here = release.on(stage)
+    return here.begun or here.promoted is not None or _is_live_with_its_image(here, stage)
+
+
+def _is_live_with_its_image(here: Release, stage: StageState) -> bool:
+    """Return whether a further attempt found the release live on the stage with the very image it has now."""
+    accepted = here.accepted
+    return (
+        accepted is not None and not stage.busy and stage.live == here.number and here.served_digest == accepted.digest
+    )
+
+
 def phase_of(release: Release, stage: StageState, now: datetime) -> Standing:
     """Return where ``release`` stands on ``stage`` at ``now``."""
     pushed = release.pushed
@@ -99,9 +145,12 @@ def phase_of(release: Release, stage: StageState, now: datetime) -> Standing:
         return Standing(Phase.SKIPPED, pushed.skipped)
     if pushed.outdated:
         return Standing(Phase.SUPERSEDED, pushed.outdated)
-    if release.last_turn and release.turn_attempt == release.attempt:
-        return _after_its_turn(release, stage)
-    return _before_its_turn(release, stage, now)
+    here = release.on(stage)
+    if here.begun:
+        return _after_its_turn(here, stage)._replace(stage=stage.name)
+    if _is_live_with_its_image(here, stage):
+        return Standing(Phase.LIVE, f"it is live on {stage.name} with this image already", stage=stage.name)
+    return _before_its_turn(release, here, stage, now)
 
 
 def _after_its_turn(release: Release, stage: StageState) -> Standing:
@@ -143,6 +192,9 @@ def _succeeded(release: Release, stage: StageState, started: DeployStarted) -> S
         declined = release.declined("settle", turn, 0)
         cause = f": {declined.error}" if declined else ""
         return Standing(Phase.DEPLOYING, f"deployment {name} succeeded; its hosts are being looked at{cause}")
+    unanswered = release.alarm_unanswered(turn)
+    if unanswered is not None:
+        return Standing(Phase.LIVE, f"deployment {name} succeeded on {stage.name}; {unanswered.why}", ALARM)
     return Standing(Phase.LIVE, f"deployment {name} succeeded on {stage.name}")
 
 
@@ -195,12 +247,14 @@ def _gave_up_on(given_up: DeployGivenUp, *, began: bool) -> Cause:
     return Cause.DEPLOYMENT_LOST if began else Cause.DEPLOYMENT_NOT_STARTED
 
 
-def _before_its_turn(release: Release, stage: StageState, now: datetime) -> Standing:
-    """Return where a release stands that has had no turn in its current attempt."""
+def _before_its_turn(release: Release, here: Release, stage: StageState, now: datetime) -> Standing:
+    """Return where a release stands that its current attempt gave no turn on ``stage``, which sees it as ``here``."""
     if release.aborted:
         return Standing(Phase.ABORTED, f"{release.aborted.by} aborted it: {release.aborted.reason}")
-    if release.superseded:
-        return Standing(Phase.SUPERSEDED, f"v{release.superseded.by} came before it began to deploy")
+    superseded = here.superseded
+    if superseded and not (superseded.stage and here.promoted):
+        where = f" to {superseded.stage}" if superseded.stage else ""
+        return Standing(Phase.SUPERSEDED, f"v{superseded.by} came before it began to deploy{where}")
     for what, cause in _OVERDUE.items():
         overdue = release.overdue(what, release.attempt)
         if overdue is not None:
@@ -211,9 +265,32 @@ def _before_its_turn(release: Release, stage: StageState, now: datetime) -> Stan
         return Standing(Phase.REJECTED, why, Cause.QUARANTINED)
     if release.image_missed is not None:
         return Standing(Phase.FAILED, _missed(release, release.image_missed.tag), Cause.IMAGE_MISSING)
-    if release.accepted or release.pushed.source == "image":
-        return _ready(release, stage, now)
+    if release.accepted:
+        return _refused(here, stage, now) or _ready(release, stage, now)
+    if release.pushed.source == "image":
+        return Standing(Phase.BUILT, "its image is being accepted")
     return _building(release)
+
+
+def _refused(here: Release, stage: StageState, now: datetime) -> Standing | None:
+    """Return what keeps a release from the stage for good: its figures, somebody's vote, or that none came in time."""
+    if here.bypass(now):
+        return None
+    gated = here.gated
+    # Asked before the first stage: what was let onto it by a bypass is not stopped on its further way.
+    if stage.before is None and gated and gated.refused and not gated.dry_run:
+        why = f"{'; '.join(gated.refused)}; next: push a better model, or esteira bypass {here.label} --reason …"
+        return Standing(Phase.REJECTED, why, Cause.GATE)
+    no = disapproved(here)
+    if no is not None:
+        why = f"{no.by} rejected it for {stage.name}: {no.reason}; next: push a fix, or {_retry(here)}"
+        return Standing(Phase.REJECTED, why, Cause.DISAPPROVED, stage.name)
+    late = here.overdue("approval", here.attempt)
+    if late is not None:
+        return Standing(Phase.REJECTED, f"{late.why}; next: {_retry(here)}", Cause.APPROVAL_EXPIRED, stage.name)
+    if here.promoted and stage.live > here.number:
+        return Standing(Phase.SUPERSEDED, f"v{stage.live} came before it began to deploy to {stage.name}")
+    return None
 
 
 def _missed(release: Release, tag: str) -> str:
@@ -226,19 +303,15 @@ def _missed(release: Release, tag: str) -> str:
 
 
 def _ready(release: Release, stage: StageState, now: datetime) -> Standing:
-    """Return where a release stands whose image is there: built, or waiting for what is in its way."""
-    if not release.accepted:
-        return Standing(Phase.BUILT, "its image is being accepted")
-    hold = stage.held(now)
-    if hold is not None:
-        return Standing(
-            Phase.WAITING, f"{hold.by} holds {stage.name} until {hold.until:%Y-%m-%d %H:%M} UTC: {hold.reason}"
-        )
-    if stage.busy and stage.turn is not None:
-        return Standing(Phase.WAITING, f"v{stage.turn.release} has its turn on {stage.name}")
-    if stage.ordered is not None:
-        return Standing(Phase.WAITING, f"a rollback of {stage.name} to v{stage.ordered.to} goes first")
-    source = "an image of this commit was there already" if release.accepted.reused else "its image is accepted"
+    """Return where a release stands whose image is accepted: built, or waiting for what is in its way."""
+    in_the_way = waits(release, stage, now)
+    if in_the_way:
+        rules = [w.why for w in in_the_way if w.what not in (Waits.TURN, Waits.ROLLBACK)]
+        return Standing(Phase.WAITING, "; ".join(rules) or in_the_way[0].why, in_the_way[0].what, stage.name)
+    if stage.before is not None:
+        return Standing(Phase.BUILT, f"{stage.name} is next", stage=stage.name)
+    reused = release.accepted is not None and release.accepted.reused
+    source = "an image of this commit was there already" if reused else "its image is accepted"
     return Standing(Phase.BUILT, f"{source}, {release.digest[:19]}")
 
 

@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Literal
 
+from esteira.entry import Waits, approval_expires, waits
 from esteira.facts import (
     DeployGivenUp,
     DeploymentEnded,
     DeployStarted,
     Diagnosed,
     Fact,
+    Gated,
+    Held,
     ImageArrived,
     Overdue,
     Retried,
@@ -24,8 +28,9 @@ from esteira.facts import (
     Superseded,
     Turn,
 )
-from esteira.phase import Phase, phase_of
-from esteira.situation import Release, Situation, StageState
+from esteira.gates import refusals
+from esteira.phase import Phase, Standing, phase_of, standing_of
+from esteira.situation import Release, Situation, StageState, Written
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,22 @@ class Settle(Action):
 
 
 @dataclass(frozen=True)
+class AnswerAlarm(Action):
+    """Take the stage back from the release an alarm went off for, and quarantine it, as if somebody had ordered it."""
+
+    stage: str
+    turn: int
+    alarm: str
+
+
+@dataclass(frozen=True)
+class Remind(Action):
+    """Remind people of a hold that is soon over."""
+
+    hold: Held
+
+
+@dataclass(frozen=True)
 class Record(Action):
     """Write a fact the controller itself concluded."""
 
@@ -135,16 +156,21 @@ class Record(Action):
 
 @dataclass(frozen=True)
 class Project(Action):
-    """Write the phase a release has now where listings find it, and tell the world when it is another than before.
+    """Write where a release stands now where listings find it, and tell the world when that is news.
 
-    ``cause`` is the word for a failure (``Standing``); ``seconds_to_live`` how long it took from the push, or from the
-    retry, where it goes live for the first time.
+    ``before`` is the phase it had. It is ``news`` when the phase is another one, or what it waits for is.
+    ``seconds_to_live`` is how long it took from the push, or from the retry, where it goes live on the last stage for
+    the first time.
     """
 
-    phase: Phase
+    standing: Standing
     before: str
-    cause: str = ""
+    news: bool
     seconds_to_live: float | None = None
+
+    @property
+    def phase(self) -> Phase:
+        return self.standing.phase
 
 
 @dataclass(frozen=True)
@@ -164,8 +190,8 @@ def plan(s: Situation, now: datetime, lease: timedelta) -> tuple[Action, ...]:
     return (
         *(a for r in s.releases for a in _projection(s, r, now)),
         *(a for r in s.releases for a in _towards_image(s, r, now)),
-        *_turn(s, now),
-        *_next_turn(s, now, lease),
+        *(a for r in s.releases for a in _rules(s, r, now)),
+        *(a for stage in s.stages for a in _stage(s, stage, now, lease)),
         *(a for r in s.releases for a in _endings(s, r, now)),
     )
 
@@ -180,24 +206,44 @@ def _births(s: Situation) -> Iterator[Action]:
 
 
 def _projection(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
-    phase, why, cause = phase_of(r, s.stage, now)
+    standing = standing_of(r, s.stages, now)
     before = s.written.get(r.number)
     # One that is over and not open is read only because a rollback may go to it; its projection was written before.
-    if before != (phase.value, why) and not (before is None and phase.ended):
-        was = before[0] if before else ""
-        first = phase is Phase.LIVE and was != phase.value and r.lives == 1
-        yield Project(r.number, why, phase, was, cause, (now - _began(r)).total_seconds() if first else None)
+    if before != _as_written(standing) and not (before is None and standing.phase.ended):
+        was = before.phase if before else ""
+        moved = was != standing.phase.value
+        news = moved or (
+            standing.phase in (Phase.WAITING, Phase.LIVE) and before is not None and before.cause != standing.cause
+        )
+        there = r.on(s.last)
+        first = standing.phase is Phase.LIVE and standing.stage == s.last.name and moved and there.lives == 1
+        seconds = (now - _began(r)).total_seconds() if first else None
+        yield Project(r.number, standing.why, standing, was, news, seconds)
+
+
+def _as_written(standing: Standing) -> Written:
+    return Written(standing.phase.value, standing.why, standing.cause)
 
 
 def _superseded(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
-    """A newer release supersedes what has not begun to deploy."""
-    if r.number < s.newest_effective and not phase_of(r, s.stage, now).phase.begun:
-        by = s.newest_effective
+    """A newer release supersedes what has not begun to deploy: at all, or to a stage before which it is live."""
+    standing = standing_of(r, s.stages, now)
+    by = s.newest_effective
+    if r.number < by and not standing.phase.begun and not any(r.on(stage).begun for stage in s.stages):
         yield Record(r.number, f"v{by} is newer", Superseded(at=now, release=r.number, by=by))
+        return
+    if not r.accepted or standing.phase.ended:
+        return
+    for before, stage in pairwise(s.stages):
+        there, here = r.on(before), r.on(stage)
+        if there.begun and before.live > r.number and not (here.begun or here.promoted or here.superseded):
+            why = f"v{before.live} took its place on {before.name} before it came to {stage.name}"
+            yield Record(r.number, why, Superseded(at=now, release=r.number, by=before.live, stage=stage.name))
+            return
 
 
 def _towards_image(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
-    phase = phase_of(r, s.stage, now).phase
+    phase = standing_of(r, s.stages, now).phase
     attempt = r.attempt
     for build in r.running_builds:
         if build.attempt < attempt and not phase.ended and not r.stop_asked(build.build):
@@ -236,9 +282,14 @@ def _start_build(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
 
 
 def _overdue(
-    r: Release, what: Literal["start", "build", "accept", "deploy"], number: int, why: str, now: datetime
+    r: Release,
+    what: Literal["start", "build", "accept", "approval", "deploy"],
+    number: int,
+    why: str,
+    now: datetime,
+    stage: str = "",
 ) -> Record:
-    return Record(r.number, why, Overdue(at=now, release=r.number, what=what, number=number, why=why))
+    return Record(r.number, why, Overdue(at=now, release=r.number, what=what, number=number, why=why, stage=stage))
 
 
 def _accept(s: Situation, r: Release, why: str, since: datetime, now: datetime) -> Iterator[Action]:
@@ -251,12 +302,85 @@ def _accept(s: Situation, r: Release, why: str, since: datetime, now: datetime) 
         yield AcceptImage(r.number, why, r.attempt)
 
 
-def _turn(s: Situation, now: datetime) -> Iterator[Action]:
-    """Bring the turn that has begun on the stage to its end."""
-    turn = s.stage.turn
-    r = s.release(turn.release) if turn else None
-    if turn is None or not s.stage.busy or r is None:
+def _rules(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
+    """Hold a release's figures against the gates, and a wait for approval to its deadline."""
+    if _ungated(s, r):
+        live = s.release(s.last.live) if s.last.live != r.number else None
+        figures = live.on(s.last).figures if live else {}
+        refused = refusals(s.service.gates, r.accepted.figures if r.accepted else {}, figures)
+        fact = Gated(
+            at=now,
+            release=r.number,
+            attempt=r.attempt,
+            against=live.number if live else 0,
+            refused=refused,
+            dry_run=s.service.gates_dry_run,
+        )
+        yield Record(r.number, "; ".join(refused) or "its figures pass the gates", fact)
+    for stage in s.stages:
+        expires = approval_expires(r, stage)
+        waiting = phase_of(r, stage, now).phase is Phase.WAITING
+        asked = waiting and any(w.what is Waits.APPROVAL for w in waits(r, stage, now))
+        if asked and expires and now >= expires and stage.rules and stage.rules.approvals:
+            why = f"nobody approved it for {stage.name} within {stage.rules.approvals.wait_hours} hours"
+            yield _overdue(r, "approval", r.attempt, why, now, stage.name)
+
+
+def _ungated(s: Situation, r: Release) -> bool:
+    """Return whether the service has gates and the release's figures have not been held against them."""
+    return bool(s.service.gates) and r.accepted is not None and r.gated is None
+
+
+def _stage(s: Situation, stage: StageState, now: datetime, lease: timedelta) -> Iterator[Action]:
+    yield from _turn(s, stage, now)
+    yield from _alarm(s, stage)
+    yield from _next_turn(s, stage, now, lease)
+    hold = stage.held(now)
+    reminded = stage.reminded is not None and hold is not None and stage.reminded.hold == hold.key
+    if hold is not None and not reminded and now >= remind_at(hold):
+        live = s.release(stage.live)
+        yield Remind(live.number if live else 0, f"the hold of {stage.name} ends soon", hold)
+
+
+def remind_at(hold: Held) -> datetime:
+    """Return when people are reminded of a hold: when a tenth of it is left, at most an hour before its end."""
+    return hold.until - min((hold.until - hold.at) / 10, timedelta(hours=1))
+
+
+def _alarm(s: Situation, stage: StageState) -> Iterator[Action]:
+    """An alarm went off while what is live was watched: once, and not where somebody is at it already."""
+    live = s.release(stage.live)
+    if live is None or stage.busy or stage.ordered is not None:
         return
+    here = live.on(stage)
+    rang = stage.rang(here) if _came_by_itself(here, stage) else None
+    if rang is not None and here.alarm_unanswered(here.last_turn) is None:
+        why = (
+            f"alarm {rang.alarm} went off {_minutes(rang.since, here)} after {live.label} came to life on {stage.name}"
+        )
+        why = f"{why}: {rang.reason}" if rang.reason else why
+        yield AnswerAlarm(live.number, why, stage.name, here.last_turn, rang.alarm)
+
+
+def _came_by_itself(here: Release, stage: StageState) -> bool:
+    """Return whether the live release came to life by its own deployment; what was gone back to is not left again."""
+    if stage.turn is not None and stage.turn.release == here.number:
+        return stage.turn.kind == "deploy"
+    return here.lives == 1
+
+
+def _minutes(since: datetime, here: Release) -> str:
+    minutes = int((since - (here.live_since or since)).total_seconds() // 60)
+    return f"{minutes} minute{'s' if minutes != 1 else ''}" if minutes else "less than a minute"
+
+
+def _turn(s: Situation, stage: StageState, now: datetime) -> Iterator[Action]:
+    """Bring the turn that has begun on the stage to its end."""
+    turn = stage.turn
+    r = s.release(turn.release) if turn else None
+    if turn is None or not stage.busy or r is None:
+        return
+    r = r.on(stage)
     started, given_up = r.deployment(turn.number), r.given_up(turn.number)
     ended = r.ended(started.deployment) if started else None
     if given_up:
@@ -309,7 +433,7 @@ def _watch(s: Situation, r: Release, turn: Turn, started: DeployStarted, now: da
         yield _give_up(turn, why, now)
     elif overdue is None and now >= turn.deadline:
         why = f"deployment {started.deployment} did not end within {s.service.deadlines.deploy_minutes} minutes"
-        yield _overdue(r, "deploy", turn.number, why, now)
+        yield _overdue(r, "deploy", turn.number, why, now, turn.stage)
     if (overdue or _called_off(r, turn)) and not stop:
         yield StopDeployment(r.number, overdue.why if overdue else "it was aborted", started.deployment)
 
@@ -345,55 +469,68 @@ def _called_off(r: Release, turn: Turn) -> bool:
     return counts and turn.attempt == r.attempt
 
 
-def _next_turn(s: Situation, now: datetime, lease: timedelta) -> Iterator[Action]:
+def _next_turn(s: Situation, stage: StageState, now: datetime, lease: timedelta) -> Iterator[Action]:
     """Give the stage its next turn: the live release's, where the latest turn left hosts without it; else a rollback
     that was ordered, or else the newest release that is ready."""
-    if s.stage.busy:
+    if stage.busy:
         return
-    restored = _restored(s)
-    if restored is not None and s.stage.turn is not None:
-        why = f"v{s.stage.turn.release} failed and some hosts may run it; {restored.label} is put back on every host"
-        yield StartDeployment(restored.number, why, _restoring(s, restored, now, lease), 1)
+    restored = _restored(s, stage)
+    if restored is not None and stage.turn is not None:
+        why = f"v{stage.turn.release} failed and some hosts may run it; {restored.label} is put back on every host"
+        yield StartDeployment(restored.number, why, _restoring(s, stage, restored, now, lease), 1)
         return
-    order = s.stage.ordered
+    order = stage.ordered
     if order is not None:
         target = s.release(order.to)
-        if target is not None and target.served_digest:
+        if target is not None and target.on(stage).served_digest:
             why = f"{order.by} ordered a rollback from v{order.away}: {order.reason}"
-            yield StartDeployment(target.number, why, next_turn(s, target, order, now, lease), 1)
+            yield StartDeployment(target.number, why, next_turn(s, stage, target, order, now, lease), 1)
         return
-    ready = [r for r in s.releases if phase_of(r, s.stage, now).phase is Phase.BUILT and r.accepted]
+    ready = [r for r in s.releases if _is_ready(s, stage, r, now)]
     if ready:
         newest = max(ready, key=lambda r: r.number)
-        yield StartDeployment(newest.number, f"{newest.label} is ready", next_turn(s, newest, None, now, lease), 1)
+        why = f"{newest.label} is ready"
+        bypass = newest.on(stage).bypass(now)
+        if bypass:
+            why = f"{why}: {bypass.by} bypassed the rules of {stage.name}: {bypass.reason}"
+        yield StartDeployment(newest.number, why, next_turn(s, stage, newest, None, now, lease), 1)
 
 
-def _restored(s: Situation) -> Release | None:
-    """Return the live release, where hosts may run something else that failed."""
-    live = s.release(s.stage.live) if s.stage.mixed else None
-    other = live and s.stage.turn and live.served_digest not in ("", s.stage.turn.digest)
-    return live if other else None
+def _is_ready(s: Situation, stage: StageState, r: Release, now: datetime) -> bool:
+    if not r.accepted or phase_of(r, stage, now).phase is not Phase.BUILT or _ungated(s, r):
+        return False
+    # Never an older one over a newer one: what is live here may have come by another way than the stage before.
+    return stage.before is None or stage.live < r.number
 
 
-def _restoring(s: Situation, live: Release, now: datetime, lease: timedelta) -> Turn:
+def _restored(s: Situation, stage: StageState) -> Release | None:
+    """Return the live release, as the stage sees it, where hosts may run something else that failed."""
+    live = s.release(stage.live) if stage.mixed else None
+    here = live.on(stage) if live else None
+    other = here and stage.turn and here.served_digest not in ("", stage.turn.digest)
+    return here if other else None
+
+
+def _restoring(s: Situation, stage: StageState, live: Release, now: datetime, lease: timedelta) -> Turn:
     """Return the turn that puts the live release back: no attempt of its own, and it serves no order that waits."""
-    turn = next_turn(s, live, None, now, lease)
-    served = s.stage.turn.served if s.stage.turn else ""
+    turn = next_turn(s, stage, live, None, now, lease)
+    served = stage.turn.served if stage.turn else ""
     return replace(
         turn, kind="restore", digest=live.served_digest, attempt=live.turn_attempt or live.attempt, served=served
     )
 
 
-def next_turn(s: Situation, r: Release, order: RollbackOrdered | None, now: datetime, lease: timedelta) -> Turn:
+def next_turn(
+    s: Situation, stage: StageState, r: Release, order: RollbackOrdered | None, now: datetime, lease: timedelta
+) -> Turn:
     """Return the stage's next turn, given to release ``r`` (by a rollback ``order``, where there is one)."""
-    stage: StageState = s.stage
     return Turn(
         at=now,
         stage=stage.name,
         number=stage.turn.number + 1 if stage.turn else 1,
         release=r.number,
         attempt=r.attempt,
-        digest=r.served_digest if order else r.digest,
+        digest=r.on(stage).served_digest if order else r.digest,
         kind="rollback" if order else "deploy",
         live=stage.live,
         healthy=stage.healthy,
@@ -405,10 +542,11 @@ def next_turn(s: Situation, r: Release, order: RollbackOrdered | None, now: date
 
 def _endings(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
     """Stop what a release that is over still runs; close it when nothing of it does."""
-    phase, why, _ = phase_of(r, s.stage, now)
+    standing = standing_of(r, s.stages, now)
+    phase, why = standing.phase, standing.why
     if not phase.ended:
         return
-    projected = s.written.get(r.number) == (phase.value, why)
+    projected = s.written.get(r.number) == _as_written(standing)
     claim = r.unanswered_build
     if claim is not None and now >= claim.lease:
         yield FindBuild(r.number, "its build was claimed and may have started", claim.attempt, claim.take)
@@ -416,11 +554,16 @@ def _endings(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
         if not r.stop_asked(build.build):
             yield StopBuild(r.number, f"{r.label} is {phase}: {why}", build.build)
     lost = all(now >= b.at + s.service.minutes("build") + s.service.minutes("stop") for b in r.running_builds)
-    has_turn = s.stage.busy and s.stage.turn is not None and s.stage.turn.release == r.number
-    ordered = s.stage.ordered is not None and s.stage.ordered.to == r.number
-    live = r.number == s.stage.live  # it could not be put back on every host; something may take its place yet
-    if projected and claim is None and lost and not (has_turn or ordered or live):
+    if projected and claim is None and lost and not any(_is_needed_on(stage, r) for stage in s.stages):
         yield Close(r.number, f"{r.label} is {phase}: {why}")
+
+
+def _is_needed_on(stage: StageState, r: Release) -> bool:
+    """Return whether the stage still has to do with a release that is over: its turn, an order for it, or that it is
+    live there, where something may take its place yet."""
+    has_turn = stage.busy and stage.turn is not None and stage.turn.release == r.number
+    ordered = stage.ordered is not None and stage.ordered.to == r.number
+    return has_turn or ordered or r.number == stage.live
 
 
 def _began(r: Release) -> datetime:

@@ -13,6 +13,8 @@ def record(heard: Heard, desk: Desk) -> int:
     A build that names a release which was never made, by somebody's hand or mistake, tells nothing: its facts would
     lie in wait for the release that gets that number.
     """
+    for other in heard.others:
+        record(Heard(other, heard.facts), desk)
     service, new = heard.service.name, 0
     releases = {f.release for f in heard.facts if isinstance(f, ReleaseFact)}
     unknown = {n for n in releases if desk.store.pushed(service, n) is None}

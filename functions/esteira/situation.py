@@ -1,33 +1,41 @@
-"""What is known about a service at one moment, put together from facts: releases, the stage, the branch's tip.
+"""What is known about a service at one moment, put together from facts: releases, its stages, the branch's tip.
 
 Pure values; ``store`` and ``cloud`` fill them, ``phase`` and ``plan`` read them. Everything in a situation is bounded:
-the open releases, the latest turn and the latest words, whatever the history behind them.
+the open releases, each stage's latest turn and latest words, whatever the history behind them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import TypeVar
 
-from esteira.config import Service
+from esteira.config import Service, Stage
 from esteira.facts import (
     Aborted,
     Accepted,
+    AlarmRang,
+    AlarmUnanswered,
+    Approved,
     BuildEnded,
     BuildStarted,
+    Bypassed,
     Claimed,
     Declined,
     DeployGivenUp,
     DeploymentEnded,
     DeployStarted,
     Diagnosed,
+    Disapproved,
     Fact,
+    Gated,
     Held,
+    HoldReminded,
     ImageArrived,
     ImageMissed,
     Overdue,
+    Promoted,
     Pushed,
     Quarantined,
     Replaced,
@@ -45,12 +53,22 @@ F = TypeVar("F", bound=Fact)
 
 @dataclass(frozen=True)
 class Release:
-    """One release: how it was born and everything said about it, its builds and its deployments."""
+    """One release: how it was born and everything said about it, its builds and its deployments.
+
+    What is said of its deployments is of one stage: ``on`` gives the release as a stage sees it.
+    """
 
     pushed: Pushed
     facts: frozenset[Fact] = frozenset()
     turn: Turn | None = None  # its latest turn, where it is also the stage's latest
     quarantine: Quarantined | None = None
+    pushers: tuple[str, ...] = ()  # who CodeCommit says pushed its commit; empty where that is not known
+
+    def on(self, stage: StageState) -> Release:
+        """Return the release with what was said of it on ``stage``, and on no other."""
+        mine = frozenset(f for f in self.facts if getattr(f, "stage", "") in ("", stage.name))
+        turn = stage.turn if stage.turn and stage.turn.release == self.number else None
+        return replace(self, facts=mine, turn=turn)
 
     @property
     def number(self) -> int:
@@ -75,7 +93,7 @@ class Release:
     def served_digest(self) -> str:
         """Return the digest it was last live with, "" if it never was: what a rollback to it deploys."""
         served = self._succeeded()
-        return max(served, key=lambda f: f.turn).digest if served else ""
+        return max(served, key=_order).digest if served else ""
 
     @property
     def figures(self) -> dict[str, str]:
@@ -145,8 +163,37 @@ class Release:
     def superseded(self) -> Superseded | None:
         return self.one(Superseded)
 
+    @property
+    def gated(self) -> Gated | None:
+        return self.one(Gated, attempt=self.attempt)
+
     def overdue(self, what: str, number: int) -> Overdue | None:
         return self.one(Overdue, what=what, number=number)
+
+    # --- what people said of its way onto the stage
+
+    @property
+    def votes(self) -> tuple[Approved | Disapproved, ...]:
+        """Return each person's latest vote for this attempt and image, in order of time."""
+        latest: dict[str, Approved | Disapproved] = {}
+        for kind in (Approved, Disapproved):
+            votes: Iterator[Approved | Disapproved] = self.all(kind)
+            for vote in votes:
+                if (vote.attempt, vote.digest) == (self.attempt, self.digest):
+                    who = vote.arn or vote.by
+                    latest[who] = max(latest.get(who, vote), vote, key=lambda v: v.key)
+        return tuple(sorted(latest.values(), key=lambda vote: vote.key))
+
+    @property
+    def promoted(self) -> Promoted | None:
+        """Return the latest word that it is to come to the stage whatever is on the one before."""
+        words = [f for f in self.all(Promoted) if f.attempt == self.attempt]
+        return max(words, key=lambda f: f.key, default=None)
+
+    def bypass(self, now: datetime) -> Bypassed | None:
+        """Return the bypass that is in force at ``now``, if any: it is for this image."""
+        words = [f for f in self.all(Bypassed) if f.until > now and f.digest in ("", self.digest)]
+        return max(words, key=lambda f: f.key, default=None)
 
     def stop_asked(self, thing: str) -> StopAsked | None:
         return self.one(StopAsked, thing=thing)
@@ -181,6 +228,21 @@ class Release:
         return self.one(Diagnosed, deployment=deployment)
 
     @property
+    def begun(self) -> bool:
+        """Return whether its current attempt has had a turn."""
+        return self.last_turn > 0 and self.turn_attempt == self.attempt
+
+    @property
+    def live_since(self) -> datetime | None:
+        """Return when the latest deployment of it that succeeded ended, None if none did."""
+        served = max(self._succeeded(), key=_order, default=None)
+        ended = self.ended(served.deployment) if served else None
+        return ended.at if ended else None
+
+    def alarm_unanswered(self, turn: int) -> AlarmUnanswered | None:
+        return self.one(AlarmUnanswered, turn=turn)
+
+    @property
     def was_live(self) -> bool:
         """Return whether any deployment of it ever succeeded."""
         return bool(self._succeeded())
@@ -206,15 +268,28 @@ class Release:
         return min((f for f in self.all(Replaced) if f.turn > self.last_turn), key=lambda f: f.key, default=None)
 
 
+def _order(started: DeployStarted) -> tuple[datetime, int]:
+    """Return what deployments are in order by; turns are counted on each stage, so they alone would not do."""
+    return started.at, started.turn
+
+
 @dataclass(frozen=True)
 class StageState:
-    """A stage: its latest turn and how it ended, and the latest words of operators."""
+    """A stage: its latest turn and how it ended, the latest words of operators, and what its alarms said last.
+
+    ``before`` is the stage that a release comes from, None for the first; ``rules`` is its configuration, None for one
+    that asks for nothing.
+    """
 
     name: str
     turn: Turn | None = None
     settled: Settled | None = None
     hold: Held | None = None  # the latest word on holding, if it was "hold"
     rollback: RollbackOrdered | None = None  # the latest order
+    reminded: HoldReminded | None = None  # the latest reminder of a hold
+    alarms: tuple[AlarmRang, ...] = ()  # the last time each went off
+    rules: Stage | None = None
+    before: StageState | None = None
 
     @property
     def busy(self) -> bool:
@@ -249,6 +324,19 @@ class StageState:
         turn, settled = self.turn, self.settled
         return bool(turn and turn.live and turn.kind == "deploy" and settled and settled.mixed)
 
+    @property
+    def baking(self) -> timedelta:
+        """Return how long a release is watched here after it came to life."""
+        return timedelta(minutes=self.rules.bake_minutes if self.rules else 0)
+
+    def rang(self, release: Release) -> AlarmRang | None:
+        """Return the alarm that went off first while ``release``, as this stage sees it, was watched."""
+        since = release.live_since
+        if since is None:
+            return None
+        rang = [a for a in self.alarms if since < a.since <= since + self.baking]
+        return min(rang, key=lambda a: (a.since, a.alarm), default=None)
+
     def held(self, now: datetime) -> Held | None:
         """Return the hold that is in force at ``now``, if any."""
         return self.hold if self.hold and self.hold.until > now else None
@@ -263,16 +351,42 @@ class StageState:
 
 
 @dataclass(frozen=True)
+class Written:
+    """What was last written of where a release stands (``phase.Standing``), for listing."""
+
+    phase: str
+    why: str
+    cause: str = ""
+
+
+@dataclass(frozen=True)
 class Situation:
-    """Everything a plan is made from, but the time."""
+    """Everything a plan is made from, but the time. ``stages`` are in the order a release takes them."""
 
     service: Service
-    stage: StageState
+    stages: tuple[StageState, ...]
     newest: Pushed | None = None
     releases: tuple[Release, ...] = ()  # the open ones: under way, or live; ascending
     arrived: tuple[ImageArrived, ...] = ()
     tip: str | None = None  # the branch's newest commit; None: no such branch, or it was not asked
-    written: dict[int, tuple[str, str]] = field(default_factory=dict)  # the projection: number → (phase, why)
+    written: dict[int, Written] = field(default_factory=dict)  # the projection, by number
+
+    @property
+    def first(self) -> StageState:
+        """Return the stage a release comes to first."""
+        return self.stages[0]
+
+    @property
+    def last(self) -> StageState:
+        """Return the stage a release is pushed for."""
+        return self.stages[-1]
+
+    def stage(self, name: str) -> StageState:
+        """Return the stage of that name. Raises LookupError."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise LookupError(f"{self.service.name} has no stage {name}")
 
     def release(self, number: int) -> Release | None:
         """Return an open release by its number."""

@@ -8,30 +8,37 @@ that know boto3.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from esteira.config import Service
 from esteira.facts import (
     RELEASES,
+    AlarmRang,
+    CommitPushed,
+    Decided,
     DeploymentFact,
     DeployStarted,
     Fact,
     Held,
+    HoldReminded,
     ImageArrived,
     ImageTaken,
     Pushed,
     Quarantined,
     RollbackOrdered,
     Settled,
-    Superseded,
     Turn,
     aborted_key,
+    about_alarm,
+    about_commit,
     about_release,
     about_stage,
     from_row,
     stamp,
+    superseded_key,
     to_row,
 )
 from esteira.phase import Standing
@@ -51,11 +58,12 @@ class OpenRow:
     attempt: int
     phase: str
     why: str
+    cause: str = ""
 
 
 @dataclass(frozen=True)
 class View:
-    """One row of the history: a projection, as it was last written."""
+    """One row of the history: a projection, as last written. ``stages`` are ``NAME=PHASE`` of each it came to."""
 
     number: int
     phase: str
@@ -66,6 +74,8 @@ class View:
     classes: tuple[str, ...]
     pushed_at: str
     changed_at: str
+    cause: str = ""
+    stages: tuple[str, ...] = ()
 
 
 class Store:
@@ -89,6 +99,10 @@ class Store:
         """Return all facts in a partition whose keys begin with ``prefix``."""
         return tuple(from_row(row) for row in self._query(service, about, prefix) if "fact" in row)
 
+    def newest_facts(self, service: str, about: str, prefix: str, limit: int) -> tuple[Fact, ...]:
+        """Return the last ``limit`` facts of a partition whose keys begin with ``prefix``, the last first."""
+        return tuple(from_row(row) for row in self._query(service, about, prefix, newest=limit) if "fact" in row)
+
     # --- releases
 
     def newest(self, service: str) -> Pushed | None:
@@ -110,7 +124,9 @@ class Store:
                 arrived.append(from_row(row))  # type: ignore[arg-type]
             else:
                 number = int(row["number"])
-                rows[number] = OpenRow(number, int(row["attempt"]), row.get("phase", ""), row.get("why", ""))
+                rows[number] = OpenRow(
+                    number, int(row["attempt"]), *(row.get(k, "") for k in ("phase", "why", "cause"))
+                )
         return rows, tuple(arrived)
 
     def release(self, service: str, number: int) -> Release | None:
@@ -169,11 +185,22 @@ class Store:
         settled = next((f for f in turns if isinstance(f, Settled) and turn and f.turn == turn.number), None)
         hold = _one(self._query(service, about, "hold#", newest=1), Held)
         rollback = _one(self._query(service, about, "rollback#", newest=1), RollbackOrdered)
-        return StageState(stage, turn, settled, hold, rollback)
+        reminded = _one(self._query(service, about, "reminded#", newest=1), HoldReminded) if hold else None
+        return StageState(stage, turn, settled, hold, rollback, reminded)
 
-    def claim_turn(self, service: str, turn: Turn) -> bool:
-        """Claim a stage's turn; False if it was claimed, or the release aborted or superseded, meanwhile."""
-        superseded = Superseded(at=turn.at, release=turn.release, by=0)
+    def stages(self, service: Service) -> Iterator[StageState]:
+        """Yield the service's stages in their order, each with its rules and the one before it."""
+        before = None
+        for rules in service.stages:
+            before = replace(self.stage(service.name, rules.name), rules=rules, before=before)
+            yield before
+
+    def claim_turn(self, service: str, turn: Turn, *, promoted: bool = False) -> bool:
+        """Claim a stage's turn; False if it was claimed, or the release aborted or superseded, meanwhile.
+
+        One that was ``promoted`` comes to the stage although another took its place before.
+        """
+        unless = [aborted_key(turn.attempt), superseded_key(), *([] if promoted else [superseded_key(turn.stage)])]
         checks = [
             {
                 "ConditionCheck": {
@@ -182,7 +209,7 @@ class Store:
                     "ConditionExpression": "attribute_not_exists(pk)",
                 }
             }
-            for key in (aborted_key(turn.attempt), superseded.key)
+            for key in unless
             if turn.kind == "deploy"
         ]
         return self._transact([self._new(self._row(service, turn)), *checks])
@@ -194,6 +221,16 @@ class Store:
             if word is not None:
                 return word
         return None
+
+    def pushers(self, service: str, commit: str) -> tuple[str, ...]:
+        """Return who CodeCommit said made a commit the branch's tip: IAM ARNs; none where no event told."""
+        facts = self.facts(service, about_commit(commit), "pushed-by#")
+        return tuple(sorted(f.by for f in facts if isinstance(f, CommitPushed)))
+
+    def alarms(self, service: str, names: Iterable[str]) -> tuple[AlarmRang, ...]:
+        """Return the last time each of those alarms went off, of those that ever did."""
+        rang = (_one(self._query(service, about_alarm(name), "rang#", newest=1), AlarmRang) for name in names)
+        return tuple(filter(None, rang))
 
     def say(
         self, service: str, request: str, at: datetime, words: Iterable[Fact], reopen: tuple[int, int] | None = None
@@ -210,10 +247,25 @@ class Store:
             writes.append({"Put": {"TableName": self._table, "Item": item}})
         return self._transact(writes)
 
+    # --- the record
+
+    def write_decisions(self, service: str, decisions: Sequence[Decided]) -> None:
+        """Write down what was decided in one round. A row is its own: written twice, it is the same."""
+        for start in range(0, len(decisions), 25):
+            puts: list[Any] = [
+                {"PutRequest": {"Item": _packed(self._row(service, d))}} for d in decisions[start : start + 25]
+            ]
+            while puts:
+                answer = self._client.batch_write_item(RequestItems={self._table: puts})
+                puts = answer.get("UnprocessedItems", {}).get(self._table, [])
+
     # --- projections
 
-    def project(self, service: str, release: Release, standing: Standing, at: datetime) -> None:
-        """Write the phase a release has now, for listing and so that a change of it is noticed."""
+    def project(
+        self, service: str, release: Release, standing: Standing, stages: Mapping[str, Standing], at: datetime
+    ) -> None:
+        """Write where a release stands now, in all and on each stage it came to, for listing and so that a change of it
+        is noticed."""
         pushed = release.pushed
         view = View(
             number=pushed.number,
@@ -225,17 +277,24 @@ class Store:
             classes=pushed.classes,
             pushed_at=stamp(pushed.at),
             changed_at=stamp(at),
+            cause=standing.cause,
+            stages=tuple(f"{name}={there.phase.value}" for name, there in stages.items()),
         )
-        row = {"pk": _pk(service, RELEASES), "sk": f"view#{pushed.number:08d}"}
-        row |= {f.name: getattr(view, f.name) for f in fields(view)} | {"classes": list(view.classes)}
+        row: dict[str, Any] = {"pk": _pk(service, RELEASES), "sk": f"view#{pushed.number:08d}"}
+        row |= {f.name: getattr(view, f.name) for f in fields(view)}
+        row |= {"classes": list(view.classes), "stages": list(view.stages)}
         self._client.put_item(TableName=self._table, Item=_packed(row))
         is_open = _conditionally(
             lambda: self._client.update_item(
                 TableName=self._table,
                 Key=self._key(service, RELEASES, f"open#release#{pushed.number:08d}"),
-                UpdateExpression="SET phase = :p, why = :w",
+                UpdateExpression="SET phase = :p, why = :w, cause = :c",
                 ConditionExpression="attribute_exists(pk)",
-                ExpressionAttributeValues={":p": {"S": standing.phase.value}, ":w": {"S": standing.why}},
+                ExpressionAttributeValues={
+                    ":p": {"S": standing.phase.value},
+                    ":w": {"S": standing.why},
+                    ":c": {"S": standing.cause},
+                },
             )
         )
         if not is_open and not standing.phase.ended:
@@ -247,7 +306,7 @@ class Store:
         last = f"view#{before - 1:08d}" if before else None
         rows = self._query(service, RELEASES, "view#", newest=limit, last=last)
         views = [View(**{k: v for k, v in row.items() if k in names}) for row in rows]
-        return [replace(v, number=int(v.number), classes=tuple(v.classes)) for v in views]
+        return [replace(v, number=int(v.number), classes=tuple(v.classes), stages=tuple(v.stages)) for v in views]
 
     def find(self, service: str, commit: str, depth: int = 1000) -> int | None:
         """Return the newest release of a commit (or its first characters) among the last ``depth``, if there is one."""

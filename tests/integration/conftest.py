@@ -123,7 +123,7 @@ class Story(Rehearsal):
         self.aws_client("s3").put_object(Bucket=bundles, Key=key, Body=b"zip")
         answer = self.aws_client("codedeploy").create_deployment(
             applicationName=self.service.application,
-            deploymentGroupName=self.service.stage.group,
+            deploymentGroupName=self.service.last.group,
             description="by hand",
             revision={"revisionType": "S3", "s3Location": {"bucket": bundles, "key": key, "bundleType": "zip"}},
         )

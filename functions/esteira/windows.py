@@ -1,0 +1,148 @@
+"""When a deployment may begin: windows that open by cron on somebody's clock, some allowing, some denying, which wins.
+
+Outside every window a stage is open if none allows, and closed if any does. Cron is Debian's, as ``cronsim`` reads it,
+with its rules for the two days a year that have not 24 hours. Pure; its libraries are loaded where a service has some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+YEAR = timedelta(days=366)
+# So many openings and closings are looked at for the next time that is open.
+MOMENTS = 3000
+
+
+class Window(Protocol):
+    """What is asked of a window; ``config.Window`` is one."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def cron(self) -> str: ...
+    @property
+    def minutes(self) -> int: ...
+    @property
+    def timezone(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Closed:
+    """Why no deployment may begin now, and when one may: None if that was not found, ``never`` if it is known that none
+    may within a year."""
+
+    why: str
+    until: datetime | None
+    never: bool = False
+
+
+def check(cron: str, timezone: str) -> None:
+    """Raise ValueError, with a sentence, where a window cannot be read."""
+    from cronsim import CronSim, CronSimError
+
+    zone = _zone(timezone)
+    if len(cron.split()) != 5:
+        raise ValueError(f"cron {cron!r} has not five fields: minute, hour, day of month, month, day of week")
+    try:
+        # Any day will do to read the fields by.
+        CronSim(cron, datetime(2026, 1, 1, tzinfo=zone))
+    except CronSimError as error:
+        raise ValueError(f"cron {cron!r} cannot be read: {error}") from None
+
+
+def never(windows: Sequence[Window]) -> bool:
+    """Return whether the windows let nothing begin in a whole year, whichever that is."""
+    closed = closed_at(windows, datetime(2026, 1, 1, tzinfo=UTC))
+    return closed is not None and closed.never
+
+
+def closed_at(windows: Sequence[Window], now: datetime) -> Closed | None:
+    """Return why no deployment may begin at ``now`` (aware), None where one may."""
+    why = _shut(windows, now)
+    if not why:
+        return None
+    looked_at = 0
+    for moment in _moments(windows, now):
+        looked_at += 1
+        if not _shut(windows, moment):
+            return Closed(why, moment)
+    return Closed(why, None, never=looked_at < MOMENTS)
+
+
+def openings(windows: Sequence[Window], now: datetime, days: int = 7) -> list[tuple[datetime, datetime, Window]]:
+    """Return every window that is open at some time in the coming days: from when, until when, and which."""
+    found = []
+    for window in windows:
+        for start in _starts(window, now - timedelta(minutes=window.minutes), now + timedelta(days=days)):
+            end = start + timedelta(minutes=window.minutes)
+            if end > now:
+                found.append((start, end, window))
+    return sorted(found, key=lambda row: row[:2])
+
+
+def _shut(windows: Sequence[Window], now: datetime) -> str:
+    """Return the sentence's end that says why it is shut, "" where it is open."""
+    denying = next((w for w in windows if w.kind == "deny" and _covers(w, now)), None)
+    if denying is not None:
+        return f"a window denies it ({_named(denying)})"
+    allowing = [w for w in windows if w.kind == "allow"]
+    if allowing and not any(_covers(w, now) for w in allowing):
+        return f"none of its windows is open ({'; '.join(map(_named, allowing[:3]))})"
+    return ""
+
+
+def _named(window: Window) -> str:
+    told = f"{window.cron} {window.timezone}, {window.minutes} min"
+    return f"{window.reason}: {told}" if window.reason else told
+
+
+def _covers(window: Window, now: datetime) -> bool:
+    length = timedelta(minutes=window.minutes)
+    return any(start <= now < start + length for start in _starts(window, now - length, now))
+
+
+def _starts(window: Window, after: datetime, until: datetime) -> Iterator[datetime]:
+    """Yield when the window opens, in UTC: after ``after``, and at the latest at ``until``."""
+    from cronsim import CronSim, CronSimError
+
+    try:
+        for start in CronSim(window.cron, after.astimezone(_zone(window.timezone))):
+            start = start.astimezone(UTC)
+            if start > until:
+                return
+            if start > after:
+                yield start
+    except CronSimError:
+        return  # such as 30 February: it never opens
+
+
+def _moments(windows: Iterable[Window], now: datetime) -> Iterator[datetime]:
+    """Yield the moments after ``now`` at which a window opens or closes, in order, for a year at most."""
+    from heapq import merge
+    from itertools import islice
+
+    def edges(window: Window) -> Iterator[datetime]:
+        length = timedelta(minutes=window.minutes)
+        # What allows may let something begin when it opens; what denies, when it closes.
+        shift = length if window.kind == "deny" else timedelta(0)
+        for start in _starts(window, now - shift, now + YEAR):
+            yield start + shift
+
+    yield from islice(merge(*(edges(w) for w in windows)), MOMENTS)
+
+
+def _zone(name: str) -> ZoneInfo:
+    from zoneinfo import ZoneInfo
+
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError):  # not known; no name at all; a folder of names
+        raise ValueError(f"no time zone is called {name!r}; they look like Europe/Lisbon") from None
