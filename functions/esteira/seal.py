@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import astuple
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, fields, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from esteira.config import Service
-from esteira.facts import Configured, Fact, Sealed, Turn, to_row
+from esteira.facts import CommitPushed, Configured, Fact, Sealed, Seen, Turn, from_row, to_row
 from esteira.situation import Situation
 
 
@@ -47,20 +47,75 @@ def seal_of(stage: str, turn: int, rows: tuple[str, ...], before: str) -> str:
     return hash_of([stage, turn, list(rows), before])
 
 
+def altered(row: Mapping[str, Any], about: str, key: str, wanted: str) -> str:
+    """Return what is wrong with the row that stands under ``about`` and ``key`` and was sealed with the hash
+    ``wanted``: which of its fields say something else, as far as that can be told. "" where nothing is.
+
+    A hash tells that a row was altered and not where. The fields that its key is made of contradict it; of the others,
+    each may be the one.
+    """
+    try:
+        fact = from_row(row)
+        stands, hashed = (fact.about, fact.key), row_hash(fact)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return "it is no fact any more: a field is missing, or is of another kind"
+    free = fields_beside_the_key(fact)
+    if stands != (about, key):
+        named = [f.name for f in fields(fact) if f.name not in free]
+        return f"its fields make {' '.join(stands)} of it: of {', '.join(named)}, one is not what it was"
+    if hashed != wanted:
+        return f"of {', '.join(free)}, one is not what it was" if free else "its kind is not what it was"
+    return ""
+
+
+def fields_beside_the_key(fact: Fact) -> tuple[str, ...]:
+    """Return the names of a fact's fields that neither its partition nor its key tells."""
+    return tuple(f.name for f in fields(fact) if _names_of(_with_another(fact, f.name)) == _names_of(fact))
+
+
+def _names_of(fact: Fact) -> tuple[str, str]:
+    return fact.about, fact.key
+
+
+def _with_another(fact: Fact, name: str) -> Fact:
+    """Return the fact with another value in one field."""
+    value = getattr(fact, name)
+    other: Any
+    match value:
+        case bool():
+            other = not value
+        case int():
+            other = value + 1
+        case datetime():
+            other = value + timedelta(seconds=1)
+        case tuple():
+            other = (*value, "")
+        case _:
+            other = f"{value}x"
+    return replace(fact, **{name: other})
+
+
 def configuration_of(service: Service, at: datetime) -> Configured:
     """Return a service's registration under its hash."""
     document = service.model_dump_json()
-    return Configured(at=at, sha256=hashlib.sha256(document.encode()).hexdigest()[:16], document=document)
+    return Configured(at=at, sha256=configuration_hash(document), document=document)
 
 
-def seen(s: Situation) -> str:
-    """Return the hash of everything a plan is made from, but the time and the registration: 16 hexadecimal digits."""
-    return hash_of([sorted(_names(s)), s.tip, {str(n): list(astuple(w)) for n, w in s.written.items()}])[:16]
+def configuration_hash(document: str) -> str:
+    """Return the hash of a registration: 16 hexadecimal digits."""
+    return hashlib.sha256(document.encode()).hexdigest()[:16]
 
 
-def _names(s: Situation) -> Iterator[str]:
-    for fact in _facts(s):
-        yield f"{fact.about} {fact.key}"
+def seen(s: Situation, at: datetime) -> Seen:
+    """Return everything a plan is made from, but the time and the registration, under its hash."""
+    rows = tuple(sorted({f"{fact.about}\t{fact.key}" for fact in _facts(s)}))
+    written = tuple(json.dumps([n, *astuple(w)], ensure_ascii=False) for n, w in sorted(s.written.items()))
+    return Seen(at=at, sha256=seen_hash(rows, s.tip or "", written), rows=rows, tip=s.tip or "", written=written)
+
+
+def seen_hash(rows: Sequence[str], tip: str, written: Sequence[str]) -> str:
+    """Return the hash of what a plan is made from: 16 hexadecimal digits."""
+    return hash_of([list(rows), tip, list(written)])[:16]
 
 
 def _facts(s: Situation) -> Iterator[Fact]:
@@ -75,3 +130,5 @@ def _facts(s: Situation) -> Iterator[Fact]:
         yield from release.facts
         if release.quarantine:
             yield release.quarantine
+        for pusher in release.pushers:
+            yield CommitPushed(at=release.pushed.at, commit=release.pushed.commit, by=pusher)
