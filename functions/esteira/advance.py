@@ -155,7 +155,9 @@ def _write_down(s: Situation, actions: Sequence[Action], now: datetime, desk: De
 def _decided(s: Situation, action: Action, desk: Desk) -> Decision:
     release = s.release(action.release)
     phase = standing_of(release, s.stages, desk.clock()).phase if release else Phase.PUSHED
-    decision = Decision(s.service.name, f"v{action.release}", phase.value, type(action).__name__, action.why)
+    decision = Decision(
+        s.service.name, f"v{action.release}" if action.release else "", phase.value, type(action).__name__, action.why
+    )
     if not isinstance(action, Project) or action.phase.value == action.before:
         return decision
     opened = REOPENED if release and (release.attempt > 1 or release.last_turn) else NEW

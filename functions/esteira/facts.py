@@ -258,19 +258,13 @@ class Accepted(ReleaseFact):
 
 @dataclass(frozen=True, kw_only=True)
 class Superseded(ReleaseFact):
-    """A newer release came before this one had begun to deploy: at all, or to ``stage``."""
+    """A newer release came before this one had begun to deploy."""
 
     by: int
-    stage: str = ""
 
     @property
     def key(self) -> str:
-        return superseded_key(self.stage)
-
-
-def superseded_key(stage: str = "") -> str:
-    """Return the key under which it stands that a release was superseded (before it came to ``stage``)."""
-    return f"superseded{_on(stage)}"
+        return "superseded"
 
 
 @dataclass(frozen=True, kw_only=True)

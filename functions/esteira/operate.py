@@ -123,7 +123,7 @@ def _retry(request: Request, service: Service, desk: Desk) -> None:
     rows, _ = desk.store.open(service.name)
     newer = max([stages[0].live, stages[-1].live, *(n for n, row in rows.items() if not _over(row.phase))], default=0)
     if newer > release.number:
-        if release.was_live:
+        if release.on(stages[-1]).was_live:
             raise Refused(f"v{newer} is newer than {label}. Next: esteira rollback --to {label}")
         raise Refused(f"v{newer} is newer than {label}, which was never live. Next: push {label}'s commit again")
     now, attempt = desk.clock(), release.attempt + 1

@@ -30,7 +30,7 @@ IDENTITY: dict[str, set[str]] = {
     "BuildEnded": {"release", "attempt", "build"},
     "ImageMissed": {"release", "attempt"},
     "Accepted": {"release", "attempt"},
-    "Superseded": {"release", "stage"},
+    "Superseded": {"release"},
     "Overdue": {"release", "what", "number", "stage"},
     "Gated": {"release", "attempt"},
     "CommitPushed": {"commit", "by"},
