@@ -225,8 +225,8 @@ def _as_written(standing: Standing) -> Written:
 
 
 def _superseded(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
-    """A newer release supersedes what has not begun to deploy anywhere. On its further way a release is superseded by what
-    takes its place on the stage it comes from (``facts.Replaced``)."""
+    """A newer release supersedes what has not begun to deploy anywhere. Later on, a release is superseded by what takes
+    its place on the stage it comes from (``facts.Replaced``)."""
     by = s.newest_effective
     begun = standing_of(r, s.stages, now).phase.begun or any(r.on(stage).begun for stage in s.stages)
     if r.number < by and not begun:

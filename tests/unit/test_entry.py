@@ -1,4 +1,4 @@
-"""What lets a release onto a stage: where it comes from, its bake, votes, holds and windows, and what goes past them."""
+"""What lets a release onto a stage: where it comes from, its bake, votes, holds, windows, and what goes past them."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def test_figures_refused_by_a_gate_keep_it_from_the_first_stage_but_not_in_a_dry
     assert phase_of(release(1, *BUILT, gated, word(Bypassed, stage="staging")), first, NOON).phase is Phase.BUILT
 
 
-# --- promoted, superseded, in all ---------------------------------------------------------------------------------------
+# --- promoted, superseded, in all -----------------------------------------------------------------------------------
 
 
 def test_what_lost_its_place_on_staging_is_superseded_until_somebody_promotes_it() -> None:
