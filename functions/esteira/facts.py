@@ -794,7 +794,7 @@ class Announced(ReleaseFact):
 
 @dataclass(frozen=True, kw_only=True)
 class Decided(Fact):
-    """The controller decided this about the release at that moment; ``place`` is its place in the plan.
+    """The controller decided this about the release at that moment, in that round of one call, at that place of the plan.
 
     ``seen`` is the hash of everything the decision was made from, ``configuration`` that of the service's registration
     then (``esteira.seal``): so it can be made again from the recorded facts and compared.
@@ -803,6 +803,7 @@ class Decided(Fact):
     release: int
     action: str
     why: str = field(compare=False)
+    round: int
     place: int
     seen: str
     configuration: str
@@ -814,7 +815,7 @@ class Decided(Fact):
 
     @property
     def key(self) -> str:
-        return f"decided#{stamp(self.at)}#{self.seen}#{self.place:03d}"
+        return f"decided#{stamp(self.at)}#{self.round:02d}#{self.seen}#{self.place:03d}"
 
 
 def about_decisions(number: int) -> str:

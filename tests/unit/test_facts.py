@@ -44,7 +44,7 @@ IDENTITY: dict[str, set[str]] = {
     "Disapproved": {"release", "stage", "at", "request"},
     "Promoted": {"release", "stage", "at", "request"},
     "Bypassed": {"release", "stage", "at", "request"},
-    "Decided": {"release", "at", "seen", "place"},
+    "Decided": {"release", "at", "round", "seen", "place"},
     "Configured": {"sha256"},
     "FoundBySweep": {"at", "kind", "release"},
     "StopAsked": {"release", "thing"},
