@@ -794,7 +794,7 @@ class Announced(ReleaseFact):
 
 @dataclass(frozen=True, kw_only=True)
 class Decided(Fact):
-    """The controller decided this about the release at that moment, in that round of one call, at that place of the plan.
+    """The controller decided this about the release at that moment, in that round of a call, at that place of the plan.
 
     ``seen`` is the hash of everything the decision was made from, ``configuration`` that of the service's registration
     then (``esteira.seal``): so it can be made again from the recorded facts and compared.
