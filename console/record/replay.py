@@ -73,7 +73,7 @@ def _decisions(rows: Rows, service: str, number: int) -> Iterator[Decided]:
             # It says no more what was decided; its key still says when.
             raise Gone(f"the row {about_decisions(number)} {key} is no decision any more")
         found.append(fact)
-    yield from sorted(found, key=lambda d: (d.at, d.seen, d.place))
+    yield from sorted(found, key=lambda d: (d.at, d.round, d.place))
 
 
 def _as_of(rows: Rows, service: str, decided: Decided) -> AsOf:

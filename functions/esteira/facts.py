@@ -258,19 +258,13 @@ class Accepted(ReleaseFact):
 
 @dataclass(frozen=True, kw_only=True)
 class Superseded(ReleaseFact):
-    """A newer release came before this one had begun to deploy: at all, or to ``stage``."""
+    """A newer release came before this one had begun to deploy."""
 
     by: int
-    stage: str = ""
 
     @property
     def key(self) -> str:
-        return superseded_key(self.stage)
-
-
-def superseded_key(stage: str = "") -> str:
-    """Return the key under which it stands that a release was superseded (before it came to ``stage``)."""
-    return f"superseded{_on(stage)}"
+        return "superseded"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -800,7 +794,7 @@ class Announced(ReleaseFact):
 
 @dataclass(frozen=True, kw_only=True)
 class Decided(Fact):
-    """The controller decided this about the release at that moment; ``place`` is its place in the plan.
+    """The controller decided this about the release at that moment, in that round of a call, at that place of the plan.
 
     ``seen`` is the hash of everything the decision was made from, ``configuration`` that of the service's registration
     then (``esteira.seal``): so it can be made again from the recorded facts and compared.
@@ -809,6 +803,7 @@ class Decided(Fact):
     release: int
     action: str
     why: str = field(compare=False)
+    round: int
     place: int
     seen: str
     configuration: str
@@ -820,7 +815,7 @@ class Decided(Fact):
 
     @property
     def key(self) -> str:
-        return f"decided#{stamp(self.at)}#{self.seen}#{self.place:03d}"
+        return f"decided#{stamp(self.at)}#{self.round:02d}#{self.seen}#{self.place:03d}"
 
 
 def about_decisions(number: int) -> str:

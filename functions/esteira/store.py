@@ -31,6 +31,7 @@ from esteira.facts import (
     RollbackOrdered,
     Seen,
     Settled,
+    Superseded,
     Turn,
     aborted_key,
     about_alarm,
@@ -39,7 +40,6 @@ from esteira.facts import (
     about_stage,
     from_row,
     stamp,
-    superseded_key,
     to_row,
 )
 from esteira.phase import Standing
@@ -196,12 +196,9 @@ class Store:
             before = replace(self.stage(service.name, rules.name), rules=rules, before=before)
             yield before
 
-    def claim_turn(self, service: str, turn: Turn, *, promoted: bool = False) -> bool:
-        """Claim a stage's turn; False if it was claimed, or the release aborted or superseded, meanwhile.
-
-        One that was ``promoted`` comes to the stage although another took its place before.
-        """
-        unless = [aborted_key(turn.attempt), superseded_key(), *([] if promoted else [superseded_key(turn.stage)])]
+    def claim_turn(self, service: str, turn: Turn) -> bool:
+        """Claim a stage's turn; False if it was claimed, or the release aborted or superseded, meanwhile."""
+        superseded = Superseded(at=turn.at, release=turn.release, by=0)
         checks = [
             {
                 "ConditionCheck": {
@@ -210,7 +207,7 @@ class Store:
                     "ConditionExpression": "attribute_not_exists(pk)",
                 }
             }
-            for key in unless
+            for key in (aborted_key(turn.attempt), superseded.key)
             if turn.kind == "deploy"
         ]
         return self._transact([self._new(self._row(service, turn)), *checks])
