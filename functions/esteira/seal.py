@@ -31,20 +31,33 @@ def row_hash(fact: Fact) -> str:
 def seal(turn: Turn, facts: Iterable[Fact], before: str, at: datetime) -> Sealed:
     """Return the seal of a turn: of what was said about its release until then, and of the seal ``before``."""
     rows = tuple(sorted(f"{f.about} {f.key} {row_hash(f)}" for f in {*facts, turn}))
-    return Sealed(
-        at=at,
-        stage=turn.stage,
-        turn=turn.number,
-        release=turn.release,
-        rows=rows,
-        before=before,
-        seal=seal_of(turn.stage, turn.number, rows, before),
-    )
+    sealed = Sealed(at=at, stage=turn.stage, turn=turn.number, release=turn.release, rows=rows, before=before, seal="")
+    return replace(sealed, seal=seal_of(sealed))
 
 
-def seal_of(stage: str, turn: int, rows: tuple[str, ...], before: str) -> str:
-    """Return the hash that seals a turn."""
-    return hash_of([stage, turn, list(rows), before])
+def seal_of(sealed: Sealed) -> str:
+    """Return the hash that seals a turn: of everything the row says but itself."""
+    return row_hash(replace(sealed, seal=""))
+
+
+def broken(seals: Sequence[Sealed]) -> Iterator[str]:
+    """Yield a sentence for each place where a stage's seals, in order of their turns, do not hold together: a seal that
+    is not the hash of its row, one that is missing, one that does not follow from the one before it."""
+    for earlier, sealed in zip([None, *seals], seals, strict=False):
+        if seal_of(sealed) != sealed.seal:
+            yield f"the seal of turn {sealed.turn} is not the hash of its row: the row was altered"
+        if earlier is None:
+            if sealed.turn == 1 and sealed.before:
+                yield "the seal of turn 1 follows from another, and there is none before it"
+        elif earlier.turn + 1 != sealed.turn:
+            missing = range(earlier.turn + 1, sealed.turn)
+            turns = f"turn {missing[0]}" if len(missing) == 1 else f"turns {missing[0]} to {missing[-1]}"
+            yield f"the seal of {turns} is missing: turns have no gap"
+        elif sealed.before != earlier.seal:
+            yield (
+                f"the seal of turn {sealed.turn} does not follow from that of turn {earlier.turn}: "
+                f"it says {sealed.before[:12] or 'none'}, that is {earlier.seal[:12]}"
+            )
 
 
 def altered(row: Mapping[str, Any], about: str, key: str, wanted: str) -> str:
