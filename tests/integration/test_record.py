@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
+from console.call import Shell
+from console.cli import main
 from console.local.aws.rehearsal import BuildOutcome, DeployOutcome
 from console.record.as_of import Rows
 from console.record.replay import Replayed, replay
+from console.remote import Controller, Where
 from esteira.facts import about_decisions
 from tests.integration.conftest import ACCESS_KEY_ID, Story, told
 
@@ -138,3 +143,45 @@ def test_every_decision_on_two_stages_is_made_again_the_same(two_stages: Story) 
     assert unlike(story) == []
     views = {v.number: v.phase for v in story.store.views(story.service.name, 10)}
     assert views[2] in ("rejected", "superseded")
+
+
+# --- receipts -------------------------------------------------------------------------------------------------------
+
+
+def typed(story: Story, *words: str) -> Result:
+    """Type a command at the story's controller."""
+    there = "http://127.0.0.1:9"  # the clients of the story are spoken to; nobody listens there
+    shell = Shell(lambda _: Controller(Where("esteira", there), story.aws_client), story.clock.now)
+    return CliRunner().invoke(main, [*words, "--endpoint", there], obj=shell)
+
+
+def receipt_of(story: Story, *words: str) -> dict[str, Any]:
+    result = typed(story, "receipt", *words, "--json")
+    assert result.exit_code in (0, 1), result.output
+    told: dict[str, Any] = json.loads(result.stdout)
+    assert told["holds"] == (result.exit_code == 0)
+    return told
+
+
+def table(story: Story) -> Any:
+    return story.aws_client("dynamodb")
+
+
+def key_of(story: Story, about: str, key: str) -> dict[str, Any]:
+    return {"pk": {"S": f"{story.service.name}#{about}"}, "sk": {"S": key}}
+
+
+def test_a_receipt_tells_the_whole_chain_and_holds(story: Story) -> None:
+    """Event, build, image, turn, bundle, deployment, hosts, seal; and AWS says the same of each."""
+    story.live("one", "two")
+    told = receipt_of(story, "v2")
+    assert told["faults"] == []
+    assert [link["what"] for link in told["links"]] == [
+        "event", "build", "build", "image", "turn", "bundle", "deployment", "deployment", "hosts",
+    ]  # fmt: skip
+    assert {a["what"]: a["verdict"] for a in told["aws"]} == dict.fromkeys(
+        ("commit", "build", "image", "bundle", "deployment", "hosts"), "ok"
+    )
+    result = typed(story, "receipt", "v2")
+    assert result.exit_code == 0, result.output
+    assert told["seal"] in result.output
