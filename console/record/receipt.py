@@ -8,7 +8,8 @@ all of them one seal, which also covers the seal of the stage's turn before. Wha
   see that from the table alone where all of them were made anew. So the newest seal counts where it stands outside the
   table: it is printed here, to be kept by whoever audits; the same text another day proves that all before it is as it
   was.
-- Rows that came after the seal (announcements, that the turn is settled, what took the release's place) are not in it.
+- Rows that came after the seal (that the turn is settled, what took the release's place) are not in it, nor are those
+  the table forgets after some time (each host's single reports, announcements).
   How the turn ended is, by what CodeDeploy said; that is held against the row that calls it settled.
 - It does not prove that what was written down was true. For that AWS itself is asked, as far as it still knows.
 """
@@ -143,7 +144,8 @@ def receipt(rows: Rows, service: Service, number: int, stage: str, *, whole: boo
         faults += wrong
     said = _Said.of(known.values(), number, stage, turn)
     if sealed is not None:
-        faults += _of_links(chain, sealed, said)
+        # Where a row is not what it was, that is why links do not meet; it is named already.
+        faults += [] if wrong else _of_links(chain, sealed, said)
     return Receipt(
         service=service.name,
         release=f"v{number}",
@@ -203,7 +205,8 @@ class _Chain:
         yield from self.unreadable
         joined = self.older and self.newest and self.older[-1] + 1 == self.newest[0]
         runs = [(*self.older, *self.newest)] if joined else [self.older, self.newest]
-        for run in runs:
+        for run in filter(None, runs):
+            yield from self._missing_before(self.seals[run[0]])
             for says in broken([self.seals[n] for n in run]):
                 yield Fault(self.about, says)
         last = max(self.seals, default=0)
@@ -212,6 +215,12 @@ class _Chain:
             number = int(key.split("#")[1])
             if key.endswith("#settled") and number > last:
                 yield Fault(self.about, f"turn {number} is settled and its seal is missing")
+
+    def _missing_before(self, sealed: Sealed) -> Iterator[Fault]:
+        """Yield that the seal is missing which the first of those that were read follows from."""
+        before = sealed.turn - 1
+        if before and sealed.before and self.rows.row(self.service, self.about, _seal_key(before)) is None:
+            yield Fault(self.about, f"the seal of turn {before} is missing: that of turn {sealed.turn} follows from it")
 
     def told(self) -> Seals:
         """Return which were looked at."""

@@ -29,8 +29,11 @@ def row_hash(fact: Fact) -> str:
 
 
 def seal(turn: Turn, facts: Iterable[Fact], before: str, at: datetime) -> Sealed:
-    """Return the seal of a turn: of what was said about its release until then, and of the seal ``before``."""
-    rows = tuple(sorted(f"{f.about} {f.key} {row_hash(f)}" for f in {*facts, turn}))
+    """Return the seal of a turn: of what was said about its release until then, and of the seal ``before``.
+
+    What the table forgets one day is not in it: that it is gone would look as if somebody had taken it.
+    """
+    rows = tuple(sorted(f"{f.about} {f.key} {row_hash(f)}" for f in {*facts, turn} if f.kept_days is None))
     sealed = Sealed(at=at, stage=turn.stage, turn=turn.number, release=turn.release, rows=rows, before=before, seal="")
     return replace(sealed, seal=seal_of(sealed))
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from boto3.dynamodb.types import TypeDeserializer
 from click.testing import CliRunner, Result
 
 from console.call import Shell
 from console.cli import main
 from console.local.aws.rehearsal import BuildOutcome, DeployOutcome
 from console.record.as_of import Rows
+from console.record.receipt import receipt
 from console.record.replay import Replayed, replay
 from console.remote import Controller, Where
-from esteira.facts import about_decisions
+from esteira.facts import Sealed, about_decisions, from_row
+from esteira.seal import row_hash, seal_of
 from tests.integration.conftest import ACCESS_KEY_ID, Story, told
 
 pytestmark = pytest.mark.integration
@@ -163,14 +168,6 @@ def receipt_of(story: Story, *words: str) -> dict[str, Any]:
     return told
 
 
-def table(story: Story) -> Any:
-    return story.aws_client("dynamodb")
-
-
-def key_of(story: Story, about: str, key: str) -> dict[str, Any]:
-    return {"pk": {"S": f"{story.service.name}#{about}"}, "sk": {"S": key}}
-
-
 def test_a_receipt_tells_the_whole_chain_and_holds(story: Story) -> None:
     """Event, build, image, turn, bundle, deployment, hosts, seal; and AWS says the same of each."""
     story.live("one", "two")
@@ -185,3 +182,140 @@ def test_a_receipt_tells_the_whole_chain_and_holds(story: Story) -> None:
     result = typed(story, "receipt", "v2")
     assert result.exit_code == 0, result.output
     assert told["seal"] in result.output
+
+
+class Tamper:
+    """Somebody with a hand in the table: each alteration is undone when it was looked at."""
+
+    def __init__(self, story: Story, label: str) -> None:
+        self.story, self.number = story, int(label[1:])
+        self.table, self.name = story.desk.settings.table, story.service.name
+        self.client = story.aws_client("dynamodb")
+
+    def faults(self, *, whole: bool = False) -> list[tuple[str, str]]:
+        """Return what the receipt finds, as (row, what is wrong); nothing of AWS is asked."""
+        told = receipt(rows_of(self.story), self.story.service, self.number, "production", whole=whole, cloud=None)
+        return [(fault.row, fault.says) for fault in told.faults]
+
+    def row(self, about: str, key: str) -> dict[str, Any]:
+        where = {"pk": {"S": f"{self.name}#{about}"}, "sk": {"S": key}}
+        item: dict[str, Any] = self.client.get_item(TableName=self.table, Key=where)["Item"]
+        return item
+
+    def sealed(self, turn: int) -> list[tuple[str, str]]:
+        """Return the partition and key of each row under the turn's seal."""
+        rows = (row["S"].split(" ", 1) for row in self.row("seals/production", f"seal#{turn:08d}")["rows"]["L"])
+        return [(about, rest.rpartition(" ")[0]) for about, rest in rows]
+
+    @contextmanager
+    def without(self, about: str, key: str) -> Iterator[None]:
+        item = self.row(about, key)
+        self.client.delete_item(TableName=self.table, Key={name: item[name] for name in ("pk", "sk")})
+        yield
+        self.client.put_item(TableName=self.table, Item=item)
+
+    @contextmanager
+    def altered(self, about: str, key: str, **fields: Any) -> Iterator[None]:
+        item = self.row(about, key)
+        self.client.put_item(TableName=self.table, Item={**item, **fields})
+        yield
+        self.client.put_item(TableName=self.table, Item=item)
+
+
+def another(value: dict[str, Any]) -> dict[str, Any]:
+    """Return another value of the kind that a row's field has."""
+    match value:
+        case {"S": text}:
+            return {"S": text[:-2] + "9Z" if text.endswith("Z") and not text.endswith("9Z") else f"x{text}"}
+        case {"N": number}:
+            return {"N": str(int(number) + 1)}
+        case {"BOOL": yes}:
+            return {"BOOL": not yes}
+        case {"L": items}:
+            return {"L": [*items, {"N": "7"} if items and "N" in items[0] else {"S": "more"}]}
+    raise AssertionError(value)
+
+
+@pytest.fixture(scope="module")
+def tamper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tamper]:
+    """A hand in the table of a story with two turns, that of v2 the one to be looked at."""
+    with Story(tmp_path_factory.mktemp("tamper")) as story:
+        story.live("one", "two")
+        yield Tamper(story, "v2")
+
+
+def test_every_field_of_every_sealed_row_counts(tamper: Tamper) -> None:
+    """Whichever is altered, the receipt names that row and no other, and the field among those it may be."""
+    rows, kinds = tamper.sealed(2), set()
+    for about, key in rows:
+        item = tamper.row(about, key)
+        kinds.add(item["fact"]["S"])
+        for name in item.keys() - {"pk", "sk"}:
+            with tamper.altered(about, key, **{name: another(item[name])}):
+                ((row, says),) = tamper.faults()
+            assert row == f"{about} {key}", name
+            assert name in says or name == "fact" or "is no fact any more" in says, (row, name, says)
+    assert kinds >= {
+        "pushed", "claimed", "build-started", "build-ended", "accepted", "turn", "bundled", "deploy-started",
+        "deployment-begun", "deployment-ended", "hosts-answered",
+    }  # fmt: skip
+    assert tamper.faults() == []
+
+
+def test_every_sealed_row_that_is_gone_is_named(tamper: Tamper) -> None:
+    """It is missing, and nothing else is said."""
+    for about, key in tamper.sealed(2):
+        with tamper.without(about, key):
+            assert tamper.faults() == [(f"{about} {key}", "it is missing")]
+
+
+def test_an_altered_seal_is_named(tamper: Tamper) -> None:
+    """A seal is the hash of its row, whatever in it is altered."""
+    item = tamper.row("seals/production", "seal#00000001")
+    for name in item.keys() - {"pk", "sk", "fact", "stage", "turn"}:
+        with tamper.altered("seals/production", "seal#00000001", **{name: another(item[name])}):
+            says = [says for _, says in tamper.faults()]
+        assert "the seal of turn 1 is not the hash of its row: the row was altered" in says, name
+    for name in ("stage", "turn", "fact"):
+        with tamper.altered("seals/production", "seal#00000001", **{name: another(item[name])}):
+            assert ("seals/production seal#00000001", "it is no seal of that turn any more") in tamper.faults()
+
+
+def test_a_seal_that_was_made_anew_breaks_the_chain(tamper: Tamper) -> None:
+    """Who alters a row and seals it again is told by the next seal."""
+    about, key = next(row for row in tamper.sealed(1) if row[1].startswith("accepted#"))
+    old = from_row(unpacked(tamper.row("seals/production", "seal#00000001")))
+    assert isinstance(old, Sealed)
+    with tamper.altered(about, key, digest={"S": "sha256:" + "0" * 64}):
+        forged = row_hash(from_row(unpacked(tamper.row(about, key))))
+        rows = tuple(f"{about} {key} {forged}" if r.startswith(f"{about} {key} ") else r for r in old.rows)
+        new = replace(old, rows=rows)
+        new = replace(new, seal=seal_of(new))
+        packed = {"rows": {"L": [{"S": r} for r in rows]}, "seal": {"S": new.seal}}
+        with tamper.altered("seals/production", "seal#00000001", **packed):
+            ((row, says),) = tamper.faults()
+    assert row == "seals/production"
+    assert says.startswith("the seal of turn 2 does not follow from that of turn 1")
+
+
+def test_a_seal_that_is_gone_is_missed(tamper: Tamper) -> None:
+    """In the chain, at its beginning, or the newest."""
+    with tamper.without("seals/production", "seal#00000001"):
+        assert [says for _, says in tamper.faults()] == [
+            "the seal of turn 1 is missing: that of turn 2 follows from it"
+        ]
+    with tamper.without("seals/production", "seal#00000002"):
+        assert ("seals/production", "turn 2 is settled and its seal is missing") in tamper.faults()
+
+
+def test_a_turn_that_is_called_settled_otherwise_than_it_ended_is_named(tamper: Tamper) -> None:
+    """That row comes after the seal; what CodeDeploy said is under it."""
+    with tamper.altered("stage/production", "turn#00000002#settled", succeeded={"BOOL": False}):
+        ((row, says),) = tamper.faults()
+    assert row == "stage/production turn#00000002#settled"
+    assert says == "it says that the turn failed, and the sealed rows that it succeeded"
+
+
+def unpacked(item: dict[str, Any]) -> dict[str, Any]:
+    reader = TypeDeserializer()
+    return {name: reader.deserialize(value) for name, value in item.items()}
