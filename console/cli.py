@@ -377,6 +377,20 @@ def replay_decision(call: Call, release: str) -> None:
     commands.replay(call, release)
 
 
+@main.command()
+@click.argument("config", metavar="CONFIG", type=click.Path(path_type=Path))
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many releases at most.")
+@command
+def backtest(call: Call, config: Path, limit: int) -> None:
+    """Which past releases would have gone otherwise under another registration, and why.
+
+    CONFIG is a JSON file: a whole registration, or the part of one that is laid over the present.
+    """
+    from console.record import commands
+
+    commands.backtest(call, config, limit)
+
+
 # --- parts ----------------------------------------------------------------------------------------------------------
 
 

@@ -96,12 +96,15 @@ class AsOf:
     missing: tuple[str, ...] = field(default=())
 
 
-def situation(rows: Rows, service: Service, seen: Seen, at: datetime) -> AsOf:
-    """Return what was known at ``at`` about ``service``, as it was registered then: what ``seen`` names."""
+def situation(rows: Rows, service: Service, seen: Seen, at: datetime, without: str = "") -> AsOf:
+    """Return what was known at ``at`` about ``service``, as it was registered then: what ``seen`` names, but for the
+    rows whose keys begin with ``without``."""
     there: dict[str, dict[str, dict[str, Any]]] = {}
     missing = []
     for name in seen.rows:
         about, _, key = name.partition("\t")
+        if without and key.startswith(without):
+            continue
         row = _readable(rows, service.name, about, key)
         if row is None:
             missing.append(f"{about} {key}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from console.call import Call
 from console.record.as_of import Rows
+from console.record.backtest import Backtest
 from console.record.receipt import Receipt
 from console.record.replay import Replayed
 from console.remote import FAILED, REFUSED, TroubleError
@@ -69,6 +72,22 @@ def replay(call: Call, label: str) -> None:
         raise SystemExit(FAILED)
 
 
+def backtest(call: Call, config: Path, limit: int) -> None:
+    """Print which of the last releases would have gone otherwise under the registration in a file."""
+    from console.record.backtest import backtest as made
+    from console.record.backtest import merged
+
+    service = call.service()
+    try:
+        given = json.loads(config.read_text())
+    except OSError as error:
+        raise TroubleError(f"{config} cannot be read: {error.strerror}. Next: name a JSON file", REFUSED) from None
+    except ValueError as error:
+        raise TroubleError(f"{config} is not JSON: {error}. Next: correct it and try again", REFUSED) from None
+    told = made(rows_of(call), service, merged(service, given), limit, LEASE)
+    call.tell(told, lambda out: _print_backtest(out, told))
+
+
 def rows_of(call: Call) -> Rows:
     """Return the table's rows, with the operator's own credentials."""
     return Rows(call.controller.client("dynamodb"), call.controller.table)
@@ -111,6 +130,23 @@ def _print_decisions(out: Console, service: str, label: str, decisions: tuple[Re
     same = sum(d.holds for d in decisions)
     style = "bold green" if same == len(decisions) else "bold red"
     out.print(Text(f"{same} of {len(decisions)} decisions about {service} {label} come out the same", style=style))
+
+
+def _print_backtest(out: Console, told: Backtest) -> None:
+    for line in told.otherwise:
+        out.print(Text(f"{told.service} {line.release}", style="bold"))
+        for change in line.changes:
+            out.print(
+                Text.assemble((f"  {change.at:%Y-%m-%d %H:%M}  ", "dim"), (change.rule, "yellow"), f": {change.why}")
+            )
+    for label, why in told.unknown.items():
+        out.print(Text(f"{told.service} {label} cannot be told: {why}", style="red"))
+    for note in told.notes:
+        out.print(Text(note, style="dim"))
+    counted = (
+        f"{len(told.otherwise)} of the last {told.looked_at} releases would have gone otherwise, {told.same} would not"
+    )
+    out.print(Text(counted, style="bold"))
 
 
 def _verdict(out: Console, verdict: str, says: str, word: str = "") -> None:

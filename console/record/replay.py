@@ -50,7 +50,7 @@ def replay(rows: Rows, service: str, number: int, lease: timedelta) -> tuple[Rep
     """Return every decision about release ``number`` made again, in order of time."""
     made: dict[tuple[str, str, datetime], tuple[AsOf, tuple[Action, ...]]] = {}
     replayed = []
-    for decided in _decisions(rows, service, number):
+    for decided in decisions(rows, service, number):
         round_ = (decided.seen, decided.configuration, decided.at)
         try:
             if round_ not in made:
@@ -62,7 +62,8 @@ def replay(rows: Rows, service: str, number: int, lease: timedelta) -> tuple[Rep
     return tuple(replayed)
 
 
-def _decisions(rows: Rows, service: str, number: int) -> Iterator[Decided]:
+def decisions(rows: Rows, service: str, number: int) -> Iterator[Decided]:
+    """Yield what was decided about a release, in order of time. Raises Gone."""
     found = []
     for key, row in rows.partition(service, about_decisions(number), "decided#").items():
         try:
@@ -78,7 +79,9 @@ def _decisions(rows: Rows, service: str, number: int) -> Iterator[Decided]:
 
 def _as_of(rows: Rows, service: str, decided: Decided) -> AsOf:
     """Return what was known when something was decided. Raises Gone."""
-    return situation(rows, configured(rows, service, decided.configuration), _seen(rows, service, decided), decided.at)
+    return situation(
+        rows, configured(rows, service, decided.configuration), grounds(rows, service, decided), decided.at
+    )
 
 
 def configured(rows: Rows, service: str, sha256: str) -> Service:
@@ -99,7 +102,8 @@ def configured(rows: Rows, service: str, sha256: str) -> Service:
         raise Gone(f"the registration of then, {sha256}, cannot be read") from None
 
 
-def _seen(rows: Rows, service: str, decided: Decided) -> Seen:
+def grounds(rows: Rows, service: str, decided: Decided) -> Seen:
+    """Return what a decision was made from. Raises Gone."""
     try:
         row = rows.row(service, "seen", seen_key(decided.seen))
         fact = from_row(row) if row else None
