@@ -319,3 +319,126 @@ def test_a_turn_that_is_called_settled_otherwise_than_it_ended_is_named(tamper: 
 def unpacked(item: dict[str, Any]) -> dict[str, Any]:
     reader = TypeDeserializer()
     return {name: reader.deserialize(value) for name, value in item.items()}
+
+
+# --- under other rules ----------------------------------------------------------------------------------------------
+
+
+def tried(story: Story, tmp_path: Path, **given: Any) -> dict[str, dict[str, str]]:
+    """Return what a registration would have changed: by release, then by rule, why."""
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(given))
+    result = typed(story, "backtest", str(config), "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert told["unknown"] == {}
+    assert told["same"] + len(told["otherwise"]) == told["looked_at"] == story.newest()
+    return {line["release"]: {c["rule"]: c["why"] for c in line["changes"]} for line in told["otherwise"]}
+
+
+def test_the_registration_of_then_would_have_changed_nothing(story: Story, tmp_path: Path) -> None:
+    """A whole story under its own rules: every release goes as it went."""
+    the_whole_story(story)
+    assert tried(story, tmp_path) == {}
+    assert tried(story, tmp_path, **json.loads(story.service.model_dump_json())) == {}
+
+
+def test_gates_are_held_against_what_was_exported_and_what_was_live(story: Story, tmp_path: Path) -> None:
+    """A floor and a drop: who would be refused, and by which sentence."""
+    for figure in ("0.91", "0.90", "0.80"):
+        story.builds = BuildOutcome(exported={"ROC_AUC": figure})
+        story.live(figure)
+    refused = tried(story, tmp_path, gates={"roc_auc": {"min": 0.85, "max_drop": 0.05}})
+    assert refused == {
+        "v3": {
+            "gates": "it would be rejected: roc_auc is 0.80, below 0.85; "
+            "roc_auc is 0.80, more than 0.05 below the live 0.9"
+        }
+    }
+    assert tried(story, tmp_path, gates={"roc_auc": {"min": 0.85}}, gates_dry_run=True) == {}
+
+
+def test_what_was_refused_and_would_pass_is_told(story: Story, tmp_path: Path) -> None:
+    """Without the gate, or with a lower one."""
+    story.register(gates={"roc_auc": {"min": 0.95}})
+    story.builds = BuildOutcome(exported={"ROC_AUC": "0.9"})
+    story.live("one")
+    assert story.phases == ["rejected"]
+    assert tried(story, tmp_path) == {}
+    lifted = {"v1": {"gates": "it would pass; then it was refused: roc_auc is 0.9, below 0.95"}}
+    assert tried(story, tmp_path, gates={"roc_auc": {"min": 0.9}}) == lifted
+    assert tried(story, tmp_path, gates=None) == lifted
+
+
+def test_windows_approvals_and_bake_are_asked_at_the_moment_of_the_turn(two_stages: Story, tmp_path: Path) -> None:
+    """What would have been in its way when its turn began, and what was and would not have been."""
+    story = two_stages
+    story.push("one")
+    story.play()
+    story.pass_time(601)
+    story.operate("approve", release="v1")
+    story.play()
+    assert story.store.stage(story.service.name, "production").live == 1
+    assert tried(story, tmp_path) == {}
+    closed = {"kind": "deny", "cron": "0 0 1 1 *", "minutes": 1440, "reason": "new year"}
+    found = tried(story, tmp_path, stages=[{"name": "production", "windows": [closed]}])
+    assert found["v1"]["window"].startswith("its turn on production would wait: nothing may begin on production, until")
+    assert set(found["v1"]) == {"window"}
+    more = tried(story, tmp_path, stages=[{"name": "production", "approvals": {"votes": 2}}])
+    assert more == {
+        "v1": {"approval": "its turn on production would wait: production wants 1 more approval, ana said yes"}
+    }
+    longer = tried(story, tmp_path, stages=[{"name": "staging", "bake_minutes": 60}])
+    assert set(longer["v1"]) == {"bake"}
+    none = tried(
+        story, tmp_path, stages=[{"name": "staging", "bake_minutes": 0}, {"name": "production", "approvals": None}]
+    )
+    assert none["v1"]["bake"].startswith("it would not wait for production; then it did:")
+
+
+def test_paths_tags_and_deadlines(story: Story, tmp_path: Path) -> None:
+    """What is ignored, what a path is, which tags are accepted, how long a build may take."""
+    story.live("one")
+    story.change({"docs/a.md": "read me"})
+    story.play()
+    story.change({"train.py": "fit()"})
+    story.deliver()
+    story.wait(12)
+    story.play()
+    story.push_image("from elsewhere", "v9.1")
+    story.play()
+    assert story.phases == ["superseded", "skipped", "superseded", "live"]
+    assert tried(story, tmp_path) == {}
+    assert tried(story, tmp_path, ignored_paths=[])["v2"] == {
+        "ignored_paths": "docs/a.md counts: it would not be skipped"
+    }
+    assert tried(story, tmp_path, ignored_paths=["docs/**", "*.py"])["v3"] == {
+        "ignored_paths": "only ignored paths changed: it would be skipped"
+    }
+    assert "model" in tried(story, tmp_path, path_classes={"model": []})["v3"]["path_classes"]
+    assert set(tried(story, tmp_path, accepted_tags=["release-*"])["v4"]) == {"accepted_tags"}
+    slow = tried(story, tmp_path, deadlines={"build_minutes": 10})
+    assert slow == {"v3": {"build_minutes": "its build took 12 minutes: past the deadline of 10 minutes"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('{"gates": {"roc_auc": {"mim": 1}}}', "gates.roc_auc.mim"),
+        ('{"deadlines": {"build_minutes": 0}}', "deadlines.build_minutes"),
+        ('{"stages": [{"name": "canary"}]}', "stages.1.group"),
+        ('{"name": "lungs"}', "name"),
+        ("[]", "one JSON object"),
+        ("{", "is not JSON"),
+    ],
+)
+def test_a_registration_that_cannot_be_is_refused_by_its_field(
+    story: Story, tmp_path: Path, text: str, named: str
+) -> None:
+    """Refused with status 2 and a sentence; nothing is tried."""
+    config = tmp_path / "config.json"
+    config.write_text(text)
+    result = typed(story, "backtest", str(config))
+    assert result.exit_code == 2
+    assert named in result.stderr
+    assert "Next:" in result.stderr
