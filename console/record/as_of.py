@@ -17,7 +17,7 @@ from esteira.advance import gather
 from esteira.cloud import Cloud
 from esteira.config import Service, Settings
 from esteira.desk import Desk
-from esteira.facts import RELEASES, ImageArrived, ImageTaken, Seen, from_row, to_row
+from esteira.facts import RELEASES, ImageArrived, ImageTaken, Pushed, Seen, from_row, to_row
 from esteira.situation import Situation
 from esteira.store import Store
 
@@ -59,8 +59,13 @@ class Rows(Store):
 class Then(Store):
     """A store that holds some rows in memory: by partition, then by key. It answers every reading, and writes none."""
 
-    def __init__(self, rows: Mapping[str, Mapping[str, dict[str, Any]]]) -> None:
+    def __init__(self, rows: Mapping[str, Mapping[str, dict[str, Any]]], newest: int) -> None:
         self._rows = rows
+        self._newest = newest
+
+    def newest(self, service: str) -> Pushed | None:
+        """Return how the release was born that was the newest when that was asked."""
+        return self.pushed(service, self._newest)
 
     def _get(self, service: str, about: str, key: str) -> dict[str, Any] | None:  # noqa: ARG002 - of one service
         return self._rows.get(about, {}).get(key)
@@ -117,7 +122,7 @@ def situation(rows: Rows, service: Service, seen: Seen, at: datetime, without: s
             "sk": key, "number": number, "attempt": 1, "phase": phase, "why": why, "cause": cause
         }  # fmt: skip
     # The attempt of an open row is read by nothing but its closing.
-    desk = Desk(Then(there), Tip(commit=seen.tip), Settings(table="", services_path=""), lambda: at)
+    desk = Desk(Then(there, seen.newest), Tip(commit=seen.tip), Settings(table="", services_path=""), lambda: at)
     return AsOf(gather(service, desk, look=True), tuple(missing))
 
 

@@ -111,7 +111,7 @@ def grounds(rows: Rows, service: str, decided: Decided) -> Seen:
         raise Gone(f"what it was made from, {decided.seen}, cannot be read") from None
     if not isinstance(fact, Seen):
         raise Gone(f"what it was made from, {decided.seen}, is not on record")
-    if seen_hash(fact.rows, fact.tip, fact.written) != decided.seen:
+    if seen_hash(fact) != decided.seen:
         raise Gone(f"what it was made from, {decided.seen}, was altered in the table")
     return fact
 
@@ -122,7 +122,8 @@ def _compared(decided: Decided, as_of: AsOf, actions: tuple[Action, ...]) -> Rep
     if decided.place < len(found) and found[decided.place] == wanted:
         if seen(as_of.situation, decided.at).sha256 == decided.seen:
             return _told(decided, "same", "same decision")
-        says = "same decision; not everything it saw is on record"
+        lost = "not everything it saw is on record" if as_of.missing else "what it saw changed while it was read"
+        says = f"same decision; {lost}"
         return _told(decided, "partly", says, as_of.missing)
     if wanted in found:
         says = f"the same, and at place {found.index(wanted)} of the plan instead of {decided.place}"

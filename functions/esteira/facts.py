@@ -827,12 +827,14 @@ def about_decisions(number: int) -> str:
 class Seen(Fact):
     """What the plan of one moment was made from, under its hash: by it a ``Decided`` names its grounds.
 
-    ``rows`` are ``ABOUT<tab>KEY``; ``tip`` is the branch's newest commit where it was asked for; ``written`` is where
-    listings had each open release, as JSON: ``[NUMBER, PHASE, WHY, CAUSE]``.
+    ``rows`` are ``ABOUT<tab>KEY``; ``newest`` is the number of the newest release, which was read before the open ones
+    and may be older than one of them; ``tip`` is the branch's newest commit where it was asked for; ``written`` is
+    where listings had each open release, as JSON: ``[NUMBER, PHASE, WHY, CAUSE]``.
     """
 
     sha256: str
     rows: tuple[str, ...]
+    newest: int
     tip: str
     written: tuple[str, ...]
     kept_days = 400

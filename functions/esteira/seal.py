@@ -124,14 +124,20 @@ def configuration_hash(document: str) -> str:
 
 def seen(s: Situation, at: datetime) -> Seen:
     """Return everything a plan is made from, but the time and the registration, under its hash."""
-    rows = tuple(sorted({f"{fact.about}\t{fact.key}" for fact in _facts(s)}))
-    written = tuple(json.dumps([n, *astuple(w)], ensure_ascii=False) for n, w in sorted(s.written.items()))
-    return Seen(at=at, sha256=seen_hash(rows, s.tip or "", written), rows=rows, tip=s.tip or "", written=written)
+    seen = Seen(
+        at=at,
+        sha256="",
+        rows=tuple(sorted({f"{fact.about}\t{fact.key}" for fact in _facts(s)})),
+        newest=s.newest.number if s.newest else 0,
+        tip=s.tip or "",
+        written=tuple(json.dumps([n, *astuple(w)], ensure_ascii=False) for n, w in sorted(s.written.items())),
+    )
+    return replace(seen, sha256=seen_hash(seen))
 
 
-def seen_hash(rows: Sequence[str], tip: str, written: Sequence[str]) -> str:
+def seen_hash(seen: Seen) -> str:
     """Return the hash of what a plan is made from: 16 hexadecimal digits."""
-    return hash_of([list(rows), tip, list(written)])[:16]
+    return hash_of([list(seen.rows), seen.newest, seen.tip, list(seen.written)])[:16]
 
 
 def _facts(s: Situation) -> Iterator[Fact]:

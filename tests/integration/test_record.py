@@ -6,21 +6,25 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from boto3.dynamodb.types import TypeDeserializer
 from click.testing import CliRunner, Result
 
 from console.call import Shell
 from console.cli import main
+from console.local import chaos
 from console.local.aws.rehearsal import BuildOutcome, DeployOutcome
+from console.local.rehearsal import Rehearsal
 from console.record.as_of import Rows
 from console.record.receipt import receipt
 from console.record.replay import Replayed, replay
 from console.remote import Controller, Where
-from esteira.facts import Sealed, about_decisions, from_row
+from esteira.facts import AlarmRang, Sealed, about_decisions, from_row
 from esteira.seal import row_hash, seal_of
 from tests.integration.conftest import ACCESS_KEY_ID, Story, told
 
@@ -60,11 +64,12 @@ def stage_it(story: Story, **production: Any) -> None:
     )
 
 
-def rows_of(story: Story) -> Rows:
-    return Rows(story.aws_client("dynamodb"), story.desk.settings.table)
+def rows_of(story: Rehearsal) -> Rows:
+    make: Any = boto3.client
+    return Rows(make("dynamodb"), story.desk.settings.table)
 
 
-def replayed(story: Story) -> dict[int, tuple[Replayed, ...]]:
+def replayed(story: Rehearsal) -> dict[int, tuple[Replayed, ...]]:
     """Return every decision of every release, made again."""
     rows, name = rows_of(story), story.service.name
     numbers = range(1, story.newest() + 2)
@@ -73,7 +78,7 @@ def replayed(story: Story) -> dict[int, tuple[Replayed, ...]]:
     return told
 
 
-def unlike(story: Story) -> list[str]:
+def unlike(story: Rehearsal) -> list[str]:
     """Return what did not come out the same, seen hash and all."""
     return [
         f"v{n} {r.action} ({r.why}): {r.verdict}: {r.says}; {r.missing}"
@@ -148,6 +153,93 @@ def test_every_decision_on_two_stages_is_made_again_the_same(two_stages: Story) 
     assert unlike(story) == []
     views = {v.number: v.phase for v in story.store.views(story.service.name, 10)}
     assert views[2] in ("rejected", "superseded")
+
+
+def test_the_decisions_of_a_chaos_run_are_made_again_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among functions that run at once, die and are refused: every decision follows from what its maker saw."""
+    found: list[str] = []
+    report = chaos._report
+
+    def seeing(stage: Any, *rest: Any) -> Any:
+        found.extend(unlike(stage))
+        return report(stage, *rest)
+
+    monkeypatch.setattr(chaos, "_report", seeing)
+    told = chaos.run(25, chaos.Trouble(lose=0.25, duplicate=0.25, shuffle=True, crash=0.1, throttle=0.1), 7)
+    assert told.crashes > 0
+    assert found == []
+
+
+def test_what_was_altered_or_taken_makes_a_decision_another(story: Story) -> None:
+    """Grounds that are not what they were: the decision differs, or it is said what is missing."""
+    story.live("one", "two")
+    hand = Tamper(story, "v2")
+    assert typed(story, "replay-decision", "v2").exit_code == 0
+    build = next(row for row in hand.sealed(2) if row[1].startswith("build-ended#"))
+    with hand.altered(*build, status={"S": "FAILED"}):
+        differing = [r for r in replayed(story)[2] if r.verdict == "differs"]
+        assert any(r.action == "AcceptImage" and "failed" in r.says for r in differing)
+        result = typed(story, "replay-decision", "v2")
+        assert result.exit_code == 1
+        assert "made again, it is" in result.output
+    with hand.without(*build):
+        assert {" ".join(build)} == {name for r in replayed(story)[2] for name in r.missing}
+    begun = next(row for row in hand.sealed(2) if row[1] == "begun")
+    with hand.without(*begun):
+        partly = [r for r in replayed(story)[2] if r.verdict == "partly"]
+        assert partly
+        assert all(r.says == "same decision; not everything it saw is on record" for r in partly)
+        assert typed(story, "replay-decision", "v2").exit_code == 0
+    decided = hand.client.query(
+        TableName=hand.table,
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues={":pk": {"S": f"{hand.name}#{about_decisions(2)}"}},
+    )["Items"]
+    row = next(item for item in decided if item["action"]["S"] == "StartBuild")
+    with hand.altered(about_decisions(2), row["sk"]["S"], why={"S": "because"}):
+        ((verdict, says),) = [(r.verdict, r.says) for r in replayed(story)[2] if not r.holds]
+        assert (verdict, says) == ("differs", "made again, it is StartBuild of v2: v2 has no image yet")
+    seen_key = f"seen#{row['seen']['S']}"
+    with hand.altered("seen", seen_key, tip={"S": "f" * 40}):
+        assert {r.says for r in replayed(story)[2] if not r.holds} == {
+            f"what it was made from, {row['seen']['S']}, was altered in the table"
+        }
+    with hand.without("seen", seen_key):
+        assert {r.verdict for r in replayed(story)[2] if not r.holds} == {"unknown"}
+    configuration = f"configuration#{row['configuration']['S']}"
+    with hand.altered("configurations", configuration, document={"S": "{}"}):
+        assert {r.verdict for r in replayed(story)[2]} == {"unknown"}
+    assert unlike(story) == []
+
+
+def test_an_alarm_that_takes_a_release_back_is_made_again_and_tried(story: Story, tmp_path: Path) -> None:
+    """The alarm's state is one of the grounds; without the rule, or with a shorter watch, it would have stayed."""
+    group = story.service.last.group
+    watched = {"name": "production", "group": group, "bake_minutes": 30, "alarms": ["errors"]}
+    story.register(stages=[watched])
+    story.live("one", "two")
+    story.clock.advance(600)
+    rang = AlarmRang(at=story.clock.now(), alarm="errors", since=story.clock.now(), reason="too many")
+    story.store.record(story.service.name, rang)
+    story.sweep()
+    story.play()
+    assert story.store.stage(story.service.name, "production").live == 1
+    assert unlike(story) == []
+    assert tried(story, tmp_path) == {}
+    assert receipt_of(story, "v1")["faults"] == []
+    shorter = tried(story, tmp_path, stages=[{"name": "production", "bake_minutes": 5}])
+    assert shorter == {"v2": {"alarms": "no alarm would take it back from production; alarm errors did"}}
+
+
+def test_an_alarm_nobody_listened_to_is_tried(story: Story, tmp_path: Path) -> None:
+    """It is on record since another rule asked for it; with this one the release would have been taken back."""
+    story.live("one", "two")
+    since = story.clock.now() + timedelta(minutes=4)
+    story.store.record(story.service.name, AlarmRang(at=since, alarm="errors", since=since))
+    stages = [{"name": "production", "alarms": ["errors"], "bake_minutes": 10}]
+    assert tried(story, tmp_path, stages=stages) == {
+        "v2": {"alarms": "alarm errors went off on production 4 minutes after it came to life: it would be taken back"}
+    }
 
 
 # --- receipts -------------------------------------------------------------------------------------------------------
