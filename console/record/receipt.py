@@ -318,7 +318,6 @@ class _Said:
     ended: DeploymentEnded | None = None
     diagnosed: Diagnosed | None = None
     answered: HostsAnswered | None = None
-    digests: frozenset[str] = frozenset()  # of every image that was accepted for the release
 
     @classmethod
     def of(cls, facts: Iterable[Fact], number: int, stage: str, turn: int) -> _Said:
@@ -346,7 +345,6 @@ class _Said:
             ended=one(DeploymentEnded, deployment=deployment),
             diagnosed=one(Diagnosed, deployment=deployment),
             answered=one(HostsAnswered, deployment=deployment),
-            digests=frozenset(f.digest for f in all_of if isinstance(f, Accepted)),
         )
 
     @property
@@ -429,7 +427,7 @@ def _asked(cloud: Cloud, service: Service, number: int, stage: str, turn: int, s
         yield _ask("build", lambda: _build(cloud, built, claim, pushed.commit))
     if said.turn is not None:
         digest = said.turn.digest
-        yield _ask("image", lambda: _image(cloud, service, number, digest, said.digests))
+        yield _ask("image", lambda: _image(cloud, service, number, digest))
     if bundled is not None:
         yield _ask("bundle", lambda: _bundle(cloud, service, bundled))
     if started is not None:
@@ -474,20 +472,12 @@ def _build(cloud: Cloud, built: BuildEnded, claim: BuildClaim, commit: str) -> t
     )
 
 
-def _image(cloud: Cloud, service: Service, number: int, digest: str, accepted: frozenset[str]) -> tuple[Verdict, str]:
+def _image(cloud: Cloud, service: Service, number: int, digest: str) -> tuple[Verdict, str]:
     tag = release_tag(number)
-    tagged = cloud.image(service, tag=tag)
-    if tagged is not None and tagged.digest != digest and tagged.digest in accepted:
-        # A later attempt's image has the tag; what a rollback went back to is known by its digest alone.
-        there = cloud.image(service, digest=digest)
-        return (
-            ("ok", f"{digest} is there; a later attempt's has the tag {tag}")
-            if there
-            else ("gone", f"{digest} is gone")
-        )
-    if tagged is None:
+    image = cloud.image(service, tag=tag)
+    if image is None:
         return "gone", f"no image of {service.images} is tagged {tag} any more"
-    return _held((f"the digest under {tag}", tagged.digest, digest))
+    return _held((f"the digest under {tag}", image.digest, digest))
 
 
 def _bundle(cloud: Cloud, service: Service, bundled: Bundled) -> tuple[Verdict, str]:
