@@ -492,7 +492,7 @@ def _last(eyes: Eyes, service: Service) -> Deployment | None:
 def _live(eyes: Eyes, service: Service) -> str:
     from console import history
 
-    [stage] = history.status(eyes.controller.store, [service], eyes.now())
+    stage = history.status(eyes.controller.store, [service], eyes.now())[-1]
     return stage.live.release if stage.live is not None else ""
 
 

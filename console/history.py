@@ -216,6 +216,14 @@ def number_of(store: Store, service: Service, text: str) -> int:
     return found
 
 
+def newest(store: Store, service: Service) -> int:
+    """Return the newest release. Raises TroubleError where there is none."""
+    pushed = store.newest(service.name)
+    if pushed is None:
+        raise TroubleError(f"{service.name} has no release yet. Next: git push", REFUSED)
+    return pushed.number
+
+
 def line(store: Store, service: Service, number: int, now: datetime) -> Line:
     """Return where a release stands at ``now``. Raises TroubleError where there is no such release."""
     return _line(_release(store, service, number), tuple(store.stages(service)), now)

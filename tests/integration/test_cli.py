@@ -48,7 +48,7 @@ from esteira.facts import (
     Settled,
     Turn,
 )
-from esteira.phase import phase_of
+from esteira.phase import standing_of, standings
 from esteira.store import Store
 
 pytestmark = pytest.mark.integration
@@ -160,10 +160,10 @@ class World:
 
     def project(self, *numbers: int) -> None:
         for number in numbers:
-            release, stage = self.store.release("heart", number), self.store.stage("heart", "production")
+            release, stages = self.store.release("heart", number), tuple(self.store.stages(self.heart))
             assert release is not None
-            standing = phase_of(release, stage, self.now)
-            self.store.project("heart", release, standing, self.now)
+            standing = standing_of(release, stages, self.now)
+            self.store.project("heart", release, standing, standings(release, stages, self.now), self.now)
             if standing.phase.ended:
                 self.store.close("heart", number, release.attempt)
 
