@@ -151,8 +151,8 @@ def _of_build(fact: Fact) -> str | None:
             return f"its image was there already and is accepted without a build, {short(digest)}{_exported(fact)}"
         case Accepted(digest=digest):
             return f"its image is accepted, {short(digest)}{_exported(fact)}"
-        case Superseded(by=by, stage=stage):
-            return f"v{by} came before it began to deploy" + (f" to {stage}" if stage else "")
+        case Superseded(by=by):
+            return f"v{by} came before it began to deploy"
         case Overdue(why=why):
             return f"a deadline passed: {why}"
         case _:
