@@ -192,9 +192,9 @@ def status(store: Store, services: Iterable[Service], now: datetime) -> tuple[St
     return tuple(stage for service in services for stage in _status(store, service, now))
 
 
-def releases(store: Store, service: Service, limit: int) -> tuple[Line, ...]:
-    """Return the newest ``limit`` releases, newest first, as the controller last wrote them for listing."""
-    return tuple(_listed(view) for view in store.views(service.name, limit))
+def releases(store: Store, service: Service, limit: int, before: int | None = None) -> tuple[Line, ...]:
+    """Return the newest ``limit`` releases (below ``before``), newest first, as last written for listing."""
+    return tuple(_listed(view) for view in store.views(service.name, limit, before))
 
 
 def number_of(store: Store, service: Service, text: str) -> int:
