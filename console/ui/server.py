@@ -71,10 +71,10 @@ class Page:
         given = request.query.get("key", "")
         if host not in ("127.0.0.1", "localhost"):
             answer: web.StreamResponse = web.Response(status=403, text="this page answers as 127.0.0.1 only")
-        elif request.path == "/" and given and hmac.compare_digest(given.encode(), self.key.encode()):
+        elif request.path == "/" and given and self._is_the_key(given):
             answer = web.Response(status=303, headers={"Location": "/"})
             answer.set_cookie(COOKIE, self.key, httponly=True, samesite="Strict", path="/")
-        elif not hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), self.key.encode()):
+        elif not self._is_the_key(request.cookies.get(COOKIE, "")):
             answer = web.Response(status=403, text="open the address that esteira ui printed: the key is in it")
         else:
             try:
@@ -84,6 +84,9 @@ class Page:
         if not answer.prepared:
             answer.headers.update(HEADERS)
         return answer
+
+    def _is_the_key(self, given: str) -> bool:
+        return hmac.compare_digest(given.encode(errors="replace"), self.key.encode())
 
     def _file(self, name: str) -> Handler:
         async def answer(_: web.Request) -> web.StreamResponse:
@@ -168,7 +171,7 @@ class Page:
         try:
             word = await request.json()
             action = word.pop("action")
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return _json({"error": "the word cannot be read"}, 400)
         if action not in VERBS:
             return _json({"error": f"there is no word {action!r}"}, 400)
