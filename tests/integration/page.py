@@ -66,11 +66,15 @@ def served(call: Call, seconds: float = 0.2) -> Iterator[tuple[str, Page]]:
     """Serve the page by a thread of these tests; yield its address, without the key, and the page."""
     page, loop = Page(call, "ana", seconds=seconds), asyncio.new_event_loop()
     runner = web.AppRunner(page.application(), access_log=None, shutdown_timeout=0.2)
-    loop.run_until_complete(runner.setup())
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    loop.run_until_complete(site.start())
+
+    async def started() -> None:
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+
+    # A browser's driver has a loop of its own in the thread of the test.
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
+    asyncio.run_coroutine_threadsafe(started(), loop).result(10)
     try:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}", page
     finally:
