@@ -243,6 +243,50 @@ def doctor(call: Call, ask_hosts: bool) -> None:
         raise SystemExit(FAILED)
 
 
+@main.command()
+@click.option("--days", type=click.IntRange(1, 730), default=90, show_default=True, help="Over how many days.")
+@_stage
+@command
+def dora(call: Call, days: int, stage: str | None) -> None:
+    """Lead time, deployment frequency, change-failure rate and time to restore of a stage."""
+    from console import dora as measuring
+    from console import render
+
+    service = call.service()
+    name = stage or service.last.name
+    if name not in (s.name for s in service.stages):
+        known = ", ".join(s.name for s in service.stages)
+        raise TroubleError(f"{service.name} has no stage {name!r}. Next: --stage with one of: {known}", REFUSED)
+    keys = measuring.measure(call.store, service, name, days, call.now())
+    call.tell(keys, lambda out: render.four_keys(out, keys))
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The page's port. Default: a free one.")
+@click.option("--browser/--no-browser", default=True, help="Open the page in a browser.")
+@_by
+@command
+def ui(call: Call, port: int, browser: bool, by: str | None) -> None:
+    """The page: what is live, under way and was, the four keys, and the words to change it; on this machine alone."""
+    import asyncio
+    from contextlib import suppress
+
+    from console.ui.board import Links
+    from console.ui.server import Page, serve
+
+    where = call.controller.where
+    region = "" if where.endpoint else str(call.controller.client("dynamodb").meta.region_name)
+    call.services()  # what is not there is said here and not on an empty page
+    page = Page(call, by or _user(), Links(region))
+    try:
+        with suppress(KeyboardInterrupt):
+            asyncio.run(
+                serve(page, port, lambda url: call.tell({"url": url}, lambda out: out.print(url)), browser=browser)
+            )
+    except OSError as error:
+        raise TroubleError(f"port {port} cannot be used: {error.strerror}. Next: leave --port out") from None
+
+
 # --- an operator's words --------------------------------------------------------------------------------------------
 
 

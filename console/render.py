@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from console.dora import Keys
 from console.following import Change, State
 from console.history import Account, Bypass, Hold, Line, Said, StageStatus, UnderWay
 from console.openings import StageWindows
@@ -193,6 +194,36 @@ def answer(out: Console, said: str, about: str, told: dict[str, Any]) -> None:
         first, *log = str(told["why"]).splitlines() or [""]
         out.print(Text.assemble((told["release"], "bold"), " is ", _phase(told["phase"]), f": {first}"))
         _log(out, log)
+
+
+def four_keys(out: Console, keys: Keys) -> None:
+    """Print DORA's four keys, each with what it was computed from."""
+    count, failed = len(keys.deployments), sum(d.restored_seconds is not None for d in keys.deployments)
+    rows = (
+        ("lead time", _length(keys.lead_seconds), "median, from the push until it was live"),
+        (
+            "deployments",
+            f"{keys.per_week:.1f} a week",
+            f"{count} in {keys.days} days; {keys.refused} more never served",
+        ),
+        (
+            "failures",
+            "-" if keys.failure_rate is None else f"{keys.failure_rate:.0%}",
+            f"{failed} were rolled back from",
+        ),
+        (
+            "restore",
+            _length(keys.restore_seconds),
+            "median, from when the bad one was live until it was gone back from",
+        ),
+    )
+    out.print(Text(f"{keys.service} on {keys.stage}", style="bold"))
+    for name, value, how in rows:
+        out.print(Text.assemble((f"  {name:<13}", "dim"), (f"{value:<14}", "bold"), (how, "dim")))
+
+
+def _length(seconds: float | None) -> str:
+    return "-" if seconds is None else _span(timedelta(seconds=seconds))
 
 
 def doctor(out: Console, lines: Sequence[Examined]) -> None:

@@ -48,13 +48,13 @@ def advance(service: Service, desk: Desk) -> Outcome:
     done: list[str] = []
     errors: list[Exception] = []
     last, look, stillborn = 0, True, False
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         situation = gather(service, desk, look)
         if stillborn:  # what could not be born hinders nothing else
             situation = replace(situation, tip=None, arrived=())
         now = desk.clock()
         actions = plan(situation, now, desk.settings.lease)
-        _write_down(situation, actions, now, desk)
+        _write_down(situation, number, actions, now, desk)
         look, failed = False, len(errors)
         for action in actions:
             decision = _decided(situation, action, desk)
@@ -126,7 +126,7 @@ def _with_alarms(stage: StageState, releases: tuple[Release, ...], service: Serv
     return replace(stage, alarms=desk.store.alarms(service.name, stage.rules.alarms))
 
 
-def _write_down(s: Situation, actions: Sequence[Action], now: datetime, desk: Desk) -> None:
+def _write_down(s: Situation, number: int, actions: Sequence[Action], now: datetime, desk: Desk) -> None:
     """Write down what was decided, and from what, before it is done."""
     if not actions:
         return
@@ -143,6 +143,7 @@ def _write_down(s: Situation, actions: Sequence[Action], now: datetime, desk: De
                 release=action.release,
                 action=type(action).__name__,
                 why=action.why[:500],
+                round=number,
                 place=place,
                 seen=told,
                 configuration=configuration.sha256,

@@ -69,7 +69,7 @@ def test_status_tells_of_each_stage_and_of_what_a_release_waits_for(world: World
     assert staging["live"]["watched_until"] == line["waits"][0]["until"]
     text = world.run("status").stdout
     assert "under way  v1 (1abc0000) is waiting: live on staging\n" in text
-    assert "  waits for  it is live on staging and watched there until 2026-11-23 10:37 UTC (29 minutes more)\n" in text
+    assert "  waits for  watched on staging until 2026-11-23 10:37 UTC (29 minutes more)\n" in text
     assert "  waits for  production wants 2 more approvals; next: esteira approve v1 --stage production\n" in text
     assert "  votes      0 of 2\n" in text
     assert text.count("nothing yet") == 1
@@ -149,7 +149,14 @@ def test_show_tells_what_was_decided_where_it_was_decided(world: World) -> None:
     """Decisions stand between the facts they were made from and the facts they made, and apart in JSON."""
     world.push(1)
     decided = Decided(
-        at=world.tick(), release=1, action="StartBuild", why="it has no image", place=0, seen="a", configuration="b"
+        at=world.tick(),
+        release=1,
+        action="StartBuild",
+        why="it has no image",
+        round=0,
+        place=0,
+        seen="a",
+        configuration="b",
     )
     assert world.store.record("heart", decided)
     world.build(1)
@@ -360,7 +367,7 @@ def test_on_a_terminal_the_steps_it_has_passed_stand_below(world: World) -> None
     with Path(os.devnull).open("w") as nowhere:
         out = Console(file=nowhere, force_terminal=True, width=200, record=True)
         out.print(render.passed(following.steps(line, world.heart), line))
-    assert "v1  ● image  ● staging  ◐ production   waiting: live on staging; it is live" in out.export_text()
+    assert "v1  ● image  ● staging  ◐ production   waiting: live on staging; watched on staging" in out.export_text()
     world.deploy(1, live=0, succeeded=False)
     assert marks() == [State.DONE, State.DONE, State.ENDED]
 

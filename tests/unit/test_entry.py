@@ -179,7 +179,7 @@ def test_all_that_is_in_the_way_is_said() -> None:
     assert waited_for(live_on_staging(), stage, 0) == [Waits.BAKE, Waits.APPROVAL, Waits.HOLD, Waits.WINDOW]
     standing = standing_of(live_on_staging(), (on_staging(), stage), NOON)
     assert standing.cause == Waits.BAKE
-    assert standing.why.startswith("live on staging; it is live on staging and watched")
+    assert standing.why.startswith("live on staging; watched on staging until")
     assert all(said in standing.why for said in ("2 more approvals", "holds production", "the audit"))
 
 
