@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -471,6 +473,13 @@ def test_releases_services_and_stages_are_offered(world: World) -> None:
     world.register(service("lungs"))
     assert offered(world, "why", "") == []  # of which service is not said
     assert offered(world, "why", "--service", "heart", "") == ["v2", "v1"]
+
+
+def test_what_needs_no_service_is_completed_without_the_model_of_one() -> None:
+    """Commands and options are offered at each press of a key: that loads neither pydantic nor boto3."""
+    program = "import sys, console.cli, console.completion; print({'pydantic', 'boto3', 'rich'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_nobody_waits_for_what_cannot_be_offered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
