@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from esteira.cloud import Cloud
-from esteira.config import Service
-from esteira.store import Store
+if TYPE_CHECKING:
+    from esteira.config import Service
+    from esteira.store import Store
 
 FAILED, REFUSED, UNDER_WAY = 1, 2, 3  # exit statuses, as `esteira --help` tells them
 
@@ -142,10 +142,15 @@ class Controller:
     @cached_property
     def store(self) -> Store:
         """The table, to be read only."""
+        from esteira.store import Store
+
         return Store(self._client("dynamodb"), self.table)
 
     def services(self) -> tuple[tuple[Service, ...], tuple[str, ...]]:
         """Return the registered services, and a sentence for each registration that is malformed."""
+        # Here, and not above: the registrations' model takes half a second, which neither --help nor the tab key has.
+        from esteira.cloud import Cloud
+
         return Cloud(self._client).services(f"/{self.where.stack}/services/")
 
     def invoke(self, function: str, payload: Any) -> Invoked:

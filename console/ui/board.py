@@ -62,9 +62,9 @@ def _found(store: Store, service: Service, now: datetime) -> dict[str, Any]:
     return {"days": FOUND_DAYS, "count": len(late), "kinds": dict(Counter(f.kind for f in late)), "most": FOUND}
 
 
-def past(store: Store, service: Service, before: int | None) -> dict[str, Any]:
-    """Return one page of the history, newest first, of the releases below ``before``."""
-    lines = history.releases(store, service, PAGE, before)
+def past(store: Store, service: Service, before: int | None, now: datetime) -> dict[str, Any]:
+    """Return one page of the history as it is at ``now``, newest first, of the releases below ``before``."""
+    lines = history.releases(store, service, PAGE, now, before)
     last = int(lines[-1].release[1:]) if lines else 1
     return {"service": service.name, "releases": [asdict(line) for line in lines], "next": last if last > 1 else None}
 

@@ -125,7 +125,7 @@ class Page:
 
     def _history(self, request: web.Request) -> Any:
         before = int(request.query["before"]) if "before" in request.query else None
-        return board.past(self._call.store, self._service(request.query["service"]), before)
+        return board.past(self._call.store, self._service(request.query["service"]), before, self._call.now())
 
     def _release(self, request: web.Request) -> Any:
         service = self._service(request.query["service"])
