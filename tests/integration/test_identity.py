@@ -92,15 +92,18 @@ def act_as(monkeypatch: pytest.MonkeyPatch, key: str, secret: str = "") -> None:
 
 def sent(sts: Sts, request: Mapping[str, Any] = REQUEST) -> dict[str, Any]:
     """Return what a console sends to ``operate`` for a request."""
-    heard: list[Any] = []
+    return overheard(Where("esteira", sts.url), request)
+
+
+def overheard(where: Where, request: Mapping[str, Any]) -> dict[str, Any]:
+    heard: list[dict[str, Any]] = []
 
     def invoke(_function: str, payload: Any) -> Invoked:
         heard.append(payload)
         return Invoked({})
 
-    Controller(Where("esteira", sts.url), invoke=invoke).operate(request)
-    payload: dict[str, Any] = heard[0]
-    return payload
+    Controller(where, invoke=invoke).operate(request)
+    return heard[0]
 
 
 def proof_of(payload: Mapping[str, Any]) -> Proof:
@@ -287,9 +290,6 @@ def test_a_name_that_is_only_said_approves_nothing(story: Story, console: Contro
     assert "proves nobody" in _invoked(story, "OperateFunction", bare).payload["refused"]
     said = {**bare, "arn": "arn:aws:iam::123456789012:user/rui"}
     assert "arn: it is proven, not said" in _invoked(story, "OperateFunction", said).payload["refused"]
-    heard: list[Any] = []
-    spy = Controller(console.where, invoke=lambda _, payload: heard.append(payload) or Invoked({}))
-    spy.operate(bare)
-    stolen = {**approval("ana", request="request-of-ana-22"), "proof": heard[0]["proof"]}
+    stolen = {**approval("ana", request="request-of-ana-22"), "proof": overheard(console.where, bare)["proof"]}
     assert "signed for another request" in _invoked(story, "OperateFunction", stolen).payload["refused"]
     assert phases(story) == ["waiting"]
