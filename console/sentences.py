@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
+
 from esteira.facts import (
     Aborted,
     Accepted,
+    AlarmRang,
+    AlarmUnanswered,
     Announced,
+    Approved,
     BuildEnded,
     BuildStarted,
+    Bundled,
+    Bypassed,
     Claimed,
+    CommitPushed,
+    Configured,
+    Decided,
     Declined,
     DeployGivenUp,
     DeploymentBegun,
     DeploymentEnded,
     DeployStarted,
     Diagnosed,
+    Disapproved,
     Fact,
+    FoundBySweep,
+    Gated,
     Held,
+    HoldAnnounced,
+    HoldReminded,
+    HostsAnswered,
     ImageArrived,
     ImageMissed,
     ImageScanned,
@@ -24,13 +41,16 @@ from esteira.facts import (
     InstanceReported,
     Lifted,
     Overdue,
+    Promoted,
     Pushed,
     Quarantined,
+    ReleaseWord,
     Replaced,
     Resumed,
     Retried,
     RollbackOrdered,
     RolledBack,
+    Sealed,
     Settled,
     StopAsked,
     Superseded,
@@ -52,7 +72,17 @@ def sentence(fact: Fact) -> str:
 
     Raises TypeError for a kind of fact that has no sentence yet.
     """
-    for told in (_of_birth, _of_claim, _of_build, _of_deployment, _of_stage, _of_operator):
+    for told in (
+        _of_birth,
+        _of_claim,
+        _of_build,
+        _of_deployment,
+        _of_stage,
+        _of_alarm,
+        _of_operator,
+        _of_entry,
+        _of_the_record,
+    ):
         said = told(fact)
         if said is not None:
             return said
@@ -75,6 +105,8 @@ def _of_birth(fact: Fact) -> str | None:
             return f"image {tag} was gone, or a release already, when it was looked at"
         case ImageTaken(tag=tag, release=number):
             return f"image {tag} became v{number}"
+        case CommitPushed(commit=commit, by=by):
+            return f"{by} made {short(commit)} the branch's tip"
         case ImageScanned(digest=digest, findings=findings):
             return f"ECR scanned {short(digest)}; findings: {findings}"
         case _:
@@ -93,17 +125,19 @@ def _born(pushed: Pushed) -> str:
 def _of_claim(fact: Fact) -> str | None:
     match fact:
         case Claimed(action=action, attempt=number):
-            return f"a function took it on itself to {_CLAIMS[action]} ({_counted(action)} {number}, take {fact.take})"
+            return f"a function took it on itself to {_CLAIMS[action]} ({_counted(fact)} {number}, take {fact.take})"
         case Declined(action=action, attempt=number, error=error):
-            return f"nobody could {_CLAIMS[action]} ({_counted(action)} {number}, take {fact.take}): {error}"
+            return f"nobody could {_CLAIMS[action]} ({_counted(fact)} {number}, take {fact.take}): {error}"
         case StopAsked(thing=thing):
             return f"AWS was asked to stop {thing}"
         case _:
             return None
 
 
-def _counted(action: str) -> str:
-    return "attempt" if action in ("build", "accept") else "turn"
+def _counted(fact: Claimed | Declined) -> str:
+    if fact.action in ("build", "accept"):
+        return "attempt"
+    return f"{fact.stage} turn" if fact.stage else "turn"
 
 
 def _of_build(fact: Fact) -> str | None:
@@ -126,6 +160,10 @@ def _of_build(fact: Fact) -> str | None:
             return None
 
 
+def _held_against(gated: Gated) -> str:
+    return f" against v{gated.against}" if gated.against else ""
+
+
 def _exported(accepted: Accepted) -> str:
     """Return what the image's build exported, as the end of a sentence; "" for nothing. The first few, none long."""
     told = [f"{name}={_cut(value)}" for name, value in accepted.figures.items()]
@@ -140,6 +178,10 @@ def _cut(value: str) -> str:
 
 def _of_deployment(fact: Fact) -> str | None:
     match fact:
+        case Bundled(stage=stage, turn=turn, name_in_bucket=name, sha256=digest):
+            return f"the bundle {name} for turn {turn} on {stage} was written, {digest[:12]}"
+        case HostsAnswered(deployment=deployment, answers=answers):
+            return f"of deployment {deployment} {_answered(answers)}"
         case DeployStarted(deployment=deployment, stage=stage, turn=turn):
             return f"deployment {deployment} to {stage} was created (turn {turn})"
         case DeployGivenUp(stage=stage, turn=turn, why=why):
@@ -152,10 +194,16 @@ def _of_deployment(fact: Fact) -> str | None:
             return f"deployment {deployment} went wrong: {cause}"
         case InstanceReported(deployment=deployment, instance=instance, status=status):
             return f"deployment {deployment} on host {instance.rpartition('/')[2]}: {status}"
-        case Announced(phase=phase, channel=channel):
-            return f"that it is {phase} was told on {channel}"
+        case Announced(phase=phase, channel=channel, stage=stage, told=told):
+            what = "on its way" if phase == "started" else f"{phase}{f' on {stage}' if stage else ''}"
+            return f"that it is {what} " + (f"was told on {channel}" if told else "was old news, and not told")
         case _:
             return None
+
+
+def _answered(answers: tuple[str, ...]) -> str:
+    hosts = "no host" if not answers else "its host" if len(answers) == 1 else f"its {len(answers)} hosts"
+    return f"{hosts} had answered" + (f": {' | '.join(answers)}" if answers else " anything")
 
 
 def _of_stage(fact: Fact) -> str | None:
@@ -178,6 +226,16 @@ def _of_stage(fact: Fact) -> str | None:
             return None
 
 
+def _of_alarm(fact: Fact) -> str | None:
+    match fact:
+        case AlarmRang(alarm=alarm, since=since, reason=reason):
+            return f"alarm {alarm} went off at {_minute(since)}" + (f": {_one_line(reason)}" if reason else "")
+        case AlarmUnanswered(alarm=alarm, stage=stage, why=why):
+            return f"alarm {alarm} went off while it was watched on {stage}, in vain: {why}"
+        case _:
+            return None
+
+
 def _label(number: int) -> str:
     return f"v{number}" if number else "nothing"
 
@@ -189,14 +247,72 @@ def _of_operator(fact: Fact) -> str | None:
         case Aborted(by=by, reason=reason):
             return f"{by} aborted it: {reason}"
         case Held(by=by, stage=stage, until=until, reason=reason):
-            return f"{by} held {stage} until {until:%Y-%m-%d %H:%M} UTC: {reason}"
+            return f"{by} held {stage} until {_minute(until)}: {reason}"
         case Resumed(by=by, stage=stage, reason=reason):
             return f"{by} resumed {stage}" + (f": {reason}" if reason else "")
         case RollbackOrdered(by=by, stage=stage, away=away, to=to, reason=reason):
             return f"{by} ordered {stage} back from v{away} to v{to}: {reason}"
+        case HoldAnnounced(stage=stage, channel=channel):
+            return f"that the hold of {stage} ends soon was told on {channel}"
+        case HoldReminded(stage=stage):
+            return f"people were reminded that the hold of {stage} ends soon"
         case Quarantined(by=by, subject=subject, reason=reason):
             return f"{by} quarantined {short(subject)}: {reason}"
         case Lifted(by=by, subject=subject, reason=reason):
             return f"{by} lifted the quarantine of {short(subject)}" + (f": {reason}" if reason else "")
         case _:
             return None
+
+
+def _of_entry(fact: Fact) -> str | None:
+    """What gates and people said about a release's way onto a stage."""
+    match fact:
+        case Gated(refused=()):
+            return f"its figures passed every gate{_held_against(fact)}"
+        case Gated(refused=refused, dry_run=True):
+            return f"a gate would have refused it{_held_against(fact)}, and this is a dry run: {'; '.join(refused)}"
+        case Gated(refused=refused):
+            return f"its figures were refused{_held_against(fact)}: {'; '.join(refused)}"
+        case Approved(stage=stage, reason=reason, until=until):
+            said = f": {reason}" if reason else ""
+            return f"{_who(fact)} approved it for {stage}, which counts until {_minute(until)}{said}"
+        case Disapproved(stage=stage, reason=reason):
+            return f"{_who(fact)} rejected it for {stage}: {reason}"
+        case Promoted(stage=stage, reason=reason):
+            return f"{_who(fact)} promoted it to {stage}" + (f": {reason}" if reason else "")
+        case Bypassed(stage=stage, reason=reason, until=until):
+            return f"{_who(fact)} bypassed every rule of {stage} for it until {_minute(until)}: {reason}"
+        case _:
+            return None
+
+
+def _who(word: ReleaseWord) -> str:
+    """Return who said it: by the name they gave, and by the one AWS knows them under, where that was proven."""
+    return f"{word.by} ({word.arn})" if word.arn and word.arn != word.by else word.by
+
+
+def _of_the_record(fact: Fact) -> str | None:
+    match fact:
+        case Decided(action=action, why=why):
+            return f"decided to {_spoken(action)}" + (f": {why}" if why else "")
+        case Configured(sha256=digest):
+            return f"the registration reads as {digest[:12]} says"
+        case FoundBySweep(kind=kind, release=number):
+            return f"the sweep found by itself what no event had told: {kind}" + (f" of v{number}" if number else "")
+        case Sealed(turn=turn, stage=stage, release=number, rows=rows, seal=seal):
+            return f"turn {turn} on {stage} of v{number} is sealed: {len(rows)} rows, {seal[:12]}"
+        case _:
+            return None
+
+
+def _spoken(name: str) -> str:
+    """Return an action's name as words: ``StartBuild`` is "start build"."""
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", name).replace("-", " ").lower()
+
+
+def _minute(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -48,13 +48,13 @@ def advance(service: Service, desk: Desk) -> Outcome:
     done: list[str] = []
     errors: list[Exception] = []
     last, look, stillborn = 0, True, False
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         situation = gather(service, desk, look)
         if stillborn:  # what could not be born hinders nothing else
             situation = replace(situation, tip=None, arrived=())
         now = desk.clock()
         actions = plan(situation, now, desk.settings.lease)
-        _write_down(situation, actions, now, desk)
+        _write_down(situation, number, actions, now, desk)
         look, failed = False, len(errors)
         for action in actions:
             decision = _decided(situation, action, desk)
@@ -126,7 +126,7 @@ def _with_alarms(stage: StageState, releases: tuple[Release, ...], service: Serv
     return replace(stage, alarms=desk.store.alarms(service.name, stage.rules.alarms))
 
 
-def _write_down(s: Situation, actions: Sequence[Action], now: datetime, desk: Desk) -> None:
+def _write_down(s: Situation, number: int, actions: Sequence[Action], now: datetime, desk: Desk) -> None:
     """Write down what was decided, and from what, before it is done."""
     if not actions:
         return
@@ -143,6 +143,7 @@ def _write_down(s: Situation, actions: Sequence[Action], now: datetime, desk: De
                 release=action.release,
                 action=type(action).__name__,
                 why=action.why[:500],
+                round=number,
                 place=place,
                 seen=told,
                 configuration=configuration.sha256,
@@ -155,7 +156,9 @@ def _write_down(s: Situation, actions: Sequence[Action], now: datetime, desk: De
 def _decided(s: Situation, action: Action, desk: Desk) -> Decision:
     release = s.release(action.release)
     phase = standing_of(release, s.stages, desk.clock()).phase if release else Phase.PUSHED
-    decision = Decision(s.service.name, f"v{action.release}", phase.value, type(action).__name__, action.why)
+    decision = Decision(
+        s.service.name, f"v{action.release}" if action.release else "", phase.value, type(action).__name__, action.why
+    )
     if not isinstance(action, Project) or action.phase.value == action.before:
         return decision
     opened = REOPENED if release and (release.attempt > 1 or release.last_turn) else NEW

@@ -95,6 +95,11 @@ class Cloud:
                 faults.append(f"the registration {parameter['Name']} is refused: {where}: {first['msg']}")
         return tuple(services), tuple(faults)
 
+    def secret(self, parameter: str) -> str:
+        """Return what an SSM parameter holds, decrypted: for the one who uses it, and for nobody's eyes."""
+        answer = self.client("ssm").get_parameter(Name=parameter, WithDecryption=True)
+        return str(answer["Parameter"]["Value"])
+
     # --- CodeCommit
 
     def tip(self, service: Service) -> str | None:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from esteira import windows
 
@@ -163,14 +163,15 @@ class Service(Strict):
     gates_dry_run: bool = False  # write down what a gate would have refused, and refuse nothing
     webhook: Webhook | None = None
 
-    @model_validator(mode="after")
-    def _stages_are_told_apart(self) -> Self:
+    @field_validator("stages")
+    @classmethod
+    def _are_told_apart(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
         for what in ("name", "group"):
-            values = [getattr(stage, what) for stage in self.stages]
+            values = [getattr(stage, what) for stage in stages]
             twice = next((v for v in values if values.count(v) > 1), None)
             if twice:
                 raise ValueError(f"two stages have the {what} {twice}")
-        return self
+        return stages
 
     @model_validator(mode="after")
     def _variables_are_given_once(self) -> Self:

@@ -83,7 +83,7 @@ def _bake(release: Release, stage: StageState, now: datetime) -> Wait | None:
     if before is None or since is None or now >= since + before.baking:
         return None
     until = since + before.baking
-    return Wait(Waits.BAKE, f"it is live on {before.name} and watched there until {until:%Y-%m-%d %H:%M} UTC", until)
+    return Wait(Waits.BAKE, f"watched on {before.name} until {until:%Y-%m-%d %H:%M} UTC", until)
 
 
 def _approval(release: Release, name: str, rule: Approvals, now: datetime) -> Iterator[Wait]:

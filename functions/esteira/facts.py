@@ -258,19 +258,13 @@ class Accepted(ReleaseFact):
 
 @dataclass(frozen=True, kw_only=True)
 class Superseded(ReleaseFact):
-    """A newer release came before this one had begun to deploy: at all, or to ``stage``."""
+    """A newer release came before this one had begun to deploy."""
 
     by: int
-    stage: str = ""
 
     @property
     def key(self) -> str:
-        return superseded_key(self.stage)
-
-
-def superseded_key(stage: str = "") -> str:
-    """Return the key under which it stands that a release was superseded (before it came to ``stage``)."""
-    return f"superseded{_on(stage)}"
+        return "superseded"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -782,17 +776,41 @@ class Lifted(Word):
 
 @dataclass(frozen=True, kw_only=True)
 class Announced(ReleaseFact):
-    """A phase of a release, in that attempt (``number``) and turn, was told to the people who listen on a channel."""
+    """A change of a release was told to the people who listen on a channel: its phase in that attempt (``number``),
+    stage and turn, and the cause, of a wait what is waited for. ``started`` stands for the first news of an attempt.
+    Not ``told``: it was old news by then, and is not to be told any more."""
 
     phase: str
     number: int
     turn: int
     channel: str
+    stage: str = ""
+    cause: str = ""
+    told: bool = field(default=True, compare=False)
     kept_days = 400
 
     @property
     def key(self) -> str:
-        return f"announced#{self.phase}#{self.number:04d}#{self.turn:08d}#{self.channel}"
+        told = f"{self.phase}{_on(self.stage)}{_on(self.cause)}"
+        return f"announced#{told}#{self.number:04d}#{self.turn:08d}#{self.channel}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldAnnounced(Fact):
+    """That a hold, in force ``since`` then, is soon over was told to the people who listen on a channel."""
+
+    stage: str
+    since: datetime
+    channel: str
+    kept_days = 400
+
+    @property
+    def about(self) -> str:
+        return about_stage(self.stage)
+
+    @property
+    def key(self) -> str:
+        return f"announced#{stamp(self.since)}#{self.channel}"
 
 
 # --- the record ----------------------------------------------------------------------------------------------------
@@ -800,7 +818,7 @@ class Announced(ReleaseFact):
 
 @dataclass(frozen=True, kw_only=True)
 class Decided(Fact):
-    """The controller decided this about the release at that moment; ``place`` is its place in the plan.
+    """The controller decided this about the release at that moment, in that round of a call, at that place of the plan.
 
     ``seen`` is the hash of everything the decision was made from, ``configuration`` that of the service's registration
     then (``esteira.seal``): so it can be made again from the recorded facts and compared.
@@ -809,6 +827,7 @@ class Decided(Fact):
     release: int
     action: str
     why: str = field(compare=False)
+    round: int
     place: int
     seen: str
     configuration: str
@@ -820,7 +839,7 @@ class Decided(Fact):
 
     @property
     def key(self) -> str:
-        return f"decided#{stamp(self.at)}#{self.seen}#{self.place:03d}"
+        return f"decided#{stamp(self.at)}#{self.round:02d}#{self.seen}#{self.place:03d}"
 
 
 def about_decisions(number: int) -> str:

@@ -28,10 +28,12 @@ from esteira.facts import (
     Retried,
 )
 from esteira.going_back import Impossible, back, quarantine_words, subjects
-from esteira.phase import Phase, Standing, standing_of
+from esteira.phase import Cause, Phase, Standing, standing_of
 from esteira.situation import Release, StageState
 
 Verb = Literal["rollback", "hold", "resume", "quarantine", "retry", "abort", "approve", "reject", "promote", "bypass"]
+# Why a release is rejected that a bypass goes past; a quarantine and a secret in the tree are no rules of a stage.
+BY_RULE = (Cause.GATE, Cause.DISAPPROVED, Cause.APPROVAL_EXPIRED)
 Label = Annotated[str, Field(pattern=r"^v[1-9][0-9]{0,7}$")]
 
 
@@ -123,7 +125,7 @@ def _retry(request: Request, service: Service, desk: Desk) -> None:
     rows, _ = desk.store.open(service.name)
     newer = max([stages[0].live, stages[-1].live, *(n for n, row in rows.items() if not _over(row.phase))], default=0)
     if newer > release.number:
-        if release.was_live:
+        if release.on(stages[-1]).was_live:
             raise Refused(f"v{newer} is newer than {label}. Next: esteira rollback --to {label}")
         raise Refused(f"v{newer} is newer than {label}, which was never live. Next: push {label}'s commit again")
     now, attempt = desk.clock(), release.attempt + 1
@@ -223,7 +225,7 @@ def _ahead(request: Request, service: Service, desk: Desk, *, over: bool = False
     come to. ``over``: it may also be rejected. Raises Refused."""
     release, stages = _asked(request, service, desk), tuple(desk.store.stages(service))
     standing = _standing(release, service, stages, desk)
-    if standing.phase.ended and not (over and standing.phase is Phase.REJECTED and release.pushed.effective):
+    if standing.phase.ended and not (over and standing.cause in BY_RULE):
         raise Refused(f"{release.label} is {standing.phase}. Next: esteira why {release.label}")
     if not release.digest:
         raise Refused(f"{release.label} has no image yet, and that is what counts. Next: esteira show {release.label}")

@@ -279,8 +279,7 @@ def _start_deployment(action: StartDeployment, s: Situation, desk: Desk) -> None
     if action.take > 1:
         mine = _claim(s, desk, number, "deploy", turn.number, action.take, turn.stage)
     else:
-        promoted = _release(s, number).on(s.stage(turn.stage)).promoted is not None
-        mine = desk.store.claim_turn(service.name, turn, promoted=promoted)
+        mine = desk.store.claim_turn(service.name, turn)
     if not mine:
         return
     claim = TurnClaim(service.name, number, turn.stage, turn.number)

@@ -251,10 +251,8 @@ def _before_its_turn(release: Release, here: Release, stage: StageState, now: da
     """Return where a release stands that its current attempt gave no turn on ``stage``, which sees it as ``here``."""
     if release.aborted:
         return Standing(Phase.ABORTED, f"{release.aborted.by} aborted it: {release.aborted.reason}")
-    superseded = here.superseded
-    if superseded and not (superseded.stage and here.promoted):
-        where = f" to {superseded.stage}" if superseded.stage else ""
-        return Standing(Phase.SUPERSEDED, f"v{superseded.by} came before it began to deploy{where}")
+    if release.superseded:
+        return Standing(Phase.SUPERSEDED, f"v{release.superseded.by} came before it began to deploy")
     for what, cause in _OVERDUE.items():
         overdue = release.overdue(what, release.attempt)
         if overdue is not None:

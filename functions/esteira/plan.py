@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Literal
 
 from esteira.entry import Waits, approval_expires, waits
@@ -226,20 +225,12 @@ def _as_written(standing: Standing) -> Written:
 
 
 def _superseded(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
-    """A newer release supersedes what has not begun to deploy: at all, or to a stage before which it is live."""
-    standing = standing_of(r, s.stages, now)
+    """A newer release supersedes what has not begun to deploy anywhere. Later on, a release is superseded by what takes
+    its place on the stage it comes from (``facts.Replaced``)."""
     by = s.newest_effective
-    if r.number < by and not standing.phase.begun and not any(r.on(stage).begun for stage in s.stages):
+    begun = standing_of(r, s.stages, now).phase.begun or any(r.on(stage).begun for stage in s.stages)
+    if r.number < by and not begun:
         yield Record(r.number, f"v{by} is newer", Superseded(at=now, release=r.number, by=by))
-        return
-    if not r.accepted or standing.phase.ended:
-        return
-    for before, stage in pairwise(s.stages):
-        there, here = r.on(before), r.on(stage)
-        if there.begun and before.live > r.number and not (here.begun or here.promoted or here.superseded):
-            why = f"v{before.live} took its place on {before.name} before it came to {stage.name}"
-            yield Record(r.number, why, Superseded(at=now, release=r.number, by=before.live, stage=stage.name))
-            return
 
 
 def _towards_image(s: Situation, r: Release, now: datetime) -> Iterator[Action]:
@@ -352,7 +343,10 @@ def _alarm(s: Situation, stage: StageState) -> Iterator[Action]:
     live = s.release(stage.live)
     if live is None or stage.busy or stage.ordered is not None:
         return
-    here = live.on(stage)
+    here, order = live.on(stage), stage.rollback
+    # Once: where going back failed, or was ordered by a person since, nobody is helped by the same order again.
+    if order is not None and order.away == live.number and here.live_since and order.at >= here.live_since:
+        return
     rang = stage.rang(here) if _came_by_itself(here, stage) else None
     if rang is not None and here.alarm_unanswered(here.last_turn) is None:
         why = (

@@ -30,6 +30,7 @@ from esteira.facts import (
     Quarantined,
     RollbackOrdered,
     Settled,
+    Superseded,
     Turn,
     aborted_key,
     about_alarm,
@@ -38,7 +39,6 @@ from esteira.facts import (
     about_stage,
     from_row,
     stamp,
-    superseded_key,
     to_row,
 )
 from esteira.phase import Standing
@@ -195,12 +195,9 @@ class Store:
             before = replace(self.stage(service.name, rules.name), rules=rules, before=before)
             yield before
 
-    def claim_turn(self, service: str, turn: Turn, *, promoted: bool = False) -> bool:
-        """Claim a stage's turn; False if it was claimed, or the release aborted or superseded, meanwhile.
-
-        One that was ``promoted`` comes to the stage although another took its place before.
-        """
-        unless = [aborted_key(turn.attempt), superseded_key(), *([] if promoted else [superseded_key(turn.stage)])]
+    def claim_turn(self, service: str, turn: Turn) -> bool:
+        """Claim a stage's turn; False if it was claimed, or the release aborted or superseded, meanwhile."""
+        superseded = Superseded(at=turn.at, release=turn.release, by=0)
         checks = [
             {
                 "ConditionCheck": {
@@ -209,7 +206,7 @@ class Store:
                     "ConditionExpression": "attribute_not_exists(pk)",
                 }
             }
-            for key in unless
+            for key in (aborted_key(turn.attempt), superseded.key)
             if turn.kind == "deploy"
         ]
         return self._transact([self._new(self._row(service, turn)), *checks])

@@ -46,6 +46,11 @@ IMPLIED = {
     },
 }
 
+# Rights that AWS's reference calls limitable to a resource, and the operation's own page does not.
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html: composite alarms are only
+# told to whom has the right "scoped to *".
+UNLIMITED = {"cloudwatch:DescribeAlarms"}
+
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html: the log group is there already
 LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
 # https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html: what Tracing: Active uploads
@@ -127,8 +132,9 @@ def _actions(action: str, texts: Iterable[str]) -> set[str]:
 
 
 def _prefix(service: str) -> str:
-    """Return what a service is called in a policy."""
-    return str(model(service).signing_name)
+    """Return what a service is called in a policy: as in its signatures, but for one."""
+    name = str(model(service).signing_name)
+    return {"monitoring": "cloudwatch"}.get(name, name)
 
 
 def running(function: Mapping[str, Any]) -> set[str]:
@@ -311,6 +317,8 @@ class Kind:
 def kinds(action: str) -> list[Kind]:
     """Return the kinds of resource an action takes; none where AWS limits it to no resource."""
     service, authorization = _authorization(action)
+    if action in UNLIMITED:
+        return []
     known = _reference()[service]["Resources"]
     return [
         Kind(name, begins, "aws:ResourceTag/${TagKey}" in known[name].get("ConditionKeys", ()))

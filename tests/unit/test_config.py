@@ -25,7 +25,7 @@ def registration(**said: Any) -> str:
 def test_a_registration_needs_only_where_things_are() -> None:
     """All that has a default may be left out; what comes back is the same service."""
     assert Service.model_validate_json(registration()) == HEART
-    assert (HEART.branch, HEART.port, HEART.health_path, HEART.stage.name) == ("main", 8080, "/ping", "production")
+    assert (HEART.branch, HEART.port, HEART.health_path, HEART.last.name) == ("main", 8080, "/ping", "production")
 
 
 @pytest.mark.parametrize(

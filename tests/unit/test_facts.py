@@ -30,7 +30,7 @@ IDENTITY: dict[str, set[str]] = {
     "BuildEnded": {"release", "attempt", "build"},
     "ImageMissed": {"release", "attempt"},
     "Accepted": {"release", "attempt"},
-    "Superseded": {"release", "stage"},
+    "Superseded": {"release"},
     "Overdue": {"release", "what", "number", "stage"},
     "Gated": {"release", "attempt"},
     "CommitPushed": {"commit", "by"},
@@ -44,7 +44,7 @@ IDENTITY: dict[str, set[str]] = {
     "Disapproved": {"release", "stage", "at", "request"},
     "Promoted": {"release", "stage", "at", "request"},
     "Bypassed": {"release", "stage", "at", "request"},
-    "Decided": {"release", "at", "seen", "place"},
+    "Decided": {"release", "at", "round", "seen", "place"},
     "Configured": {"sha256"},
     "FoundBySweep": {"at", "kind", "release"},
     "StopAsked": {"release", "thing"},
@@ -66,7 +66,8 @@ IDENTITY: dict[str, set[str]] = {
     "RollbackOrdered": {"stage", "at", "request"},
     "Quarantined": {"subject", "at", "request"},
     "Lifted": {"subject", "at", "request"},
-    "Announced": {"release", "phase", "number", "turn", "channel"},
+    "Announced": {"release", "phase", "number", "turn", "channel", "stage", "cause"},
+    "HoldAnnounced": {"stage", "since", "channel"},
 }
 
 

@@ -14,6 +14,10 @@ PURE = [
     "facts",
     "config",
     "claims",
+    "windows",
+    "gates",
+    "entry",
+    "seal",
     "situation",
     "phase",
     "plan",
@@ -27,7 +31,19 @@ PURE = [
 EFFECTS = {"os", "sys", "time", "io", "pathlib", "socket", "subprocess", "urllib", "random", "uuid", "threading"}
 SHELL = {
     f"esteira.{name}"
-    for name in ("store", "cloud", "bundle", "advance", "perform", "observe", "operate", "desk", "wiring", "telemetry")
+    for name in (
+        "store",
+        "cloud",
+        "bundle",
+        "advance",
+        "perform",
+        "observe",
+        "operate",
+        "going_back",
+        "desk",
+        "wiring",
+        "telemetry",
+    )
 }
 
 

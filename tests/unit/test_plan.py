@@ -49,7 +49,7 @@ from esteira.plan import (
     back_off,
     plan,
 )
-from esteira.situation import Release, Situation, StageState
+from esteira.situation import Release, Situation, StageState, Written
 from tests.unit.conftest import (
     COMMIT,
     DIGEST,
@@ -85,9 +85,9 @@ Refusable = Literal["build", "accept", "deploy", "settle"]
 Kind = Literal["deploy", "rollback", "restore"]
 
 
-def written_down(r: Release, stage: StageState, now: datetime) -> tuple[str, str]:
-    phase, why, _ = phase_of(r, stage, now)
-    return phase.value, why
+def written_down(r: Release, stage: StageState, now: datetime) -> Written:
+    phase, why, cause, _ = phase_of(r, stage, now)
+    return Written(phase.value, why, cause)
 
 
 def situation(*releases: Release, stage: StageState | None = None, now: datetime = NOON, **said: Any) -> Situation:
@@ -95,7 +95,7 @@ def situation(*releases: Release, stage: StageState | None = None, now: datetime
     stage = stage or quiet()
     values: dict[str, Any] = {
         "service": HEART,
-        "stage": stage,
+        "stages": (stage,),
         "newest": max((r.pushed for r in releases), key=lambda p: p.number, default=None),
         "releases": tuple(sorted(releases, key=lambda r: r.number)),
         "written": {r.number: written_down(r, stage, now) for r in releases},
@@ -608,9 +608,9 @@ def test_tags_that_will_not_move_do_not_keep_the_stage() -> None:
 def test_a_phase_that_is_not_written_down_is_projected() -> None:
     """With the phase before, so that the change can be told; a new sentence alone is written, too."""
     building = release(1, build_started())
-    action = only(planned(building, written={1: ("pushed", "its build is about to start")}), Project)
+    action = only(planned(building, written={1: Written("pushed", "its build is about to start")}), Project)
     assert (action.phase, action.before) == (Phase.BUILDING, "pushed")
-    action = only(planned(building, written={1: ("building", "its build is being started")}), Project)
+    action = only(planned(building, written={1: Written("building", "its build is being started")}), Project)
     assert (action.phase, action.before) == (Phase.BUILDING, "building")
     assert planned(building) == ()
 
@@ -619,7 +619,7 @@ def test_a_release_that_comes_to_life_says_how_long_that_took_from_its_push_or_r
     """Once: a rollback to it, or putting it back, is no push; nor is a sentence that changes while it is live."""
 
     def took(r: Release, stage: StageState, before: str = "deploying") -> float | None:
-        action = only(planned(r, stage=stage, now=after(30), written={1: (before, "")}), Project)
+        action = only(planned(r, stage=stage, now=after(30), written={1: Written(before, "")}), Project)
         assert action.phase is Phase.LIVE
         return action.seconds_to_live
 
@@ -634,7 +634,9 @@ def test_a_release_that_comes_to_life_says_how_long_that_took_from_its_push_or_r
 def test_a_release_that_is_over_is_closed_when_its_end_is_written_down() -> None:
     """Not before: nobody would read it again."""
     over = release(1, build_started(), build_ended(status="FAILED"))
-    assert only(planned(over, written={1: ("building", "its build is under way")}), Project).phase is Phase.FAILED
+    assert (
+        only(planned(over, written={1: Written("building", "its build is under way")}), Project).phase is Phase.FAILED
+    )
     assert only(planned(over), Close).release == 1
 
 
@@ -798,11 +800,11 @@ def test_no_plan_begins_a_turn_while_one_is_not_settled(made: tuple[Situation, d
     starts = [a for a in plan(s, now, LEASE) if isinstance(a, StartDeployment)]
     assert len(starts) <= 1
     for start in starts:
-        if s.stage.busy:
-            assert start.turn == s.stage.turn
+        if s.first.busy:
+            assert start.turn == s.first.turn
             assert start.take > 1
         else:
-            assert start.turn.number == (s.stage.turn.number + 1 if s.stage.turn else 1)
+            assert start.turn.number == (s.first.turn.number + 1 if s.first.turn else 1)
             assert start.take == 1
 
 
@@ -812,13 +814,13 @@ def test_no_plan_goes_backward_unless_an_operator_ordered_it(made: tuple[Situati
     """A deployment is of the live release or a newer one; of an older one only as the rollback that was ordered."""
     s, now = made
     for start in (a for a in plan(s, now, LEASE) if isinstance(a, StartDeployment) and a.take == 1):
-        ordered_so = s.stage.ordered is not None and s.stage.ordered.to == start.release
+        ordered_so = s.first.ordered is not None and s.first.ordered.to == start.release
         if start.turn.kind == "restore":
-            assert s.stage.mixed
-            assert start.release == s.stage.live
+            assert s.first.mixed
+            assert start.release == s.first.live
         else:
             assert start.turn.kind == ("rollback" if ordered_so else "deploy")
-            assert start.turn.kind == "rollback" or start.release >= s.stage.live
+            assert start.turn.kind == "rollback" or start.release >= s.first.live
 
 
 @given(situations())
@@ -826,15 +828,15 @@ def test_no_plan_goes_backward_unless_an_operator_ordered_it(made: tuple[Situati
 def test_no_plan_begins_what_is_over_held_or_without_an_image(made: tuple[Situation, datetime]) -> None:
     """A turn is given only to a release that is ready for it, by its digest."""
     s, now = made
-    assume(not s.stage.busy)
+    assume(not s.first.busy)
     for start in (a for a in plan(s, now, LEASE) if isinstance(a, StartDeployment)):
         target = s.release(start.release)
         assert target is not None
         back = start.turn.kind != "deploy"  # to the very image it was live with, whatever came of a retry since
         assert start.turn.digest == (target.served_digest if back else target.digest) != ""
         if not back:
-            assert s.stage.held(now) is None
-            assert phase_of(target, s.stage, now).phase is Phase.BUILT
+            assert s.first.held(now) is None
+            assert phase_of(target, s.first, now).phase is Phase.BUILT
 
 
 @given(situations())
@@ -845,10 +847,10 @@ def test_no_plan_closes_what_is_not_over_or_still_runs(made: tuple[Situation, da
     for close in (a for a in plan(s, now, LEASE) if isinstance(a, Close)):
         over = s.release(close.release)
         assert over is not None
-        assert phase_of(over, s.stage, now).phase.ended
+        assert phase_of(over, s.first, now).phase.ended
         assert close.release in s.written
         assert over.unanswered_build is None
-        assert not (s.stage.busy and s.stage.turn is not None and s.stage.turn.release == close.release)
+        assert not (s.first.busy and s.first.turn is not None and s.first.turn.release == close.release)
 
 
 @given(situations())

@@ -44,13 +44,17 @@ def test_announce_can_change_nothing_but_its_own_memory() -> None:
         "dynamodb:GetItem",
         "dynamodb:PutItem",
         "sns:Publish",
+        "ssm:GetParameter",
         "ssm:GetParametersByPath",
     }
 
 
 def test_those_who_advance_share_their_rights_because_they_use_the_same() -> None:
-    """Were one of them to need less than AdvancePolicy grants, the policy would have to be split."""
-    assert set(called("intake.handler")) == set(called("sweep.handler")) == set(called("operate.handler"))
+    """Were one of them to need less than AdvancePolicy grants, the policy would have to be split. What the sweep asks
+    besides, it alone may: the alarms, of which the others hear by an event."""
+    assert set(called("intake.handler")) == set(called("operate.handler"))
+    assert set(called("sweep.handler")) - set(called("intake.handler")) == {"cloudwatch:DescribeAlarms"}
+    assert set(called("intake.handler")) - set(called("sweep.handler")) == set()
 
 
 def test_no_role_has_rights_that_stand_elsewhere() -> None:
@@ -108,7 +112,7 @@ def test_a_call_of_one_function_is_missing_for_that_one_alone() -> None:
 
 def test_a_call_that_is_made_no_more_leaves_a_right_too_many() -> None:
     """Without the comments, announce has no use for the right to write them."""
-    code = changed("esteira.announcement", "desk.cloud.comment(service, change.commit, text, token)", "pass")
+    code = changed("esteira.announcement", "desk.cloud.comment(service, each.commit, each.text, each.token)", "pass")
     assert missing_and_extra(template("template.yaml"), "AnnounceFunction", code["AnnounceFunction"]) == (
         [],
         ["codecommit:PostCommentForComparedCommit"],
