@@ -129,7 +129,7 @@ def releases(call: Call, limit: int) -> None:
     from console import history, render
 
     service = call.service()
-    lines = history.releases(call.store, service, limit)
+    lines = history.releases(call.store, service, limit, call.now())
     call.tell({"service": service.name, "releases": lines}, lambda out: render.releases(out, lines, service.name))
 
 
@@ -143,7 +143,7 @@ def show(call: Call, release: str) -> None:
     service = call.service()
     number = history.number_of(call.store, service, release)
     told = history.account(call.store, service, number, call.now())
-    call.tell(told, lambda out: render.account(out, told))
+    call.tell(told, lambda out: render.account(out, told, call.now()))
 
 
 @main.command()
@@ -156,7 +156,7 @@ def why(call: Call, release: str) -> None:
     service = call.service()
     number = history.number_of(call.store, service, release)
     line = history.line(call.store, service, number, call.now())
-    call.tell(line, lambda out: render.why(out, line))
+    call.tell(line, lambda out: render.why(out, line, call.now()))
 
 
 @main.command()
@@ -605,7 +605,7 @@ def _wait_for(call: Call, look: Callable[[], Any], timeout: timedelta) -> None:
     from console import render
 
     end = call.follow(look, timeout)
-    call.tell({"succeeded": end.succeeded, **vars(end.line)}, lambda out: render.why(out, end.line))
+    call.tell({"succeeded": end.succeeded, **vars(end.line)}, lambda out: render.why(out, end.line, call.now()))
     if not end.succeeded:
         raise SystemExit(FAILED)
 

@@ -19,6 +19,7 @@ from esteira.facts import (
     Approved,
     BuildEnded,
     BuildStarted,
+    Bypassed,
     DeploymentBegun,
     DeployStarted,
     Fact,
@@ -28,6 +29,7 @@ from esteira.facts import (
     Turn,
     about_commit,
     about_decisions,
+    about_release,
     about_stage,
     unstamp,
 )
@@ -37,6 +39,17 @@ from esteira.store import Store, View
 
 # With fewer characters a commit is hardly meant, and never told apart.
 LEAST_COMMIT = 4
+
+
+@dataclass(frozen=True)
+class Bypass:
+    """A bypass in force: no rule of the stage stands in the release's way."""
+
+    release: str
+    stage: str
+    by: str
+    reason: str
+    until: datetime
 
 
 @dataclass(frozen=True)
@@ -59,6 +72,7 @@ class Line:
     digest: str
     classes: tuple[str, ...]
     pushed_at: datetime
+    bypasses: tuple[Bypass, ...]  # in force
 
 
 @dataclass(frozen=True)
@@ -100,16 +114,6 @@ class Live:
 class Hold:
     """A hold in force."""
 
-    by: str
-    reason: str
-    until: datetime
-
-
-@dataclass(frozen=True)
-class Bypass:
-    """A bypass in force: no rule of the stage stands in the release's way."""
-
-    release: str
     by: str
     reason: str
     until: datetime
@@ -192,9 +196,21 @@ def status(store: Store, services: Iterable[Service], now: datetime) -> tuple[St
     return tuple(stage for service in services for stage in _status(store, service, now))
 
 
-def releases(store: Store, service: Service, limit: int, before: int | None = None) -> tuple[Line, ...]:
+def releases(
+    store: Store, service: Service, limit: int, now: datetime, before: int | None = None
+) -> tuple[Line, ...]:
     """Return the newest ``limit`` releases (below ``before``), newest first, as last written for listing."""
-    return tuple(_listed(view) for view in store.views(service.name, limit, before))
+    open_ones, _ = store.open(service.name)
+    return tuple(
+        _listed(view, tuple(_listed_bypasses(store, service, view, now)) if view.number in open_ones else ())
+        for view in store.views(service.name, limit, before)
+    )
+
+
+def _listed_bypasses(store: Store, service: Service, view: View, now: datetime) -> Iterator[Bypass]:
+    facts = store.facts(service.name, about_release(view.number), f"{Bypassed.series}#")
+    latest = {f.stage: f for f in facts if isinstance(f, Bypassed) and f.digest in ("", view.digest)}
+    return (_bypass(f"v{view.number}", word) for word in latest.values() if word.until > now)
 
 
 def number_of(store: Store, service: Service, text: str) -> int:
@@ -313,7 +329,11 @@ def _bypasses(releases: Iterable[Release], stage: StageState, now: datetime) -> 
     for release in releases:
         bypass = release.on(stage).bypass(now)
         if bypass is not None:
-            yield Bypass(release.label, bypass.by, bypass.reason, bypass.until)
+            yield _bypass(release.label, bypass)
+
+
+def _bypass(label: str, word: Bypassed) -> Bypass:
+    return Bypass(label, word.stage, word.by, word.reason, word.until)
 
 
 def _live(store: Store, service: Service, stage: StageState, now: datetime) -> Live | None:
@@ -428,10 +448,12 @@ def _deployments(release: Release) -> tuple[Deployment, ...]:
 
 def _line(release: Release, stages: Sequence[StageState], now: datetime) -> Line:
     there = standings(release, stages, now)
-    return _told(release, standing_of(release, stages, now), {name: s.phase.value for name, s in there.items()})
+    bypasses = tuple(bypass for stage in stages for bypass in _bypasses([release], stage, now))
+    phases = {name: s.phase.value for name, s in there.items()}
+    return _told(release, standing_of(release, stages, now), phases, bypasses)
 
 
-def _told(release: Release, standing: Standing, stages: dict[str, str]) -> Line:
+def _told(release: Release, standing: Standing, stages: dict[str, str], bypasses: tuple[Bypass, ...] = ()) -> Line:
     pushed, (why, log) = release.pushed, _parted(standing.why)
     return Line(
         release=release.label,
@@ -446,10 +468,11 @@ def _told(release: Release, standing: Standing, stages: dict[str, str]) -> Line:
         digest=release.digest,
         classes=pushed.classes,
         pushed_at=pushed.at,
+        bypasses=bypasses,
     )
 
 
-def _listed(view: View) -> Line:
+def _listed(view: View, bypasses: tuple[Bypass, ...]) -> Line:
     why, log = _parted(view.why)
     return Line(
         release=f"v{view.number}",
@@ -464,6 +487,7 @@ def _listed(view: View) -> Line:
         digest=view.digest,
         classes=view.classes,
         pushed_at=unstamp(view.pushed_at),
+        bypasses=bypasses,
     )
 
 

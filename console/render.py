@@ -54,6 +54,7 @@ _MARKS = {
     State.ENDED: ("✗", "red"),
     State.AHEAD: ("○", "dim"),
 }
+_LOUD = "bold reverse red"
 
 
 def document(value: Any, indent: int | None = 2) -> str:
@@ -90,7 +91,7 @@ def status(out: Console, stages: Iterable[StageStatus], remotes: dict[str, str],
             text = f"{_held(stage.stage, stage.hold, now)}. Next: esteira resume{named}"
             _row(out, "hold", Text(text, style="yellow"))
         for bypass in stage.bypasses:
-            _row(out, "BYPASS", Text(_bypass(stage.stage, bypass, now), style="bold reverse red"))
+            _bypassed(out, bypass, now)
 
 
 def releases(out: Console, lines: Sequence[Line], service: str) -> None:
@@ -110,18 +111,20 @@ def releases(out: Console, lines: Sequence[Line], service: str) -> None:
             Text(line.tag or "-"),
             Text(_classes(line, out) or "-"),
             Text(f"{line.pushed_at:%Y-%m-%d %H:%M}"),
-            Text(line.why),
+            Text.assemble(*((f"BYPASS of {bypass.stage} ", _LOUD) for bypass in line.bypasses), line.why),
         )
         for line in lines
     ]
     _table(out, heads, rows)
 
 
-def account(out: Console, told: Account) -> None:
+def account(out: Console, told: Account, now: datetime) -> None:
     """Print everything about one release."""
     line = told.line
     out.print(Text.assemble((f"{told.service} {line.release}", "bold"), " is ", _phase(line.phase), f": {line.why}"))
     _log(out, line.log)
+    for bypass in line.bypasses:
+        _bypassed(out, bypass, now)
     out.print()
     for name, value in _particulars(told):
         _row(out, name, Text(value))
@@ -130,12 +133,15 @@ def account(out: Console, told: Account) -> None:
         fact(out, said)
 
 
-def why(out: Console, line: Line) -> None:
-    """Print the one sentence, the log lines that belong to it, and where it stands on each of several stages."""
+def why(out: Console, line: Line, now: datetime) -> None:
+    """Print the one sentence, the log lines that belong to it, where it stands on each of several stages, and what is
+    bypassed for it."""
     out.print(Text.assemble(_named(line), " is ", _phase(line.phase), f": {line.why}"))
     _log(out, line.log)
     if len(line.stages) > 1:
         out.print(Text.assemble("  ", _on(line, "; ")))
+    for bypass in line.bypasses:
+        _bypassed(out, bypass, now)
 
 
 def change(out: Console, told: Change) -> None:
@@ -173,7 +179,9 @@ def windows(out: Console, stages: Iterable[StageWindows], days: int, now: dateti
         for opening in stage.openings:
             begins, ends = _time(opening.begins), _time(opening.ends)
             reason = f": {opening.reason}" if opening.reason else ""
-            _row(out, "opens" if opening.kind == "allow" else "shut", Text(f"{begins} to {ends}{reason}"))
+            begun = opening.begins <= now
+            name = ("open" if begun else "opens") if opening.kind == "allow" else ("shut" if begun else "shuts")
+            _row(out, name, Text(f"{begins} to {ends}{reason}"))
         if not stage.openings:
             _row(out, "windows", Text(f"none in {days} day{'s' if days > 1 else ''}", style="dim"))
 
@@ -291,21 +299,18 @@ def _under_way(out: Console, line: UnderWay, now: datetime) -> None:
     """Print where a release on its way stands; what it waits for has lines of its own where there is more than one."""
     several = len(line.waits) > 1
     where = ", ".join(f"live on {name}" for name, phase in line.stages.items() if phase == "live")
-    why = (where or f"for {len(line.waits)} things") if several else line.why
+    more = {wait: f" ({_span(wait.until - now)} more)" if wait.until else "" for wait in line.waits}
+    why = (where or f"for {len(line.waits)} things") if several else "".join((line.why, *more.values()))
     _row(out, "under way", Text.assemble(_named(line), " is ", _phase(line.phase), f": {why}"))
     _log(out, line.log)
-    for wait in line.waits:
-        more = f" ({_span(wait.until - now)} more)" if wait.until else ""
-        if several:
-            _row(out, "  waits for", Text(f"{wait.why}{more}"))
-        elif more:
-            _row(out, "", Text(f"{_span(wait.until - now)} more" if wait.until else "", style="dim"))
+    for wait in line.waits if several else ():
+        _row(out, "waits for", Text(f"{wait.why}{more[wait]}"))
     if line.needed or line.votes:
         counted = sum(vote.counts for vote in line.votes)
         told = ", ".join(
-            f"{v.by} said {v.says}{'' if v.counts or v.says == 'no' else ' (counts not)'}" for v in line.votes
+            f"{v.by} said {v.says}{'' if v.counts or v.says == 'no' else ' (does not count)'}" for v in line.votes
         )
-        _row(out, "  votes", Text(f"{counted} of {line.needed}" + (f": {told}" if told else "")))
+        _row(out, "votes", Text(f"{counted} of {line.needed}" + (f": {told}" if told else "")))
 
 
 def _held(stage: str, hold: Hold, now: datetime) -> str:
@@ -313,9 +318,10 @@ def _held(stage: str, hold: Hold, now: datetime) -> str:
     return f"{hold.by} holds {stage} until {until}: {hold.reason}"
 
 
-def _bypass(stage: str, bypass: Bypass, now: datetime) -> str:
+def _bypassed(out: Console, bypass: Bypass, now: datetime) -> None:
     until = f"{_time(bypass.until)} (for {_span(bypass.until - now)} more)"
-    return f"no rule of {stage} stands in the way of {bypass.release} until {until}; {bypass.by}: {bypass.reason}"
+    told = f"no rule of {bypass.stage} stands in the way of {bypass.release} until {until}; "
+    _row(out, "BYPASS", Text(f"{told}{bypass.by}: {bypass.reason}", style=_LOUD))
 
 
 def _on(line: Line, between: str) -> Text:
@@ -352,13 +358,13 @@ def _particulars(told: Account) -> list[tuple[str, str]]:
 
 def fact(out: Console, said: Said) -> None:
     """Print one fact or decision, dim where it is of interest only to who looks for it."""
-    style = "dim" if said.fact in _QUIET else ""
+    style = "dim" if said.fact in _QUIET else "bold red" if said.fact == "bypassed" else ""
     out.print(Text.assemble((f"{said.at:%Y-%m-%d %H:%M:%S}  ", "dim"), (said.says, style)))
     _log(out, said.log)
 
 
 def _row(out: Console, name: str, text: Text) -> None:
-    out.print(Text.assemble((f"  {name:<11}", "dim"), text))
+    out.print(Text.assemble((f"  {name:<10} ", "dim"), text))
 
 
 def _log(out: Console, lines: Iterable[str]) -> None:

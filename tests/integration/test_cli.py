@@ -101,8 +101,8 @@ def test_the_table_is_coloured_for_a_person_and_reads_no_markup(world: World) ->
     world.tell()
     with Path(os.devnull).open("w") as nowhere:
         out = Console(file=nowhere, force_terminal=True, width=200, record=True, markup=False, soft_wrap=True)
-        render.releases(out, releases(world.store, world.heart, 9), "heart")
-        render.why(out, replace(releases(world.store, world.heart, 9)[0], why="[red]no[/] order"))
+        render.releases(out, releases(world.store, world.heart, 9, world.now), "heart")
+        render.why(out, replace(releases(world.store, world.heart, 9, world.now)[0], why="[red]no[/] order"), world.now)
     text = out.export_text(styles=True)
     assert "\x1b[1;31mrejected\x1b[0m" in text
     assert "[red]no[/] order" in text

@@ -69,9 +69,9 @@ def test_status_tells_of_each_stage_and_of_what_a_release_waits_for(world: World
     assert staging["live"]["watched_until"] == line["waits"][0]["until"]
     text = world.run("status").stdout
     assert "under way  v1 (1abc0000) is waiting: live on staging\n" in text
-    assert "waits for  it is live on staging and watched there until 2026-11-23 10:37 UTC (29 minutes more)\n" in text
-    assert "waits for  production wants 2 more approvals; next: esteira approve v1 --stage production\n" in text
-    assert "  votes    0 of 2\n" in text
+    assert "  waits for  it is live on staging and watched there until 2026-11-23 10:37 UTC (29 minutes more)\n" in text
+    assert "  waits for  production wants 2 more approvals; next: esteira approve v1 --stage production\n" in text
+    assert "  votes      0 of 2\n" in text
     assert text.count("nothing yet") == 1
     assert "git push" not in text  # production gets what staging has
 
@@ -80,7 +80,7 @@ def test_votes_are_told_as_they_come_and_who_said_what(world: World) -> None:
     """Two votes of the two that are needed let it on; whoever looks sees whose they are."""
     come_to_staging(world)
     assert world.run("approve", "v1", "--by", "rui", "--reason", "looks well").exit_code == 0
-    assert "votes    1 of 2: rui said yes" in world.run("status").stdout
+    assert "votes      1 of 2: rui said yes" in world.run("status").stdout
     world.tick(minutes=31)
     assert world.run("approve", "v1", "--stage", "production").exit_code == 0
     [line] = world.read("status")["stages"][1]["under_way"]
@@ -114,12 +114,15 @@ def test_a_bypass_is_loud_wherever_it_stands(world: World) -> None:
     assert (word.stage, word.digest, word.until) == ("production", digest(1), world.now + timedelta(minutes=90))
     told = world.read("status")["stages"][1]
     assert told["bypasses"] == [
-        {"release": "v1", "by": "ana", "reason": "patients wait", "until": stamp(word.until)},
+        {"release": "v1", "stage": "production", "by": "ana", "reason": "patients wait", "until": stamp(word.until)},
     ]
     assert told["under_way"][0]["phase"] == "built"
-    assert "BYPASS     no rule of production stands in the way of v1 until" in world.run("status").stdout
+    world.project(1)
+    for typed in (("status",), ("why", "v1"), ("show", "v1")):
+        assert "BYPASS     no rule of production stands in the way of v1 until" in world.run(*typed).stdout
+    assert "BYPASS of production live on staging; production is next" in world.run("releases").stdout
     world.tick(hours=2)
-    assert "BYPASS" not in world.run("status").stdout
+    assert "BYPASS" not in world.run("status").stdout + world.run("why", "v1").stdout + world.run("releases").stdout
     assert "ana bypassed every rule of production for it until" in world.run("show", "v1").stdout
 
 
@@ -139,7 +142,7 @@ def test_why_releases_and_show_tell_where_it_stands_on_each_stage(world: World) 
     assert world.read("releases")["releases"][0]["stages"] == {"staging": "live", "production": "failed"}
     told = world.read("show", "v2")
     assert [(at["stage"], at["phase"]) for at in told["on"]] == [("staging", "live"), ("production", "failed")]
-    assert "on production failed: deployment d-2 failed" in world.run("show", "v2").stdout.replace("  ", " ")
+    assert "on production failed: deployment d-2 failed" in world.run("show", "v2").stdout
 
 
 def test_show_tells_what_was_decided_where_it_was_decided(world: World) -> None:
@@ -167,11 +170,10 @@ def test_one_stage_looks_as_simple_as_ever(tmp_path: Path, monkeypatch: pytest.M
     with operated(tmp_path, monkeypatch, service()) as world:
         world.tell()
         world.push(5)
-        assert world.run("status").stdout.splitlines() == [
-            "heart on production",
-            "  live       v2 (2abc0000), since 2026-11-23 10:14 UTC (14 minutes): deployment d-2 succeeded on production",
-            "  under way  v5 (5abc0000) is pushed: its build is about to start",
-        ]
+        heading, live, *rest = world.run("status").stdout.splitlines()
+        assert heading == "heart on production"
+        assert live.startswith("  live       v2 (2abc0000), since 2026-11-23 10:15 UTC (19 minutes): deployment d-2")
+        assert rest == ["  under way  v5 (5abc0000) is pushed: its build is about to start"]
         assert world.run("why", "v2").stdout == "v2 (2abc0000) is live: deployment d-2 succeeded on production\n"
         assert "stages" not in world.run("releases").stdout
         assert "heart is held; esteira resume ends it" in world.run("hold", "--reason", "r").stdout
@@ -196,6 +198,7 @@ def test_a_promotion_goes_on_with_what_was_displaced(world: World) -> None:
     come_to_staging(world, 2, live=1)
     world.project(1, 2)
     assert "v1 (1abc0000) is superseded: v2 took its place on staging" in world.run("why", "v1").stdout
+    world.tick(minutes=31)
     assert world.run("promote", "v1", "--reason", "the better one").exit_code == 0
     word = next(release(world, 1).all(Promoted))
     assert (word.stage, word.by, word.reason) == ("production", "ana", "the better one")
@@ -251,7 +254,7 @@ def test_windows_tell_whether_one_may_begin_and_when(world: World) -> None:
     staging, production = world.read("windows")["stages"]
     assert (staging["open"], staging["until"], staging["openings"]) == (True, None, [])
     assert (production["open"], production["until"]) == (True, "2026-11-23T17:00:00.000000Z")
-    assert len(production["openings"]) == 5
+    assert len(production["openings"]) == 6
     text = world.run("windows", "--days", "1").stdout
     assert "now        open, and nothing closes it" in text
     assert "windows    none in 1 day" in text
@@ -360,6 +363,23 @@ def test_on_a_terminal_the_steps_it_has_passed_stand_below(world: World) -> None
     assert "v1  ● image  ● staging  ◐ production   waiting: live on staging; it is live" in out.export_text()
     world.deploy(1, live=0, succeeded=False)
     assert marks() == [State.DONE, State.DONE, State.ENDED]
+
+
+def test_the_steps_are_for_a_terminal_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below the facts a terminal shows how far it is; a pipe and JSON get nothing that nobody could parse."""
+    world.push(1)
+    acts: list[Callable[[], object]] = [
+        lambda: world.build(1),
+        lambda: world.deploy(1, live=0, succeeded=True, stage="staging"),
+        lambda: world.deploy(1, live=0, succeeded=True),
+    ]
+    assert "◐ image" not in world.run("tail", "--timeout", "1m", shell=played(world)).stdout
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what CliRunner reads is a terminal now
+    result = world.run("tail", shell=played(world, *acts))
+    assert result.exit_code == 0, result.output
+    for step in ("◐ image", "● image", "● staging", "◐ production"):
+        assert step in result.stdout
+    assert "◐" not in world.run("tail", "--json", shell=world.shell()).stdout
 
 
 # --- completion -----------------------------------------------------------------------------------------------------
