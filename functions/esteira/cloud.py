@@ -355,12 +355,22 @@ class Cloud:
     # --- CloudWatch
 
     def alarms(self, names: Sequence[str]) -> list[tuple[str, datetime, str]]:
-        """Return of those alarms the ones that are in ALARM now: name, since when, and CloudWatch's reason."""
+        """Return of those alarms the ones that are in ALARM now: name, since when, and CloudWatch's reason.
+
+        Since when is when it went off: StateUpdatedTimestamp moves on while it rings.
+        """
         answer = self.client("cloudwatch").describe_alarms(
             AlarmNames=list(names), StateValue="ALARM", AlarmTypes=["MetricAlarm", "CompositeAlarm"]
         )
         found = (*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", []))
-        return [(a["AlarmName"], a["StateUpdatedTimestamp"], str(a.get("StateReason", ""))) for a in found]
+        return [
+            (
+                a["AlarmName"],
+                a.get("StateTransitionedTimestamp") or a["StateUpdatedTimestamp"],
+                str(a.get("StateReason", "")),
+            )
+            for a in found
+        ]
 
     # --- telling
 

@@ -28,6 +28,7 @@ from console.local.aws import doors
 from console.local.aws.api import AwsError, Operation, Params, required
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
+from console.local.aws.cloudwatch import CloudWatch
 from console.local.aws.codebuild import CodeBuild
 from console.local.aws.codecommit import CodeCommit
 from console.local.aws.codedeploy import CodeDeploy
@@ -90,8 +91,10 @@ class Aws:
         self.codebuild = CodeBuild(engine.build, self._runner, self.codecommit, logs / "builds", *common, chance)
         hosts = {"hosts": engine.hosts} if hasattr(engine, "hosts") else {}
         self.codedeploy = CodeDeploy(engine.deploy, self._runner, logs / "deployments", *common, chance, **hosts)
+        self.cloudwatch = CloudWatch(*common)
         self.dynamodb = DynamoDb(self.clock)
         self._operations: dict[str, Mapping[str, Operation]] = {
+            "cloudwatch": self.cloudwatch.operations,
             "codebuild": self.codebuild.operations,
             "codecommit": self.codecommit.operations,
             "codedeploy": self.codedeploy.operations,
@@ -193,6 +196,7 @@ class Aws:
         with self.lock:
             text = json.dumps(
                 {
+                    "cloudwatch": self.cloudwatch.dump(),
                     "dynamodb": self.dynamodb.dump(),
                     "ecr": self.ecr.dump(),
                     "codebuild": self.codebuild.dump(),
@@ -218,6 +222,7 @@ class Aws:
         state = self.folder / "state.json"
         if state.exists():
             kept = json.loads(state.read_text(), object_hook=_decode)
+            self.cloudwatch.load(kept.get("cloudwatch", {}))  # a state of before had no alarms
             self.dynamodb.load(kept["dynamodb"])
             self.ecr.load(kept["ecr"])
             self.codebuild.load(kept["codebuild"])
