@@ -236,6 +236,7 @@ def test_hold_and_resume(screen: Screen, keep: Keep) -> None:
     assert story.store.stage(story.service.name, "staging").hold is None
     shows(page, "Held by ana until")
     keep(page, "held")
+    story.clock.advance(60)
     screen.say(page, "resume", "production")
     assert story.stage_state.hold is None
     until(page, "!document.getElementById('main').innerText.includes('Held by')")
@@ -250,6 +251,7 @@ def test_rollback_goes_to_the_last_healthy_one_or_to_the_one_that_is_named(scree
     story.play()
     assert live(story) == 2
     shows(page, "ana ordered production back from v3 to v2")
+    story.clock.advance(60)
     screen.say(page, "rollback", "production", reason="so does this", to="v1")
     story.play()
     assert live(story) == 1
@@ -264,6 +266,7 @@ def test_a_release_is_gone_back_to_from_its_own_page(screen: Screen) -> None:
     screen.say(page, "go-back", "v1", reason="it was better")
     story.play()
     assert live(story) == 1
+    story.clock.advance(60)
     bring_to_life(story, "3")
     page = screen.open("#/release/heart/v3")
     screen.say(page, "rollback", "v3", reason="again")

@@ -58,13 +58,16 @@ def served(call: Call, links: Links | None = None, seconds: float = 0.2) -> Iter
     """Serve the page by a thread of these tests; yield its address, without the key, and the page."""
     page, loop = Page(call, "ana", links, seconds), asyncio.new_event_loop()
     runner = web.AppRunner(page.application(), access_log=None, shutdown_timeout=0.2)
-    loop.run_until_complete(runner.setup())
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    loop.run_until_complete(site.start())
+
+    async def begin() -> int:
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return int(runner.addresses[0][1])
+
     thread = threading.Thread(target=loop.run_forever)
-    thread.start()
+    thread.start()  # a loop of its own: Playwright has one in this thread
     try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", page
+        yield f"http://127.0.0.1:{asyncio.run_coroutine_threadsafe(begin(), loop).result(10)}", page
     finally:
         asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
