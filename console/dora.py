@@ -37,11 +37,13 @@ class Deployment:
 @dataclass(frozen=True)
 class Keys:
     """The four keys over ``days`` until ``until``, medians of seconds where they are times; None where there is nothing
-    to measure. ``refused`` are the turns that ended without the release coming to life."""
+    to measure. ``refused`` are the turns that ended without the release coming to life. ``since`` is so many days ago,
+    or, where the stage had more turns than are read, when the first of those began."""
 
     service: str
     stage: str
     days: int
+    since: datetime
     until: datetime
     deployments: tuple[Deployment, ...]
     refused: int
@@ -74,6 +76,8 @@ def keys(
     settled = {f.turn: f for f in facts if isinstance(f, Settled)}
     turns = sorted((f for f in facts if isinstance(f, Turn)), key=lambda f: f.number)
     since, lives, refused = now - timedelta(days=days), list[Deployment](), 0
+    if len(turns) >= TURNS:
+        since = max(since, turns[0].at)
     for turn in turns:
         end = settled.get(turn.number)
         if end is None:
@@ -91,11 +95,12 @@ def keys(
         service=service,
         stage=stage,
         days=days,
+        since=since,
         until=now,
         deployments=counted,
         refused=refused,
         lead_seconds=_median([d.lead_seconds for d in counted if d.lead_seconds is not None]),
-        per_week=len(counted) * 7 / days,
+        per_week=len(counted) / max((now - since) / timedelta(days=7), 1 / 7),
         failure_rate=len(failed) / len(counted) if counted else None,
         restore_seconds=_median([d.restored_seconds for d in failed if d.restored_seconds is not None]),
     )

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from esteira import identity
-
 if TYPE_CHECKING:
     from esteira.config import Service
     from esteira.store import Store
@@ -187,6 +185,8 @@ class Controller:
         from botocore.awsrequest import AWSRequest
         from botocore.credentials import Credentials
         from botocore.exceptions import NoCredentialsError
+
+        from esteira import identity
 
         region = str(self._client("lambda").meta.region_name)
         if pretended := _pretended(self.where):

@@ -16,7 +16,7 @@ from esteira.store import Store
 
 PAGE = 50
 # What the sweep found is counted over so long, and up to so many.
-FOUND_DAYS, FOUND = 30, 200
+FOUND_DAYS, FOUND = 30, 100
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,12 @@ class Links:
     def _codesuite(self, path: str) -> str:
         if not self.region:
             return ""
-        return f"https://{self.region}.console.aws.amazon.com/codesuite/{path}?region={self.region}"
+        host = next((at for begin, at in _CONSOLES.items() if self.region.startswith(begin)), "console.aws.amazon.com")
+        return f"https://{self.region}.{host}/codesuite/{path}?region={self.region}"
+
+
+# Where the console of AWS's other partitions is.
+_CONSOLES = {"cn-": "console.amazonaws.cn", "us-gov-": "console.amazonaws-us-gov.com"}
 
 
 def overview(store: Store, services: Sequence[Service], now: datetime) -> list[dict[str, Any]]:
@@ -63,7 +68,7 @@ def _found(store: Store, service: Service, now: datetime) -> dict[str, Any]:
 
 
 def past(store: Store, service: Service, before: int | None, now: datetime) -> dict[str, Any]:
-    """Return one page of the history as it is at ``now``, newest first, of the releases below ``before``."""
+    """Return one page of the history, newest first, of the releases below ``before``."""
     lines = history.releases(store, service, PAGE, now, before)
     last = int(lines[-1].release[1:]) if lines else 1
     return {"service": service.name, "releases": [asdict(line) for line in lines], "next": last if last > 1 else None}
@@ -80,22 +85,26 @@ def release(store: Store, service: Service, number: int, now: datetime, links: L
         "deployments": [{**asdict(d), "link": links.deployment(d.id)} for d in told.deployments],
         "commit_link": links.commit(service, told.line.commit),
         "said": sorted(said, key=lambda row: row["at"]),
-        "words": words(Phase(told.line.phase), several=len(service.stages) > 1),
+        "words": words(told, service),
         "stages": [stage.name for stage in service.stages],
     }
 
 
-def words(phase: Phase, *, several: bool) -> list[str]:
-    """Return the words that may be of use for a release in that phase; ``operate`` has the last say."""
-    if phase is Phase.LIVE:
-        return ["quarantine"]
-    if phase in (Phase.FAILED, Phase.ABORTED, Phase.REJECTED, Phase.ROLLED_BACK):
-        return ["retry", *(["bypass"] if phase is Phase.REJECTED else []), "quarantine"]
-    if phase is Phase.SUPERSEDED:
-        return ["promote", "quarantine"] if several else ["quarantine"]
+def words(told: history.Account, service: Service) -> list[str]:
+    """Return the words that may be of use for a release that stands there; ``operate`` has the last say."""
+    phase = Phase(told.line.phase)
+    several, last = len(service.stages) > 1, service.last.name
+    was_live = any(d.stage == last and d.status == "Succeeded" for d in told.deployments)
     if phase is Phase.SKIPPED:
         return []
-    return ["approve", "reject", "bypass", "abort", "quarantine"]
+    if phase is Phase.LIVE:
+        return [*(["rollback"] if told.line.stage == last else []), "quarantine"]
+    if phase is Phase.SUPERSEDED:
+        return [*(["promote"] if several and not was_live else []), *(["go-back"] if was_live else []), "quarantine"]
+    if phase.ended:
+        return ["retry", *(["bypass"] if phase is Phase.REJECTED else []), "quarantine"]
+    voted = any(stage.approvals for stage in service.stages) and told.line.digest
+    return [*(["approve", "reject"] if voted else []), *(["bypass"] if told.line.digest else []), "abort", "quarantine"]
 
 
 def four_keys(store: Store, service: Service, stage: str, days: int, now: datetime) -> dict[str, Any]:

@@ -13,29 +13,21 @@ import boto3
 from aiohttp import web
 
 from console.call import Call, Shell
+from console.local.stages import give_stages
 from console.remote import Controller, Invoked, Where
-from console.ui.server import Page
+from console.ui.board import Links
+from console.ui.server import Page, cookie_name
 from tests.integration.conftest import Story
 
-TWO_STAGES: list[dict[str, Any]] = [
-    {"name": "staging", "group": "heart-staging"},
-    {"name": "production", "group": "heart-production", "approvals": {"votes": 1}},
-]
+TWO_STAGES: list[dict[str, Any]] = [{"name": "staging"}, {"name": "production", "approvals": {"votes": 1}}]
 
 
 @contextmanager
 def story_of_two_stages(folder: Path) -> Iterator[Story]:
     """Yield a story whose service has a staging before its production, which wants one approval."""
     with Story(folder) as story:
-        make: Any = boto3.client
-        groups = make("codedeploy").list_deployment_groups(applicationName=story.service.application)
-        if "heart-staging" not in groups["deploymentGroups"]:
-            make("codedeploy").create_deployment_group(
-                applicationName=story.service.application,
-                deploymentGroupName="heart-staging",
-                serviceRoleArn="arn:aws:iam::123456789012:role/deploy",
-            )
-        story.register(stages=TWO_STAGES)
+        client: Any = boto3.client
+        give_stages(client, story.desk.settings.services_path, TWO_STAGES)
         yield story
 
 
@@ -62,23 +54,27 @@ def call_of(story: Story) -> Call:
 
 
 @contextmanager
-def served(call: Call, seconds: float = 0.2) -> Iterator[tuple[str, Page]]:
+def served(call: Call, links: Links | None = None, seconds: float = 0.2) -> Iterator[tuple[str, Page]]:
     """Serve the page by a thread of these tests; yield its address, without the key, and the page."""
-    page, loop = Page(call, "ana", seconds=seconds), asyncio.new_event_loop()
+    page, loop = Page(call, "ana", links, seconds), asyncio.new_event_loop()
     runner = web.AppRunner(page.application(), access_log=None, shutdown_timeout=0.2)
 
-    async def started() -> None:
+    async def begin() -> int:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return int(runner.addresses[0][1])
 
-    # A browser's driver has a loop of its own in the thread of the test.
     thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(started(), loop).result(10)
+    thread.start()  # a loop of its own: Playwright has one in this thread
     try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", page
+        yield f"http://127.0.0.1:{asyncio.run_coroutine_threadsafe(begin(), loop).result(10)}", page
     finally:
         asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
+
+
+def cookie_of(address: str, page: Page) -> str:
+    """Return the cookie of somebody who opened the address that was printed."""
+    return f"{cookie_name(int(address.rpartition(':')[2]))}={page.key}"

@@ -12,7 +12,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 import pytest
 
 from tests.integration.conftest import Story
-from tests.integration.page import call_of, served, story_of_two_stages
+from tests.integration.page import call_of, cookie_of, served, story_of_two_stages
 
 
 class _Stay(HTTPRedirectHandler):
@@ -48,7 +48,7 @@ def story(tmp_path: Path) -> Iterator[Story]:
 @pytest.fixture
 def asker(story: Story) -> Iterator[Asker]:
     with served(call_of(story)) as (address, page):
-        yield Asker(address, f"esteira-ui={page.key}")
+        yield Asker(address, cookie_of(address, page))
 
 
 WORD = {"Content_Type": "application/json", "X_Esteira": "word"}
@@ -56,12 +56,15 @@ WORD = {"Content_Type": "application/json", "X_Esteira": "word"}
 
 def test_it_answers_who_has_the_key_and_under_its_own_name_only(story: Story) -> None:
     with served(call_of(story)) as (address, page):
-        nobody, somebody = Asker(address, ""), Asker(address, f"esteira-ui={page.key}")
+        nobody, somebody = Asker(address, ""), Asker(address, cookie_of(address, page))
         assert nobody.ask("/")[0] == nobody.ask("/api/overview")[0] == nobody.ask("/?key=guessed")[0] == 403
         assert nobody.ask(f"/?key={page.key}")[0] == 303
         assert somebody.ask("/")[0] == 200
         assert somebody.ask("/", Host="evil.example:80")[0] == 403
-        assert somebody.ask("/api/overview", Cookie="esteira-ui=é")[0] == 403
+        assert somebody.ask("/", Host="127.0.0.1:80")[0] == 403
+        assert somebody.ask("/api/overview", Origin="http://127.0.0.1:80")[0] == 403
+        assert somebody.ask("/api/overview", Origin=address)[0] == 200
+        assert somebody.ask("/api/overview", Cookie=cookie_of(address, page)[:-1])[0] == 403
 
 
 def test_a_word_is_taken_from_the_page_alone(asker: Asker, story: Story) -> None:
