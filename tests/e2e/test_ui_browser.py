@@ -10,7 +10,6 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +17,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from console.local.aws.rehearsal import BuildOutcome
-from console.ui.board import Links
 from esteira.facts import Aborted, Approved, Bypassed, Disapproved, Promoted, Retried
 from esteira.phase import Standing, standing_of
 from tests.integration.conftest import Story

@@ -166,7 +166,10 @@ def test_the_next_stage_waits_for_the_bake(on: Begin) -> None:
     assert story.live_on("production") == 1
     later(story, 5)
     assert story.phases == ["superseded", "superseded", "live"]
-    assert [d for d in deployments(story) if "production" in d] == ["v1 production Succeeded", "v3 production Succeeded"]
+    assert [d for d in deployments(story) if "production" in d] == [
+        "v1 production Succeeded",
+        "v3 production Succeeded",
+    ]
 
 
 # --- votes ------------------------------------------------------------------------------------------------------------
