@@ -3,7 +3,8 @@
 Two periods of twenty releases are played for real, good and bad ones in a fixed order, a rollback among them. Since a
 period repeats the one before it, the second one moves to the end of the history, and its facts are written again and
 again under the numbers, turns, times and identities of the releases in between. So what AWS itself has seen (git,
-images, deployments) fits the newest releases. Facts are renumbered as facts: their keys are the controller's own.
+images, deployments) fits the newest releases. Facts are renumbered as facts: their keys are the controller's own, and
+each turn is sealed anew. What a decision was made from has another hash then, and that stays as it was.
 """
 
 from __future__ import annotations
@@ -27,12 +28,17 @@ from console.local.rehearsal import Rehearsal
 from console.local.template import read
 from esteira.desk import Desk
 from esteira.facts import (
+    AlarmUnanswered,
     Announced,
+    Bundled,
     Claimed,
+    Decided,
     Declined,
     DeployGivenUp,
     DeployStarted,
     Fact,
+    FoundBySweep,
+    Gated,
     Overdue,
     Pushed,
     Quarantined,
@@ -40,6 +46,7 @@ from esteira.facts import (
     Replaced,
     RollbackOrdered,
     RolledBack,
+    Sealed,
     Settled,
     Superseded,
     Turn,
@@ -49,7 +56,8 @@ from esteira.facts import (
     to_row,
     unstamp,
 )
-from esteira.phase import Phase, phase_of
+from esteira.phase import Phase, standing_of
+from esteira.seal import seal, seal_of
 from esteira.situation import StageState
 
 PERIOD = 20  # releases; enough for ten that were live, which is as far back as a turn remembers
@@ -60,6 +68,7 @@ STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 IDENTITY = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|d-[A-Z0-9]{9})\b")
 VERSION = re.compile(r"\bv(\d+)\b")
 Row = Mapping[str, Any]
+Name = tuple[str, str]  # of a fact: what it is about, and its key
 
 
 class Stage(Rehearsal):
@@ -194,7 +203,8 @@ class Move:
     def fact(self, fact: Fact) -> Fact:
         """Return the fact, moved."""
         values = {name: self.value(value) for name, value in vars(fact).items()}
-        return replace(fact, **(values | self._numbers(fact)))
+        rows = {"rows": fact.rows} if isinstance(fact, Sealed) else {}  # they name facts as they were: see _sealed
+        return replace(fact, **(values | self._numbers(fact) | rows))
 
     def value(self, value: Any) -> Any:
         """Return a value with the times, identities and release names in it moved; plain numbers stay."""
@@ -226,13 +236,17 @@ class Move:
                 moved |= {"turn": turn(fact.turn), "by": release(fact.by)}
             case RolledBack():
                 moved |= {"turn": turn(fact.turn), "to": release(fact.to)}
-            case DeployStarted() | DeployGivenUp() | Announced():
+            case DeployStarted() | DeployGivenUp() | Announced() | Bundled() | AlarmUnanswered():
                 moved |= {"turn": turn(fact.turn)}
+            case Sealed():
+                moved |= {"turn": turn(fact.turn), "release": release(fact.release)}
+            case Gated():
+                moved |= {"against": release(fact.against)}
             case Superseded():
                 moved |= {"by": release(fact.by)}
             case RollbackOrdered():
                 moved |= {"away": release(fact.away), "to": release(fact.to)}
-            case Quarantined():
+            case Quarantined() | Decided() | FoundBySweep():
                 moved |= {"release": release(fact.release)}
             case Claimed() | Declined() if fact.action != "build":
                 moved |= {"attempt": turn(fact.attempt)}
@@ -263,10 +277,11 @@ def _multiply(stage: Stage, began: Mark, first: Mark, second: Mark, releases: in
     early = [row for row in rows if not _is_late(row, first)]
     late = [row for row in rows if _is_late(row, first)]
     left = _left(early, late, Move(PERIOD, turns, -time))
-    stage.aws.dynamodb.load({table: _moved(early, Move(back=last * time))})
+    seals: dict[str, str] = {}
+    stage.aws.dynamodb.load({table: _moved(early, Move(back=last * time), seals)})
     for n in range(last):
-        stage.aws.dynamodb.load({table: _moved(left, Move(n * PERIOD, n * turns, (last - n) * time, str(n)))})
-    stage.aws.dynamodb.load({table: _moved(late, Move(last * PERIOD, last * turns))})
+        stage.aws.dynamodb.load({table: _moved(left, Move(n * PERIOD, n * turns, (last - n) * time, str(n)), seals)})
+    stage.aws.dynamodb.load({table: _moved(late, Move(last * PERIOD, last * turns), seals)})
 
 
 def _drained(stage: Stage, table: str) -> Iterator[Row]:
@@ -288,22 +303,41 @@ def _left(early: list[Row], late: list[Row], onward: Move) -> list[Row]:
     live at its end is told of as the first period's is by now."""
     view = "view#{:08d}".format
     told = next(_moved_row(row, onward) for row in early if row["sk"] == view(PERIOD))
-    now = {name: told[name] for name in ("phase", "why", "changed_at")}
+    now = {name: told[name] for name in ("phase", "why", "cause", "stages", "changed_at")}
     rows = [row for row in late if "fact" in row or str(row["sk"]).startswith("view#")]
     return [{**row, **now} if row["sk"] == view(2 * PERIOD) else row for row in rows]
 
 
-def _moved(rows: Iterable[Row], move: Move) -> list[dict[str, Any]]:
-    pack = TypeSerializer().serialize
-    return [{name: pack(value) for name, value in _moved_row(row, move).items()} for row in rows]
+def _moved(rows: Iterable[Row], move: Move, seals: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the rows, moved and packed; ``seals`` is each stage's newest seal, before and after them."""
+    pack, rows = TypeSerializer().serialize, list(rows)
+    facts = {(fact.about, fact.key): move.fact(fact) for fact in (from_row(row) for row in rows if "fact" in row)}
+    facts |= _sealed(facts, seals)
+    moved = (_moved_fact(row, facts, move) if "fact" in row else _moved_row(row, move) for row in rows)
+    return [{name: pack(value) for name, value in row.items()} for row in moved]
+
+
+def _sealed(facts: Mapping[Name, Fact], seals: dict[str, str]) -> dict[Name, Fact]:
+    """Return the seals among ``facts``, which are moved, made anew: of the rows each named, and of the one before."""
+    found = [(name, fact) for name, fact in facts.items() if isinstance(fact, Sealed)]
+    sealed: dict[Name, Fact] = {}
+    for name, fact in sorted(found, key=lambda row: row[1].turn):
+        said = [facts[row.partition(" ")[0], row.partition(" ")[2].rpartition(" ")[0]] for row in fact.rows]
+        [turn] = [f for f in said if isinstance(f, Turn)]
+        anew = seal(turn, said, seals.get(fact.stage, ""), fact.at)
+        seals[fact.stage] = anew.seal
+        sealed[name] = anew
+    return sealed
+
+
+def _moved_fact(row: Row, facts: Mapping[Name, Fact], move: Move) -> Row:
+    service, _, about = str(row["pk"]).partition("#")
+    fact = facts[about, str(row["sk"])]
+    left = {"expires": row["expires"] - int(move.back.total_seconds())} if "expires" in row else {}
+    return {"pk": f"{service}#{fact.about}", "sk": fact.key, **to_row(fact), **left}
 
 
 def _moved_row(row: Row, move: Move) -> Row:
-    if "fact" in row:
-        fact = move.fact(from_row(row))
-        service = str(row["pk"]).partition("#")[0]
-        left = {"expires": row["expires"] - int(move.back.total_seconds())} if "expires" in row else {}
-        return {"pk": f"{service}#{fact.about}", "sk": fact.key, **to_row(fact), **left}
     if "number" not in row:
         return row
     number = int(row["number"]) + move.releases
@@ -321,11 +355,12 @@ def _check(stage: Stage, releases: int) -> None:
     if found != releases:
         raise BenchError(f"the history should end at v{releases} and ends at v{found}. Next: see bench/history.py")
     _check_turns(stage.store.facts(name, about_stage(stage.service.last.name), "turn#"), stage.service.last.name)
-    state = stage.store.stage(name, stage.service.last.name)
+    _check_seals(stage.store.facts(name, f"seals/{stage.service.last.name}"))
+    stages = tuple(stage.store.stages(stage.service))
     views = {v.number: v for v in stage.store.views(name, releases)}
     for number in sorted({*range(1, releases + 1, 19), *range(max(1, releases - PERIOD), releases + 1)}):
         release = stage.store.release(name, number)
-        phase = phase_of(release, state, stage.clock.now()).phase if release else None
+        phase = standing_of(release, stages, stage.clock.now()).phase if release else None
         if phase is None or views[number].phase != phase:
             raise BenchError(f"v{number} is listed as {views[number].phase} and is {phase}. Next: see bench/history.py")
 
@@ -339,3 +374,15 @@ def _check_turns(facts: Iterable[Fact], stage: str) -> None:
         if (turn.number, turn.live, turn.healthy) != (number, before.live, before.healthy):
             raise BenchError(f"turn {number} does not follow from turn {number - 1}. Next: see bench/history.py")
         before = StageState(stage, turn, settled.get(number))
+
+
+def _check_seals(facts: Iterable[Fact]) -> None:
+    before = ""
+    for number, sealed in enumerate((f for f in facts if isinstance(f, Sealed)), start=1):
+        if (sealed.turn, sealed.before) != (number, before) or sealed.seal != seal_of(
+            sealed.stage, sealed.turn, sealed.rows, before
+        ):
+            raise BenchError(
+                f"the seal of turn {number} does not follow from the one before. Next: see bench/history.py"
+            )
+        before = sealed.seal

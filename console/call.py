@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from console import completion
 from console.remote import FAILED, REFUSED, UNDER_WAY, Controller, TroubleError, Where, explained, find
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from console.history import Progress
     from esteira.config import Service
@@ -108,6 +110,15 @@ class Call:
         else:
             render(self.out)
 
+    def tell_one(self, value: Any, render: Callable[[Console], None]) -> None:
+        """Answer with one of many things, as it comes: ``value`` as one line of JSON, or what ``render`` prints."""
+        from console.render import document
+
+        if self.json:
+            click.echo(document(value, indent=None))
+        else:
+            render(self.out)
+
     def complain(self, sentence: str) -> None:
         """Say on stderr, once, what is wrong."""
         from rich.text import Text
@@ -132,6 +143,15 @@ class Call:
                         UNDER_WAY,
                     )
                 self.shell.sleep(POLL_SECONDS)
+
+    @contextmanager
+    def progress(self) -> Iterator[Callable[[Text], None]]:
+        """Yield what shows a line below the answers for as long as they come: on a terminal, where nobody parses it."""
+        if self.json or not self.out.is_terminal:
+            yield lambda _: None
+            return
+        with self.out.status("") as below:
+            yield below.update
 
     @contextmanager
     def spinner(self) -> Iterator[Callable[[str], None]]:
@@ -162,7 +182,12 @@ def console(file: Any) -> Console:
 def command(body: Callable[..., None]) -> Callable[..., None]:
     """Give a command its ``Call`` as first argument, in place of the options common to all; put errors into words."""
 
-    @click.option("--service", envvar="ESTEIRA_SERVICE", help="Which service. Default: the only one there is.")
+    @click.option(
+        "--service",
+        envvar="ESTEIRA_SERVICE",
+        shell_complete=completion.services,
+        help="Which service. Default: the only one there is.",
+    )
     @click.option("--stack", envvar="ESTEIRA_STACK", help="The controller's stack. Default: esteira.")
     @click.option(
         "--endpoint",
@@ -233,5 +258,5 @@ def _told(trouble: TroubleError, as_json: bool) -> int:
         from console.render import document
 
         key = {FAILED: "error", REFUSED: "refused", UNDER_WAY: "under_way"}[trouble.status]
-        click.echo(document({key: str(trouble)}))
+        click.echo(document({key: str(trouble)}, indent=None))
     return trouble.status

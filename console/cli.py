@@ -13,21 +13,29 @@ from collections.abc import Callable
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from console.call import Call, command
-from console.remote import FAILED, REFUSED, TroubleError
+from console import completion
+from console.call import POLL_SECONDS, Call, command
+from console.remote import FAILED, REFUSED, UNDER_WAY, TroubleError
+
+if TYPE_CHECKING:
+    from esteira.config import Service
 
 HELP = """What is live, why, and since when; and the words to change it.
 
 \b
 Exit status:
-  0  done
-  1  it failed: AWS or a function gave an error, or what was waited for did not succeed; or doctor has found something
+  0  done; of --wait and tail: it is live on the last stage
+  1  it failed: AWS or a function gave an error, or what was waited for or followed did not come to live; or doctor has
+     found something
   2  refused, or not understood; nothing was changed
-  3  --wait reached its --timeout; it is still under way
+  3  --wait reached its --timeout, or tail did; it is still under way
+
+\b
+Every command but completion takes --json: one document on stdout, of tail one line for each change.
 """
 
 
@@ -81,6 +89,17 @@ main.add_command(Elsewhere("local", "console.local.commands", "The AWS on your l
 _reason = click.option("--reason", required=True, help="Why; everybody will read it.")
 _why_not = click.option("--reason", default="", help="Why; everybody will read it.")
 _by = click.option("--by", envvar="ESTEIRA_BY", help="Who says so. Default: $ESTEIRA_BY, or the user on this machine.")
+_stage = click.option(
+    "--stage", metavar="NAME", shell_complete=completion.stages, help="Which stage. Default: the last one."
+)
+_next_stage = click.option(
+    "--stage",
+    metavar="NAME",
+    shell_complete=completion.stages,
+    help="Which stage. Default: the next one the release has not come to.",
+)
+_one = click.argument("release", metavar="vN", type=label, shell_complete=completion.releases)
+_which = click.argument("release", metavar="vN|COMMIT", shell_complete=completion.releases)
 _wait = click.option("--wait", is_flag=True, help="Stay until it is over.")
 _timeout = click.option(
     "--timeout", type=duration, metavar="TIME", default="30m", show_default=True, help="How long to wait at most."
@@ -110,12 +129,12 @@ def releases(call: Call, limit: int) -> None:
     from console import history, render
 
     service = call.service()
-    lines = history.releases(call.store, service, limit)
+    lines = history.releases(call.store, service, limit, call.now())
     call.tell({"service": service.name, "releases": lines}, lambda out: render.releases(out, lines, service.name))
 
 
 @main.command()
-@click.argument("release", metavar="vN|COMMIT")
+@_which
 @command
 def show(call: Call, release: str) -> None:
     """Everything about a release: how it was born, and each fact in order of time."""
@@ -124,11 +143,11 @@ def show(call: Call, release: str) -> None:
     service = call.service()
     number = history.number_of(call.store, service, release)
     told = history.account(call.store, service, number, call.now())
-    call.tell(told, lambda out: render.account(out, told))
+    call.tell(told, lambda out: render.account(out, told, call.now()))
 
 
 @main.command()
-@click.argument("release", metavar="vN|COMMIT")
+@_which
 @command
 def why(call: Call, release: str) -> None:
     """Where a release stands and why, in one sentence."""
@@ -137,7 +156,67 @@ def why(call: Call, release: str) -> None:
     service = call.service()
     number = history.number_of(call.store, service, release)
     line = history.line(call.store, service, number, call.now())
-    call.tell(line, lambda out: render.why(out, line))
+    call.tell(line, lambda out: render.why(out, line, call.now()))
+
+
+@main.command()
+@click.argument("release", metavar="[vN|COMMIT]", required=False, shell_complete=completion.releases)
+@_timeout
+@command
+def tail(call: Call, release: str | None, timeout: timedelta) -> None:
+    """Follow a release, the newest if none is named, until it is live on the last stage, or over.
+
+    Each fact, decision and change of phase is a line as it comes. Exit status 0: it is live; 1: it ended otherwise; 3:
+    it was still under way at the --timeout.
+    """
+    from console import following, history, render
+
+    service, end, seen = call.service(), call.now() + timeout, None
+    number = history.number_of(call.store, service, release) if release else history.newest(call.store, service)
+    with call.progress() as show:
+        while True:
+            now = call.now()
+            account = history.account(call.store, service, number, now)
+            for change in following.changes(seen, account, now):
+                call.tell_one(change, lambda out, change=change: render.change(out, change))  # type: ignore[misc]
+            seen, how = account, history.gone(service, account.line)
+            if how.over:
+                break
+            show(render.passed(following.steps(account.line, service), account.line))
+            if now >= end:
+                line = account.line
+                raise TroubleError(
+                    f"{line.release} is still {line.phase} after {timeout}. Next: esteira tail {line.release}",
+                    UNDER_WAY,
+                )
+            call.shell.sleep(POLL_SECONDS)
+    if not how.succeeded:
+        raise SystemExit(FAILED)
+
+
+@main.command()
+@click.option("--days", type=click.IntRange(1, 60), default=7, show_default=True, help="How far ahead.")
+@command
+def windows(call: Call, days: int) -> None:
+    """Whether a deployment to each stage may begin now, and what opens and closes it in the coming days."""
+    from console import openings, render
+
+    now = call.now()
+    stages = tuple(openings.coming(call.store, call.services(), now, days))
+    call.tell({"stages": stages}, lambda out: render.windows(out, stages, days, now))
+
+
+@main.command("completion")
+@click.argument("shell", type=click.Choice(completion.SHELLS))
+def what_completes(shell: str) -> None:
+    """Print what makes a shell complete esteira's commands, releases, services and stages.
+
+    \b
+    bash  echo 'eval "$(esteira completion bash)"' >> ~/.bashrc
+    zsh   echo 'eval "$(esteira completion zsh)"' >> ~/.zshrc
+    fish  esteira completion fish > ~/.config/fish/completions/esteira.fish
+    """
+    click.echo(completion.script(main, "esteira", shell))
 
 
 @main.command()
@@ -164,6 +243,50 @@ def doctor(call: Call, ask_hosts: bool) -> None:
         raise SystemExit(FAILED)
 
 
+@main.command()
+@click.option("--days", type=click.IntRange(1, 730), default=90, show_default=True, help="Over how many days.")
+@_stage
+@command
+def dora(call: Call, days: int, stage: str | None) -> None:
+    """Lead time, deployment frequency, change-failure rate and time to restore of a stage."""
+    from console import dora as measuring
+    from console import render
+
+    service = call.service()
+    name = stage or service.last.name
+    if name not in (s.name for s in service.stages):
+        known = ", ".join(s.name for s in service.stages)
+        raise TroubleError(f"{service.name} has no stage {name!r}. Next: --stage with one of: {known}", REFUSED)
+    keys = measuring.measure(call.store, service, name, days, call.now())
+    call.tell(keys, lambda out: render.four_keys(out, keys))
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The page's port. Default: a free one.")
+@click.option("--browser/--no-browser", default=True, help="Open the page in a browser.")
+@_by
+@command
+def ui(call: Call, port: int, browser: bool, by: str | None) -> None:
+    """The page: what is live, under way and was, the four keys, and the words to change it; on this machine alone."""
+    import asyncio
+    from contextlib import suppress
+
+    from console.ui.board import Links
+    from console.ui.server import Page, serve
+
+    where = call.controller.where
+    region = "" if where.endpoint else str(call.controller.client("dynamodb").meta.region_name)
+    call.services()  # what is not there is said here and not on an empty page
+    page = Page(call, by or _user(), Links(region))
+    try:
+        with suppress(KeyboardInterrupt):
+            asyncio.run(
+                serve(page, port, lambda url: call.tell({"url": url}, lambda out: out.print(url)), browser=browser)
+            )
+    except OSError as error:
+        raise TroubleError(f"port {port} cannot be used: {error.strerror}. Next: leave --port out") from None
+
+
 # --- an operator's words --------------------------------------------------------------------------------------------
 
 
@@ -171,24 +294,27 @@ def doctor(call: Call, ask_hosts: bool) -> None:
 @click.option(
     "--to", metavar="vN", type=label, help="Where to go back to. Default: the last release that was live and healthy."
 )
+@_stage
 @_reason
 @_by
 @_wait
 @_timeout
 @command
-def rollback(call: Call, to: str | None, reason: str, by: str | None, wait: bool, timeout: timedelta) -> None:
+def rollback(
+    call: Call, to: str | None, stage: str | None, reason: str, by: str | None, wait: bool, timeout: timedelta
+) -> None:
     """Go back to an earlier release, without a build; what was rolled back stays out."""
     from console import history
 
     service = call.service()
-    request, answer = _say(call, service.name, "rollback", by, reason, to=to)
-    target = history.rollback_target(call.store, service, request)
+    request, answer = _say(call, service.name, "rollback", by, reason, to=to, stage=stage)
+    name = stage or service.last.name
+    target = history.rollback_target(call.store, service, name, request)
     if not wait or target is None:
-        _tell(
-            call, f"the rollback of {service.name} is ordered; esteira status tells how it goes", answer, f"v{target}"
-        )
+        said = f"the rollback of {_place(service, stage)} is ordered; esteira status tells how it goes"
+        _tell(call, said, answer, f"v{target}")
         return
-    _wait_for(call, lambda: history.rollback_progress(call.store, service, target, call.now()), timeout)
+    _wait_for(call, lambda: history.rollback_progress(call.store, service, name, target, call.now()), timeout)
 
 
 @main.command()
@@ -196,29 +322,80 @@ def rollback(call: Call, to: str | None, reason: str, by: str | None, wait: bool
 @click.option(
     "--for", "length", type=duration, metavar="TIME", default="4h", show_default=True, help="How long: 90m, 2h, 1d."
 )
+@_stage
 @_by
 @command
-def hold(call: Call, reason: str, length: timedelta, by: str | None) -> None:
+def hold(call: Call, reason: str, length: timedelta, stage: str | None, by: str | None) -> None:
     """Let nothing begin to deploy for a while; what is live stays live."""
     service = call.service()
-    minutes = int(length.total_seconds() // 60)
-    _, answer = _say(call, service.name, "hold", by, reason, minutes=minutes)
-    _tell(call, f"{service.name} is held; esteira resume ends it", answer)
+    _, answer = _say(call, service.name, "hold", by, reason, minutes=_minutes(length), stage=stage)
+    named = f" --stage {stage}" if stage else ""
+    _tell(call, f"{_place(service, stage)} is held; esteira resume{named} ends it", answer)
 
 
 @main.command()
+@_stage
 @_why_not
 @_by
 @command
-def resume(call: Call, reason: str, by: str | None) -> None:
+def resume(call: Call, stage: str | None, reason: str, by: str | None) -> None:
     """End a hold."""
     service = call.service()
-    _, answer = _say(call, service.name, "resume", by, reason)
-    _tell(call, f"the hold of {service.name} is over", answer)
+    _, answer = _say(call, service.name, "resume", by, reason, stage=stage)
+    _tell(call, f"the hold of {_place(service, stage)} is over", answer)
 
 
 @main.command()
-@click.argument("release", metavar="vN", type=label)
+@_one
+@_next_stage
+@_why_not
+@_by
+@command
+def approve(call: Call, release: str, stage: str | None, reason: str, by: str | None) -> None:
+    """Say yes to a release's way onto a stage that asks for approvals: to this attempt and this image."""
+    _word(call, "approve", release, stage, by, reason, "is approved")
+
+
+@main.command()
+@_one
+@_next_stage
+@_reason
+@_by
+@command
+def reject(call: Call, release: str, stage: str | None, reason: str, by: str | None) -> None:
+    """Say no to a release's way onto a stage: it ends there, and stays where it is live."""
+    _word(call, "reject", release, stage, by, reason, "is rejected")
+
+
+@main.command()
+@_one
+@_next_stage
+@_why_not
+@_by
+@command
+def promote(call: Call, release: str, stage: str | None, reason: str, by: str | None) -> None:
+    """Send a release on to the next stage although a newer one took its place on the one before.
+
+    The rules of that stage stay in its way.
+    """
+    _word(call, "promote", release, stage, by, reason, "is promoted")
+
+
+@main.command()
+@_one
+@_next_stage
+@_reason
+@click.option("--for", "length", type=duration, metavar="TIME", required=True, help="How long: 30m, 2h.")
+@_by
+@command
+def bypass(call: Call, release: str, stage: str | None, reason: str, length: timedelta, by: str | None) -> None:
+    """Break the glass: let no rule of a stage stand in a release's way for a while. Every place says so."""
+    said = f"passes every rule for {_typed(length)}"
+    _word(call, "bypass", release, stage, by, reason, said, minutes=_minutes(length))
+
+
+@main.command()
+@_one
 @_why_not
 @_by
 @_wait
@@ -234,11 +411,11 @@ def retry(call: Call, release: str, reason: str, by: str | None, wait: bool, tim
         _tell(call, f"{release} of {service.name} gets another attempt", answer, release)
         return
     number = int(release[1:])
-    _wait_for(call, lambda: history.retry_progress(call.store, service, number, call.now()), timeout)
+    _wait_for(call, lambda: history.way_progress(call.store, service, number, call.now()), timeout)
 
 
 @main.command()
-@click.argument("release", metavar="vN", type=label)
+@_one
 @_reason
 @_by
 @command
@@ -250,7 +427,7 @@ def abort(call: Call, release: str, reason: str, by: str | None) -> None:
 
 
 @main.command()
-@click.argument("release", metavar="vN", type=label)
+@_one
 @_reason
 @_by
 @command
@@ -404,6 +581,37 @@ def _say(
     return request, call.controller.operate({**said, **asked})
 
 
+def _word(
+    call: Call,
+    action: str,
+    release: str,
+    stage: str | None,
+    by: str | None,
+    reason: str,
+    said: str,
+    minutes: int | None = None,
+) -> None:
+    """Say a word about a release's way onto a stage, and tell that it was heard."""
+    service = call.service()
+    _, answer = _say(call, service.name, action, by, reason, release=release, stage=stage, minutes=minutes)
+    _tell(call, f"{release} of {service.name} {said}" + (f" on {stage}" if stage else ""), answer, release)
+
+
+def _place(service: Service, stage: str | None) -> str:
+    """Return what to call a stage of the service in a sentence: by the service's name alone where it has but one."""
+    return service.name if len(service.stages) == 1 else f"{stage or service.last.name} of {service.name}"
+
+
+def _minutes(length: timedelta) -> int:
+    return int(length.total_seconds() // 60)
+
+
+def _typed(length: timedelta) -> str:
+    """Return a length of time as people type it; what ``duration`` reads."""
+    hours, minutes = divmod(_minutes(length), 60)
+    return f"{hours}h" * bool(hours) + f"{minutes}m" * bool(minutes)
+
+
 def _refuse_local(call: Call, typed: str) -> None:
     """Refuse what is CloudFormation's on the local stack, which has none."""
     where = call.controller.where
@@ -439,7 +647,7 @@ def _wait_for(call: Call, look: Callable[[], Any], timeout: timedelta) -> None:
     from console import render
 
     end = call.follow(look, timeout)
-    call.tell({"succeeded": end.succeeded, **vars(end.line)}, lambda out: render.why(out, end.line))
+    call.tell({"succeeded": end.succeeded, **vars(end.line)}, lambda out: render.why(out, end.line, call.now()))
     if not end.succeeded:
         raise SystemExit(FAILED)
 

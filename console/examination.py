@@ -378,14 +378,17 @@ def _tended(eyes: Eyes, seen: Observed, service: Service) -> Tended:
         f"build project {service.project}": eyes.heard(
             lambda: bool(eyes("codebuild", "batch_get_projects", names=[service.project])["projects"])
         ),
-        f"deployment group {service.last.group}": _there(
-            eyes,
-            ("DeploymentGroupDoesNotExistException", "ApplicationDoesNotExistException"),
-            "codedeploy",
-            "get_deployment_group",
-            applicationName=service.application,
-            deploymentGroupName=service.last.group,
-        ),
+        **{
+            f"deployment group {stage.group}": _there(
+                eyes,
+                ("DeploymentGroupDoesNotExistException", "ApplicationDoesNotExistException"),
+                "codedeploy",
+                "get_deployment_group",
+                applicationName=service.application,
+                deploymentGroupName=stage.group,
+            )
+            for stage in service.stages
+        },
         f"bucket {service.bundles}": _there(eyes, ("404", "NoSuchBucket"), "s3", "head_bucket", Bucket=service.bundles),
     }
     instances = _instances(eyes, seen, service)
@@ -492,7 +495,7 @@ def _last(eyes: Eyes, service: Service) -> Deployment | None:
 def _live(eyes: Eyes, service: Service) -> str:
     from console import history
 
-    [stage] = history.status(eyes.controller.store, [service], eyes.now())
+    stage = history.status(eyes.controller.store, [service], eyes.now())[-1]
     return stage.live.release if stage.live is not None else ""
 
 

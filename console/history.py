@@ -8,27 +8,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from console.remote import REFUSED, TroubleError
 from console.sentences import sentence
 from esteira.config import Service
+from esteira.entry import Wait, counted, needed, waits
 from esteira.facts import (
+    Approved,
     BuildEnded,
     BuildStarted,
+    Bypassed,
     DeploymentBegun,
     DeployStarted,
     Fact,
-    Held,
     ImageArrived,
     ImageScanned,
     RollbackOrdered,
     Turn,
+    about_commit,
+    about_decisions,
+    about_release,
     about_stage,
     unstamp,
 )
-from esteira.phase import Phase, Standing, phase_of
+from esteira.phase import ALARM, Phase, Standing, phase_of, standing_of, standings
 from esteira.situation import Release, StageState
 from esteira.store import Store, View
 
@@ -37,23 +42,63 @@ LEAST_COMMIT = 4
 
 
 @dataclass(frozen=True)
+class Bypass:
+    """A bypass in force: no rule of the stage stands in the release's way."""
+
+    release: str
+    stage: str
+    by: str
+    reason: str
+    until: datetime
+
+
+@dataclass(frozen=True)
 class Line:
-    """Where one release stands, in one line; ``log`` is what a failure left below its sentence."""
+    """Where one release stands in all, in one line; ``log`` is what a failure left below its sentence.
+
+    ``stage`` is the one the sentence is about, "" where it is about none; ``cause`` is its word (``phase.Standing``);
+    ``stages`` is the phase on each stage that the release came to.
+    """
 
     release: str
     phase: str
     why: str
+    cause: str
+    stage: str
+    stages: dict[str, str]
     log: tuple[str, ...]
     commit: str
     tag: str
     digest: str
     classes: tuple[str, ...]
     pushed_at: datetime
+    bypasses: tuple[Bypass, ...]  # in force
+
+
+@dataclass(frozen=True)
+class Vote:
+    """What somebody said about a release's way onto a stage. ``counts``: it is one of the votes that are needed."""
+
+    by: str
+    arn: str
+    says: str  # yes or no
+    reason: str
+    until: datetime | None
+    counts: bool
+
+
+@dataclass(frozen=True)
+class UnderWay(Line):
+    """A release on its way: what it waits for, what counts first, and the votes on it so far, of so many needed."""
+
+    waits: tuple[Wait, ...]
+    votes: tuple[Vote, ...]
+    needed: int
 
 
 @dataclass(frozen=True)
 class Live:
-    """What is live on a stage: why, and since when."""
+    """What is live on a stage: why, and since when; until when it is watched, and the alarm that went off in vain."""
 
     release: str
     commit: str
@@ -61,6 +106,8 @@ class Live:
     digest: str
     why: str
     since: datetime
+    watched_until: datetime | None
+    alarm: str
 
 
 @dataclass(frozen=True)
@@ -79,10 +126,11 @@ class StageStatus:
     service: str
     stage: str
     live: Live | None
-    under_way: tuple[Line, ...]
+    under_way: tuple[UnderWay, ...]
     arrived: tuple[str, ...]  # images that are to become a release
     ordered: str  # a rollback that waits for its turn, as a sentence, or ""
     hold: Hold | None
+    bypasses: tuple[Bypass, ...]
 
 
 @dataclass(frozen=True)
@@ -115,11 +163,21 @@ class Deployment:
 
 
 @dataclass(frozen=True)
+class At:
+    """Where a release stands on one stage."""
+
+    stage: str
+    phase: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Account:
     """Everything about one release."""
 
     service: str
     line: Line
+    on: tuple[At, ...]  # the stages it came to, in their order
     source: str
     attempt: int
     changed: tuple[str, ...]
@@ -130,16 +188,28 @@ class Account:
     builds: tuple[Build, ...]
     deployments: tuple[Deployment, ...]
     facts: tuple[Said, ...]  # in order of time
+    decisions: tuple[Said, ...]  # of the controller, in order of time
 
 
 def status(store: Store, services: Iterable[Service], now: datetime) -> tuple[StageStatus, ...]:
     """Return how every stage of ``services`` stands at ``now``."""
-    return tuple(_stage_status(store, service, now) for service in services)
+    return tuple(stage for service in services for stage in _status(store, service, now))
 
 
-def releases(store: Store, service: Service, limit: int) -> tuple[Line, ...]:
-    """Return the newest ``limit`` releases, newest first, as the controller last wrote them for listing."""
-    return tuple(_listed(view) for view in store.views(service.name, limit))
+def releases(store: Store, service: Service, limit: int, now: datetime, before: int | None = None) -> tuple[Line, ...]:
+    """Return the newest ``limit`` releases (below ``before``), newest first, as last written for listing, each with the
+    bypasses that are in force at ``now``."""
+    open_ones, _ = store.open(service.name)
+    return tuple(
+        _listed(view, tuple(_listed_bypasses(store, service, view, now)) if view.number in open_ones else ())
+        for view in store.views(service.name, limit, before)
+    )
+
+
+def _listed_bypasses(store: Store, service: Service, view: View, now: datetime) -> Iterator[Bypass]:
+    facts = store.facts(service.name, about_release(view.number), f"{Bypassed.series}#")
+    latest = {f.stage: f for f in facts if isinstance(f, Bypassed) and f.digest in ("", view.digest)}
+    return (_bypass(f"v{view.number}", word) for word in latest.values() if word.until > now)
 
 
 def number_of(store: Store, service: Service, text: str) -> int:
@@ -161,23 +231,30 @@ def number_of(store: Store, service: Service, text: str) -> int:
     return found
 
 
+def newest(store: Store, service: Service) -> int:
+    """Return the newest release. Raises TroubleError where there is none."""
+    pushed = store.newest(service.name)
+    if pushed is None:
+        raise TroubleError(f"{service.name} has no release yet. Next: git push", REFUSED)
+    return pushed.number
+
+
 def line(store: Store, service: Service, number: int, now: datetime) -> Line:
     """Return where a release stands at ``now``. Raises TroubleError where there is no such release."""
-    stage = store.stage(service.name, service.last.name)
-    release = _release(store, service, number, stage)
-    return _line(release, phase_of(release, stage, now))
+    return _line(_release(store, service, number), tuple(store.stages(service)), now)
 
 
 def account(store: Store, service: Service, number: int, now: datetime) -> Account:
     """Return everything about a release. Raises TroubleError where there is no such release."""
-    stage = store.stage(service.name, service.last.name)
-    release = _release(store, service, number, stage)
+    stages = tuple(store.stages(service))
+    release = _release(store, service, number)
     pushed = release.pushed
-    facts = sorted({pushed, *release.facts, *_around(store, service, release)}, key=lambda f: (f.at, f.key))
+    facts = _in_order({pushed, *release.facts, *_around(store, service, release, stages)})
     scans = [f.findings for f in facts if isinstance(f, ImageScanned)]
     return Account(
         service=service.name,
-        line=_line(release, phase_of(release, stage, now)),
+        line=_line(release, stages, now),
+        on=tuple(At(name, s.phase.value, _parted(s.why)[0]) for name, s in standings(release, stages, now).items()),
         source=pushed.source,
         attempt=release.attempt,
         changed=pushed.changed,
@@ -187,36 +264,95 @@ def account(store: Store, service: Service, number: int, now: datetime) -> Accou
         exported=release.accepted.figures if release.accepted else {},
         builds=_builds(release),
         deployments=_deployments(release),
-        facts=tuple(_said(f) for f in facts),
+        facts=tuple(map(said, facts)),
+        decisions=tuple(map(said, _in_order(store.facts(service.name, about_decisions(number))))),
     )
+
+
+def _in_order(facts: Iterable[Fact]) -> list[Fact]:
+    return sorted(facts, key=lambda fact: (fact.at, fact.key))
 
 
 # --- a stage --------------------------------------------------------------------------------------------------------
 
 
-def _stage_status(store: Store, service: Service, now: datetime) -> StageStatus:
-    stage = store.stage(service.name, service.last.name)
+def _status(store: Store, service: Service, now: datetime) -> Iterator[StageStatus]:
+    stages = tuple(store.stages(service))
     rows, arrived = store.open(service.name)
-    open_ones = (_release(store, service, n, stage) for n in sorted(rows) if n != stage.live)
-    standings = [(release, phase_of(release, stage, now)) for release in open_ones]
-    hold = stage.held(now)
-    return StageStatus(
-        service=service.name,
-        stage=stage.name,
-        live=_live(store, service, stage),
-        under_way=tuple(_line(r, s) for r, s in standings if not s.phase.ended),
-        arrived=tuple(sentence(image) for image in arrived),
-        ordered=sentence(stage.ordered) if stage.ordered else "",
-        hold=_hold(hold) if hold else None,
+    releases = [_release(store, service, number) for number in sorted(rows)]
+    on_their_way: dict[str, list[UnderWay]] = {stage.name: [] for stage in stages}
+    for release in releases:
+        standing = standing_of(release, stages, now)
+        if not (standing.phase.ended or standing.phase is Phase.LIVE):
+            before = standing.stage or stages[0].name
+            on_their_way[before].append(_under_way(release, standing, stages, now))
+    for stage in stages:
+        hold = stage.held(now)
+        yield StageStatus(
+            service=service.name,
+            stage=stage.name,
+            live=_live(store, service, stage, now),
+            under_way=tuple(on_their_way[stage.name]),
+            arrived=tuple(sentence(image) for image in arrived) if stage is stages[0] else (),
+            ordered=sentence(stage.ordered) if stage.ordered else "",
+            hold=Hold(hold.by, hold.reason, hold.until) if hold else None,
+            bypasses=tuple(_bypasses(releases, stage, now)),
+        )
+
+
+def _under_way(release: Release, standing: Standing, stages: Sequence[StageState], now: datetime) -> UnderWay:
+    stage = next((s for s in stages if s.name == standing.stage), stages[0])
+    rule = stage.rules.approvals if stage.rules else None
+    here = release.on(stage)
+    counts = counted(here, rule, now) if rule else ()
+    votes = tuple(
+        Vote(
+            by=vote.by,
+            arn=vote.arn,
+            says="yes" if isinstance(vote, Approved) else "no",
+            reason=vote.reason,
+            until=vote.until if isinstance(vote, Approved) else None,
+            counts=vote in counts,
+        )
+        for vote in here.votes
+    )
+    return UnderWay(
+        **vars(_line(release, stages, now)),
+        waits=waits(release, stage, now) if standing.phase is Phase.WAITING else (),
+        votes=votes,
+        needed=needed(here, rule) if rule else 0,
     )
 
 
-def _live(store: Store, service: Service, stage: StageState) -> Live | None:
+def _bypasses(releases: Iterable[Release], stage: StageState, now: datetime) -> Iterator[Bypass]:
+    for release in releases:
+        bypass = release.on(stage).bypass(now)
+        if bypass is not None:
+            yield _bypass(release.label, bypass)
+
+
+def _bypass(label: str, word: Bypassed) -> Bypass:
+    return Bypass(label, word.stage, word.by, word.reason, word.until)
+
+
+def _live(store: Store, service: Service, stage: StageState, now: datetime) -> Live | None:
     release = store.release(service.name, stage.live) if stage.live else None
     if release is None:
         return None
-    pushed, (since, why) = release.pushed, _since(store, service, stage, release)
-    return Live(release.label, pushed.commit, pushed.tag, release.digest, why, since)
+    here, pushed = release.on(stage), release.pushed
+    since, why = _since(store, service, stage, here)
+    watched_until = since + stage.baking
+    standing = phase_of(release, stage, now)
+    return Live(
+        release=release.label,
+        commit=pushed.commit,
+        tag=pushed.tag,
+        digest=here.served_digest or release.digest,
+        why=why,
+        since=since,
+        watched_until=watched_until if stage.baking > timedelta() and watched_until > now else None,
+        alarm=standing.why if standing.cause == ALARM else "",
+    )
 
 
 def _since(store: Store, service: Service, stage: StageState, release: Release) -> tuple[datetime, str]:
@@ -229,13 +365,13 @@ def _since(store: Store, service: Service, stage: StageState, release: Release) 
             best, since = started, ended.at
     if best is None:
         return since, "it is what the last turn left"
-    turn = next((f for f in _turn(store, service, stage, best.turn) if isinstance(f, Turn)), None)
+    turn = next((f for f in _turn(store, service, stage.name, best.turn) if isinstance(f, Turn)), None)
     order = _order(store, service, turn) if turn and turn.kind == "rollback" else None
     return since, sentence(order) if order else f"deployment {best.deployment} succeeded on {stage.name}"
 
 
-def _turn(store: Store, service: Service, stage: StageState, number: int) -> tuple[Fact, ...]:
-    return store.facts(service.name, about_stage(stage.name), f"turn#{number:08d}")
+def _turn(store: Store, service: Service, stage: str, number: int) -> tuple[Fact, ...]:
+    return store.facts(service.name, about_stage(stage), f"turn#{number:08d}")
 
 
 def _order(store: Store, service: Service, turn: Turn) -> RollbackOrdered | None:
@@ -244,39 +380,48 @@ def _order(store: Store, service: Service, turn: Turn) -> RollbackOrdered | None
     return next((f for f in facts if isinstance(f, RollbackOrdered)), None)
 
 
-def _hold(held: Held) -> Hold:
-    return Hold(held.by, held.reason, held.until)
-
-
 # --- a release ------------------------------------------------------------------------------------------------------
 
 
-def _release(store: Store, service: Service, number: int, stage: StageState) -> Release:
-    """Return a release with its turn and its quarantine in the picture. Raises TroubleError where there is none."""
+def _release(store: Store, service: Service, number: int) -> Release:
+    """Return a release with its quarantine, and who pushed it where that counts. Raises TroubleError where there is
+    none."""
     release = store.release(service.name, number)
     if release is None:
         raise TroubleError(f"{service.name} has no release v{number}. Next: esteira releases", REFUSED)
-    turn = stage.turn if stage.turn and stage.turn.release == number else None
-    quarantine = store.quarantine(service.name, (release.pushed.commit, release.digest))
-    return Release(release.pushed, release.facts, turn, quarantine)
+    commit = release.pushed.commit
+    asked = commit and any(stage.approvals and stage.approvals.not_by_pusher for stage in service.stages)
+    return replace(
+        release,
+        quarantine=store.quarantine(service.name, (commit, release.digest)),
+        pushers=store.pushers(service.name, commit) if asked else (),
+    )
 
 
-def _around(store: Store, service: Service, release: Release) -> Iterator[Fact]:
-    """Yield the facts that are about a release and stand elsewhere: its turns, its quarantine, its image's scans."""
+def _around(store: Store, service: Service, release: Release, stages: Sequence[StageState]) -> Iterator[Fact]:
+    """Yield the facts that are about a release and stand elsewhere: who pushed it, its turns and the alarms that went
+    off while it was watched, its quarantine, its image's scans."""
+    pushed = release.pushed
     turns = {(f.stage, f.turn) for f in release.all(DeployStarted)}
-    turns |= {(release.turn.stage, release.turn.number)} if release.turn else set()
+    turns |= {(s.name, s.turn.number) for s in stages if s.turn and s.turn.release == release.number}
     for stage, number in turns:
-        facts = _turn(store, service, StageState(stage), number)
+        facts = _turn(store, service, stage, number)
         yield from facts
         orders = (_order(store, service, f) for f in facts if isinstance(f, Turn) and f.kind == "rollback")
         yield from filter(None, orders)
-    for subject in filter(None, (release.pushed.commit, release.digest)):
+    for state in stages:
+        alarms = store.alarms(service.name, state.rules.alarms) if state.rules else ()
+        rang = replace(state, alarms=alarms).rang(release.on(state))
+        yield from filter(None, [rang])
+    for subject in filter(None, (pushed.commit, release.digest)):
         yield from store.facts(service.name, f"quarantine/{subject}")
+    if pushed.commit:
+        yield from store.facts(service.name, about_commit(pushed.commit))
     if release.digest:
-        image = ImageScanned(at=release.pushed.at, digest=release.digest, findings="")
+        image = ImageScanned(at=pushed.at, digest=release.digest, findings="")
         yield from store.facts(service.name, image.about)
-    if release.pushed.source == "image":
-        taken = ImageArrived(at=release.pushed.at, tag=release.pushed.tag, digest=release.pushed.digest)
+    if pushed.source == "image":
+        taken = ImageArrived(at=pushed.at, tag=pushed.tag, digest=pushed.digest)
         yield from store.facts(service.name, taken.about, f"image#{taken.tag}#{taken.digest}")
 
 
@@ -300,37 +445,53 @@ def _deployments(release: Release) -> tuple[Deployment, ...]:
     return tuple(rows)
 
 
-def _line(release: Release, standing: Standing) -> Line:
+def _line(release: Release, stages: Sequence[StageState], now: datetime) -> Line:
+    there = standings(release, stages, now)
+    bypasses = tuple(bypass for stage in stages for bypass in _bypasses([release], stage, now))
+    phases = {name: s.phase.value for name, s in there.items()}
+    return _told(release, standing_of(release, stages, now), phases, bypasses)
+
+
+def _told(release: Release, standing: Standing, stages: dict[str, str], bypasses: tuple[Bypass, ...] = ()) -> Line:
     pushed, (why, log) = release.pushed, _parted(standing.why)
     return Line(
         release=release.label,
         phase=standing.phase.value,
         why=why,
+        cause=standing.cause,
+        stage=standing.stage,
+        stages=stages,
         log=log,
         commit=pushed.commit,
         tag=pushed.tag,
         digest=release.digest,
         classes=pushed.classes,
         pushed_at=pushed.at,
+        bypasses=bypasses,
     )
 
 
-def _listed(view: View) -> Line:
+def _listed(view: View, bypasses: tuple[Bypass, ...]) -> Line:
     why, log = _parted(view.why)
     return Line(
         release=f"v{view.number}",
         phase=view.phase,
         why=why,
+        cause=view.cause,
+        stage="",
+        stages=dict(pair.split("=", 1) for pair in view.stages),
         log=log,
         commit=view.commit,
         tag=view.tag,
         digest=view.digest,
         classes=view.classes,
         pushed_at=unstamp(view.pushed_at),
+        bypasses=bypasses,
     )
 
 
-def _said(fact: Fact) -> Said:
+def said(fact: Fact) -> Said:
+    """Return a fact as what it says."""
     says, log = _parted(sentence(fact))
     return Said(fact.at, fact.name, says, log)
 
@@ -353,21 +514,32 @@ class Progress:
     succeeded: bool
 
 
-def retry_progress(store: Store, service: Service, number: int, now: datetime) -> Progress:
-    """Return how a release goes that was given another attempt."""
-    told = line(store, service, number, now)
-    phase = Phase(told.phase)
-    return Progress(told, phase.ended or phase is Phase.LIVE, phase is Phase.LIVE)
+def way_progress(store: Store, service: Service, number: int, now: datetime) -> Progress:
+    """Return how a release goes that is on its way to the last stage, which is where that ends well."""
+    return gone(service, line(store, service, number, now))
 
 
-def rollback_progress(store: Store, service: Service, to: int, now: datetime) -> Progress:
-    """Return how the rollback to release ``to`` goes: it is over when it had its turn and that turn is settled."""
-    stage = store.stage(service.name, service.last.name)
+def gone(service: Service, line: Line) -> Progress:
+    """Return how far a release is that stands there."""
+    phase = Phase(line.phase)
+    arrived = phase is Phase.LIVE and line.stage == service.last.name
+    return Progress(line, phase.ended or arrived, arrived)
+
+
+def rollback_progress(store: Store, service: Service, name: str, to: int, now: datetime) -> Progress:
+    """Return how a stage's rollback to release ``to`` goes: it is over when it had its turn and that is settled."""
+    stage = _stage(store, service, name)
+    release = _release(store, service, to)
+    standing = phase_of(release, stage, now)
     over = stage.ordered is None and not stage.busy
-    return Progress(line(store, service, to, now), over, over and stage.live == to)
+    return Progress(_told(release, standing, {name: standing.phase.value}), over, over and stage.live == to)
 
 
-def rollback_target(store: Store, service: Service, request: str) -> int | None:
+def rollback_target(store: Store, service: Service, name: str, request: str) -> int | None:
     """Return the release that the rollback of this request goes to; None where another order came after it."""
-    order = store.stage(service.name, service.last.name).rollback
+    order = _stage(store, service, name).rollback
     return order.to if order is not None and order.request == request else None
+
+
+def _stage(store: Store, service: Service, name: str) -> StageState:
+    return next(stage for stage in store.stages(service) if stage.name == name)

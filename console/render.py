@@ -16,7 +16,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from console.history import Account, Line, Said, StageStatus
+from console.dora import Keys
+from console.following import Change, State
+from console.history import Account, Bypass, Hold, Line, Said, StageStatus, UnderWay
+from console.openings import StageWindows
 from console.remains import Kept
 from console.replay import Returned
 from console.sentences import short
@@ -40,11 +43,22 @@ _COLOURS = {
 }
 
 # What the controller noted for itself: there for who looks for it, and not in the way of who does not.
-_QUIET = {"claimed", "settled", "announced", "deployment-begun", "instance-reported"}
+_QUIET = {
+    *("claimed", "settled", "announced", "deployment-begun", "instance-reported"),
+    *("bundled", "hosts-answered", "commit-pushed", "decided"),
+}
+
+_MARKS = {
+    State.DONE: ("●", "green"),
+    State.NOW: ("◐", "bold cyan"),
+    State.ENDED: ("✗", "red"),
+    State.AHEAD: ("○", "dim"),
+}
+_LOUD = "bold reverse red"
 
 
-def document(value: Any) -> str:
-    """Return ``value`` (dataclasses, times and plain values) as one JSON document."""
+def document(value: Any, indent: int | None = 2) -> str:
+    """Return ``value`` (dataclasses, times and plain values) as one JSON document; without ``indent``, in one line."""
 
     def plain(thing: Any) -> Any:
         if isinstance(thing, datetime):
@@ -53,26 +67,31 @@ def document(value: Any) -> str:
             return asdict(thing)
         raise TypeError(f"{type(thing).__name__} has no form in JSON")
 
-    return json.dumps(value, default=plain, indent=2, ensure_ascii=False)
+    return json.dumps(value, default=plain, indent=indent, ensure_ascii=False)
 
 
 def status(out: Console, stages: Iterable[StageStatus], remotes: dict[str, str], now: datetime) -> None:
     """Print how the stages stand; ``remotes`` tells where a service is pushed to, where that is known."""
+    stages, known = tuple(stages), ""
+    several = {s.service for s in stages if sum(other.service == s.service for other in stages) > 1}
     for n, stage in enumerate(stages):
         if n:
             out.print()
         out.print(Text(f"{stage.service} on {stage.stage}", style="bold"))
-        _row(out, "live", _live(stage, remotes, now))
-        for line in stage.under_way:
-            _row(out, "under way", Text.assemble(_named(line), " is ", _phase(line.phase), f": {line.why}"))
-            _log(out, line.log)
+        _row(out, "live", _live(stage, remotes, now, first=stage.service != known))
+        known = stage.service
+        if stage.live and stage.live.alarm:
+            _row(out, "alarm", Text(stage.live.alarm, style="bold red"))
+        for under_way in stage.under_way:
+            _under_way(out, under_way, now)
         for sentence in (*stage.arrived, *filter(None, [stage.ordered])):
             _row(out, "waiting", Text(sentence))
         if stage.hold is not None:
-            hold = stage.hold
-            until = f"{_time(hold.until)} (for {_span(hold.until - now)} more)"
-            text = f"{hold.by} holds {stage.stage} until {until}: {hold.reason}. Next: esteira resume"
+            named = f" --stage {stage.stage}" if stage.service in several else ""
+            text = f"{_held(stage.stage, stage.hold, now)}. Next: esteira resume{named}"
             _row(out, "hold", Text(text, style="yellow"))
+        for bypass in stage.bypasses:
+            _bypassed(out, bypass, now)
 
 
 def releases(out: Console, lines: Sequence[Line], service: str) -> None:
@@ -80,39 +99,91 @@ def releases(out: Console, lines: Sequence[Line], service: str) -> None:
     if not lines:
         out.print(Text(f"{service} has no release yet. Next: git push"))
         return
-    heads = ("release", "phase", "commit", "tag", "class", "pushed (UTC)", "why")
+    several = len({stage for line in lines for stage in line.stages}) > 1
+    on = ("stages",) if several else ()
+    heads = ("release", "phase", *on, "commit", "tag", "class", "pushed (UTC)", "why")
     rows = [
         (
             Text(line.release, style="bold"),
             _phase(line.phase),
+            *((_on(line, ", "),) if several else ()),
             Text(short(line.commit) or "-"),
             Text(line.tag or "-"),
             Text(_classes(line, out) or "-"),
             Text(f"{line.pushed_at:%Y-%m-%d %H:%M}"),
-            Text(line.why),
+            Text.assemble(*((f"BYPASS of {bypass.stage} ", _LOUD) for bypass in line.bypasses), line.why),
         )
         for line in lines
     ]
     _table(out, heads, rows)
 
 
-def account(out: Console, told: Account) -> None:
+def account(out: Console, told: Account, now: datetime) -> None:
     """Print everything about one release."""
     line = told.line
     out.print(Text.assemble((f"{told.service} {line.release}", "bold"), " is ", _phase(line.phase), f": {line.why}"))
     _log(out, line.log)
+    for bypass in line.bypasses:
+        _bypassed(out, bypass, now)
     out.print()
     for name, value in _particulars(told):
         _row(out, name, Text(value))
     out.print()
-    for said in told.facts:
-        _fact(out, said)
+    for said in sorted((*told.facts, *told.decisions), key=lambda said: said.at):
+        fact(out, said)
 
 
-def why(out: Console, line: Line) -> None:
-    """Print the one sentence, and the log lines that belong to it."""
+def why(out: Console, line: Line, now: datetime) -> None:
+    """Print the one sentence, the log lines that belong to it, where it stands on each of several stages, and what is
+    bypassed for it."""
     out.print(Text.assemble(_named(line), " is ", _phase(line.phase), f": {line.why}"))
     _log(out, line.log)
+    if len(line.stages) > 1:
+        out.print(Text.assemble("  ", _on(line, "; ")))
+    for bypass in line.bypasses:
+        _bypassed(out, bypass, now)
+
+
+def change(out: Console, told: Change) -> None:
+    """Print one thing that happened to a release that is followed."""
+    if told.change != "phase":
+        fact(out, Said(told.at, told.name, told.says, told.log))
+        return
+    at = (f"{told.at:%Y-%m-%d %H:%M:%S}  ", "dim")
+    out.print(Text.assemble(at, (told.release, "bold"), " is ", _phase(told.name), f": {told.says}"))
+    _log(out, told.log)
+
+
+def passed(steps: Iterable[tuple[str, State]], line: Line) -> Text:
+    """Return the steps of a release's way in one line, each with how far it is, and what it is about just now."""
+    words: list[Any] = [(line.release, "bold")]
+    for name, state in steps:
+        mark, style = _MARKS[state]
+        words.append((f"  {mark} {name}", style))
+    return Text.assemble(*words, (f"   {line.phase}: {line.why}", "dim"))
+
+
+def windows(out: Console, stages: Iterable[StageWindows], days: int, now: datetime) -> None:
+    """Print for each stage whether a deployment may begin, and what opens and closes it in the coming ``days``."""
+    for n, stage in enumerate(stages):
+        if n:
+            out.print()
+        out.print(Text(f"{stage.service} on {stage.stage}", style="bold"))
+        until = f" until {_time(stage.until)} ({_span(stage.until - now)} more)" if stage.until else ""
+        if stage.open:
+            _row(out, "now", Text.assemble(("open", "bold green"), until or ", and nothing closes it"))
+        else:
+            _row(out, "now", Text.assemble(("closed", "bold yellow"), until, f": {stage.why}"))
+        if stage.hold is not None:
+            _row(out, "hold", Text(_held(stage.stage, stage.hold, now), style="yellow"))
+        for opening in stage.openings:
+            begins, ends = _time(opening.begins), _time(opening.ends)
+            reason = f": {opening.reason}" if opening.reason else ""
+            begun = opening.begins <= now
+            name = ("open" if begun else "opens") if opening.kind == "allow" else ("shut" if begun else "shuts")
+            _row(out, name, Text(f"{begins} to {ends}{reason}"))
+        if not stage.openings:
+            _row(out, "windows", Text(f"none in {days} day{'s' if days > 1 else ''}", style="dim"))
 
 
 def answer(out: Console, said: str, about: str, told: dict[str, Any]) -> None:
@@ -123,6 +194,36 @@ def answer(out: Console, said: str, about: str, told: dict[str, Any]) -> None:
         first, *log = str(told["why"]).splitlines() or [""]
         out.print(Text.assemble((told["release"], "bold"), " is ", _phase(told["phase"]), f": {first}"))
         _log(out, log)
+
+
+def four_keys(out: Console, keys: Keys) -> None:
+    """Print DORA's four keys, each with what it was computed from."""
+    count, failed = len(keys.deployments), sum(d.restored_seconds is not None for d in keys.deployments)
+    rows = (
+        ("lead time", _length(keys.lead_seconds), "median, from the push until it was live"),
+        (
+            "deployments",
+            f"{keys.per_week:.1f} a week",
+            f"{count} in {keys.days} days; {keys.refused} more never served",
+        ),
+        (
+            "failures",
+            "-" if keys.failure_rate is None else f"{keys.failure_rate:.0%}",
+            f"{failed} were rolled back from",
+        ),
+        (
+            "restore",
+            _length(keys.restore_seconds),
+            "median, from when the bad one was live until it was gone back from",
+        ),
+    )
+    out.print(Text(f"{keys.service} on {keys.stage}", style="bold"))
+    for name, value, how in rows:
+        out.print(Text.assemble((f"  {name:<13}", "dim"), (f"{value:<14}", "bold"), (how, "dim")))
+
+
+def _length(seconds: float | None) -> str:
+    return "-" if seconds is None else _span(timedelta(seconds=seconds))
 
 
 def doctor(out: Console, lines: Sequence[Examined]) -> None:
@@ -183,14 +284,51 @@ def returned(out: Console, row: Returned) -> None:
 # --- parts ----------------------------------------------------------------------------------------------------------
 
 
-def _live(stage: StageStatus, remotes: dict[str, str], now: datetime) -> Text:
+def _live(stage: StageStatus, remotes: dict[str, str], now: datetime, *, first: bool) -> Text:
     live = stage.live
     if live is None:
         where = f"git push {remotes[stage.service]} main" if stage.service in remotes else "git push"
-        return Text(f"nothing yet. Next: {where}", style="dim")
+        return Text(f"nothing yet. Next: {where}" if first else "nothing yet", style="dim")
     name = f" ({short(live.commit) or live.tag})"
     since = f", since {_time(live.since)} ({_span(now - live.since)}): "
-    return Text.assemble((live.release, _COLOURS["live"]), name, since, live.why)
+    watched = f"; watched until {_time(live.watched_until)}" if live.watched_until else ""
+    return Text.assemble((live.release, _COLOURS["live"]), name, since, live.why, watched)
+
+
+def _under_way(out: Console, line: UnderWay, now: datetime) -> None:
+    """Print where a release on its way stands; what it waits for has lines of its own where there is more than one."""
+    several = len(line.waits) > 1
+    where = ", ".join(f"live on {name}" for name, phase in line.stages.items() if phase == "live")
+    more = {wait: f" ({_span(wait.until - now)} more)" if wait.until else "" for wait in line.waits}
+    why = (where or f"for {len(line.waits)} things") if several else "".join((line.why, *more.values()))
+    _row(out, "under way", Text.assemble(_named(line), " is ", _phase(line.phase), f": {why}"))
+    _log(out, line.log)
+    for wait in line.waits if several else ():
+        _row(out, "waits for", Text(f"{wait.why}{more[wait]}"))
+    if line.needed or line.votes:
+        counted = sum(vote.counts for vote in line.votes)
+        told = ", ".join(
+            f"{v.by} said {v.says}{'' if v.counts or v.says == 'no' else ' (does not count)'}" for v in line.votes
+        )
+        _row(out, "votes", Text(f"{counted} of {line.needed}" + (f": {told}" if told else "")))
+
+
+def _held(stage: str, hold: Hold, now: datetime) -> str:
+    until = f"{_time(hold.until)} (for {_span(hold.until - now)} more)"
+    return f"{hold.by} holds {stage} until {until}: {hold.reason}"
+
+
+def _bypassed(out: Console, bypass: Bypass, now: datetime) -> None:
+    until = f"{_time(bypass.until)} (for {_span(bypass.until - now)} more)"
+    told = f"no rule of {bypass.stage} stands in the way of {bypass.release} until {until}; "
+    _row(out, "BYPASS", Text(f"{told}{bypass.by}: {bypass.reason}", style=_LOUD))
+
+
+def _on(line: Line, between: str) -> Text:
+    """Return where a release stands on each stage it came to."""
+    if not line.stages:
+        return Text("-")
+    return Text(between).join(Text.assemble(f"{stage} ", _phase(phase)) for stage, phase in line.stages.items())
 
 
 def _named(line: Line) -> Text:
@@ -207,6 +345,7 @@ def _particulars(told: Account) -> list[tuple[str, str]]:
         ("image", line.digest),
         ("pushed", _time(line.pushed_at)),
         ("attempt", str(told.attempt)),
+        *((f"on {at.stage}", f"{at.phase}: {at.why}") for at in told.on if len(told.on) > 1),
         ("class", ", ".join(line.classes)),
         ("changed", changed),
         ("note", told.note),
@@ -217,14 +356,15 @@ def _particulars(told: Account) -> list[tuple[str, str]]:
     return [(name, value) for name, value in rows if value]
 
 
-def _fact(out: Console, said: Said) -> None:
-    style = "dim" if said.fact in _QUIET else ""
+def fact(out: Console, said: Said) -> None:
+    """Print one fact or decision, dim where it is of interest only to who looks for it."""
+    style = "dim" if said.fact in _QUIET else "bold red" if said.fact == "bypassed" else ""
     out.print(Text.assemble((f"{said.at:%Y-%m-%d %H:%M:%S}  ", "dim"), (said.says, style)))
     _log(out, said.log)
 
 
 def _row(out: Console, name: str, text: Text) -> None:
-    out.print(Text.assemble((f"  {name:<11}", "dim"), text))
+    out.print(Text.assemble((f"  {name:<10} ", "dim"), text))
 
 
 def _log(out: Console, lines: Iterable[str]) -> None:

@@ -31,6 +31,7 @@ from esteira.facts import (
     FoundBySweep,
     Gated,
     Held,
+    HoldAnnounced,
     HoldReminded,
     HostsAnswered,
     ImageArrived,
@@ -152,8 +153,8 @@ def _of_build(fact: Fact) -> str | None:
             return f"its image was there already and is accepted without a build, {short(digest)}{_exported(fact)}"
         case Accepted(digest=digest):
             return f"its image is accepted, {short(digest)}{_exported(fact)}"
-        case Superseded(by=by, stage=stage):
-            return f"v{by} came before it began to deploy" + (f" to {stage}" if stage else "")
+        case Superseded(by=by):
+            return f"v{by} came before it began to deploy"
         case Overdue(why=why):
             return f"a deadline passed: {why}"
         case _:
@@ -194,8 +195,9 @@ def _of_deployment(fact: Fact) -> str | None:
             return f"deployment {deployment} went wrong: {cause}"
         case InstanceReported(deployment=deployment, instance=instance, status=status):
             return f"deployment {deployment} on host {instance.rpartition('/')[2]}: {status}"
-        case Announced(phase=phase, channel=channel):
-            return f"that it is {phase} was told on {channel}"
+        case Announced(phase=phase, channel=channel, stage=stage, told=told):
+            what = "on its way" if phase == "started" else f"{phase}{f' on {stage}' if stage else ''}"
+            return f"that it is {what} " + (f"was told on {channel}" if told else "was old news, and not told")
         case _:
             return None
 
@@ -251,6 +253,8 @@ def _of_operator(fact: Fact) -> str | None:
             return f"{by} resumed {stage}" + (f": {reason}" if reason else "")
         case RollbackOrdered(by=by, stage=stage, away=away, to=to, reason=reason):
             return f"{by} ordered {stage} back from v{away} to v{to}: {reason}"
+        case HoldAnnounced(stage=stage, channel=channel):
+            return f"that the hold of {stage} ends soon was told on {channel}"
         case HoldReminded(stage=stage):
             return f"people were reminded that the hold of {stage} ends soon"
         case Quarantined(by=by, subject=subject, reason=reason):

@@ -1,4 +1,5 @@
-"""A phase change → a comment on the commit, a message to the topic. It can fail without hurting a release."""
+"""A phase change → a comment on the commit, a message to the topic and the chat. It can fail without hurting a
+release."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from esteira import announcement, wiring
+from esteira.announcement import HoldEnds
 from esteira.answer import Answer, answer
 from esteira.desk import Desk
 from esteira.telemetry import about, logger, measured, traced
@@ -16,31 +18,26 @@ from esteira.telemetry import about, logger, measured, traced
 @traced
 @measured
 def handler(event: Any, _context: LambdaContext, *, desk: Desk | None = None) -> Answer:
-    """Tell people about one ``Release Phase Changed`` event, once.
+    """Tell people about one ``Release Phase Changed`` or ``Hold Ends Soon`` event, once.
 
     Returns ``{service, release, phase, why, actions}``, where ``actions`` are the channels told. Raises Refused for a
-    malformed event.
+    malformed event, UntoldError where a channel could not be told.
     """
     desk = desk or wiring.from_environment()
-    change = announcement.read(event)
-    service = next((s for s in wiring.services(desk) if s.name == change.service), None)
+    said = announcement.read(event)
+    service = next((s for s in wiring.services(desk) if s.name == said.service), None)
     if service is None:
-        return answer(why=f"no service is called {change.service}")
-    about(service.name, change.release)
-    told = announcement.announce(change, service, desk)
+        return answer(why=f"no service is called {said.service}")
+    release, phase, why = ("", "", said.reason) if isinstance(said, HoldEnds) else (said.release, said.phase, said.why)
+    about(service.name, release)
+    told = announcement.announce(said, service, desk)
     if told:
         logger.info(
             f"told the {' and the '.join(told)}",
             service=service.name,
-            release=change.release,
-            phase=change.phase.value,
+            release=release or None,
+            phase=phase or None,
             action="Announce",
-            why=change.why,
+            why=why,
         )
-    return {
-        "service": service.name,
-        "release": change.release,
-        "phase": change.phase,
-        "why": change.why,
-        "actions": list(told),
-    }
+    return {"service": service.name, "release": release, "phase": phase, "why": why, "actions": list(told)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from console.local.aws.rehearsal import ScriptedEngine
 from console.local.aws.resources import create_resources
 from console.local.aws.stack import Aws
 from console.local.place import FUNCTIONS, TEMPLATE, quiet_functions
+from console.local.stages import Rules, give_stages
 from console.local.template import read
 from esteira.claims import CLAIM_VARIABLE
 from esteira.cloud import Cloud
@@ -39,8 +40,9 @@ class Rehearsal:
     """A stage to rehearse on: enter it, commit, deliver events, sweep, look at what came of it.
 
     ``hook`` stands between the functions and AWS (``aws.faults``); ``retries`` is how often the bus calls a function
-    again that failed; ``elsewhere`` says which services are at an address. Without ``bus.start()`` nothing moves by
-    itself.
+    again that failed; ``elsewhere`` says which services are at an address; ``stages`` are the service's, each as its
+    registration has it (``{"name": "staging"}`` will do), () those of template.yaml. Without ``bus.start()`` nothing
+    moves by itself.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Rehearsal:
         retries: int = 2,
         tell: Callable[[Decision], None] = lambda _: None,
         elsewhere: Mapping[str, str] = MappingProxyType({}),
+        stages: Sequence[Rules] = (),
     ) -> None:
         self.clock = Clock.stopped(START)
         self.engine = engine
@@ -74,6 +77,7 @@ class Rehearsal:
         self.aws = Aws(folder, engine, self.bus, self.clock, keep=False)
         self.faults = Faults()
         self._hook = hook
+        self._stages = stages
         self._numbers = itertools.count(1)
         self._inside = threading.local()
         self._open = self.aws.in_process(self.faults, elsewhere)
@@ -86,6 +90,8 @@ class Rehearsal:
         self._open.__enter__()
         make: Any = boto3.client
         create_resources(self._template, make)
+        if self._stages:
+            give_stages(make, self._settings.services_path, self._stages)
         self.faults.counts.clear()
         self.faults.hook = self._hook
         return self
@@ -102,11 +108,15 @@ class Rehearsal:
         """The desk every function here works at; made once, as a warm function keeps its clients."""
         import boto3
 
-        environment = next(f.environment for f in self._template.functions if f.handler.startswith("intake."))
-        settings = Settings(table=environment["ESTEIRA_TABLE"], services_path=environment["ESTEIRA_SERVICES_PATH"])
+        settings = self._settings
         make: Any = boto3.client
         client = cache(make)
         return Desk(Store(client("dynamodb"), settings.table), Cloud(client), settings, self.clock.now, self._tell)
+
+    @cached_property
+    def _settings(self) -> Settings:
+        environment = next(f.environment for f in self._template.functions if f.handler.startswith("intake."))
+        return Settings(table=environment["ESTEIRA_TABLE"], services_path=environment["ESTEIRA_SERVICES_PATH"])
 
     @property
     def in_function(self) -> str:
@@ -146,6 +156,29 @@ class Rehearsal:
     def operate_later(self, action: str, **request: object) -> None:
         """Say an operator's word through the bus, in its threads."""
         self.bus.invoke_later("OperateFunction", self._request(action, request))
+
+    def ring(self, alarm: str, reason: str = "Threshold Crossed: 1 out of the last 1 datapoints was greater") -> None:
+        """Let an alarm go off now, made where there is none; one that rings is quiet before."""
+        cloudwatch = self.desk.cloud.client("cloudwatch")
+        if not cloudwatch.describe_alarms(AlarmNames=[alarm])["MetricAlarms"]:
+            cloudwatch.put_metric_alarm(
+                AlarmName=alarm,
+                Namespace="AWS/ApplicationELB",
+                MetricName="HTTPCode_Target_5XX_Count",
+                Statistic="Sum",
+                Period=60,
+                EvaluationPeriods=1,
+                Threshold=1.0,
+                ComparisonOperator="GreaterThanThreshold",
+            )
+        self.hush(alarm)
+        cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason=reason)
+
+    def hush(self, alarm: str) -> None:
+        """Let an alarm be over."""
+        self.desk.cloud.client("cloudwatch").set_alarm_state(
+            AlarmName=alarm, StateValue="OK", StateReason="Threshold Crossed: no datapoint was greater"
+        )
 
     def sweep(self) -> None:
         """Queue one sweep, as the schedule does."""

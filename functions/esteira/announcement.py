@@ -1,19 +1,32 @@
-"""Telling people about a change of phase, each change once a channel."""
+"""Telling people about a change, each change once a channel: the commit's comments, the topic, the service's chat.
+
+The commit hears of everything that happened to it; topic and chat only of what somebody waits for or must act on. A
+change is written down before it is told: a message too few is better than one every time something fails half way.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
+from esteira import webhook
 from esteira.config import Service
 from esteira.desk import Desk
+from esteira.entry import Waits
 from esteira.events import Refused, refusal
-from esteira.facts import Announced
-from esteira.phase import Phase
+from esteira.facts import Announced, Fact, HoldAnnounced
+from esteira.phase import ALARM, Phase
 
-# The phases somebody waits for, or should hear of.
-TOLD = {Phase.LIVE, Phase.FAILED, Phase.ABORTED, Phase.ROLLED_BACK, Phase.REJECTED}
+Channel = Literal["commit", "topic", "webhook"]
+EVERYWHERE: tuple[Channel, ...] = ("commit", "topic", "webhook")
+
+# A release that came to one of these has ended, and people hear of it.
+ENDED = {Phase.FAILED, Phase.ABORTED, Phase.ROLLED_BACK, Phase.REJECTED}
+# What the first news of a release is written down as: it is the first, whichever phase it tells of.
+STARTED = "started"
 
 
 class Change(BaseModel):
@@ -27,48 +40,205 @@ class Change(BaseModel):
     turn: Annotated[int, Field(ge=0)] = 0
     phase: Phase
     why: str
+    cause: str = ""
+    stages: dict[str, Phase] = {}
     commit: str = ""
 
 
+class HoldEnds(BaseModel):
+    """The detail of a ``Hold Ends Soon`` event."""
+
+    service: str
+    stage: str
+    by: str
+    reason: str
+    since: AwareDatetime
+    until: AwareDatetime
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """One thing to tell, as what it is written down (``fact``, by channel), and on which channels. Without a text it is
+    written down only: what came after it was told already, and it would be old news."""
+
+    channels: tuple[Channel, ...]
+    fact: dict[Channel, Fact]
+    subject: str = ""
+    text: str = ""
+    commit: str = ""
+    token: str = ""
+
+
+class UntoldError(Exception):
+    """Some channels could not be told; the others were."""
+
+
 class _Event(BaseModel):
+    kind: Annotated[Literal["Release Phase Changed", "Hold Ends Soon"], Field(alias="detail-type")]
     detail: dict[str, Any]
 
 
-def read(event: object) -> Change:
-    """Return the change an event tells of. Raises Refused."""
+def read(event: object) -> Change | HoldEnds:
+    """Return the change an event tells of, or the hold that is soon over. Raises Refused."""
+    kind = "Release Phase Changed"
     try:
-        return Change.model_validate(_Event.model_validate(event).detail)
+        envelope = _Event.model_validate(event)
+        kind = envelope.kind
+        if kind == "Hold Ends Soon":
+            return HoldEnds.model_validate(envelope.detail)
+        return Change.model_validate(envelope.detail)
     except ValidationError as error:
-        raise refusal(error, "Release Phase Changed event") from None
+        raise refusal(error, f"{kind} event") from None
 
 
-def announce(change: Change, service: Service, desk: Desk) -> tuple[str, ...]:
-    """Tell the channels about ``change`` that were not told yet; return which ones those were."""
-    if change.phase not in TOLD:
-        return ()
-    text = f"{service.name} {change.release} is {change.phase} on {change.stage}: {change.why}"
-    told = []
-    # Written down first: a message too few is better than one every time something fails half way.
-    if change.commit and _first(change, service, desk, "commit"):
-        token = f"{service.name}-{change.release}-{change.phase}-{change.attempt}-{change.turn}".replace(" ", "-")
-        desk.cloud.comment(service, change.commit, text, token)
-        told.append("commit")
-    topic = desk.settings.topic_arn
-    if topic and _first(change, service, desk, "topic"):
-        desk.cloud.publish(topic, f"{service.name} {change.release}: {change.phase}", text)
-        told.append("topic")
+def announce(said: Change | HoldEnds, service: Service, desk: Desk) -> tuple[Channel, ...]:
+    """Tell the channels what they were not told yet; return which ones heard something.
+
+    One that fails keeps no other from hearing. Raises UntoldError when all were tried; told twice is nothing.
+    """
+    told: dict[Channel, None] = {}
+    faults: list[tuple[Channel, Exception]] = []
+    for each in _announcements(said, service, desk):
+        for channel in each.channels:
+            try:
+                if _tell(each, channel, said, service, desk):
+                    told[channel] = None
+            except Exception as error:  # noqa: BLE001 - raised below, after the others
+                faults.append((channel, error))
+    if faults:
+        untold = "; ".join(f"the {channel}: {error}" for channel, error in faults)
+        raise UntoldError(f"{service.name}: not told were {untold}") from faults[0][1]
     return tuple(told)
 
 
-def _first(change: Change, service: Service, desk: Desk, channel: str) -> bool:
-    if desk.store.pushed(service.name, change.number) is None:
-        raise Refused(f"the Release Phase Changed event is refused: {service.name} has no release {change.release}")
-    announced = Announced(
-        at=desk.clock(),
-        release=change.number,
-        phase=change.phase.value,
-        number=change.attempt,
-        turn=change.turn,
-        channel=channel,
+# --- what there is to tell --------------------------------------------------------------------------------------------
+
+
+def _announcements(said: Change | HoldEnds, service: Service, desk: Desk) -> list[Announcement]:
+    if isinstance(said, HoldEnds):
+        return [_reminder(said, service, desk)]
+    if desk.store.pushed(service.name, said.number) is None:
+        raise Refused(f"the Release Phase Changed event is refused: {service.name} has no release {said.release}")
+    return list(_of_change(said, service, desk))
+
+
+def _reminder(hold: HoldEnds, service: Service, desk: Desk) -> Announcement:
+    until = f"{hold.until:%Y-%m-%d %H:%M} UTC"
+    return Announcement(
+        ("topic", "webhook"),
+        {
+            channel: HoldAnnounced(at=desk.clock(), stage=hold.stage, since=hold.since, channel=channel)
+            for channel in EVERYWHERE
+        },
+        f"{service.name}: the hold on {hold.stage} ends soon",
+        f"{service.name}: {hold.stage} is held until {until}, then releases deploy again. {hold.by} said: {hold.reason}"
+        f"\n\nNext: esteira hold --stage {hold.stage} --service {service.name} to hold it longer, or esteira resume",
     )
-    return desk.store.record(service.name, announced)
+
+
+def _of_change(c: Change, service: Service, desk: Desk) -> Iterator[Announcement]:
+    own = _told(c, service, desk)
+    # An event may come late, or not at all: what is told by a later one is not told as news any more.
+    over = c.phase.ended or (c.phase is Phase.LIVE and c.stage == service.last.name)
+    begun = "" if over or own else f"{service.name} {c.release} is on its way to {service.last.name}: {c.why}"
+    yield _announcement(c, desk, ("commit",), begun, phase=STARTED, stage="", turn=0)
+    for stage in service.stages[:-1]:
+        if c.stages.get(stage.name) is Phase.LIVE:
+            text = "" if over else f"{service.name} {c.release} is live on {stage.name}"
+            yield _announcement(c, desk, ("commit",), text, phase=Phase.LIVE.value, stage=stage.name, turn=0)
+    if own:
+        yield own
+
+
+def _told(c: Change, service: Service, desk: Desk) -> Announcement | None:
+    """Return what people hear of the phase itself, None where it is none they wait for."""
+    name, of = f"{service.name} {c.release}", f"{c.release} --service {service.name}"
+    if c.phase is Phase.WAITING and c.cause == Waits.APPROVAL:
+        text = f"{name} waits for approval to come to {c.stage}: {c.why}"
+        following = f"esteira approve {of} --stage {c.stage}, or esteira reject {of} --stage {c.stage} --reason '…'"
+    elif c.phase is Phase.LIVE and c.cause == ALARM:
+        text = f"{name} is live on {c.stage}, and an alarm went off in vain: {c.why}"
+        following = f"esteira why {of}, then push a release that mends it"
+    elif c.phase is Phase.LIVE and c.stage == service.last.name:
+        text, following = f"{name} is live on {c.stage}: {c.why}", ""
+    elif c.phase in ENDED:
+        where = f" on {c.stage}" if c.turn else ""  # without a turn it came to no stage
+        text = f"{name} is {c.phase}{where}{f' ({c.cause})' if c.cause else ''}: {c.why}"
+        following = f"esteira why {of}"
+    else:
+        return None
+    text += f"\n\nNext: {following}" if following else ""
+    return _announcement(c, desk, EVERYWHERE, text, phase=c.phase.value, stage=c.stage, turn=c.turn, cause=c.cause)
+
+
+def _announcement(
+    c: Change,
+    desk: Desk,
+    channels: tuple[Channel, ...],
+    text: str,
+    *,
+    phase: str,
+    stage: str,
+    turn: int,
+    cause: str = "",
+) -> Announcement:
+    facts: dict[Channel, Fact] = {
+        channel: Announced(
+            at=desk.clock(),
+            release=c.number,
+            phase=phase,
+            number=c.attempt,
+            turn=turn,
+            stage=stage,
+            cause=cause,
+            channel=channel,
+            told=bool(text),
+        )
+        for channel in channels
+    }
+    named = (c.service, c.release, phase, str(c.attempt), str(turn), stage, cause)
+    token = "-".join(filter(None, named)).replace(" ", "-")
+    return Announcement(channels, facts, f"{c.service} {c.release}: {phase}", text, c.commit, token)
+
+
+# --- the channels -----------------------------------------------------------------------------------------------------
+
+
+def _tell(each: Announcement, channel: Channel, said: Change | HoldEnds, service: Service, desk: Desk) -> bool:
+    """Tell one channel, if there is such a one and it was not told; return whether it heard something."""
+    if channel == "commit":
+        if not each.commit or not _first(each, channel, service, desk):
+            return False
+        desk.cloud.comment(service, each.commit, each.text, each.token)
+    elif channel == "topic":
+        if not desk.settings.topic_arn or not _first(each, channel, service, desk):
+            return False
+        desk.cloud.publish(desk.settings.topic_arn, each.subject, each.text)
+    else:
+        if service.webhook is None:
+            return False
+        # Before it is written down: who mends the parameter in time finds the message not lost but tried again.
+        parameter = _own(service.webhook.parameter, service, desk)
+        address = webhook.address(parameter, desk.cloud.secret(parameter))
+        if not _first(each, channel, service, desk):
+            return False
+        detail = said.model_dump(mode="json")
+        webhook.say(address, webhook.content(service.webhook.format, each.subject, each.text, detail))
+    return True
+
+
+def _first(each: Announcement, channel: Channel, service: Service, desk: Desk) -> bool:
+    """Write down that the channel is told; return whether it is to be told now."""
+    return desk.store.record(service.name, each.fact[channel]) and bool(each.text)
+
+
+def _own(parameter: str, service: Service, desk: Desk) -> str:
+    """Return the parameter, if it is one of the service's own. Raises WebhookError: a registration must not make
+    announce read another service's secrets."""
+    path = f"{desk.settings.services_path.removesuffix('services/')}parameters/{service.name}/"
+    if not parameter.startswith(path) or ".." in parameter:
+        raise webhook.WebhookError(
+            f"the parameter {parameter} is not one of {service.name}'s own. "
+            f"Next: name one under {path} in the registration's webhook"
+        )
+    return parameter

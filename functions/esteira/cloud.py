@@ -95,6 +95,11 @@ class Cloud:
                 faults.append(f"the registration {parameter['Name']} is refused: {where}: {first['msg']}")
         return tuple(services), tuple(faults)
 
+    def secret(self, parameter: str) -> str:
+        """Return what an SSM parameter holds, decrypted: for the one who uses it, and for nobody's eyes."""
+        answer = self.client("ssm").get_parameter(Name=parameter, WithDecryption=True)
+        return str(answer["Parameter"]["Value"])
+
     # --- CodeCommit
 
     def tip(self, service: Service) -> str | None:
@@ -350,12 +355,22 @@ class Cloud:
     # --- CloudWatch
 
     def alarms(self, names: Sequence[str]) -> list[tuple[str, datetime, str]]:
-        """Return of those alarms the ones that are in ALARM now: name, since when, and CloudWatch's reason."""
+        """Return of those alarms the ones that are in ALARM now: name, since when, and CloudWatch's reason.
+
+        Since when is when it went off: StateUpdatedTimestamp moves on while it rings.
+        """
         answer = self.client("cloudwatch").describe_alarms(
             AlarmNames=list(names), StateValue="ALARM", AlarmTypes=["MetricAlarm", "CompositeAlarm"]
         )
         found = (*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", []))
-        return [(a["AlarmName"], a["StateUpdatedTimestamp"], str(a.get("StateReason", ""))) for a in found]
+        return [
+            (
+                a["AlarmName"],
+                a.get("StateTransitionedTimestamp") or a["StateUpdatedTimestamp"],
+                str(a.get("StateReason", "")),
+            )
+            for a in found
+        ]
 
     # --- telling
 

@@ -776,17 +776,41 @@ class Lifted(Word):
 
 @dataclass(frozen=True, kw_only=True)
 class Announced(ReleaseFact):
-    """A phase of a release, in that attempt (``number``) and turn, was told to the people who listen on a channel."""
+    """A change of a release was told to the people who listen on a channel: its phase in that attempt (``number``),
+    stage and turn, and the cause, of a wait what is waited for. ``started`` stands for the first news of an attempt.
+    Not ``told``: it was old news by then, and is not to be told any more."""
 
     phase: str
     number: int
     turn: int
     channel: str
+    stage: str = ""
+    cause: str = ""
+    told: bool = field(default=True, compare=False)
     kept_days = 400
 
     @property
     def key(self) -> str:
-        return f"announced#{self.phase}#{self.number:04d}#{self.turn:08d}#{self.channel}"
+        told = f"{self.phase}{_on(self.stage)}{_on(self.cause)}"
+        return f"announced#{told}#{self.number:04d}#{self.turn:08d}#{self.channel}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldAnnounced(Fact):
+    """That a hold, in force ``since`` then, is soon over was told to the people who listen on a channel."""
+
+    stage: str
+    since: datetime
+    channel: str
+    kept_days = 400
+
+    @property
+    def about(self) -> str:
+        return about_stage(self.stage)
+
+    @property
+    def key(self) -> str:
+        return f"announced#{stamp(self.since)}#{self.channel}"
 
 
 # --- the record ----------------------------------------------------------------------------------------------------

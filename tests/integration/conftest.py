@@ -12,6 +12,7 @@ import threading
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any
@@ -26,8 +27,9 @@ from console.local.aws.rehearsal import BuildOutcome, DeployOutcome, ScriptedEng
 from console.local.engine import HOST, BuildJob, DeployJob
 from console.local.ministack import Ministack, MinistackError, find
 from console.local.rehearsal import Rehearsal
+from console.local.stages import Rules
 from esteira.facts import Fact, ImageScanned, about_release, about_stage
-from esteira.phase import Standing, phase_of
+from esteira.phase import Standing, standing_of, standings
 from esteira.situation import Release, StageState
 from tests.unit.rights import asked, called
 
@@ -42,13 +44,17 @@ class Story(Rehearsal):
     let it."""
 
     def __init__(
-        self, folder: Path, there: Sequence[str] = (HOST,), elsewhere: Mapping[str, str] = MappingProxyType({})
+        self,
+        folder: Path,
+        there: Sequence[str] = (HOST,),
+        elsewhere: Mapping[str, str] = MappingProxyType({}),
+        stages: Sequence[Rules] = (),
     ) -> None:
         self.builds: BuildOutcome = BuildOutcome()
         self.deploys: DeployOutcome = DeployOutcome()
         self.on: dict[str, DeployOutcome] = {}
         engine = ScriptedEngine(self._build, self._deploy, manual=True, there=there)
-        super().__init__(folder, engine, elsewhere=elsewhere)
+        super().__init__(folder, engine, elsewhere=elsewhere, stages=stages)
         self.asked: defaultdict[str, set[str]] = defaultdict(set)  # by handler, the rights that its calls needed
         self.faults.watch = self._watch
 
@@ -133,16 +139,32 @@ class Story(Rehearsal):
 
     @property
     def stage_state(self) -> StageState:
-        """The stage, from the table."""
-        return self.store.stage(self.service.name, PRODUCTION)
+        """The stage production, from the table."""
+        return self.state_of(PRODUCTION)
+
+    def state_of(self, stage: str) -> StageState:
+        """Return a stage, from the table."""
+        return next(s for s in self.store.stages(self.service) if s.name == stage)
+
+    def live_on(self, stage: str) -> int:
+        """Return the release that is live on a stage, 0 if none is."""
+        return self.state_of(stage).live
 
     def stands(self, number: int) -> Standing:
-        """Return a release's phase and why, derived from its facts now."""
-        release, stage = self.store.release(self.service.name, number), self.stage_state
+        """Return where a release stands in all, derived from its facts now."""
+        return standing_of(self._pictured(number), tuple(self.store.stages(self.service)), self.clock.now())
+
+    def stages_of(self, number: int) -> dict[str, str]:
+        """Return a release's phase on each stage it came to, by the stage's name."""
+        found = standings(self._pictured(number), tuple(self.store.stages(self.service)), self.clock.now())
+        return {name: standing.phase.value for name, standing in found.items()}
+
+    def _pictured(self, number: int) -> Release:
+        release = self.store.release(self.service.name, number)
         assert release is not None, f"there is no v{number}"
-        turn = stage.turn if stage.turn and stage.turn.release == number else None
         quarantine = self.store.quarantine(self.service.name, (release.pushed.commit, release.digest))
-        return phase_of(Release(release.pushed, release.facts, turn, quarantine), stage, self.clock.now())
+        pushers = self.store.pushers(self.service.name, release.pushed.commit)
+        return replace(release, quarantine=quarantine, pushers=pushers)
 
     def why(self, number: int) -> str:
         """Return the sentence that explains where a release stands."""
@@ -166,9 +188,9 @@ class Story(Rehearsal):
             self.store.facts(self.service.name, ImageScanned(at=self.clock.now(), digest=digest, findings="").about)
         )
 
-    def turns(self) -> int:
+    def turns(self, stage: str = PRODUCTION) -> int:
         """Return how many rows the stage's turns have made: two for each that is over."""
-        return len(self.store.facts(self.service.name, about_stage(PRODUCTION), "turn#"))
+        return len(self.store.facts(self.service.name, about_stage(stage), "turn#"))
 
     def open(self) -> list[int]:
         """Return the releases the controller still looks after."""

@@ -67,7 +67,8 @@ IDENTITY: dict[str, set[str]] = {
     "RollbackOrdered": {"stage", "at", "request"},
     "Quarantined": {"subject", "at", "request"},
     "Lifted": {"subject", "at", "request"},
-    "Announced": {"release", "phase", "number", "turn", "channel"},
+    "Announced": {"release", "phase", "number", "turn", "channel", "stage", "cause"},
+    "HoldAnnounced": {"stage", "since", "channel"},
 }
 
 

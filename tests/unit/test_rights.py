@@ -44,6 +44,7 @@ def test_announce_can_change_nothing_but_its_own_memory() -> None:
         "dynamodb:GetItem",
         "dynamodb:PutItem",
         "sns:Publish",
+        "ssm:GetParameter",
         "ssm:GetParametersByPath",
     }
 
@@ -111,7 +112,7 @@ def test_a_call_of_one_function_is_missing_for_that_one_alone() -> None:
 
 def test_a_call_that_is_made_no_more_leaves_a_right_too_many() -> None:
     """Without the comments, announce has no use for the right to write them."""
-    code = changed("esteira.announcement", "desk.cloud.comment(service, change.commit, text, token)", "pass")
+    code = changed("esteira.announcement", "desk.cloud.comment(service, each.commit, each.text, each.token)", "pass")
     assert missing_and_extra(template("template.yaml"), "AnnounceFunction", code["AnnounceFunction"]) == (
         [],
         ["codecommit:PostCommentForComparedCommit"],

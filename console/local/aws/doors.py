@@ -19,6 +19,7 @@ from botocore.compat import HTTPHeaders
 from botocore.endpoint import convert_to_response_dict
 from botocore.exceptions import ParamValidationError
 from botocore.validate import ParamValidator
+from moto.cloudwatch.responses import CloudWatchResponse
 from moto.codebuild.responses import CodeBuildResponse
 from moto.codecommit.responses import CodeCommitResponse
 from moto.codedeploy.responses import CodeDeployResponse
@@ -35,6 +36,7 @@ from console.local.aws.api import REGION, AwsError, Operation
 from console.local.aws.faults import Call, Faults
 
 RESPONSES: dict[str, type] = {
+    "cloudwatch": CloudWatchResponse,
     "codebuild": CodeBuildResponse,
     "codecommit": CodeCommitResponse,
     "codedeploy": CodeDeployResponse,

@@ -35,6 +35,7 @@ from console.local.aws.api import ACCOUNT, REGION, AwsError, Operation, Params
 from console.local.aws.clock import Clock
 
 PAGE = 1024 * 1024  # bytes a query reads at most
+BATCH = 25  # writes in one BatchWriteItem at most
 TOKEN_LIFE = timedelta(minutes=10)
 ORIGINAL = {
     name: getattr(DynamoHandler, name) for name in ("put_item", "get_item", "query", "delete_item", "update_item")
@@ -85,6 +86,7 @@ class DynamoDb:
             "Query": self.query,
             "DeleteItem": self.delete_item,
             "UpdateItem": self.update_item,
+            "BatchWriteItem": self.batch_write_item,
             "TransactWriteItems": self.transact_write_items,
         }
 
@@ -134,6 +136,22 @@ class DynamoDb:
             else:
                 answer, size = _query(table, params)
             return answer | _consumed(params, table.name, _reads(size, params))
+
+    def batch_write_item(self, params: Params) -> dict[str, Any]:
+        """BatchWriteItem: puts and deletes without conditions, each by itself; there is always room for all of them."""
+        with _errors():
+            writes = [(name, one) for name, group in params["RequestItems"].items() for one in group]
+            _batch_is_valid(params["RequestItems"], writes)
+            wanted = params.get("ReturnConsumedCapacity", "NONE")
+            units: dict[str, dict[str, Any]] = {}
+            for name, one in writes:
+                put = one.get("PutRequest")
+                given = {"Item": put["Item"]} if put else {"Key": one["DeleteRequest"]["Key"]}
+                request = {"TableName": name, "ReturnConsumedCapacity": wanted, **given}
+                answer = self.put_item(request) if put else self.delete_item(request)
+                _add_up(units, answer.get("ConsumedCapacity"))
+            told: dict[str, Any] = {"UnprocessedItems": {}}
+            return told | ({"ConsumedCapacity": list(units.values())} if units else {})
 
     def transact_write_items(self, params: Params) -> dict[str, Any]:
         """TransactWriteItems: all or nothing; the same token within ten minutes does nothing more."""
@@ -341,6 +359,44 @@ def _span(order: list[Any], comparison: str, operands: list[Any]) -> tuple[int, 
             end = bisect_left(order, True, lo=start, key=lambda sort: not sort.startswith(first))
             return start, end
     raise MockValidationException(f"Invalid operator used in KeyConditionExpression: {comparison}")
+
+
+# batches
+
+
+def _batch_is_valid(requests: Mapping[str, Any], writes: list[tuple[str, Mapping[str, Any]]]) -> None:
+    """Refuse, before anything is written, what DynamoDB refuses as a whole."""
+    if len(writes) > BATCH:
+        told = json.dumps({name: f"{len(group)} requests" for name, group in requests.items()})
+        text = f"Value '{told}' at 'requestItems' failed to satisfy constraint: Map value must satisfy constraint:"
+        limit = f"[Member must have length less than or equal to {BATCH}, Member must have length greater than or equal"
+        raise AwsError("ValidationException", f"1 validation error detected: {text} {limit} to 1]")
+    if not writes or not all(requests.values()):
+        raise AwsError("ValidationException", "The batch write request list for a table cannot be null or empty")
+    seen = set()
+    for name, one in writes:
+        if len(one) != 1:
+            text = "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported"
+            raise AwsError("ValidationException", f"{text} datatypes")
+        table = _table(name)
+        put = one.get("PutRequest")
+        key = put["Item"] if put else one["DeleteRequest"]["Key"]
+        if missing := [attribute for attribute in table.table_key_attrs if attribute not in key]:
+            text = f"One or more parameter values were invalid: Missing the key {missing[0]} in the item"
+            raise AwsError("ValidationException", text)
+        seen.add((table.name, _keys(table, key)))
+    if len(seen) < len(writes):
+        raise AwsError("ValidationException", "Provided list of item keys contains duplicates")
+
+
+def _add_up(units: dict[str, dict[str, Any]], row: Mapping[str, Any] | None) -> None:
+    """Add one write's consumed capacity to its table's."""
+    if row is None:
+        return
+    total = units.setdefault(row["TableName"], deepcopy(dict(row)) | {"CapacityUnits": 0.0})
+    total["CapacityUnits"] += row["CapacityUnits"]
+    if "Table" in total:
+        total["Table"] = {"CapacityUnits": total["CapacityUnits"]}
 
 
 # transactions

@@ -24,10 +24,11 @@ from botocore.compat import HTTPHeaders
 from botocore.response import StreamingBody
 from moto.core.base_backend import BackendDict
 
-from console.local.aws import doors
+from console.local.aws import doors, sts
 from console.local.aws.api import AwsError, Operation, Params, required
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
+from console.local.aws.cloudwatch import CloudWatch
 from console.local.aws.codebuild import CodeBuild
 from console.local.aws.codecommit import CodeCommit
 from console.local.aws.codedeploy import CodeDeploy
@@ -79,7 +80,7 @@ class Aws:
         self._closing = threading.Event()
         self._saver: threading.Thread | None = None
         self._saved = ""
-        self._uninstall: Callable[[], None] | None = None
+        self._uninstall: list[Callable[[], None]] = []
         self._runner: Runner = getattr(engine, "runner", None) or Threads()
         self.endpoint_file = self.folder / "endpoint"
         common = (self.bus, self.clock, self.lock)
@@ -90,8 +91,10 @@ class Aws:
         self.codebuild = CodeBuild(engine.build, self._runner, self.codecommit, logs / "builds", *common, chance)
         hosts = {"hosts": engine.hosts} if hasattr(engine, "hosts") else {}
         self.codedeploy = CodeDeploy(engine.deploy, self._runner, logs / "deployments", *common, chance, **hosts)
+        self.cloudwatch = CloudWatch(*common)
         self.dynamodb = DynamoDb(self.clock)
         self._operations: dict[str, Mapping[str, Operation]] = {
+            "cloudwatch": self.cloudwatch.operations,
             "codebuild": self.codebuild.operations,
             "codecommit": self.codecommit.operations,
             "codedeploy": self.codedeploy.operations,
@@ -104,7 +107,8 @@ class Aws:
     def __enter__(self) -> Self:
         BackendDict.reset()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._uninstall = doors.install({s: g for s, g in self._operations.items() if s in doors.RESPONSES})
+        operations = {s: g for s, g in self._operations.items() if s in doors.RESPONSES}
+        self._uninstall = [doors.install(operations), sts.install()]
         if hasattr(self.engine, "attach"):
             self.engine.attach(self)
         if self._keep:
@@ -123,8 +127,8 @@ class Aws:
         if self._saver is not None:
             self._saver.join()
             self.save()
-        if self._uninstall is not None:
-            self._uninstall()
+        for uninstall in self._uninstall:
+            uninstall()
 
     def in_process(
         self, faults: Faults | None = None, elsewhere: Mapping[str, str] = MappingProxyType({})
@@ -193,6 +197,7 @@ class Aws:
         with self.lock:
             text = json.dumps(
                 {
+                    "cloudwatch": self.cloudwatch.dump(),
                     "dynamodb": self.dynamodb.dump(),
                     "ecr": self.ecr.dump(),
                     "codebuild": self.codebuild.dump(),
@@ -218,6 +223,7 @@ class Aws:
         state = self.folder / "state.json"
         if state.exists():
             kept = json.loads(state.read_text(), object_hook=_decode)
+            self.cloudwatch.load(kept.get("cloudwatch", {}))  # a state of before had no alarms
             self.dynamodb.load(kept["dynamodb"])
             self.ecr.load(kept["ecr"])
             self.codebuild.load(kept["codebuild"])

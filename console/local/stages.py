@@ -1,0 +1,48 @@
+"""A service on more stages than its template declares: the registration says so, and each has a deployment group of its
+own, made like the last one's. What a stage asks for (votes, windows, alarms …) may be given with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+Client = Callable[[str], Any]
+Rules = Mapping[str, Any]  # a stage of the registration; without a group it gets one of its own
+# What a new group has from the one that is there.
+LIKE = ("serviceRoleArn", "deploymentConfigName")
+
+
+def give_stages(client: Client, services_path: str, stages: Sequence[Rules]) -> None:
+    """Give every service registered under the path these stages, in this order; what is there stays as it is."""
+    ssm = client("ssm")
+    for parameter in ssm.get_parameters_by_path(Path=services_path, Recursive=True)["Parameters"]:
+        service = json.loads(parameter["Value"])
+        wanted = stages_of(service, stages)
+        for stage in wanted:
+            _group(client("codedeploy"), service, stage["group"])
+        if wanted != service["stages"]:
+            value = json.dumps(service | {"stages": wanted})
+            ssm.put_parameter(Name=parameter["Name"], Type="String", Value=value, Overwrite=True)
+
+
+def stages_of(service: Mapping[str, Any], stages: Sequence[Rules]) -> list[dict[str, Any]]:
+    """Return the registration's stages as they shall be: what was said of a stage before stays, unless it is said anew."""
+    before = {stage["name"]: stage for stage in service["stages"]}
+    return [
+        {"group": f"{service['name']}-{stage['name']}", **before.get(stage["name"], {}), **stage} for stage in stages
+    ]
+
+
+def _group(codedeploy: Any, service: Mapping[str, Any], group: str) -> None:
+    application, last = service["application"], service["stages"][-1]["group"]
+    found = codedeploy.get_deployment_group(applicationName=application, deploymentGroupName=last)
+    like = {key: found["deploymentGroupInfo"][key] for key in LIKE if found["deploymentGroupInfo"].get(key)}
+    try:
+        codedeploy.create_deployment_group(applicationName=application, deploymentGroupName=group, **like)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "DeploymentGroupAlreadyExistsException":
+            raise

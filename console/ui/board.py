@@ -1,0 +1,112 @@
+"""What the page shows, read from the store: each view reads a bounded number of rows, however long the history is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from console import dora, history
+from esteira.config import Service
+from esteira.facts import FoundBySweep
+from esteira.phase import Phase
+from esteira.store import Store
+
+PAGE = 50
+# What the sweep found is counted over so long, and up to so many.
+FOUND_DAYS, FOUND = 30, 100
+
+
+@dataclass(frozen=True)
+class Links:
+    """Where AWS's own console shows things: its Region, "" where there is none, as on a laptop."""
+
+    region: str = ""
+
+    def commit(self, service: Service, commit: str) -> str:
+        """Return where a commit and its diff are shown."""
+        return self._codesuite(f"codecommit/repositories/{service.repository}/commit/{commit}") if commit else ""
+
+    def build(self, service: Service, build: str) -> str:
+        """Return where a build's log is shown."""
+        return self._codesuite(f"codebuild/projects/{service.project}/build/{build.replace(':', '%3A')}/log")
+
+    def deployment(self, deployment: str) -> str:
+        """Return where a deployment is shown."""
+        return self._codesuite(f"codedeploy/deployments/{deployment}")
+
+    def _codesuite(self, path: str) -> str:
+        if not self.region:
+            return ""
+        host = next((at for begin, at in _CONSOLES.items() if self.region.startswith(begin)), "console.aws.amazon.com")
+        return f"https://{self.region}.{host}/codesuite/{path}?region={self.region}"
+
+
+# Where the console of AWS's other partitions is.
+_CONSOLES = {"cn-": "console.amazonaws.cn", "us-gov-": "console.amazonaws-us-gov.com"}
+
+
+def overview(store: Store, services: Sequence[Service], now: datetime) -> list[dict[str, Any]]:
+    """Return each service with its stages as ``esteira status`` tells them, and what the sweep found of late."""
+    return [
+        {
+            "service": service.name,
+            "stages": [asdict(stage) for stage in history.status(store, [service], now)],
+            "found": _found(store, service, now),
+        }
+        for service in services
+    ]
+
+
+def _found(store: Store, service: Service, now: datetime) -> dict[str, Any]:
+    """Return how many transitions the sweep found by itself, of which kind: each is an event that was lost, or late."""
+    rows = store.newest_facts(service.name, "found", "found#", FOUND)
+    late = [f for f in rows if isinstance(f, FoundBySweep) and f.at >= now - timedelta(days=FOUND_DAYS)]
+    return {"days": FOUND_DAYS, "count": len(late), "kinds": dict(Counter(f.kind for f in late)), "most": FOUND}
+
+
+def past(store: Store, service: Service, before: int | None, now: datetime) -> dict[str, Any]:
+    """Return one page of the history, newest first, of the releases below ``before``."""
+    lines = history.releases(store, service, PAGE, now, before)
+    last = int(lines[-1].release[1:]) if lines else 1
+    return {"service": service.name, "releases": [asdict(line) for line in lines], "next": last if last > 1 else None}
+
+
+def release(store: Store, service: Service, number: int, now: datetime, links: Links) -> dict[str, Any]:
+    """Return one release: where it stands, its facts and decisions in order of time, and what may be said of it."""
+    told = history.account(store, service, number, now)
+    said = [{**asdict(f), "decision": False} for f in told.facts]
+    said += [{**asdict(d), "decision": True} for d in told.decisions]
+    return {
+        **{k: v for k, v in asdict(told).items() if k not in ("facts", "decisions", "builds", "deployments")},
+        "builds": [{**asdict(b), "link": links.build(service, b.id)} for b in told.builds],
+        "deployments": [{**asdict(d), "link": links.deployment(d.id)} for d in told.deployments],
+        "commit_link": links.commit(service, told.line.commit),
+        "said": sorted(said, key=lambda row: row["at"]),
+        "words": words(told, service),
+        "stages": [stage.name for stage in service.stages],
+    }
+
+
+def words(told: history.Account, service: Service) -> list[str]:
+    """Return the words that may be of use for a release that stands there; ``operate`` has the last say."""
+    phase = Phase(told.line.phase)
+    several, last = len(service.stages) > 1, service.last.name
+    was_live = any(d.stage == last and d.status == "Succeeded" for d in told.deployments)
+    if phase is Phase.SKIPPED:
+        return []
+    if phase is Phase.LIVE:
+        return [*(["rollback"] if told.line.stage == last else []), "quarantine"]
+    if phase is Phase.SUPERSEDED:
+        return [*(["promote"] if several and not was_live else []), *(["go-back"] if was_live else []), "quarantine"]
+    if phase.ended:
+        return ["retry", *(["bypass"] if phase is Phase.REJECTED else []), "quarantine"]
+    voted = any(stage.approvals for stage in service.stages) and told.line.digest
+    return [*(["approve", "reject"] if voted else []), *(["bypass"] if told.line.digest else []), "abort", "quarantine"]
+
+
+def four_keys(store: Store, service: Service, stage: str, days: int, now: datetime) -> dict[str, Any]:
+    """Return DORA's four keys of a stage."""
+    return asdict(dora.measure(store, service, stage, days, now))

@@ -1,0 +1,441 @@
+"""``esteira ui`` in a real browser, over the controller on the local AWS: every button and what comes of it.
+
+It is skipped where there is no Chromium or no Playwright. Screenshots of each view go to the folder SCREENSHOTS.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from console.local.aws.rehearsal import BuildOutcome
+from esteira.facts import Aborted, Approved, Bypassed, Disapproved, Promoted, Retried
+from esteira.phase import Standing, standing_of
+from tests.integration.conftest import Story
+from tests.integration.page import call_of, served, story_of_two_stages
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium")
+
+PHONE = {"width": 320, "height": 640}
+DESK = {"width": 1280, "height": 900}
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
+# A refused word is an answer of 409, which browsers write down.
+REFUSED = re.compile(r"status of 409")
+WIDTHS = "[document.documentElement.scrollWidth, document.body.scrollWidth, innerWidth]"
+
+Page = Any
+Keep = Callable[[Page, str], None]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        # as root, which containers run as, Chromium has no sandbox
+        chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def keep(tmp_path_factory: pytest.TempPathFactory) -> Keep:
+    """Keeps a picture of the whole page."""
+    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def kept(page: Page, name: str) -> None:
+        page.screenshot(path=folder / f"{name}.png", full_page=True)
+
+    return kept
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Iterator[Story]:
+    """A staging, and a production that wants one approval."""
+    with story_of_two_stages(tmp_path) as told:
+        yield told
+
+
+class Screen:
+    """The page in browsers of their own."""
+
+    def __init__(self, browser: Any, story: Story, address: str, key: str) -> None:
+        self.story = story
+        self.complaints: list[str] = []
+        self.asked: list[str] = []
+        self.contexts: list[Any] = []
+        self._browser, self._address, self._key = browser, address, key
+
+    def open(self, place: str = "#/", *, key: str | None = None, **settings: Any) -> Page:
+        """Open the page there, as the address that is printed does."""
+        context = self._browser.new_context(**{"viewport": DESK, "reduced_motion": "reduce", **settings})
+        self.contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("console", lambda said: said.type in ("error", "warning") and self.complaints.append(said.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.asked.append(request.url))
+        page.goto(f"{self._address}/?key={self._key if key is None else key}{place}")
+        if key is None:
+            page.wait_for_selector("main h1")
+        return page
+
+    def say(self, page: Page, word: str, about: str, **fields: str) -> None:
+        """Press a button, fill in what is asked, and confirm; wait until it is written down."""
+        page.click(f"button[data-word='{word}'][data-key$=' {about}']")
+        for name, value in fields.items():
+            if page.locator(f"#ask-{name}").evaluate("it => it.tagName") == "SELECT":
+                page.select_option(f"#ask-{name}", value)
+            else:
+                page.fill(f"#ask-{name}", value)
+        page.click("#ask-yes")
+        page.wait_for_selector("#ask:not([open])", state="attached")
+        assert "it is written down" in page.inner_text("#said")
+
+
+@pytest.fixture
+def screen(browser: Any, story: Story) -> Iterator[Screen]:
+    """Afterwards: no error on a console, and no request left this machine."""
+    with served(call_of(story)) as (address, page):
+        shown = Screen(browser, story, address, page.key)
+        yield shown
+        for context in shown.contexts:
+            context.close()
+    assert [said for said in shown.complaints if not REFUSED.search(said)] == []
+    assert {urlsplit(url).hostname for url in shown.asked} == {"127.0.0.1"}
+
+
+def until(page: Page, script: str, argument: Any = None) -> None:
+    """Wait for a condition. Playwright's own way of doing so is an eval in the page, which its policy forbids."""
+    deadline = time.monotonic() + 15
+    while not page.evaluate(script, argument):
+        assert time.monotonic() < deadline, f"still not: {script}"
+        page.wait_for_timeout(30)
+
+
+def shows(page: Page, text: str) -> None:
+    """Wait until the page says so, by itself."""
+    until(page, "text => document.getElementById('main').innerText.includes(text)", text)
+
+
+def stands(story: Story, number: int) -> Standing:
+    """Return where a release stands in all."""
+    release = story.store.release(story.service.name, number)
+    assert release is not None
+    return standing_of(release, tuple(story.store.stages(story.service)), story.clock.now())
+
+
+def live(story: Story, stage: str = "production") -> int:
+    return story.store.stage(story.service.name, stage).live
+
+
+def words(story: Story, number: int, kind: type[Any]) -> list[Any]:
+    return [fact for fact in story.facts(number) if isinstance(fact, kind)]
+
+
+def bring_to_life(story: Story, *texts: str) -> None:
+    """Bring a commit of each text to life on both stages."""
+    for text in texts:
+        story.push(text)
+        story.play()
+        story.operate("approve", release=f"v{story.newest()}")
+        story.play()
+    assert live(story) == story.newest()
+
+
+def is_accessible(page: Page) -> None:
+    """No violation of WCAG 2.1 A or AA that axe can find."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python")
+    found = axe.Axe().run(page, options={"runOnly": {"type": "tag", "values": WCAG}})
+    assert found.violations_count == 0, found.generate_report()
+
+
+# --- every button ---------------------------------------------------------------------------------------------------
+
+
+def test_approve_lets_it_onto_production_and_the_page_follows_by_itself(screen: Screen, keep: Keep) -> None:
+    """From push to live: each step appears without a reload, and a screen reader hears of it."""
+    story, page = screen.story, screen.open()
+    shows(page, "nothing yet")
+    story.push("1")
+    story.deliver()
+    shows(page, "building")
+    until(page, "document.getElementById('heard').innerText.includes('v1 of heart is building')")
+    story.play()
+    shows(page, "production wants 1 more approval")
+    keep(page, "waiting")
+    is_accessible(page)
+    screen.say(page, "approve", "v1", why="looked at it", stage="production")
+    (vote,) = words(story, 1, Approved)
+    assert (vote.by, vote.reason, vote.stage) == ("ana", "looked at it", "production")
+    story.play()
+    assert live(story) == 1
+    until(page, "document.querySelectorAll('.big a[href=\"#/release/heart/v1\"]').length === 2")
+    assert page.locator("button[data-word=approve]").count() == 0
+    keep(page, "live")
+
+
+def test_reject_ends_its_way(screen: Screen) -> None:
+    """It stays live where it is."""
+    story = screen.story
+    story.live("1")
+    page = screen.open()
+    screen.say(page, "reject", "v1", reason="worse for the young")
+    (vote,) = words(story, 1, Disapproved)
+    assert vote.reason == "worse for the young"
+    assert stands(story, 1).phase == "rejected"
+    assert live(story, "staging") == 1
+
+
+def test_bypass_lets_it_through_and_stands_on_the_page(screen: Screen, keep: Keep) -> None:
+    """Without an approval, for as long as was said, and everybody sees it."""
+    story = screen.story
+    story.live("1")
+    page = screen.open()
+    screen.say(page, "bypass", "v1", reason="the clinic waits", **{"for": "1h30m"})
+    (word,) = words(story, 1, Bypassed)
+    assert (word.until - word.at).total_seconds() == 90 * 60
+    shows(page, "Rules bypassed for v1 by ana until")
+    keep(page, "bypass")
+    story.play()
+    assert live(story) == 1
+
+
+def test_abort_stops_a_build(screen: Screen) -> None:
+    """A release that is being built is called off."""
+    story = screen.story
+    story.push("1")
+    story.deliver()
+    page = screen.open()
+    screen.say(page, "abort", "v1", reason="the wrong branch")
+    (word,) = words(story, 1, Aborted)
+    assert word.reason == "the wrong branch"
+    story.play()
+    assert stands(story, 1).phase == "aborted"
+
+
+def test_hold_and_resume(screen: Screen, keep: Keep) -> None:
+    """One stage is held, for as long as was typed, and let go."""
+    story, page = screen.story, screen.open()
+    screen.say(page, "hold", "production", reason="the audit", **{"for": "1d"})
+    hold = story.stage_state.hold
+    assert hold is not None
+    assert ((hold.until - hold.at).days, hold.reason, hold.by) == (1, "the audit", "ana")
+    assert story.store.stage(story.service.name, "staging").hold is None
+    shows(page, "Held by ana until")
+    keep(page, "held")
+    story.clock.advance(60)
+    screen.say(page, "resume", "production")
+    assert story.stage_state.hold is None
+    until(page, "!document.getElementById('main').innerText.includes('Held by')")
+
+
+def test_rollback_goes_to_the_last_healthy_one_or_to_the_one_that_is_named(screen: Screen) -> None:
+    """From the stage's card, without a name and with one."""
+    story = screen.story
+    bring_to_life(story, "1", "2", "3")
+    page = screen.open()
+    screen.say(page, "rollback", "production", reason="it answers too slowly")
+    story.play()
+    assert live(story) == 2
+    shows(page, "ana ordered production back from v3 to v2")
+    story.clock.advance(60)
+    screen.say(page, "rollback", "production", reason="so does this", to="v1")
+    story.play()
+    assert live(story) == 1
+    assert live(story, "staging") == 3
+
+
+def test_a_release_is_gone_back_to_from_its_own_page(screen: Screen) -> None:
+    """One that was live before has a button of its own; of the live one the button goes back from it."""
+    story = screen.story
+    bring_to_life(story, "1", "2")
+    page = screen.open("#/release/heart/v1")
+    screen.say(page, "go-back", "v1", reason="it was better")
+    story.play()
+    assert live(story) == 1
+    story.clock.advance(60)
+    bring_to_life(story, "3")
+    page = screen.open("#/release/heart/v3")
+    screen.say(page, "rollback", "v3", reason="again")
+    story.play()
+    assert live(story) == 1
+
+
+def test_retry_gives_a_failed_one_another_attempt(screen: Screen, keep: Keep) -> None:
+    """The release's page tells why it failed, and has the button."""
+    story = screen.story
+    story.builds = BuildOutcome("FAILED", "COMMAND_EXECUTION_ERROR: pytest")
+    story.live("1")
+    page = screen.open("#/release/heart/v1")
+    shows(page, "COMMAND_EXECUTION_ERROR: pytest")
+    keep(page, "failed")
+    story.builds = BuildOutcome()
+    screen.say(page, "retry", "v1", why="the registry was away")
+    (word,) = words(story, 1, Retried)
+    assert (word.attempt, word.reason) == (2, "the registry was away")
+    story.play()
+    assert live(story, "staging") == 1
+    shows(page, "waiting")
+
+
+def test_quarantine_keeps_its_image_out(screen: Screen) -> None:
+    """Its commit and its image."""
+    story = screen.story
+    bring_to_life(story, "1")
+    page = screen.open("#/release/heart/v1")
+    screen.say(page, "quarantine", "v1", reason="the data was wrong")
+    commit = story.store.pushed(story.service.name, 1)
+    assert commit is not None
+    word = story.store.quarantine(story.service.name, (commit.commit,))
+    assert word is not None
+    assert word.reason == "the data was wrong"
+    shows(page, "quarantined")
+
+
+def test_promote_sends_one_on_that_was_passed(screen: Screen) -> None:
+    """Another came to staging; this one comes to production all the same, if it is approved."""
+    story = screen.story
+    story.live("1", "2")
+    assert stands(story, 1).phase == "superseded"
+    page = screen.open("#/release/heart/v1")
+    screen.say(page, "promote", "v1", why="the clinic asked for it")
+    (word,) = words(story, 1, Promoted)
+    assert (word.stage, word.reason) == ("production", "the clinic asked for it")
+    shows(page, "waiting")
+    screen.say(page, "approve", "v1")
+    story.play()
+    assert live(story) == 1
+
+
+# --- a question before each -----------------------------------------------------------------------------------------
+
+
+def test_a_refusal_is_said_in_the_dialog_and_nothing_happens(screen: Screen, keep: Keep) -> None:
+    """The sentence is operate's own; what was typed stays."""
+    story = screen.story
+    bring_to_life(story, "1")
+    page = screen.open()
+    page.click("button[data-word=rollback][data-key$=' production']")
+    page.fill("#ask-reason", "why not")
+    page.fill("#ask-to", "v7")
+    page.click("#ask-yes")
+    until(page, "document.getElementById('ask-refused').innerText.includes('has no release v7')")
+    assert page.input_value("#ask-reason") == "why not"
+    keep(page, "refused")
+    is_accessible(page)
+    assert story.stage_state.rollback is None
+
+
+def test_without_a_reason_nothing_is_sent(screen: Screen) -> None:
+    """The browser itself says what is missing; a length of time has a form, too."""
+    page = screen.open()
+    page.click("button[data-word=hold][data-key$=' production']")
+    page.click("#ask-yes")
+    assert page.locator("#ask-reason:invalid").count() == 1
+    page.fill("#ask-reason", "the audit")
+    page.fill("#ask-for", "tomorrow")
+    page.click("#ask-yes")
+    assert page.locator("#ask-for:invalid").count() == 1
+    assert page.locator("#ask[open]").count() == 1
+    assert screen.story.stage_state.hold is None
+
+
+def test_whoever_thinks_better_of_it_leaves_it(screen: Screen) -> None:
+    """By the button or by Escape; then the focus is where it was."""
+    page = screen.open()
+    for leave in (lambda: page.click("#ask-cancel"), lambda: page.keyboard.press("Escape")):
+        page.focus("button[data-word=hold][data-key$=' production']")
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "ask-for"
+        leave()
+        page.wait_for_selector("#ask:not([open])", state="attached")
+        assert page.evaluate("document.activeElement.dataset.word") == "hold"
+    assert screen.story.stage_state.hold is None
+
+
+def test_what_others_do_meanwhile_does_not_take_the_question_away(screen: Screen) -> None:
+    """The page is drawn anew when the dialog is closed, not under it."""
+    story = screen.story
+    page = screen.open()
+    page.click("button[data-word=hold][data-key$=' production']")
+    page.fill("#ask-reason", "the au")
+    story.live("1")
+    until(page, "document.getElementById('heard').innerText.includes('live on staging')")
+    page.keyboard.type("dit")
+    assert page.input_value("#ask-reason") == "the audit"
+    page.keyboard.press("Escape")
+    shows(page, "production wants 1 more approval")
+
+
+# --- the views ------------------------------------------------------------------------------------------------------
+
+
+def told_at_length(story: Story) -> None:
+    """A week with a bit of everything."""
+    bring_to_life(story, "1")
+    for text in ("2", "3"):
+        story.clock.advance(90_000)
+        bring_to_life(story, text)
+    story.clock.advance(5_000)
+    story.operate("rollback", reason="it answers too slowly")
+    story.play()
+    story.clock.advance(60_000)
+    story.builds = BuildOutcome("FAILED", "COMMAND_EXECUTION_ERROR: pytest")
+    story.live("4")
+    story.builds = BuildOutcome()
+    story.push(README_dot_md="words")
+    story.play()
+    story.clock.advance(30_000)
+    bring_to_life(story, "6")
+    story.clock.advance(9_000)
+    story.live("7")
+    story.operate("hold", stage="production", reason="the audit looks at it", minutes=600)
+    story.clock.advance(900)
+
+
+VIEWS = {
+    "overview": "#/",
+    "history": "#/history/heart",
+    "release": "#/release/heart/v3",
+    "dora": "#/dora/heart",
+    "nothing": "#/release/heart/v99",
+}
+
+
+@pytest.mark.parametrize("how", ["light", "dark", "phone"])
+def test_axe_finds_nothing_in_any_view(how: str, screen: Screen, keep: Keep) -> None:
+    """WCAG 2.1 A and AA, and at 320 pixels nothing scrolls sideways."""
+    told_at_length(screen.story)
+    page = screen.open(color_scheme="dark" if how == "dark" else "light", viewport=PHONE if how == "phone" else DESK)
+    for name, place in VIEWS.items():
+        page.evaluate("place => { location.hash = place; }", place)
+        until(page, "name => document.title.includes(name)", TITLES[name])
+        if name == "dora":
+            page.click("summary")
+        keep(page, f"{name}-{how}")
+        is_accessible(page)
+        levels = page.eval_on_selector_all("h1, h2, h3, h4", "them => them.map((it) => Number(it.tagName[1]))")
+        assert levels.count(1) == 1 or page.locator("#ask-title").count()
+        if how == "phone":
+            assert page.evaluate(WIDTHS) == [320, 320, 320]
+    screen.complaints[:] = [said for said in screen.complaints if "404" not in said]
+
+
+TITLES = {
+    "overview": "What is live",
+    "history": "Releases of heart",
+    "release": "v3",
+    "dora": "The four keys",
+    "nothing": "That cannot be shown",
+}

@@ -1,0 +1,76 @@
+"""DORA's four keys, from a stage's turns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from console.dora import Keys, keys
+from esteira.facts import Fact, Settled
+from tests.unit.conftest import NOON, after, turn_of
+
+
+def turn(number: int, release: int, at: float, *, kind: str = "deploy", live: int = 0, ok: bool = True) -> list[Fact]:
+    """Return a turn and how it was settled, so many minutes after noon."""
+    begun = replace(turn_of(release, number), kind=kind, live=live, served=f"order-{number}")
+    return [begun, Settled(at=after(at), stage="production", turn=number, release=release, succeeded=ok)]
+
+
+def measured(*turns: list[Fact], days: int = 7) -> Keys:
+    pushed = dict.fromkeys(range(1, 4), NOON)
+    rows = [fact for rows in turns for fact in reversed(rows)]
+    return keys("heart", "production", rows, pushed, {"order-3": "ana"}, days, NOON + timedelta(days=6))
+
+
+STORY = (
+    turn(1, 1, 10),
+    turn(2, 2, 30, live=1),
+    turn(3, 1, 45, kind="rollback", live=2),
+    turn(4, 3, 60, live=1, ok=False),
+    turn(5, 1, 70, kind="restore", live=1),
+)
+
+
+def test_the_four_keys_of_a_week() -> None:
+    """Two came to life, one of them was left after a quarter of an hour; what never served fails nobody."""
+    told = measured(*STORY)
+    assert [d.release for d in told.deployments] == [1, 2]
+    assert told.lead_seconds == 20 * 60
+    assert told.per_week == 2
+    assert told.failure_rate == 0.5
+    assert told.restore_seconds == 15 * 60
+    assert told.refused == 1
+    assert told.deployments[1].rolled_back_by == "ana"
+
+
+def test_the_order_of_the_rows_does_not_matter() -> None:
+    assert measured(*reversed(STORY)) == measured(*STORY)
+
+
+def test_a_release_whose_push_is_not_known_has_no_lead_time() -> None:
+    told = measured(turn(1, 9, 10))
+    assert (told.lead_seconds, len(told.deployments)) == (None, 1)
+
+
+@pytest.mark.parametrize("turns", [[], [[turn_of(1, 1)]]])
+def test_where_there_is_nothing_to_measure_nothing_is_said(turns: list[list[Fact]]) -> None:
+    told = measured(*turns)
+    assert (told.lead_seconds, told.failure_rate, told.restore_seconds, told.per_week) == (None, None, None, 0)
+
+
+def test_what_came_before_the_days_does_not_count() -> None:
+    assert measured(*STORY, days=1).deployments == ()
+
+
+def test_a_release_that_is_gone_back_from_twice_failed_in_each_of_its_lives() -> None:
+    """A retry brought it back; each life has its own end."""
+    told = measured(
+        turn(1, 1, 0),
+        turn(2, 2, 10, live=1),
+        turn(3, 1, 20, kind="rollback", live=2),
+        turn(4, 2, 30, live=1),
+        turn(5, 1, 50, kind="rollback", live=2),
+    )
+    assert [d.restored_seconds for d in told.deployments] == [None, 600, 1200]
