@@ -379,9 +379,7 @@ def _check_turns(facts: Iterable[Fact], stage: str) -> None:
 def _check_seals(facts: Iterable[Fact]) -> None:
     before = ""
     for number, sealed in enumerate((f for f in facts if isinstance(f, Sealed)), start=1):
-        if (sealed.turn, sealed.before) != (number, before) or sealed.seal != seal_of(
-            sealed.stage, sealed.turn, sealed.rows, before
-        ):
+        if (sealed.turn, sealed.before) != (number, before) or sealed.seal != seal_of(sealed):
             raise BenchError(
                 f"the seal of turn {number} does not follow from the one before. Next: see bench/history.py"
             )
