@@ -112,9 +112,7 @@ def _print_receipt(out: Console, told: Receipt) -> None:
         left_out = f"; turns {seals.unseen} were not looked at (--all)" if seals.unseen else ""
         _verdict(out, "ok", f"the seals from turn {seals.first} to {seals.last} hold together{left_out}")
     if told.later:
-        out.print(
-            Text(f"  {len(told.later)} rows of {told.release} came after the seal, which says nothing of them", "dim")
-        )
+        out.print(Text(f"  not under the seal, of {told.release}: {len(told.later)} rows that came after it", "dim"))
     out.print()
     out.print(f"The newest seal of {told.stage}, of turn {told.seals.newest_turn}; keep it outside the table:")
     out.print(Text(told.seals.newest, style="bold"))
@@ -122,11 +120,13 @@ def _print_receipt(out: Console, told: Receipt) -> None:
 
 def _print_decisions(out: Console, service: str, label: str, decisions: tuple[Replayed, ...]) -> None:
     for d in decisions:
-        when = f"{d.at:%Y-%m-%d %H:%M:%S} "
-        out.print(Text.assemble((when, "dim"), (d.action, "bold"), f": {d.why.partition(chr(10))[0]}"))
-        _verdict(out, d.verdict, d.says)
+        word = (f"{_WORDS.get(d.verdict, d.verdict):<13}", _COLOURS[d.verdict])
+        when = (f"{d.at:%Y-%m-%d %H:%M:%S}  ", "dim")
+        out.print(Text.assemble(word, when, (d.action, "bold"), f": {d.why.partition(chr(10))[0]}"))
+        if d.verdict != "same":
+            out.print(Text(f"{'':<13}{d.says}"))
         for name in d.missing:
-            out.print(Text(f"      not on record: {name}", style="dim"))
+            out.print(Text(f"{'':<13}not on record: {name}", style="dim"))
     same = sum(d.holds for d in decisions)
     style = "bold green" if same == len(decisions) else "bold red"
     out.print(Text(f"{same} of {len(decisions)} decisions about {service} {label} come out the same", style=style))

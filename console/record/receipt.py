@@ -331,12 +331,12 @@ class _Said:
         of_turn = {"stage": stage, "turn": turn}
         given, started = one(Turn, stage=stage, number=turn), one(DeployStarted, **of_turn)
         accepted = one(Accepted, digest=given.digest) if given else None
-        attempt = accepted.attempt if accepted else 0
+        attempt = accepted.attempt if accepted else given.attempt if given else 0
         deployment = started.deployment if started else ""
         return cls(
             pushed=one(Pushed, number=number),
             turn=given,
-            accepted=accepted,
+            accepted=accepted or one(Accepted, attempt=attempt),
             build=one(BuildStarted, attempt=attempt),
             built=one(BuildEnded, attempt=attempt),
             bundled=one(Bundled, **of_turn),
@@ -362,7 +362,7 @@ def _of_links(chain: _Chain, sealed: Sealed, said: _Said) -> Iterator[Fault]:
     row = f"{turn.about} {turn.key}"
     if turn.release != sealed.release:
         yield Fault(row, f"the turn is v{turn.release}'s, its seal says v{sealed.release}")
-    if said.accepted is None:
+    if said.accepted is None or said.accepted.digest != turn.digest:
         yield Fault(row, f"no image of v{sealed.release} with the digest {turn.digest[:19]} was accepted")
     if said.started is not None and said.started.digest != turn.digest:
         yield Fault(
