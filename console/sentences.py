@@ -310,6 +310,8 @@ def _of_the_record(fact: Fact) -> str | None:
 
 def _spoken(name: str) -> str:
     """Return an action's name as words: ``StartBuild`` is "start build"."""
+    if name == "Project":
+        return "write down where it stands"
     return re.sub(r"(?<!^)(?=[A-Z])", " ", name).replace("-", " ").lower()
 
 

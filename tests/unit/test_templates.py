@@ -292,11 +292,6 @@ def test_the_host_of_staging_is_as_production_s() -> None:
     assert [name for name, r in there.items() if r.get("Condition") == "HasStaging"] == ["StagingGroup", "StagingHost"]
 
 
-def test_the_service_fits_into_one_request_to_cloudformation() -> None:
-    """`esteira add-service` sends it as it is; CloudFormation takes 51,200 bytes."""
-    assert len((ROOT / "service.yaml").read_bytes()) < 51_200
-
-
 def test_the_host_cannot_be_entered_from_outside_and_keeps_its_credentials_from_containers() -> None:
     """No SSH key and no port but 80; IMDSv2 with one hop; an encrypted disk."""
     [template] = _resources("service.yaml", "AWS::EC2::LaunchTemplate").values()
