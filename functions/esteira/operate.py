@@ -29,7 +29,7 @@ from esteira.facts import (
 )
 from esteira.going_back import Impossible, back, quarantine_words, subjects
 from esteira.identity import Proof
-from esteira.phase import Cause, Phase, Standing, standing_of
+from esteira.phase import Cause, Phase, Standing, came_to, standing_of
 from esteira.situation import Release, StageState
 
 Verb = Literal["rollback", "hold", "resume", "quarantine", "retry", "abort", "approve", "reject", "promote", "bypass"]
@@ -233,7 +233,7 @@ def _ahead(request: Request, service: Service, desk: Desk, *, over: bool = False
         raise Refused(f"{release.label} is {standing.phase}. Next: esteira why {release.label}")
     if not release.digest:
         raise Refused(f"{release.label} has no image yet, and that is what counts. Next: esteira show {release.label}")
-    ahead = [stage for stage in stages if not release.on(stage).begun]
+    ahead = [stage for stage in stages if not came_to(release, stage)]
     stage = next((s for s in ahead if request.stage in ("", s.name)), None)
     if stage is None:
         where = request.stage or service.last.name
