@@ -170,7 +170,7 @@ function stageCard(stage, service) {
     el("div", { class: "head" }, el("h3", {}, stage.stage), live ? phased("live") : null),
     live ? [
       el("p", { class: "big" }, el("a", { href: to(stage.service, live.release) }, live.release), " ", named(live)),
-      el("p", { class: "soft small" }, "for ", since(live.since)),
+      el("p", { class: "soft small" }, "live for ", since(live.since)),
       el("p", {}, live.why),
       live.watched_until ? el("p", { class: "soft small" }, "watched until ", when(live.watched_until)) : null,
       live.alarm ? el("p", { class: "loud" }, el("strong", {}, "Alarm: "), live.alarm) : null,
