@@ -46,7 +46,14 @@ function span(seconds) {
   const [[unit, size], next] = [units[at], units[at + 1]];
   const count = Math.floor(seconds / size), rest = next ? Math.floor((seconds % size) / next[1]) : 0;
   const said = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
-  return count < 3 && rest ? `${said(count, unit)} ${said(rest, next[0])}` : said(count, unit);
+  return count < 10 && rest ? `${said(count, unit)} ${said(rest, next[0])}` : said(count, unit);
+}
+
+/** A length of time beside an axis, where there is little room. */
+function brief(seconds) {
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
+  return seconds < 172800 ? `${(seconds / 3600).toFixed(1)} h` : `${(seconds / 86400).toFixed(1)} d`;
 }
 
 // --- asking the server
@@ -170,7 +177,7 @@ function stageCard(stage, service) {
     el("div", { class: "head" }, el("h3", {}, stage.stage), live ? phased("live") : null),
     live ? [
       el("p", { class: "big" }, el("a", { href: to(stage.service, live.release) }, live.release), " ", named(live)),
-      el("p", { class: "soft small" }, "for ", since(live.since)),
+      el("p", { class: "soft small" }, "live for ", since(live.since)),
       el("p", {}, live.why),
       live.watched_until ? el("p", { class: "soft small" }, "watched until ", when(live.watched_until)) : null,
       live.alarm ? el("p", { class: "loud" }, el("strong", {}, "Alarm: "), live.alarm) : null,
@@ -231,7 +238,7 @@ function historyLine(service, line) {
     el("p", { class: "row" }, el("a", { href: to(service, line.release) }, el("strong", {}, line.release)), named(line), phased(line.phase), clock(line.pushed_at)),
     el("p", {}, line.why),
     line.bypasses?.map((b) => el("p", { class: "loud" }, el("strong", {}, "Rules bypassed"), ` by ${b.by} until `, when(b.until), `: ${b.reason}`)),
-    stages.length > 1 ? el("p", { class: "soft small" }, stages.map(([s, p]) => `${s}: ${p}`).join(" · ")) : null);
+    stages.some(([, phase]) => phase !== line.phase) ? el("p", { class: "soft small" }, stages.map(([s, p]) => `${s}: ${p}`).join(" · ")) : null);
 }
 
 // --- one release
@@ -284,8 +291,9 @@ function fourKeysView(value, stages) {
     el("h1", {}, `The four keys of ${service} on ${value.stage}`),
     el("nav", { class: "choice", "aria-label": "Which stage, and how far back" },
       stages.length > 1 ? stages.map((s) => link(s, value.days, s, s === value.stage)) : null,
+      stages.length > 1 ? el("span", { class: "soft", "aria-hidden": "true" }, "|") : null,
       [30, 90, 365].map((days) => link(value.stage, days, `${days} days`, days === value.days))),
-    el("p", {}, `Since ${value.since.slice(0, 10)}: ${deployments.length} deployments, ${failed.length} of them gone back from. ${value.refused} more turns ended on the host before a request reached the new release; those failed nobody and are not counted.`),
+    el("p", { class: "lead" }, `Since ${value.since.slice(0, 10)}: ${deployments.length} deployments, ${failed.length} of them gone back from. ${value.refused} more turns ended on the host before a request reached the new release; those failed nobody and are not counted.`),
     el("ul", { class: "cards keys" },
       key("Lead time for changes", span(value.lead_seconds), () => dots(value, deployments, "lead_seconds", "Lead time"),
         "The median from a commit’s push, or its image’s, until it was live on this stage."),
@@ -299,10 +307,10 @@ function fourKeysView(value, stages) {
   ];
 }
 
-const WIDE = 420, HIGH = 130, LEFT = 76, BOTTOM = 108, TOP = 12;
+const WIDE = 420, HIGH = 130, LEFT = 52, BOTTOM = 108, TOP = 12;
 const label = (x, y, text, anchor = "start") => svg("text", { x, y, "text-anchor": anchor }, text);
 
-function frame(value, most, from, until) {
+function frame(most, from, until) {
   return [
     svg("line", { class: "grid", x1: LEFT, x2: WIDE, y1: TOP, y2: TOP }), svg("line", { class: "axis", x1: LEFT, x2: WIDE, y1: BOTTOM, y2: BOTTOM }),
     label(LEFT - 8, TOP + 4, most, "end"), label(LEFT - 8, BOTTOM + 4, "0", "end"), label(LEFT, HIGH - 6, from), label(WIDE, HIGH - 6, until, "end"),
@@ -325,7 +333,7 @@ function bars(weeks, count, failed, name) {
   const bar = (n, at, kind) => svg("rect", { class: kind, x: LEFT + at * step + 1, width: Math.max(1, step - 2), y: BOTTOM - high(n), height: high(n) });
   const said = weeks.map((w) => (failed(w) ? `${count(w)} (${failed(w)})` : count(w))).join(", ");
   return svg("svg", { class: "plot", viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": `${name} in each week since ${weeks[0].from}, the oldest first: ${said}` },
-    frame(weeks, String(most), weeks[0].from, "now"), weeks.flatMap((w, at) => [bar(count(w), at, "bar"), ...(failed(w) ? [bar(failed(w), at, "bar bad")] : [])]));
+    frame(String(most), weeks[0].from, "now"), weeks.flatMap((w, at) => [bar(count(w), at, "bar"), ...(failed(w) ? [bar(failed(w), at, "bar bad")] : [])]));
 }
 
 function dots(value, rows, name, title) {
@@ -333,7 +341,7 @@ function dots(value, rows, name, title) {
   const most = Math.max(...known.map((d) => d[name]), 1);
   const x = (d) => LEFT + 5 + ((Date.parse(d.at) - start) / (end - start)) * (WIDE - LEFT - 10), y = (d) => BOTTOM - (d[name] / most) * (BOTTOM - TOP);
   return svg("svg", { class: "plot", viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": `${title} of ${known.length} deployments since ${value.since.slice(0, 10)}; the longest is ${span(most)}. All are in the table below.` },
-    frame(value, known.length ? span(most) : "", value.since.slice(0, 10), "now"),
+    frame(known.length ? brief(most) : "", value.since.slice(0, 10), "now"),
     known.map((d) => (d.restored_seconds === null ? svg("circle", { class: "dot", r: 3.5, cx: x(d), cy: y(d) }) : svg("rect", { class: "bad", width: 7, height: 7, x: x(d) - 3.5, y: y(d) - 3.5 }))));
 }
 

@@ -6,17 +6,34 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import boto3
 from aiohttp import web
+from boto3.dynamodb.types import TypeSerializer
 
 from console.call import Call, Shell
 from console.local.stages import give_stages
 from console.remote import Controller, Invoked, Where
 from console.ui.board import Links
 from console.ui.server import Page, cookie_name
+from esteira.facts import (
+    RELEASES,
+    Accepted,
+    DeploymentEnded,
+    DeployStarted,
+    Fact,
+    FoundBySweep,
+    Pushed,
+    RollbackOrdered,
+    Settled,
+    Turn,
+    stamp,
+)
+from esteira.store import View
 from tests.integration.conftest import Story
 
 TWO_STAGES: list[dict[str, Any]] = [{"name": "staging"}, {"name": "production", "approvals": {"votes": 1}}]
@@ -78,3 +95,83 @@ def served(call: Call, links: Links | None = None, seconds: float = 0.2) -> Iter
 def cookie_of(address: str, page: Page) -> str:
     """Return the cookie of somebody who opened the address that was printed."""
     return f"{cookie_name(int(address.rpartition(':')[2]))}={page.key}"
+
+
+def lengthen(story: Story, releases: int) -> None:
+    """Give the story a history without waiting for it: every row that a view may come across, of so many releases.
+
+    Each came to both stages, every twentieth was rolled back from, every tenth was found by the sweep. Only the newest
+    has facts of its own, which nobody reads of the others unless they are asked for.
+    """
+    store, name, end = story.store, story.service.name, story.clock.now()
+    rows: list[dict[str, Any]] = []
+    turns = dict.fromkeys(("staging", "production"), 0)
+
+    def write(fact: Fact) -> None:
+        rows.append(store._row(name, fact))
+
+    def turn(stage: str, release: int, at: datetime, kind: Any, before: int, served: str = "") -> None:
+        turns[stage] += 1
+        taken = Turn(
+            at=at, stage=stage, number=turns[stage], release=release, attempt=1, digest=digest(release), kind=kind,
+            live=before, healthy=tuple(range(max(1, release - 10), release)), served=served, lease=at, deadline=at,
+        )  # fmt: skip
+        write(taken)
+        settled = Settled(at=at + MINUTE, stage=stage, turn=turns[stage], release=release, succeeded=True)
+        write(settled)
+
+    def digest(release: int) -> str:
+        return f"sha256:{release:064x}"
+
+    for number in range(1, releases + 1):
+        at = end - (releases - number + 1) * timedelta(hours=2)
+        commit = f"{number:040x}"
+        write(Pushed(at=at, number=number, source="commit", commit=commit, tip=commit, base=commit, mark=stamp(at)))
+        why = f"v{number + 1} took its place on production"
+        view = View(number, "superseded", why, commit, "", digest(number), (), stamp(at), stamp(at))
+        lists = {"classes": [], "stages": ["staging=superseded", "production=superseded"]}
+        rows.append({"pk": f"{name}#{RELEASES}", "sk": f"view#{number:08d}", **asdict(view), **lists})
+        turn("staging", number, at + 10 * MINUTE, "deploy", number - 1)
+        turn("production", number, at + 30 * MINUTE, "deploy", number - 1)
+        if number % 20 == 0 and number < releases:
+            order = RollbackOrdered(
+                at=at + 50 * MINUTE, request=f"order-{number:08d}", by="ana", reason="slow", stage="production",
+                away=number, to=number - 1,
+            )  # fmt: skip
+            write(order)
+            turn("production", number - 1, order.at, "rollback", number, order.key)
+        if number % 10 == 0:
+            write(FoundBySweep(at=at, kind="build-ended", release=number))
+    common: dict[str, Any] = {"at": end, "release": releases, "attempt": 1}
+    write(Accepted(**common, digest=digest(releases), reused=False))
+    for stage in turns:
+        deployment = f"d-{stage}"
+        started = DeployStarted(
+            **common, stage=stage, turn=turns[stage], deployment=deployment, digest=digest(releases)
+        )
+        write(started)
+        write(DeploymentEnded(at=end, deployment=deployment, status="Succeeded"))
+    pack = TypeSerializer().serialize
+    story.aws.dynamodb.load({story.desk.settings.table: [{k: pack(v) for k, v in row.items()} for row in rows]})
+    store.reopen(name, releases, 1)
+
+
+MINUTE = timedelta(minutes=1)
+
+
+class Reads:
+    """What is read of the table: requests, and the rows that came back."""
+
+    def __init__(self, story: Story) -> None:
+        self.requests = self.rows = 0
+        self._lock = threading.Lock()
+        story.desk.cloud.client("dynamodb").meta.events.register("after-call.dynamodb", self._hear)
+
+    def start(self) -> None:
+        """Forget what was read so far."""
+        self.requests = self.rows = 0
+
+    def _hear(self, parsed: Any, **_: object) -> None:
+        with self._lock:
+            self.requests += 1
+            self.rows += len(parsed.get("Items", [])) + ("Item" in parsed)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, Request, build_opener, urlopen
 
 import pytest
 
+from console.ui.board import Links
 from tests.integration.conftest import Story
-from tests.integration.page import call_of, cookie_of, served, story_of_two_stages
+from tests.integration.page import Reads, call_of, cookie_of, lengthen, served, story_of_two_stages
 
 
 class _Stay(HTTPRedirectHandler):
@@ -124,3 +126,101 @@ def test_each_view_tells_the_story(asker: Asker, story: Story) -> None:
     assert value["next"] is None
     _, value = asker.ask("/api/dora?service=heart")
     assert [d["release"] for d in value["deployments"]] == [1]
+
+
+# By view, how many requests it may make of the table and how many rows may come back; the page asks for one at a time.
+BOUNDS = {
+    "/api/overview": (30, 160),
+    "/api/history?service=heart": (3, 52),
+    "/api/history?service=heart&before=5000": (3, 52),
+    "/api/release?service=heart&number=v10000": (35, 60),
+    "/api/dora?service=heart": (6, 2_000),
+    "/api/dora?service=heart&stage=staging&days=730": (6, 2_000),
+}
+
+
+def test_each_view_reads_a_bounded_number_of_rows_with_ten_thousand_releases_behind_it(story: Story) -> None:
+    """Requests and rows, whatever the length of the history; how long it takes is told and only asserted generously."""
+    lengthen(story, 10_000)
+    reads = Reads(story)
+    with served(call_of(story)) as (address, page):
+        asker = Asker(address, cookie_of(address, page))
+        asker.ask("/api/overview")
+        for path, (requests, rows) in BOUNDS.items():
+            reads.start()
+            began = time.perf_counter()
+            status, value = asker.ask(path)
+            seconds = time.perf_counter() - began
+            print(f"{path}: {reads.requests} requests, {reads.rows} rows, {seconds * 1000:.0f} ms")
+            assert status == 200, value
+            assert reads.requests <= requests, path
+            assert reads.rows <= rows, path
+            assert seconds < 10
+
+
+def test_the_four_keys_of_a_long_history_say_since_when_they_count(story: Story) -> None:
+    """Where not every turn of those days is read, the frequency is that of the days that were."""
+    lengthen(story, 1_000)
+    with served(call_of(story)) as (address, page):
+        _, value = Asker(address, cookie_of(address, page)).ask("/api/dora?service=heart&days=365")
+    assert len(value["deployments"]) < 500
+    assert value["per_week"] == pytest.approx(7 * 12, rel=0.05)
+    assert value["failure_rate"] == pytest.approx(0.05, abs=0.01)
+    assert value["since"] > "2025-11"
+
+
+def test_the_table_is_looked_at_only_while_somebody_looks_and_once_for_all(story: Story) -> None:
+    """Two pages listen: one look for both; they hear what changes and nothing else; when they are gone, no look."""
+    reads = Reads(story)
+    with served(call_of(story)) as (address, page):
+        cookie = {"Cookie": cookie_of(address, page)}
+        with urlopen(Request(address + "/api/changes", headers=cookie), timeout=20) as first:
+            one = told_by(first, "service")
+            assert one["service"] == "heart"
+            assert one["stages"][0]["live"] is None
+            reads.start()
+            with urlopen(Request(address + "/api/changes", headers=cookie), timeout=20) as second:
+                told_by(second, "service")
+                assert events(second, 3) == ["clock", "clock", "clock"]
+            looks = reads.requests
+            assert looks <= 6 * 12
+            story.live("1")
+            while not (one := told_by(first, "service"))["stages"][0]["live"]:
+                pass
+            assert one["stages"][0]["live"]["release"] == "v1"
+        time.sleep(1.5)
+        reads.start()
+        time.sleep(1)
+        assert reads.requests == 0
+
+
+def events(stream: Any, count: int) -> list[str]:
+    """Return the kinds of the next events."""
+    return [next(line for line in stream if line.startswith(b"event:")).decode()[7:-1] for _ in range(count)]
+
+
+def told_by(stream: Any, kind: str) -> Any:
+    """Return what the next event of that kind says."""
+    while events(stream, 1) != [kind]:
+        pass
+    return json.loads(stream.readline()[6:])
+
+
+def test_links_lead_to_the_region_s_own_console() -> None:
+    """Where the controller is on AWS; on a laptop there is nothing to lead to."""
+    links = Links("eu-west-1")
+    assert links.deployment("d-1") == (
+        "https://eu-west-1.console.aws.amazon.com/codesuite/codedeploy/deployments/d-1?region=eu-west-1"
+    )
+    assert Links("cn-north-1").deployment("d-1").startswith("https://cn-north-1.console.amazonaws.cn/")
+    assert Links("us-gov-west-1").deployment("d-1").startswith("https://us-gov-west-1.console.amazonaws-us-gov.com/")
+    assert Links().deployment("d-1") == ""
+
+
+def test_a_release_has_links_to_its_build_log_and_its_diff(story: Story) -> None:
+    (commit,) = story.live("1")
+    with served(call_of(story), Links("us-east-1")) as (address, page):
+        _, value = Asker(address, cookie_of(address, page)).ask("/api/release?service=heart&number=1")
+    assert f"/codecommit/repositories/heart/commit/{commit}?" in value["commit_link"]
+    (build,) = value["builds"]
+    assert f"/build/{build['id'].replace(':', '%3A')}/log?" in build["link"]
