@@ -323,7 +323,7 @@ def _unapproved(stage: Stage, turns: Sequence[Turn], releases: dict[int, Release
 
 
 def _let_on(stage: Stage, turn: Turn, release: Release) -> bool:
-    words = [f for kind in (Approved, Bypassed) for f in release.all(kind) if f.stage == stage.name]
+    words = (f for f in release.facts if isinstance(f, Approved | Bypassed) and f.stage == stage.name)
     counts = [f for f in words if f.digest == turn.digest and f.at <= turn.at < f.until]
     voters = {f.by for f in counts if isinstance(f, Approved) and f.attempt == turn.attempt}
     wanted = stage.approvals.votes if stage.approvals else 0

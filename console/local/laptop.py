@@ -50,7 +50,9 @@ class Whereabouts:
     pages: Mapping[str, str]  # service → where its model answers, on its last stage
     remotes: Mapping[str, str]  # service → where to git push
     logs: str
-    hosts: Mapping[str, Sequence[str]] = field(default_factory=dict)  # service → where each of its last stage's hosts answers
+    hosts: Mapping[str, Sequence[str]] = field(
+        default_factory=dict
+    )  # service → where each of its last stage's hosts answers
     stages: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)  # service → stage → its hosts
 
 

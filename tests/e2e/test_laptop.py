@@ -138,7 +138,9 @@ def test_two_stages_have_a_host_and_a_page_each(tmp_path: Path, team: Team) -> N
 def test_stages_that_cannot_be_are_refused(tmp_path: Path) -> None:
     """The sentence names what is wrong and what to type; nothing is left running."""
     with (
-        pytest.raises(LaptopError, match=r"heart cannot have these stages: stages.*two stages have the name a\b.*Next:"),
+        pytest.raises(
+            LaptopError, match=r"heart cannot have these stages: stages.*two stages have the name a\b.*Next:"
+        ),
         Laptop(tmp_path / "state", stages=("a", "a")),
     ):
         pass

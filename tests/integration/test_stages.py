@@ -45,7 +45,7 @@ def vote(story: Story, action: str, release: str, *, by: str = "bea", **more: An
     """Say a word as somebody AWS knows, past the proof of who that is, and play what comes of it."""
     number = next(story._numbers)
     request = Request(
-        action=action,  # type: ignore[arg-type]
+        action=action,
         service=story.service.name,
         request=f"word-{number:08d}",
         by=by,
@@ -166,7 +166,10 @@ def test_the_next_stage_waits_for_the_bake(on: Begin) -> None:
     assert story.live_on("production") == 1
     later(story, 5)
     assert story.phases == ["superseded", "superseded", "live"]
-    assert [d for d in deployments(story) if "production" in d] == ["v1 production Succeeded", "v3 production Succeeded"]
+    assert [d for d in deployments(story) if "production" in d] == [
+        "v1 production Succeeded",
+        "v3 production Succeeded",
+    ]
 
 
 # --- votes ------------------------------------------------------------------------------------------------------------
