@@ -45,7 +45,7 @@ def vote(story: Story, action: str, release: str, *, by: str = "bea", **more: An
     """Say a word as somebody AWS knows, past the proof of who that is, and play what comes of it."""
     number = next(story._numbers)
     request = Request(
-        action=action,  # type: ignore[arg-type]
+        action=action,
         service=story.service.name,
         request=f"word-{number:08d}",
         by=by,

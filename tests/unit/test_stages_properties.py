@@ -39,7 +39,7 @@ from esteira.situation import Release, Situation, StageState, Written
 from tests.unit.conftest import HEART, LEASE, NOON, accepted, after, born, digest_of, recorded, turn_of
 
 NAMES = ("staging", "canary", "production")
-RULES = (
+RULES: tuple[dict[str, Any], ...] = (
     {},
     {"bake_minutes": 10, "alarms": ("errors",)},
     {"approvals": Approvals(votes=1, valid_hours=1, wait_hours=2)},
@@ -95,7 +95,7 @@ def situations(draw: st.DrawFn) -> Situation:
     """A service on one to three stages: on each, turns that were given, by one release or another, and what came of
     them; and words about releases and stages. Not each can come about: what holds of all of them holds of those."""
     names = NAMES[-draw(st.integers(1, 3)) :]
-    rules = [Stage(name=name, group=f"heart-{name}", **draw(st.sampled_from(RULES))) for name in names]  # type: ignore[arg-type]
+    rules = [Stage(name=name, group=f"heart-{name}", **draw(st.sampled_from(RULES))) for name in names]
     service = HEART.model_copy(update={"stages": tuple(rules)})
     numbers = range(1, draw(st.integers(1, 3)) + 1)
     facts: dict[int, list[Fact]] = {n: [accepted(n)] if draw(st.integers(0, 5)) else [] for n in numbers}
@@ -126,7 +126,8 @@ def _quarantine(draw: st.DrawFn, number: int) -> Quarantined | None:
 def _stage(draw: st.DrawFn, rules: Stage, facts: dict[int, list[Fact]], before: StageState | None) -> StageState:
     turn: Turn | None = None
     settled: Settled | None = None
-    name, live, healthy = rules.name, 0, ()
+    name, live = rules.name, 0
+    healthy: tuple[int, ...] = ()
     for number in range(1, draw(st.integers(0, 3)) + 1):
         release = draw(st.sampled_from(sorted(facts)))
         turn = turn_of(release, number, stage=name, live=live, healthy=healthy)
