@@ -323,13 +323,8 @@ def _unapproved(stage: Stage, turns: Sequence[Turn], releases: dict[int, Release
 
 
 def _let_on(stage: Stage, turn: Turn, release: Release) -> bool:
-<<<<<<< HEAD
-    words: list[Approved | Bypassed] = [*release.all(Approved), *release.all(Bypassed)]
-    counts = [f for f in words if (f.stage, f.digest) == (stage.name, turn.digest) and f.at <= turn.at < f.until]
-=======
     words = (f for f in release.facts if isinstance(f, Approved | Bypassed) and f.stage == stage.name)
     counts = [f for f in words if f.digest == turn.digest and f.at <= turn.at < f.until]
->>>>>>> local
     voters = {f.by for f in counts if isinstance(f, Approved) and f.attempt == turn.attempt}
     wanted = stage.approvals.votes if stage.approvals else 0
     return len(voters) >= wanted or any(isinstance(f, Bypassed) for f in counts)
