@@ -427,12 +427,13 @@ def test_axe_finds_nothing_in_any_view(how: str, screen: Screen, keep: Keep) -> 
             page.click("summary")
         keep(page, f"{name}-{how}")
         is_accessible(page)
-        levels = page.eval_on_selector_all("main :is(h1, h2, h3, h4)", "them => them.map((it) => Number(it.tagName[1]))")
+        levels = page.eval_on_selector_all(
+            "main :is(h1, h2, h3, h4)", "them => them.map((it) => Number(it.tagName[1]))"
+        )
         assert levels[0] == 1
         assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
         if how == "phone":
             assert page.evaluate(WIDTHS) == [320, 320, 320]
-
 
 
 TITLES = {
@@ -464,9 +465,7 @@ def test_tab_reaches_every_control_in_order_and_shows_where_it_is(screen: Screen
     page = screen.open()
     shows(page, "Held by ana")
     name = "(it) => it.dataset.key || it.id || it.getAttribute('href')"
-    expected = page.evaluate(
-        f"() => [...document.querySelectorAll('a[href], button, select')].filter((it) => !it.closest('dialog')).map({name})"
-    )
+    expected = page.eval_on_selector_all(":is(a[href], button, select):not(dialog *)", f"them => them.map({name})")
     reached = []
     page.evaluate("document.activeElement.blur()")
     for _ in expected:
