@@ -394,7 +394,13 @@ function put(parts, moved) {
   if (moved) {
     main.focus({ preventScroll: true });
     scrollTo(0, 0);
-  } else if (held) [...main.querySelectorAll("a, button, summary, [tabindex]")].find((it) => keyOf(it) === held)?.focus({ preventScroll: true });
+  } else if (held) (heir(held) || main).focus({ preventScroll: true });
+}
+
+/** What the focus goes to: the same thing drawn anew, or, of a button that is there no more, another one about the same. */
+function heir(key) {
+  const all = [...main.querySelectorAll("a, button, summary, [tabindex]")], about = key.replace(/^\S+ /, " ");
+  return all.find((it) => keyOf(it) === key) || all.findLast((it) => it.dataset.key?.endsWith(about));
 }
 
 function links(view, service) {

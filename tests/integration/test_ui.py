@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener, urlopen
 
 import pytest
+from aiohttp import ClientSession, CookieJar
+from click.testing import CliRunner, Result
 
+from console.call import Shell
+from console.cli import main
 from console.ui.board import Links
+from console.ui.server import Page, serve
 from tests.integration.conftest import Story
 from tests.integration.page import Reads, call_of, cookie_of, lengthen, served, story_of_two_stages
 
@@ -224,3 +232,53 @@ def test_a_release_has_links_to_its_build_log_and_its_diff(story: Story) -> None
     assert f"/codecommit/repositories/heart/commit/{commit}?" in value["commit_link"]
     (build,) = value["builds"]
     assert f"/build/{build['id'].replace(':', '%3A')}/log?" in build["link"]
+
+
+def test_the_address_that_is_printed_opens_the_page(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browser is opened with it; its key becomes a cookie of that page alone."""
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+
+    async def visit() -> None:
+        said: list[str] = []
+        serving = asyncio.create_task(serve(Page(call_of(story), "ana"), 0, said.append, browser=True))
+        while not opened:
+            await asyncio.sleep(0.02)
+        assert opened == said
+        async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as somebody, somebody.get(said[0]) as answer:
+            assert answer.status == 200
+            assert "<title>esteira</title>" in await answer.text()
+            assert "key" not in str(answer.url)
+            assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+            cookie = answer.history[0].headers["Set-Cookie"]
+            assert {"HttpOnly", "SameSite=Strict"} <= {part.strip() for part in cookie.split(";")}
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
+
+    asyncio.run(visit())
+
+
+def typed(story: Story, *words: str) -> Result:
+    """Type a command in the story's world."""
+    call = call_of(story)
+    shell = Shell(connect=lambda _: call.controller, now=call.shell.now)
+    return CliRunner().invoke(main, [*words, "--endpoint", "http://127.0.0.1:1"], obj=shell)
+
+
+def test_a_port_that_is_taken_is_a_sentence(story: Story) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = typed(story, "ui", "--no-browser", "--port", str(taken.getsockname()[1]))
+    assert result.exit_code == 1
+    assert "cannot be used" in result.stderr
+    assert "Next: leave --port out" in result.stderr
+
+
+def test_the_four_keys_on_the_command_line(story: Story) -> None:
+    """As lines for people, and as a document; a stage that is not there is refused."""
+    story.live("1")
+    told = json.loads(typed(story, "dora", "--stage", "staging", "--json").stdout)
+    assert [d["release"] for d in told["deployments"]] == [1]
+    assert told["failure_rate"] == 0
+    assert "lead time" in typed(story, "dora").stdout
+    assert typed(story, "dora", "--stage", "moon").exit_code == 2

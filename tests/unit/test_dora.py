@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from console.dora import Keys, keys
+from console.dora import TURNS, Keys, keys
 from esteira.facts import Fact, Settled
 from tests.unit.conftest import NOON, after, turn_of
 
@@ -74,3 +74,18 @@ def test_a_release_that_is_gone_back_from_twice_failed_in_each_of_its_lives() ->
         turn(5, 1, 50, kind="rollback", live=2),
     )
     assert [d.restored_seconds for d in told.deployments] == [None, 600, 1200]
+
+
+def test_where_not_every_turn_was_read_the_frequency_is_of_the_days_that_were() -> None:
+    """A stage that had more turns than are read is measured since the first of those."""
+    turns = [turn(n, 1, 10 * n) for n in range(1, TURNS + 1)]
+    told = measured(*turns, days=365)
+    assert told.since == NOON
+    assert told.per_week == pytest.approx(len(told.deployments) * 7 / 6)
+    assert measured(*turns[:-1], days=365).since == NOON + timedelta(days=6 - 365)
+
+
+def test_a_rollback_that_failed_has_restored_nothing() -> None:
+    """The bad release is still live; the rollback's turn counts among those that ended on the host."""
+    told = measured(turn(1, 1, 10), turn(2, 2, 20, live=1), turn(3, 1, 30, kind="rollback", live=2, ok=False))
+    assert (told.failure_rate, told.refused) == (0, 1)
