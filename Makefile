@@ -116,8 +116,8 @@ $(MINISTACK): $(STAMP)
 deploy-local: $(STAMP) $(SAM) $(MINISTACK) ## Deploy to an emulator on this machine: create, look, work, update, delete
 	@$(BIN)/python -m console.local.deploy
 
-chaos: $(STAMP) ## 300 releases on a lossy, doubling, crashing, throttling AWS
-	@$(BIN)/esteira local chaos --releases 300 --lose 0.25 --duplicate 0.25 --shuffle --crash 0.1 --throttle 0.1 --seed 1 --report chaos.json
+chaos: $(STAMP) ## 300 releases over two stages on a lossy, doubling, crashing, throttling AWS
+	@$(BIN)/esteira local chaos --releases 300 --stages 2 --lose 0.25 --duplicate 0.25 --shuffle --crash 0.1 --throttle 0.1 --seed 1 --report chaos.json
 
 bench: $(STAMP) ## Measure what the README says, into bench/results.json
 	@$(BIN)/python -m bench

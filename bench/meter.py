@@ -20,7 +20,7 @@ from console.local.aws.faults import Call, When
 from console.local.rehearsal import Rehearsal
 
 READS = ("GetItem", "Query")
-WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
+WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem")
 
 
 class BenchError(Exception):

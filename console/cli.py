@@ -477,6 +477,9 @@ def replay(call: Call, files: tuple[Path, ...]) -> None:
 @click.option("--port", help="The port the container listens on.")
 @click.option("--health-path", help="Answers 200 when the container is ready, such as /ping.")
 @click.option("--build-minutes", help="How long a build may run.")
+@click.option("--staging", type=click.Choice(["no", "yes"]), help="Whether a release runs on a host of staging first.")
+@click.option("--bake-minutes", help="How long a release is watched; production waits for staging's.")
+@click.option("--approval-votes", help="How many must approve before production; 0: nobody is asked.")
 @click.option("--log-retention-days", help="Days a build's log is kept.")
 @click.option("--adopt", is_flag=True, help="Take over the repositories and the bucket an earlier stack of it left.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
@@ -524,6 +527,48 @@ def what_remains(call: Call) -> None:
     _refuse_local(call, "remains")
     left = remains.kept(call.controller, call.wanted)
     call.tell({"kept": left}, lambda out: render.kept(out, f"deleting {call.stack} and its services", left))
+
+
+# --- the record -----------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("release", metavar="vN", type=label)
+@click.option("--stage", default="", help="On which stage. Default: the last one.")
+@click.option("--all", "whole", is_flag=True, help="Check the whole chain of the stage's seals, not the last 50.")
+@command
+def receipt(call: Call, release: str, stage: str, whole: bool) -> None:
+    """What a release was made of, from the event to the hosts' answers: each link with its hash, checked.
+
+    Exit status 1 where a row was altered or is missing, or AWS says something else.
+    """
+    from console.record import commands
+
+    commands.receipt(call, release, stage, whole=whole)
+
+
+@main.command("replay-decision")
+@click.argument("release", metavar="vN", type=label)
+@command
+def replay_decision(call: Call, release: str) -> None:
+    """Make every decision about a release again from what is on record, and show whether it is the same."""
+    from console.record import commands
+
+    commands.replay(call, release)
+
+
+@main.command()
+@click.argument("config", metavar="CONFIG", type=click.Path(path_type=Path))
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many releases at most.")
+@command
+def backtest(call: Call, config: Path, limit: int) -> None:
+    """Which past releases would have gone otherwise under another registration, and why.
+
+    CONFIG is a JSON file: a whole registration, or the part of one that is laid over the present.
+    """
+    from console.record import commands
+
+    commands.backtest(call, config, limit)
 
 
 # --- parts ----------------------------------------------------------------------------------------------------------

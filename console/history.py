@@ -196,10 +196,9 @@ def status(store: Store, services: Iterable[Service], now: datetime) -> tuple[St
     return tuple(stage for service in services for stage in _status(store, service, now))
 
 
-def releases(
-    store: Store, service: Service, limit: int, now: datetime, before: int | None = None
-) -> tuple[Line, ...]:
-    """Return the newest ``limit`` releases (below ``before``), newest first, as last written for listing."""
+def releases(store: Store, service: Service, limit: int, now: datetime, before: int | None = None) -> tuple[Line, ...]:
+    """Return the newest ``limit`` releases (below ``before``), newest first, as last written for listing, each with the
+    bypasses that are in force at ``now``."""
     open_ones, _ = store.open(service.name)
     return tuple(
         _listed(view, tuple(_listed_bypasses(store, service, view, now)) if view.number in open_ones else ())

@@ -51,6 +51,7 @@ from esteira.facts import (
     RollbackOrdered,
     RolledBack,
     Sealed,
+    Seen,
     Settled,
     StopAsked,
     Superseded,
@@ -295,6 +296,8 @@ def _of_the_record(fact: Fact) -> str | None:
     match fact:
         case Decided(action=action, why=why):
             return f"decided to {_spoken(action)}" + (f": {why}" if why else "")
+        case Seen(sha256=digest, rows=rows):
+            return f"{len(rows)} rows were seen, {digest}"
         case Configured(sha256=digest):
             return f"the registration reads as {digest[:12]} says"
         case FoundBySweep(kind=kind, release=number):
@@ -307,6 +310,8 @@ def _of_the_record(fact: Fact) -> str | None:
 
 def _spoken(name: str) -> str:
     """Return an action's name as words: ``StartBuild`` is "start build"."""
+    if name == "Project":
+        return "write down where it stands"
     return re.sub(r"(?<!^)(?=[A-Z])", " ", name).replace("-", " ").lower()
 
 

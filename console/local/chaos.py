@@ -4,6 +4,9 @@ Everything is real but the work itself: the controller, the rules of template.ya
 Builds and deployments end at once, well or badly by the dice (``aws.rehearsal``). Time is the stack's own and moves
 only while nothing runs, since a claim's lease is longer than any function lives. What came of it is counted from AWS's
 own records where it can be, not from the controller's.
+
+On several stages a release is watched on the first ones and voted for before the last; the user votes, promotes and
+bypasses as the dice say, holds any stage, and rings its alarms. A vote that nobody gives ends a release in time.
 """
 
 from __future__ import annotations
@@ -13,8 +16,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from console.local.aws.bus import Chaos
@@ -22,15 +25,20 @@ from console.local.aws.faults import at_random
 from console.local.aws.rehearsal import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
 from console.local.engine import BuildJob, DeployJob
 from console.local.rehearsal import Rehearsal
+from console.local.stages import Rules
 from esteira.claims import turn_claim
-from esteira.facts import Retried, Turn, about_stage
-from esteira.phase import Phase, phase_of
+from esteira.config import Stage
+from esteira.facts import Approved, Bypassed, Promoted, Retried, Settled, Turn, about_stage
+from esteira.phase import Phase, standing_of
 from esteira.situation import Release
 
 # Longer than a lease and than any back-off: whatever was begun by a dead function may be taken over.
 STEP_SECONDS = 150
-# How many calm sweeps everything has to end within. Deadlines are at most an hour, so this is more than enough.
+# How many calm sweeps everything has to end within. Deadlines and the wait for a vote are at most an hour, so this is
+# more than enough.
 CALM_SWEEPS = 60
+BEFORE_PRODUCTION = ("staging", "canary", "pilot")
+PEOPLE = ("ana", "bea", "carl")
 
 
 @dataclass(frozen=True)
@@ -46,13 +54,22 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Report:
-    """What a chaos run came to. ``ended`` of ``releases`` reached an end or are live; the next three must be 0."""
+    """What a chaos run came to. ``ended`` of ``releases`` reached an end or are live; the next five must be 0.
+
+    ``unapproved`` are turns on a stage that wants votes which had neither them nor a bypass; ``at_once`` turns that
+    began before the one before them on their stage was over. ``turns`` are the deployments by stage, ``taken_back``
+    those of them that an alarm asked for.
+    """
 
     releases: int
     ended: int
     double_builds: int
     double_deployments: int
     went_backward: int
+    unapproved: int
+    at_once: int
+    turns: dict[str, int]
+    taken_back: int
     phases: dict[str, int]
     calls: int
     crashes: int
@@ -63,13 +80,20 @@ class Report:
     @property
     def good(self) -> bool:
         """Return whether every promise held."""
-        return self.ended == self.releases and not (self.double_builds or self.double_deployments or self.went_backward)
+        broken = self.double_builds + self.double_deployments + self.went_backward + self.unapproved + self.at_once
+        return self.ended == self.releases and not broken
 
 
 def run(
-    releases: int, trouble: Trouble, seed: int, workers: int = 3, progress: Callable[[int], None] = lambda _: None
+    releases: int,
+    trouble: Trouble,
+    seed: int,
+    workers: int = 3,
+    progress: Callable[[int], None] = lambda _: None,
+    stages: int = 1,
 ) -> Report:
-    """Bring ``releases`` releases to their ends among ``trouble``; ``progress`` hears how many were born."""
+    """Bring ``releases`` releases to their ends among ``trouble``, on so many ``stages``; ``progress`` hears how many
+    were born."""
     dice = random.Random(seed)
     started = time.monotonic()
     outcomes = _Outcomes(random.Random(dice.random()))
@@ -78,7 +102,7 @@ def run(
     troubled = _Troubled(random.Random(dice.random()), trouble)
     with (
         tempfile.TemporaryDirectory(prefix="esteira-chaos-") as folder,
-        Rehearsal(Path(folder), engine, chaos=chaos, hook=troubled.hook) as stage,
+        Rehearsal(Path(folder), engine, chaos=chaos, hook=troubled.hook, stages=rules(stages)) as stage,
     ):
         user = _User(stage, dice)
         stage.bus.start(workers)
@@ -86,12 +110,26 @@ def run(
             for _ in range(min(dice.randint(1, 4), releases - born)):
                 user.act(releases - born)
             _breathe(stage)
+            user.decide()
             progress(min(born, releases))
         troubled.calm()
         for _ in range(CALM_SWEEPS):
             _breathe(stage)
         stage.bus.stop()
         return _report(stage, troubled, seed, time.monotonic() - started)
+
+
+def rules(stages: int) -> list[Rules]:
+    """Return that many stages: those before production watch a release, and production wants a vote. One stage is the
+    template's, which asks for nothing."""
+    if stages == 1:
+        return []
+    # Shorter than a step, or every release would be superseded while it is watched.
+    first: list[Rules] = [
+        {"name": name, "bake_minutes": 2, "alarms": [f"{name}-errors"]} for name in BEFORE_PRODUCTION[: stages - 1]
+    ]
+    votes = {"votes": 1, "valid_hours": 1, "wait_hours": 1}
+    return [*first, {"name": "production", "bake_minutes": 10, "alarms": ["production-errors"], "approvals": votes}]
 
 
 def _breathe(stage: Rehearsal) -> None:
@@ -158,6 +196,7 @@ class _User:
         self._stage, self._dice = stage, dice
         self._commits: list[str] = []
         self._pushes = 0
+        self._stages = [s.name for s in stage.service.stages]
 
     def act(self, left: int) -> None:
         """Do one thing; only push while releases are wanted."""
@@ -170,6 +209,19 @@ class _User:
             self._stage.force_push(self._dice.choice(self._commits))
         else:
             self._operate()
+
+    def decide(self) -> None:
+        """Where there are several stages: vote for what may wait for it, before the next pushes or among them, and ring
+        an alarm now and then."""
+        if len(self._stages) == 1:
+            return
+        for _ in range(2):
+            verb = self._dice.choice(["approve", "approve", "approve", "approve", "reject", "promote", "bypass"])
+            self._say(verb)
+        if self._dice.random() < 0.2:
+            self._stage.ring(f"{self._dice.choice(self._stages)}-errors")
+        if self._dice.random() < 0.7:
+            self._stage.bus.wait_idle()
 
     def _push(self) -> None:
         self._pushes += 1
@@ -185,39 +237,45 @@ class _User:
         self._stage.aws.ecr.push(self._stage.service.images, manifest, f"v{self._pushes}.0")
 
     def _operate(self) -> None:
-        verb = self._dice.choice(["rollback", "hold", "resume", "retry", "abort"])
-        more: dict[str, object] = {"minutes": 5} if verb == "hold" else {}
-        if verb in ("retry", "abort"):
+        self._say(self._dice.choice(["rollback", "hold", "resume", "retry", "abort"]))
+
+    def _say(self, verb: str) -> None:
+        more: dict[str, object] = {"minutes": 5} if verb in ("hold", "bypass") else {}
+        if verb in ("rollback", "hold", "resume"):
+            more["stage"] = self._dice.choice(self._stages)
+        else:
             more["release"] = f"v{max(1, self._stage.newest() - self._dice.randrange(3))}"
-        self._stage.operate_later(verb, **more)
+        self._stage.operate_later(verb, by=self._dice.choice(PEOPLE), **more)
 
 
 def _report(stage: Rehearsal, troubled: _Troubled, seed: int, seconds: float) -> Report:
     number, store, service = stage.newest(), stage.store, stage.service
-    state = store.stage(service.name, service.last.name)
+    states, now = tuple(store.stages(service)), stage.clock.now()
     phases: Counter[str] = Counter()
-    stuck = 0
-    retried: set[int] = set()
+    releases: dict[int, Release] = {}
+    ended = 0
     for n in range(1, number + 1):
         release = store.release(service.name, n)
         if release is None:
-            stuck += 1
             continue
-        turn = state.turn if state.turn and state.turn.release == n else None
-        picture = Release(
-            release.pushed, release.facts, turn, store.quarantine(service.name, (release.pushed.commit, release.digest))
-        )
-        phase = phase_of(picture, state, stage.clock.now()).phase
+        releases[n] = release
+        quarantine = store.quarantine(service.name, (release.pushed.commit, release.digest))
+        phase = standing_of(replace(release, quarantine=quarantine), states, now).phase
         phases[phase.value] += 1
-        stuck += not (phase.ended or phase is Phase.LIVE)
-        if any(release.all(Retried)):
-            retried.add(n)
+        ended += phase.ended or phase is Phase.LIVE
+    said = {s.name: store.facts(service.name, about_stage(s.name), "turn#") for s in states}
+    turns = {name: [f for f in facts if isinstance(f, Turn)] for name, facts in said.items()}
+    over = {name: {f.turn: f for f in facts if isinstance(f, Settled)} for name, facts in said.items()}
     return Report(
         releases=number,
-        ended=number - stuck,
+        ended=ended,
         double_builds=_doubles(stage.build_claims()),
         double_deployments=_doubles(stage.deployment_claims()),
-        went_backward=_backward(stage, retried),
+        went_backward=_backward(stage, turns, releases),
+        unapproved=sum(_unapproved(s, turns[s.name], releases) for s in service.stages),
+        at_once=sum(_at_once(turns[s.name], over[s.name]) for s in service.stages),
+        turns={name: len(rows) for name, rows in turns.items()},
+        taken_back=sum("alarm" in t.served.rpartition("#")[2] for rows in turns.values() for t in rows if _back(t)),
         phases=dict(sorted(phases.items())),
         calls=sum(stage.faults.counts.values()),
         crashes=troubled.counts["Crash"],
@@ -227,23 +285,53 @@ def _report(stage: Rehearsal, troubled: _Troubled, seed: int, seconds: float) ->
     )
 
 
+def _back(turn: Turn) -> bool:
+    return turn.kind == "rollback"
+
+
 def _doubles(claims: list[str]) -> int:
     return sum(n - 1 for n in Counter(claims).values())
 
 
-def _backward(stage: Rehearsal, retried: set[int]) -> int:
-    """Count the deployments that put an older release over a newer one, though nobody had asked for it."""
-    turns = {
-        f.number: f
-        for f in stage.store.facts(stage.service.name, about_stage(stage.service.last.name), "turn#")
-        if isinstance(f, Turn)
-    }
-    highest = backward = 0
+def _backward(stage: Rehearsal, turns: dict[str, list[Turn]], releases: dict[int, Release]) -> int:
+    """Count the deployments that put an older release over a newer one, though nobody had asked for it.
+
+    On the first stage nothing may come that is older than anything before; on a later one, than what is live: where the
+    stage before went back, what it went back to may go on.
+    """
+    by_number = {(name, turn.number): turn for name, rows in turns.items() for turn in rows}
+    first, highest, live = stage.service.stages[0].name, 0, Counter[str]()
+    backward = 0
     for description in stage.succeeded_deployments():
         claim = turn_claim(description)
         if claim is None:
             continue
-        asked_for = turns[claim.turn].kind != "deploy" or claim.release in retried
-        backward += claim.release < highest and not asked_for
-        highest = max(highest, claim.release)
+        turn, release = by_number[claim.stage, claim.turn], releases[claim.release].facts
+        asked_for = turn.kind != "deploy" or any(isinstance(f, Retried | Promoted | Bypassed) for f in release)
+        newest = highest if claim.stage == first else live[claim.stage]
+        backward += claim.release < newest and not asked_for
+        live[claim.stage] = claim.release
+        highest = max(highest, claim.release) if claim.stage == first else highest
     return backward
+
+
+def _unapproved(stage: Stage, turns: Sequence[Turn], releases: dict[int, Release]) -> int:
+    """Count the turns that began on the stage without the votes for that very image, and without a bypass in force."""
+    if stage.approvals is None:
+        return 0
+    return sum(t.kind == "deploy" and not _let_on(stage, t, releases[t.release]) for t in turns)
+
+
+def _let_on(stage: Stage, turn: Turn, release: Release) -> bool:
+    words = (f for f in release.facts if isinstance(f, Approved | Bypassed) and f.stage == stage.name)
+    counts = [f for f in words if f.digest == turn.digest and f.at <= turn.at < f.until]
+    voters = {f.by for f in counts if isinstance(f, Approved) and f.attempt == turn.attempt}
+    wanted = stage.approvals.votes if stage.approvals else 0
+    return len(voters) >= wanted or any(isinstance(f, Bypassed) for f in counts)
+
+
+def _at_once(turns: Sequence[Turn], over: dict[int, Settled]) -> int:
+    """Count the turns that began before the one before was over."""
+    ends = [over.get(turn.number - 1) for turn in turns if turn.number > 1]
+    begun = [turn for turn in turns if turn.number > 1]
+    return sum(end is None or end.at > turn.at for end, turn in zip(ends, begun, strict=True))

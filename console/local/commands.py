@@ -34,7 +34,15 @@ def local() -> None:
     help="What builds and runs. auto: Docker where an engine answers and nginx and docker-registry are there.",
 )
 @click.option("--hosts", type=click.IntRange(1, 9), default=1, show_default=True, help="Hosts in a deployment group.")
-def up(state: Path, sweep: float, page_port: int, engine: Literal["auto", "docker", "process"], hosts: int) -> None:
+@click.option(
+    "--stages",
+    default="",
+    metavar="NAME,…",
+    help="The stages of every service, in order, as staging,production; each has hosts of its own. Else: production.",
+)
+def up(
+    state: Path, sweep: float, page_port: int, engine: Literal["auto", "docker", "process"], hosts: int, stages: str
+) -> None:
     """Start everything on 127.0.0.1 and stay until Ctrl-C, which leaves nothing running."""
     from console.local.laptop import Laptop, LaptopError, choose_engine
 
@@ -45,15 +53,20 @@ def up(state: Path, sweep: float, page_port: int, engine: Literal["auto", "docke
     try:
         chosen, why = choose_engine(engine, state)
         tell = _teller(console)
-        with Laptop(state, sweep_every=sweep, page_port=page_port, watch=tell, engine=chosen, hosts=hosts) as laptop:
+        names = [name.strip() for name in stages.split(",") if name.strip()]
+        with Laptop(
+            state, sweep_every=sweep, page_port=page_port, watch=tell, engine=chosen, hosts=hosts, stages=names
+        ) as laptop:
             where = laptop.whereabouts
             about = f"with the {where.engine} engine ({escape(why)})"
             console.print(f"[bold]esteira[/] is up, {about}; Ctrl-C stops it", highlight=False, soft_wrap=True)
             for service, remote in where.remotes.items():
                 console.print(f"  git push      git push {remote} main   [dim]({service})[/]", soft_wrap=True)
-                console.print(f"  the model     {where.pages[service]}", soft_wrap=True)
-                for which, address in enumerate(where.hosts[service][1:], 2):
-                    console.print(f"  … on host {which}   {address}", soft_wrap=True)
+                several = len(where.stages[service]) > 1
+                for stage, addresses in where.stages[service].items():
+                    console.print(f"  the model     {addresses[0]}{f'   {stage}' if several else ''}", soft_wrap=True)
+                    for which, address in enumerate(addresses[1:], 2):
+                        console.print(f"  … on host {which}   {address}", soft_wrap=True)
             console.print(f"  AWS           AWS_ENDPOINT_URL={where.endpoint}", soft_wrap=True)
             console.print(f"  logs          {where.logs}", soft_wrap=True)
             console.print("  ask           esteira status · releases · why v1 · rollback", soft_wrap=True)
@@ -105,6 +118,7 @@ def _teller(console: Console) -> Any:
 @click.option(
     "--throttle", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Throttled calls per ten AWS calls."
 )
+@click.option("--stages", type=click.IntRange(1, 4), default=2, show_default=True, help="Stages of the service.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The dice.")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write what came of it here, as JSON.")
 def chaos(
@@ -114,6 +128,7 @@ def chaos(
     shuffle: bool,
     crash: float,
     throttle: float,
+    stages: int,
     seed: int,
     report: Path | None,
 ) -> None:
@@ -124,12 +139,13 @@ def chaos(
     with Progress(*bar, transient=True) as progress:
         task = progress.add_task("", total=releases)
         trouble = Trouble(lose, duplicate, shuffle, crash, throttle)
-        came = run(releases, trouble, seed, progress=lambda n: progress.update(task, completed=n))
+        came = run(releases, trouble, seed, progress=lambda n: progress.update(task, completed=n), stages=stages)
     document = asdict(came)
     if report is not None:
         report.write_text(json.dumps(document, indent=1) + "\n")
     click.echo(json.dumps(document))
     if not came.good:
         raise click.ClickException(
-            f"a promise broke; the same dice again: esteira local chaos --releases {releases} --seed {seed}"
+            f"a promise broke; the same dice again: esteira local chaos --releases {releases} --stages {stages} "
+            f"--seed {seed}"
         )

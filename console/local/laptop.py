@@ -25,6 +25,7 @@ from console.local.aws.stack import Aws
 from console.local.docker_engine import DockerEngine, why_not
 from console.local.place import FUNCTIONS, TEMPLATE, quiet_functions
 from console.local.process import ProcessEngine
+from console.local.stages import give_stages
 from console.local.template import read
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": REGION}
@@ -46,10 +47,13 @@ class Whereabouts:
     stack: str
     pid: int
     engine: str
-    pages: Mapping[str, str]  # service → where its model answers
+    pages: Mapping[str, str]  # service → where its model answers, on its last stage
     remotes: Mapping[str, str]  # service → where to git push
     logs: str
-    hosts: Mapping[str, Sequence[str]] = field(default_factory=dict)  # service → where each of its hosts answers
+    hosts: Mapping[str, Sequence[str]] = field(
+        default_factory=dict
+    )  # service → where each of its last stage's hosts answers
+    stages: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)  # service → stage → its hosts
 
 
 def choose_engine(wanted: EngineName | Literal["auto"], state: Path) -> tuple[EngineName, str]:
@@ -76,7 +80,8 @@ def choose_engine(wanted: EngineName | Literal["auto"], state: Path) -> tuple[En
 
 class Laptop:
     """A running local stack, as a context. ``watch`` hears every invocation of a function and what it answered;
-    each deployment group has ``hosts`` hosts, of which the first is the service's page."""
+    each deployment group has ``hosts`` hosts, of which the first is the stage's page. Every service has ``stages``, in
+    this order; () are those of its template."""
 
     def __init__(
         self,
@@ -88,10 +93,12 @@ class Laptop:
         watch: Callable[[Delivered], None] | None = None,
         engine: EngineName = "process",
         hosts: int = 1,
+        stages: Sequence[str] = (),
     ) -> None:
         self._state = state.absolute()
         self._engine_name = engine
         self._hosts = hosts
+        self._stages = tuple(stages)
         self._sweep_every = sweep_every
         self._workers = workers
         self._page_port = page_port
@@ -163,28 +170,39 @@ class Laptop:
         _forget_clients()
         self.whereabouts = Whereabouts(self._server.url, STACK, os.getpid(), self._engine.name, {}, {}, "")
         create_resources(self._template, self.client)
+        if self._stages:
+            try:
+                give_stages(self.client, self._services_path, [{"name": name} for name in self._stages])
+            except ValueError as error:
+                raise LaptopError(f"{error}. Next: esteira local up --stages staging,production") from None
         self.whereabouts = self._found()
         (self._state / "local.json").write_text(json.dumps(asdict(self.whereabouts), indent=1))
         self._bus.start(self._workers, self._sweep_every)
 
     def _found(self) -> Whereabouts:
-        """Return where everything is: each service's page and remote."""
+        """Return where everything is: each service's remote, and each of its stages' hosts."""
         from esteira.cloud import Cloud
 
-        path = next(f.environment["ESTEIRA_SERVICES_PATH"] for f in self._template.functions)
-        services, _ = Cloud(self.client).services(path)
-        pages, remotes, hosts = {}, {}, {}
-        for service in services:
-            group = service.last.group
-            there = [self._engine.host(group, id_) for id_ in self._engine.hosts(group)]
-            for host in there:
-                if why := host.resume():
-                    _log.warning(why)
-            hosts[service.name] = [f"http://127.0.0.1:{host.port}" for host in there]
-            pages[service.name] = hosts[service.name][0]
-            remotes[service.name] = str(self._aws.codecommit.path(service.repository))
+        services, _ = Cloud(self.client).services(self._services_path)
+        stages = {s.name: {stage.name: self._resumed(stage.group) for stage in s.stages} for s in services}
+        hosts = {service.name: stages[service.name][service.last.name] for service in services}
+        pages = {name: there[0] for name, there in hosts.items()}
+        remotes = {service.name: str(self._aws.codecommit.path(service.repository)) for service in services}
         logs = str(self._state / "aws" / "logs")
-        return Whereabouts(self._server.url, STACK, os.getpid(), self._engine.name, pages, remotes, logs, hosts)
+        name = self._engine.name
+        return Whereabouts(self._server.url, STACK, os.getpid(), name, pages, remotes, logs, hosts, stages)
+
+    def _resumed(self, group: str) -> list[str]:
+        """Return where the hosts of a deployment group answer, each with what it ran before."""
+        there = [self._engine.host(group, id_) for id_ in self._engine.hosts(group)]
+        for host in there:
+            if why := host.resume():
+                _log.warning(why)
+        return [f"http://127.0.0.1:{host.port}" for host in there]
+
+    @property
+    def _services_path(self) -> str:
+        return next(f.environment["ESTEIRA_SERVICES_PATH"] for f in self._template.functions)
 
     def _build_environment(self) -> Mapping[str, str]:
         return {**CREDENTIALS, "AWS_ENDPOINT_URL": self._server.url}
@@ -259,11 +277,13 @@ def _kept_engine(state: Path) -> EngineName | Literal[""]:
 
 
 def _ports(kept: Mapping[str, Any], wanted: int) -> Mapping[str, int]:
-    """Return the page's port by deployment group: the wanted one, or the one it had before if it is free."""
+    """Return each stage's page's port by deployment group: the one it had before if it is free, and for production the
+    wanted one."""
     ports = {}
-    for service, page in kept.get("pages", {}).items():
-        port = int(page.rsplit(":", 1)[1])
-        ports[f"{service}-production"] = port if _free(port) else 0
+    for service, stages in kept.get("stages", {}).items():
+        for stage, hosts in stages.items():
+            port = int(hosts[0].rsplit(":", 1)[1])
+            ports[f"{service}-{stage}"] = port if _free(port) else 0
     return {**ports, **({"heart-production": wanted} if wanted else {})}
 
 

@@ -79,6 +79,7 @@ class Rehearsal:
         self._hook = hook
         self._stages = stages
         self._numbers = itertools.count(1)
+        self._invocations = itertools.count(1)
         self._inside = threading.local()
         self._open = self.aws.in_process(self.faults, elsewhere)
 
@@ -122,6 +123,11 @@ class Rehearsal:
     def in_function(self) -> str:
         """Return the handler of the function this thread runs, "" where it is who rehearses."""
         return str(getattr(self._inside, "handler", ""))
+
+    @property
+    def invocation(self) -> int:
+        """Return which call of a function this is that this thread runs, counted from 1 over all threads."""
+        return int(getattr(self._inside, "number", 0))
 
     @property
     def store(self) -> Store:
@@ -220,7 +226,7 @@ class Rehearsal:
         call = load(FUNCTIONS, handler, lambda: {"desk": self.desk})
 
         def function(event: Any, context: Any) -> Any:
-            self._inside.handler = handler
+            self._inside.handler, self._inside.number = handler, next(self._invocations)
             try:
                 return call(event, context)
             finally:

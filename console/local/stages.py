@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
+from pydantic import ValidationError
+
+from esteira.config import Service
 
 Client = Callable[[str], Any]
 Rules = Mapping[str, Any]  # a stage of the registration; without a group it gets one of its own
@@ -17,11 +20,20 @@ LIKE = ("serviceRoleArn", "deploymentConfigName")
 
 
 def give_stages(client: Client, services_path: str, stages: Sequence[Rules]) -> None:
-    """Give every service registered under the path these stages, in this order; what is there stays as it is."""
+    """Give every service registered under the path these stages, in this order; what is there stays as it is.
+
+    Raises ValueError, with a sentence, where a service cannot have them.
+    """
     ssm = client("ssm")
     for parameter in ssm.get_parameters_by_path(Path=services_path, Recursive=True)["Parameters"]:
         service = json.loads(parameter["Value"])
         wanted = stages_of(service, stages)
+        try:
+            Service.model_validate(service | {"stages": wanted})
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{service['name']} cannot have these stages: {where}: {first['msg']}") from None
         for stage in wanted:
             _group(client("codedeploy"), service, stage["group"])
         if wanted != service["stages"]:
@@ -30,7 +42,7 @@ def give_stages(client: Client, services_path: str, stages: Sequence[Rules]) -> 
 
 
 def stages_of(service: Mapping[str, Any], stages: Sequence[Rules]) -> list[dict[str, Any]]:
-    """Return the registration's stages as they shall be: what was said of a stage before stays, unless it is said anew."""
+    """Return the registration's stages as they shall be: what it said of one before stays unless it is said anew."""
     before = {stage["name"]: stage for stage in service["stages"]}
     return [
         {"group": f"{service['name']}-{stage['name']}", **before.get(stage["name"], {}), **stage} for stage in stages

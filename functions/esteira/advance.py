@@ -134,21 +134,24 @@ def _write_down(s: Situation, number: int, actions: Sequence[Action], now: datet
     if configuration.sha256 not in desk.configured:
         desk.store.record(s.service.name, configuration)
         desk.configured.add(configuration.sha256)
-    told = seen(s)
+    grounds = seen(s, now)
     desk.store.write_decisions(
         s.service.name,
         [
-            Decided(
-                at=now,
-                release=action.release,
-                action=type(action).__name__,
-                why=action.why[:500],
-                round=number,
-                place=place,
-                seen=told,
-                configuration=configuration.sha256,
-            )
-            for place, action in enumerate(actions)
+            grounds,
+            *(
+                Decided(
+                    at=now,
+                    release=action.release,
+                    action=type(action).__name__,
+                    why=action.why[:500],
+                    round=number,
+                    place=place,
+                    seen=grounds.sha256,
+                    configuration=configuration.sha256,
+                )
+                for place, action in enumerate(actions)
+            ),
         ],
     )
 

@@ -103,7 +103,7 @@ def announce(said: Change | HoldEnds, service: Service, desk: Desk) -> tuple[Cha
             try:
                 if _tell(each, channel, said, service, desk):
                     told[channel] = None
-            except Exception as error:  # noqa: PERF203 - one that fails keeps no other from hearing
+            except Exception as error:  # noqa: BLE001 - raised below, after the others
                 faults.append((channel, error))
     if faults:
         untold = "; ".join(f"the {channel}: {error}" for channel, error in faults)

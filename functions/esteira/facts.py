@@ -848,6 +848,36 @@ def about_decisions(number: int) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Seen(Fact):
+    """What the plan of one moment was made from, under its hash: by it a ``Decided`` names its grounds.
+
+    ``rows`` are ``ABOUT<tab>KEY``; ``newest`` is the number of the newest release, which was read before the open ones
+    and may be older than one of them; ``tip`` is the branch's newest commit where it was asked for; ``written`` is
+    where listings had each open release, as JSON: ``[NUMBER, PHASE, WHY, CAUSE]``.
+    """
+
+    sha256: str
+    rows: tuple[str, ...]
+    newest: int
+    tip: str
+    written: tuple[str, ...]
+    kept_days = 400
+
+    @property
+    def about(self) -> str:
+        return "seen"
+
+    @property
+    def key(self) -> str:
+        return seen_key(self.sha256)
+
+
+def seen_key(sha256: str) -> str:
+    """Return the key under which it stands what decisions with that hash were made from."""
+    return f"seen#{sha256}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Configured(Fact):
     """The service's registration, as JSON, under its hash."""
 
@@ -860,7 +890,12 @@ class Configured(Fact):
 
     @property
     def key(self) -> str:
-        return f"configuration#{self.sha256}"
+        return configuration_key(self.sha256)
+
+
+def configuration_key(sha256: str) -> str:
+    """Return the key under which the registration of that hash stands."""
+    return f"configuration#{sha256}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,8 @@ from esteira.facts import (
     Retried,
 )
 from esteira.going_back import Impossible, back, quarantine_words, subjects
-from esteira.phase import Cause, Phase, Standing, standing_of
+from esteira.identity import Proof
+from esteira.phase import Cause, Phase, Standing, came_to, standing_of
 from esteira.situation import Release, StageState
 
 Verb = Literal["rollback", "hold", "resume", "quarantine", "retry", "abort", "approve", "reject", "promote", "bypass"]
@@ -49,7 +50,8 @@ class Request(Strict):
     release: Label | None = None  # which one to retry, abort, quarantine, approve, reject, promote, bypass
     to: Label | None = None  # where to roll back to; None: to the last one that was live and healthy
     minutes: Annotated[int, Field(ge=1, le=43200)] = 240  # how long to hold, or to bypass
-    arn: str = ""  # who AWS knows the caller as; set by who proved it, never by the caller
+    proof: Proof | None = None  # of who asks (``esteira.identity``)
+    arn: str = ""  # who AWS knows the caller as; set by who saw the proof, never by the caller
 
 
 def read(payload: object, services: Sequence[Service]) -> tuple[Request, Service]:
@@ -58,6 +60,8 @@ def read(payload: object, services: Sequence[Service]) -> tuple[Request, Service
         request = Request.model_validate(payload)
     except ValidationError as error:
         raise Refused(f"{refusal(error, 'request')}. Next: esteira --help") from None
+    if request.arn:
+        raise Refused("the request is refused: arn: it is proven, not said. Next: esteira --help")
     service = next((s for s in services if s.name == request.service), None)
     if service is None:
         known = ", ".join(s.name for s in services) or "none is registered"
@@ -229,7 +233,7 @@ def _ahead(request: Request, service: Service, desk: Desk, *, over: bool = False
         raise Refused(f"{release.label} is {standing.phase}. Next: esteira why {release.label}")
     if not release.digest:
         raise Refused(f"{release.label} has no image yet, and that is what counts. Next: esteira show {release.label}")
-    ahead = [stage for stage in stages if not release.on(stage).begun]
+    ahead = [stage for stage in stages if not came_to(release, stage)]
     stage = next((s for s in ahead if request.stage in ("", s.name)), None)
     if stage is None:
         where = request.stage or service.last.name

@@ -125,7 +125,13 @@ def standings(release: Release, stages: Sequence[StageState], now: datetime) -> 
 
 def _reached(release: Release, stage: StageState) -> bool:
     here = release.on(stage)
-    return here.begun or here.promoted is not None or _is_live_with_its_image(here, stage)
+    return here.promoted is not None or came_to(release, stage)
+
+
+def came_to(release: Release, stage: StageState) -> bool:
+    """Return whether the release's current attempt came to the stage: by a turn, or as it was live there already."""
+    here = release.on(stage)
+    return here.begun or _is_live_with_its_image(here, stage)
 
 
 def _is_live_with_its_image(here: Release, stage: StageState) -> bool:

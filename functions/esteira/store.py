@@ -29,6 +29,7 @@ from esteira.facts import (
     Pushed,
     Quarantined,
     RollbackOrdered,
+    Seen,
     Settled,
     Superseded,
     Turn,
@@ -246,8 +247,8 @@ class Store:
 
     # --- the record
 
-    def write_decisions(self, service: str, decisions: Sequence[Decided]) -> None:
-        """Write down what was decided in one round. A row is its own: written twice, it is the same."""
+    def write_decisions(self, service: str, decisions: Sequence[Decided | Seen]) -> None:
+        """Write down what was decided in one round, and from what. A row is its own: written twice, it is the same."""
         for start in range(0, len(decisions), 25):
             puts: list[Any] = [
                 {"PutRequest": {"Item": _packed(self._row(service, d))}} for d in decisions[start : start + 25]

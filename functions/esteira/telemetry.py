@@ -6,6 +6,7 @@ trouble, and everything else is read from the log's lines when somebody looks.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ R = TypeVar("R")
 # Lambda filters by level only lines whose time is of RFC 3339; without it all of them, errors too, count as INFO.
 logger = Logger(service="esteira", use_rfc3339=True)
 metrics = Metrics(namespace="esteira")
+# At debug botocore writes whole answers of AWS's, and one of them is a secret (Cloud.secret).
+logging.getLogger("botocore").setLevel(logging.WARNING)
 
 
 def traced(handler: Callable[P, R]) -> Callable[P, R]:

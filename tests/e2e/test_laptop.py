@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import os
 import re
 import signal
@@ -110,6 +111,42 @@ def test_a_push_goes_live_and_is_there_after_a_stop_and_a_start(tmp_path: Path, 
         assert page(second.pages["heart"]) == "two"
     assert not listening(second)
     assert children() == before
+
+
+def test_two_stages_have_a_host_and_a_page_each(tmp_path: Path, team: Team) -> None:
+    """A push comes to staging, then to production, by one image; a hold keeps production where it is. Both pages are
+    where they were after a stop and a start."""
+    state, names = tmp_path / "state", ("staging", "production")
+    with Laptop(state, sweep_every=2, stages=names) as laptop:
+        first = laptop.whereabouts
+        staging, production = (first.stages["heart"][name][0] for name in names)
+        assert staging != production == first.pages["heart"]
+        team.push(first.remotes["heart"], "one")
+        both = ("staging=live", "production=live")  # for a moment it is live on the first one only
+        assert eventually(lambda: [v.stages for v in views(laptop)], [both].__eq__) == [both]
+        assert (page(staging), page(production)) == ("one", "one")
+        word = {"action": "hold", "service": "heart", "request": "request-1", "by": "ana", "reason": "an audit"}
+        laptop.client("lambda").invoke(FunctionName="esteira-operate", Payload=json.dumps(word))
+        team.push(first.remotes["heart"], "two")
+        assert eventually(lambda: phases(laptop), ["live", "waiting"].__eq__) == ["live", "waiting"]
+        assert (page(staging), page(production)) == ("two", "one")
+    with Laptop(state, sweep_every=2, stages=names) as laptop:
+        assert laptop.whereabouts.stages == first.stages
+        assert eventually(lambda: page(staging), "two".__eq__) == "two"
+        assert eventually(lambda: page(production), "one".__eq__) == "one"
+
+
+def test_stages_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    """The sentence names what is wrong and what to type; nothing is left running."""
+    with (
+        pytest.raises(
+            LaptopError, match=r"heart cannot have these stages: stages.*two stages have the name a\b.*Next:"
+        ),
+        Laptop(tmp_path / "state", stages=("a", "a")),
+    ):
+        pass
+    with Laptop(tmp_path / "state") as laptop:
+        assert list(laptop.whereabouts.stages["heart"]) == ["production"]
 
 
 def test_a_second_stack_on_the_same_state_is_refused(tmp_path: Path) -> None:

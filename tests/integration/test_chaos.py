@@ -11,13 +11,17 @@ from esteira.store import Store
 TROUBLE = Trouble(lose=0.25, duplicate=0.25, shuffle=True, crash=0.1, throttle=0.1)
 
 
-@pytest.mark.parametrize("seed", [11, 12])
-def test_every_release_ends_once_among_chaos(seed: int) -> None:
-    """Whatever is lost, doubled, shuffled or dies: every release ends, built once, deployed once, never backward."""
-    report = run(40, TROUBLE, seed)
+@pytest.mark.parametrize(("seed", "stages"), [(11, 1), (12, 2)])
+def test_every_release_ends_once_among_chaos(seed: int, stages: int) -> None:
+    """Whatever is lost, doubled, shuffled or dies: every release ends, built once, deployed once to each stage, never
+    backward, never two at a time, never without the votes."""
+    report = run(40, TROUBLE, seed, stages=stages)
     assert report.releases >= 40
     assert report.ended == report.releases
     assert (report.double_builds, report.double_deployments, report.went_backward) == (0, 0, 0)
+    assert (report.unapproved, report.at_once) == (0, 0)
+    assert report.good
+    assert min(report.turns.values()) > 0
     assert report.crashes > 0
     assert report.throttles > 0
 
@@ -34,3 +38,11 @@ def test_a_controller_without_claims_is_caught(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("console.local.aws.codebuild.CodeBuild._known", lambda *_: None)
     reports = [run(40, TROUBLE, seed) for seed in (11, 12, 13)]
     assert sum(r.double_builds for r in reports) > 0
+
+
+def test_a_controller_that_asks_for_no_votes_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If votes were not waited for, the run would count turns without them: the zero above is earned."""
+    monkeypatch.setattr("esteira.entry._approval", lambda *_: ())
+    report = run(40, TROUBLE, 12, stages=2)
+    assert report.unapproved > 0
+    assert not report.good

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -20,9 +22,9 @@ from console.call import Shell
 from console.cli import main
 from console.following import State
 from console.remote import Where
-from esteira.facts import Bypassed, Decided, Gated, Promoted, stamp
+from esteira.facts import AlarmRang, AlarmUnanswered, Approved, Bypassed, CommitPushed, Decided, Gated, Promoted, stamp
 from esteira.situation import Release
-from tests.integration.operated import START, World, digest, operated, service
+from tests.integration.operated import START, World, commit, digest, operated, service
 
 pytestmark = pytest.mark.integration
 
@@ -69,7 +71,7 @@ def test_status_tells_of_each_stage_and_of_what_a_release_waits_for(world: World
     assert staging["live"]["watched_until"] == line["waits"][0]["until"]
     text = world.run("status").stdout
     assert "under way  v1 (1abc0000) is waiting: live on staging\n" in text
-    assert "  waits for  it is live on staging and watched there until 2026-11-23 10:37 UTC (29 minutes more)\n" in text
+    assert "  waits for  watched on staging until 2026-11-23 10:37 UTC (29 minutes more)\n" in text
     assert "  waits for  production wants 2 more approvals; next: esteira approve v1 --stage production\n" in text
     assert "  votes      0 of 2\n" in text
     assert text.count("nothing yet") == 1
@@ -149,7 +151,14 @@ def test_show_tells_what_was_decided_where_it_was_decided(world: World) -> None:
     """Decisions stand between the facts they were made from and the facts they made, and apart in JSON."""
     world.push(1)
     decided = Decided(
-        at=world.tick(), release=1, action="StartBuild", why="it has no image", place=0, seen="a", configuration="b"
+        at=world.tick(),
+        release=1,
+        action="StartBuild",
+        why="it has no image",
+        round=0,
+        place=0,
+        seen="a",
+        configuration="b",
     )
     assert world.store.record("heart", decided)
     world.build(1)
@@ -163,6 +172,57 @@ def test_show_tells_what_was_decided_where_it_was_decided(world: World) -> None:
     ]
     assert places == sorted(places)
     assert lines[-1].endswith("a gate would have refused it, and this is a dry run: auc is 0.7, below 0.8")
+
+
+def test_a_quarantine_is_in_the_picture_wherever_it_stands(world: World) -> None:
+    """What is kept out is told as rejected at once, by status and why, and not only once the controller has looked."""
+    world.push(1)
+    world.build(1)
+    assert world.run("quarantine", "v1", "--reason", "leaks").exit_code == 0
+    assert world.read("why", "v1")["phase"] == "rejected"
+    assert world.read("status")["stages"][0]["under_way"] == []
+    assert "ana quarantined 1abc0000: leaks" in world.run("show", "v1").stdout
+
+
+def test_under_the_two_person_rule_it_is_told_whose_vote_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pusher's vote stands there and does not count; who pushed is told by what CodeCommit said."""
+    stages = ({"name": "production", "group": "heart", "approvals": {"not_by_pusher": True}},)
+    ana, rui = "arn:aws:iam::1:user/ana", "arn:aws:iam::1:user/rui"
+    with operated(tmp_path, monkeypatch, service(stages=stages)) as world:
+        world.push(1)
+        world.build(1)
+        world.record(CommitPushed(at=START, commit=commit(1), by=ana))
+        about: dict[str, Any] = {"release": 1, "stage": "production", "attempt": 1, "digest": digest(1), "reason": ""}
+        until = START + timedelta(days=3)
+        world.record(Approved(at=START, request="r-1", by="ana", arn=ana, until=until, **about))
+        assert "votes      0 of 1: ana said yes (does not count)" in world.run("status").stdout
+        assert "Next: esteira approve v1, which proves who you are" in world.run("approve", "v1").stderr
+        world.record(Approved(at=START, request="r-2", by="rui", arn=rui, until=until, **about))
+        assert "votes      1 of 1: ana said yes (does not count), rui said yes" in world.run("status").stdout
+        told = world.run("show", "v1").stdout
+        assert f"{ana} made 1abc0000 the branch's tip" in told
+        assert f"rui ({rui}) approved it for production, which counts until 2026-11-26 10:00 UTC" in told
+
+
+def test_an_alarm_that_rang_in_vain_is_told_until_something_else_is_live(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where an alarm went off and there is nothing to go back to, status says so, and the account has the alarm."""
+    stages = ({"name": "production", "group": "heart", "bake_minutes": 30, "alarms": ["heart-5xx"]},)
+    with operated(tmp_path, monkeypatch, service(stages=stages)) as world:
+        world.push(1)
+        world.build(1)
+        world.deploy(1, live=0, succeeded=True)
+        rang = AlarmRang(at=START, alarm="heart-5xx", since=world.now, reason="3 of 3 above 1")
+        why = "alarm heart-5xx went off, and no earlier release was live and healthy on production"
+        vain = AlarmUnanswered(at=START, release=1, stage="production", turn=1, alarm="heart-5xx", why=why)
+        world.record(rang, vain)
+        live = world.read("status")["stages"][0]["live"]
+        assert (live["release"], live["alarm"]) == ("v1", f"deployment d-1 succeeded on production; {why}")
+        assert f"  alarm      deployment d-1 succeeded on production; {why}" in world.run("status").stdout
+        assert "alarm heart-5xx went off at 2026-11-23 10:08 UTC: 3 of 3 above 1" in world.run("show", "v1").stdout
 
 
 def test_one_stage_looks_as_simple_as_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,7 +420,7 @@ def test_on_a_terminal_the_steps_it_has_passed_stand_below(world: World) -> None
     with Path(os.devnull).open("w") as nowhere:
         out = Console(file=nowhere, force_terminal=True, width=200, record=True)
         out.print(render.passed(following.steps(line, world.heart), line))
-    assert "v1  ● image  ● staging  ◐ production   waiting: live on staging; it is live" in out.export_text()
+    assert "v1  ● image  ● staging  ◐ production   waiting: live on staging; watched on staging" in out.export_text()
     world.deploy(1, live=0, succeeded=False)
     assert marks() == [State.DONE, State.DONE, State.ENDED]
 
@@ -413,6 +473,13 @@ def test_releases_services_and_stages_are_offered(world: World) -> None:
     world.register(service("lungs"))
     assert offered(world, "why", "") == []  # of which service is not said
     assert offered(world, "why", "--service", "heart", "") == ["v2", "v1"]
+
+
+def test_what_needs_no_service_is_completed_without_the_model_of_one() -> None:
+    """Commands and options are offered at each press of a key: that loads neither pydantic nor boto3."""
+    program = "import sys, console.cli, console.completion; print({'pydantic', 'boto3', 'rich'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_nobody_waits_for_what_cannot_be_offered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

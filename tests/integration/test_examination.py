@@ -178,6 +178,18 @@ def test_a_host_that_is_asked_says_whether_its_agent_lives(answers: list[Any], v
     assert (line.verdict, told in line.says) == (verdict, True), line
 
 
+def test_the_deployment_group_of_each_stage_is_looked_for() -> None:
+    """A stage whose group is missing would stop every release before it; both are named."""
+    stages = '{"name": "staging", "group": "heart-staging"}, {"name": "production", "group": "heart-production"}'
+    registration = REGISTRATION.replace('{"name": "production", "group": "heart-production"}', stages)
+    ssm = {"get_parameters_by_path": {"Parameters": [{"Name": "/esteira/services/heart", "Value": registration}]}}
+    missing = refusal("GetDeploymentGroup", "DeploymentGroupDoesNotExistException")
+    seen = examine(eyes({"sts": KNOWN, **STANDING, "ssm": ssm, "codedeploy": {"get_deployment_group": missing}}))
+    assert not isinstance(seen.services, Silence)
+    parts = seen.services[0].parts
+    assert [parts[f"deployment group {name}"] for name in ("heart-staging", "heart-production")] == [False, False]
+
+
 def test_a_page_is_asked_for_only_where_somebody_is_let_in() -> None:
     """Without a rule for port 80 there is no page to be reached; with one it is asked for by the host's public name."""
     asked: list[str] = []

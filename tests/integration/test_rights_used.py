@@ -13,8 +13,12 @@ APPSPEC = "version: 0.0\nos: linux\nhooks:\n  AfterInstall:\n    - location: scr
 LEASE = 120  # seconds
 
 
-def with_a_topic(story: Story) -> None:
-    """Let announce publish: the rehearsal's desk has no topic of its own."""
+def with_a_topic_and_a_webhook(story: Story) -> None:
+    """Let announce publish, for the rehearsal's desk has no topic of its own; and let it look for a webhook's address,
+    where there is none to post to."""
+    parameter = "/esteira/parameters/heart/webhook"
+    story.aws_client("ssm").put_parameter(Name=parameter, Value="no address", Type="SecureString")
+    story.register(webhook={"parameter": parameter})
     topic = story.aws_client("sns").list_topics()["Topics"][0]["TopicArn"]
     settings = story.desk.settings.model_copy(update={"topic_arn": topic})
     story.__dict__["desk"] = replace(story.desk, settings=settings)
@@ -53,7 +57,7 @@ def tell_everything(story: Story) -> None:
 def test_what_is_called_while_stories_run_is_what_the_code_was_found_to_call(story: Story) -> None:
     """Together the stories make every call that was found and no other, so the reading finds neither too little nor
     much too much; announce makes all of its own."""
-    with_a_topic(story)
+    with_a_topic_and_a_webhook(story)
     tell_everything(story)
     asked = {handler: set(calls) for handler, calls in story.asked.items()}
     assert set(called("intake.handler")) - set().union(*(asked[handler] for handler in ADVANCING)) == set()

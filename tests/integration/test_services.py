@@ -21,6 +21,7 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 from moto import mock_aws
 from moto.cloudformation.models import CloudFormationBackend
+from moto.cloudformation.parsing import ResourceMap
 from moto.ssm.models import Parameter
 
 from console.call import Shell
@@ -69,10 +70,23 @@ class Account:
         return {row["ParameterKey"]: row["ParameterValue"] for row in self.stack(name)["Parameters"]}
 
 
+def _what_there_is(diff: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Return moto's difference of two templates without the resources whose condition is false: moto would change what
+    it never made, and fails on it."""
+
+    def differing(stack: Any, *given: Any) -> dict[str, Any]:
+        found = diff(stack, *given)
+        made = [name for name in found["Modify"] if stack._parsed_resources.get(name) is not None]
+        return {**found, "Modify": made}
+
+    return differing
+
+
 @pytest.fixture
 def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "ESTEIRA_STATE", "ESTEIRA_STACK", "ESTEIRA_SERVICE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(ResourceMap, "build_resource_diff", _what_there_is(ResourceMap.build_resource_diff))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

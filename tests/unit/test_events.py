@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from moto.events.models import EventPattern
 
 from console.local import template
 from esteira import announcement, operate
-from esteira.config import Stage
-from esteira.events import Heard, NotOurs, Refused, read
+from esteira.config import Service, Stage
+from esteira.events import Heard, NotOurs, Refused, observed_alarm, read
 from esteira.facts import (
     BuildEnded,
     BuildStarted,
+    CommitPushed,
     DeploymentBegun,
     DeploymentEnded,
     Fact,
@@ -44,6 +45,10 @@ PUSHED_DIGEST = "sha256:73efbbb22c7a29e642ef7553a01f35afc9b744f6054006868bdedcd4
 
 STARTED = BuildStarted(at=NOON, release=1, attempt=1, build=BUILD)
 BEGUN = DeploymentBegun(at=NOON, deployment=DEPLOYMENT)
+
+
+def pushed(commit: str) -> CommitPushed:
+    return CommitPushed(at=NOON, commit=commit, by="arn:aws:iam::123456789012:user/ana")
 
 
 def build_end(status: str, cause: str = "") -> BuildEnded:
@@ -75,9 +80,9 @@ class Ignores:
 
 
 EXPECTED: dict[str, Hears | Ignores] = {
-    "codecommit_created": Hears(),
-    "codecommit_updated": Hears(),
-    "codecommit_merge": Hears(),
+    "codecommit_created": Hears((pushed("8f3b6c1de2a94705b1c6d3e8f7a0925b4c1d7e60"),)),
+    "codecommit_updated": Hears((pushed("c4e1f7a2905d4b83961fe0ad27b36c58d9017ef4"),)),
+    "codecommit_merge": Hears((pushed("c4e1f7a2905d4b83961fe0ad27b36c58d9017ef4"),)),
     "codecommit_deleted": Hears(),
     "codecommit_other_branch": Ignores("watches main, not feature/ages"),
     "codecommit_other_repository": Ignores("no service has the repository website"),
@@ -114,12 +119,18 @@ EXPECTED: dict[str, Hears | Ignores] = {
     "codedeploy_instance_start": Hears((host_said("InProgress"),)),
     "codedeploy_instance_success": Hears((host_said("Succeeded"),)),
     "codedeploy_instance_failure": Hears((host_said("Failed"),)),
+    "cloudwatch_alarm": Ignores("no service listens to the alarm heart-errors"),
+    "hold_ends_soon": Ignores("esteira / Hold Ends Soon is not read here", function="AnnounceFunction"),
     "release_phase_changed": Ignores("esteira / Release Phase Changed is not read here", function="AnnounceFunction"),
     "schedule": Ignores("aws.events / Scheduled Event is not read here", function=""),
 }
 
 # An operator's requests are no events: no rule matches them, operate is invoked with them.
 REQUESTS: dict[str, dict[str, Any]] = {
+    "operate_approve": {"action": "approve", "release": "v1", "reason": "the shadow run agrees"},
+    "operate_bypass": {"action": "bypass", "release": "v1", "minutes": 60, "reason": "v1 answers nobody; INC-204"},
+    "operate_promote": {"action": "promote", "release": "v1", "reason": "staging has run it for a week"},
+    "operate_reject": {"action": "reject", "release": "v1", "reason": "it drifts on the over-eighties"},
     "operate_abort": {"action": "abort", "release": "v1", "reason": "pushed by mistake"},
     "operate_hold": {"action": "hold", "minutes": 480, "reason": "audit until the evening"},
     "operate_quarantine": {"action": "quarantine", "release": "v1", "reason": "its training data held a leak"},
@@ -215,7 +226,35 @@ def test_every_request_file_has_an_id_of_its_own() -> None:
 def test_the_phase_change_file_is_what_announce_reads() -> None:
     """The controller's own event, as it leaves advance and enters announce."""
     change = announcement.read(event_of("release_phase_changed"))
+    assert isinstance(change, announcement.Change)
     assert (change.service, change.release, change.number, change.phase) == ("heart", "v1", 1, Phase.LIVE)
+
+
+def listening(*services: str) -> list[Service]:
+    """Return services whose production listens to the alarm of the event file."""
+    stage = Stage(name="production", group="heart-production", bake_minutes=30, alarms=("heart-errors",))
+    return [HEART.model_copy(update={"name": name, "stages": (stage,)}) for name in services]
+
+
+def test_an_alarm_is_heard_by_every_service_whose_stage_names_it() -> None:
+    """The event tells the very fact that asking CloudWatch tells, to the millisecond that both know."""
+    heard = read(event_of("cloudwatch_alarm"), listening("heart", "lungs"), NOON)
+    assert isinstance(heard, Heard)
+    assert [heard.service.name, *(s.name for s in heard.others)] == ["heart", "lungs"]
+    state = event_of("cloudwatch_alarm")["detail"]["state"]
+    answered = datetime(2026, 11, 23, 10, 9, 40, 989_421, tzinfo=UTC)  # as boto3 gives it
+    assert heard.facts == observed_alarm("heart-errors", answered, state["reason"], NOON)
+    [fact] = heard.facts
+    assert fact.key == "rang#2026-11-23T10:09:40.989000Z"
+
+
+@pytest.mark.parametrize("state", ["OK", "INSUFFICIENT_DATA"])
+def test_an_alarm_that_is_over_takes_nothing_back(state: str) -> None:
+    """The rule passes it on to nobody; and should it come, it tells nothing."""
+    event = event_of("cloudwatch_alarm")
+    event["detail"]["state"]["value"] = state
+    assert isinstance(read(event, listening("heart"), NOON), NotOurs)
+    assert not any(pattern.matches_event(event) for _, pattern in patterns())
 
 
 # --- what is not ours, or malformed --------------------------------------------------------------------------------

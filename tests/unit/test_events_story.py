@@ -60,9 +60,14 @@ DOCUMENTED: dict[str, tuple[set[str], set[str]]] = {
     "CodeDeploy Instance State-change Notification": (DEPLOYMENT | {"instanceId"}, set()),
     "Scheduled Event": (set(), set()),
     "Release Phase Changed": (
-        {"service", "stage", "release", "number", "attempt", "turn", "phase", "before", "why", "commit", "digest"},
+        {
+            *("service", "stage", "stages", "release", "number", "attempt", "turn", "phase", "before", "why", "cause"),
+            *("commit", "tag", "digest"),
+        },
         set(),
     ),
+    "Hold Ends Soon": ({"service", "stage", "by", "reason", "since", "until"}, set()),
+    "CloudWatch Alarm State Change": ({"alarmName", "configuration", "previousState", "state"}, set()),
 }
 
 

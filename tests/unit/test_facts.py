@@ -45,6 +45,7 @@ IDENTITY: dict[str, set[str]] = {
     "Promoted": {"release", "stage", "at", "request"},
     "Bypassed": {"release", "stage", "at", "request"},
     "Decided": {"release", "at", "round", "seen", "place"},
+    "Seen": {"sha256"},
     "Configured": {"sha256"},
     "FoundBySweep": {"at", "kind", "release"},
     "StopAsked": {"release", "thing"},

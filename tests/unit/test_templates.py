@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 import yaml
 from cfnlint import api  # type: ignore[import-untyped] # cfn-lint ships no types
 
-from esteira.config import Service
+from esteira.config import Approvals, Service, Stage
 
 pytestmark = pytest.mark.unit
 
@@ -199,25 +200,50 @@ def test_the_facts_are_encrypted_restorable_and_outlive_the_stack() -> None:
     assert properties["TimeToLiveSpecification"] == {"AttributeName": "expires", "Enabled": True}
 
 
-def test_the_registration_is_a_document_the_controller_accepts() -> None:
-    """With its variables filled in, the SSM parameter holds JSON with the agreed keys that validates as a Service."""
+VALUES = {
+    "ServiceName": "heart",
+    "Repository.Name": "heart",
+    "Branch": "main",
+    "Images": "heart",
+    "Images.RepositoryUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/heart",
+    "Project": "heart-build",
+    "Application": "heart",
+    "ProductionGroup": "heart-production",
+    "StagingGroup": "heart-staging",
+    "Bundles": "esteira-bundles-heart-123456789012",
+    "BuildMinutes": "45",
+}
+
+
+def _registration(**given: str) -> dict[str, Any]:
+    """Return the document that service.yaml writes with these parameters, its variables filled in."""
     [parameter] = _resources("service.yaml", "AWS::SSM::Parameter").values()
     assert parameter["Name"] == {"Fn::Sub": "/${ControllerStack}/services/${ServiceName}"}
-    values = {
-        "ServiceName": "heart",
-        "Repository.Name": "heart",
-        "Branch": "main",
-        "Images": "heart",
-        "Images.RepositoryUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/heart",
-        "Project": "heart-build",
-        "Application": "heart",
-        "ProductionGroup": "heart-production",
-        "Bundles": "esteira-bundles-heart-123456789012",
-        **{name: str(_read("service.yaml")["Parameters"][name]["Default"]) for name in ("Port", "HealthPath")},
-        "BuildMinutes": "45",
-    }
-    text = re.sub(r"\$\{([A-Za-z.]+)\}", lambda match: values[match[1]], parameter["Value"]["Fn::Sub"])
-    document = json.loads(text)
+    defaults = {name: str(p["Default"]) for name, p in _read("service.yaml")["Parameters"].items() if "Default" in p}
+    values = defaults | VALUES | given
+    there = {"HasStaging": values["Staging"] == "yes", "AsksForVotes": values["ApprovalVotes"] != "0"}
+
+    def resolved(value: Any) -> str:
+        match value:
+            case {"Fn::If": [condition, yes, no]}:
+                return resolved(yes if there[condition] else no)
+            case {"Fn::Sub": [text, more]}:
+                return _filled(text, values | {name: resolved(each) for name, each in more.items()})
+            case {"Fn::Sub": text}:
+                return _filled(text, values)
+        return str(value)
+
+    document: dict[str, Any] = json.loads(resolved(parameter["Value"]))
+    return document
+
+
+def _filled(text: str, values: dict[str, str]) -> str:
+    return re.sub(r"\$\{([A-Za-z.]+)\}", lambda match: values[match[1]], text)
+
+
+def test_the_registration_is_a_document_the_controller_accepts() -> None:
+    """With its variables filled in, the SSM parameter holds JSON with the agreed keys that validates as a Service."""
+    document = _registration()
     assert set(document) == {
         "name",
         "repository",
@@ -235,6 +261,35 @@ def test_the_registration_is_a_document_the_controller_accepts() -> None:
     service = Service.model_validate(document)
     assert (service.project, service.last.group, service.port) == ("heart-build", "heart-production", 8080)
     assert service.deadlines.build_minutes == 45
+    assert service.stages == (Stage(name="production", group="heart-production"),)
+
+
+@pytest.mark.parametrize(("staging", "bake", "votes"), [("yes", "30", "2"), ("yes", "0", "0"), ("no", "15", "1")])
+def test_a_stage_before_production_and_what_production_asks_for_are_parameters(
+    staging: str, bake: str, votes: str
+) -> None:
+    """Staging comes first, is watched as long, and asks nobody."""
+    service = Service.model_validate(_registration(Staging=staging, BakeMinutes=bake, ApprovalVotes=votes))
+    asked = Approvals(votes=int(votes)) if votes != "0" else None
+    first = (Stage(name="staging", group="heart-staging", bake_minutes=int(bake)),) if staging == "yes" else ()
+    last = Stage(name="production", group="heart-production", bake_minutes=int(bake), approvals=asked)
+    assert service.stages == (*first, last)
+
+
+def test_the_host_of_staging_is_as_production_s() -> None:
+    """Made of the same template by the same script, which signals for another resource; found by another tag."""
+    hosts = copy.deepcopy(_resources("service.yaml", "AWS::EC2::Instance"))
+    [template] = _resources("service.yaml", "AWS::EC2::LaunchTemplate").values()
+    script = template["LaunchTemplateData"]["UserData"]["Fn::Base64"]["Fn::Sub"]
+    told = [line for line in script.splitlines() if not line.startswith("# ")]
+    staging = hosts["StagingHost"].pop("UserData")["Fn::Base64"]["Fn::Sub"]
+    assert staging.replace("--resource StagingHost ", "--resource Host ").splitlines() == told
+    as_production = json.loads(json.dumps(hosts["StagingHost"]).replace("staging", "production"))
+    assert as_production == hosts["Host"]
+    groups = _resources("service.yaml", "AWS::CodeDeploy::DeploymentGroup")
+    assert json.loads(json.dumps(groups["StagingGroup"]).replace("staging", "production")) == groups["ProductionGroup"]
+    there = _read("service.yaml")["Resources"]
+    assert [name for name, r in there.items() if r.get("Condition") == "HasStaging"] == ["StagingGroup", "StagingHost"]
 
 
 def test_the_host_cannot_be_entered_from_outside_and_keeps_its_credentials_from_containers() -> None:
@@ -255,9 +310,9 @@ def test_the_host_cannot_be_entered_from_outside_and_keeps_its_credentials_from_
 
 def test_codedeploy_never_rolls_back_by_itself() -> None:
     """A rollback is esteira's own deployment, so the group makes none."""
-    [group] = _resources("service.yaml", "AWS::CodeDeploy::DeploymentGroup").values()
-    assert group["AutoRollbackConfiguration"] == {"Enabled": False}
-    assert group["DeploymentConfigName"] == "CodeDeployDefault.OneAtATime"
+    for group in _resources("service.yaml", "AWS::CodeDeploy::DeploymentGroup").values():
+        assert group["AutoRollbackConfiguration"] == {"Enabled": False}
+        assert group["DeploymentConfigName"] == "CodeDeployDefault.OneAtATime"
 
 
 def test_only_the_tags_that_must_move_can_move() -> None:

@@ -5,12 +5,13 @@ put them behind HTTP and behind in-process clients alike.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
-CALLER = f"arn:aws:iam::{ACCOUNT}:user/local"
+CALLER = f"arn:aws:iam::{ACCOUNT}:user/local"  # who signs with the keys that everything here pretends to have
 
 Params = Mapping[str, Any]
 Operation = Callable[[Params], dict[str, Any]]
@@ -30,6 +31,11 @@ class AwsError(Exception):
 def arn(service: str, resource: str, *, region: str = REGION, account: str = ACCOUNT) -> str:
     """``arn:aws:SERVICE:REGION:ACCOUNT:RESOURCE``."""
     return f"arn:aws:{service}:{region}:{account}:{resource}"
+
+
+def user(name: str) -> str:
+    """The ARN of a user: of whoever goes by that name on this machine."""
+    return f"arn:aws:iam::{ACCOUNT}:user/{re.sub(r'[^A-Za-z0-9+=.@_-]', '-', name)}"
 
 
 def page(items: Sequence[Item], token: str | None, size: int, *, code: str) -> tuple[list[Item], str | None]:

@@ -144,7 +144,12 @@ def _configuration(alarm: Mapping[str, Any]) -> dict[str, Any]:
     if "MetricName" in alarm:
         stat = alarm.get("Statistic") or alarm.get("ExtendedStatistic", "")
         single = {"Metric": {key: alarm.get(key) for key in ("Namespace", "MetricName", "Dimensions")}, "Stat": stat}
-        metrics = [{"Id": str(uuid.uuid5(uuid.NAMESPACE_URL, alarm["AlarmArn"])), "MetricStat": single | {"Period": alarm.get("Period")}}]
+        metrics = [
+            {
+                "Id": str(uuid.uuid5(uuid.NAMESPACE_URL, alarm["AlarmArn"])),
+                "MetricStat": single | {"Period": alarm.get("Period")},
+            }
+        ]
     else:
         metrics = alarm.get("Metrics", [])
     return told | {"metrics": [_metric(metric) for metric in metrics]}

@@ -30,15 +30,16 @@ _SUBMODULE = "160000"
 
 HOOK = """\
 #!/bin/sh
-# Tells the local AWS which references this push moved; a push is kept whether or not anybody listens.
+# Tells the local AWS which references this push moved, and who pushed; a push is kept whether or not anybody listens.
 exec "{python}" -I -c '
-import sys, pathlib, urllib.request
+import getpass, os, sys, pathlib, urllib.request
 moved = sys.stdin.buffer.read()
 try:
     endpoint = pathlib.Path("{endpoint}").read_text().strip()
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({{}}))
-    opener.open(urllib.request.Request(endpoint + "/_esteira/post-receive/{name}", data=moved), timeout=10).read()
-except OSError as error:
+    by = {{"X-Esteira-By": ascii(os.environ.get("ESTEIRA_BY") or getpass.getuser())[1:-1]}}
+    opener.open(urllib.request.Request(endpoint + "/_esteira/post-receive/{name}", moved, by), timeout=10).read()
+except (OSError, KeyError) as error:
     print(f"The push is kept, but the local AWS did not hear of it ({{error}}). Start it again with: esteira local up")
 '
 """
@@ -114,21 +115,23 @@ class CodeCommit:
             git.point(reference, commit)
             self.moved(repository, reference, old, commit)
 
-    def received(self, repository: str, lines: str) -> int:
-        """Emit an event for each ``OLD NEW REFERENCE`` line a post-receive hook read; how many there were."""
+    def received(self, repository: str, lines: str, by: str = CALLER) -> int:
+        """Emit an event for each ``OLD NEW REFERENCE`` line a post-receive hook read, pushed by the user with that ARN;
+        how many there were.
+        """
         rows = [line.split(" ", 2) for line in lines.splitlines() if line.count(" ") >= 2]
         for old, new, reference in rows:
-            self.moved(repository, reference, old, new)
+            self.moved(repository, reference, old, new, by)
         return len(rows)
 
-    def moved(self, repository: str, reference: str, old: str, new: str) -> None:
+    def moved(self, repository: str, reference: str, old: str, new: str, by: str = CALLER) -> None:
         """Emit ``CodeCommit Repository State Change`` for one moved branch or tag."""
         if not reference.startswith(("refs/heads/", "refs/tags/")) or old == new:
             return
         _, kind, name = reference.split("/", 2)
         verb = "Created" if old == NOTHING else "Deleted" if new == NOTHING else "Updated"
         detail = {
-            "callerUserArn": CALLER,
+            "callerUserArn": by,
             "event": f"reference{verb}",
             "repositoryName": repository,
             "repositoryId": self._record(repository)["repositoryId"],

@@ -19,7 +19,7 @@ from werkzeug.serving import make_server
 from werkzeug.test import run_wsgi_app
 
 from console.local.aws import doors
-from console.local.aws.api import REGION, AwsError
+from console.local.aws.api import REGION, AwsError, user
 from console.local.aws.stack import Aws
 
 LOG = logging.getLogger(__name__)
@@ -97,7 +97,8 @@ class _Application:
         if path.startswith(INVOKE) and path.endswith("/invocations"):
             return self._invoke(path.removeprefix(INVOKE).removesuffix("/invocations"), environ, body)
         if path.startswith(POST_RECEIVE):
-            moved = self._aws.codecommit.received(path.removeprefix(POST_RECEIVE), body.decode())
+            by = user(environ.get("HTTP_X_ESTEIRA_BY") or "local")
+            moved = self._aws.codecommit.received(path.removeprefix(POST_RECEIVE), body.decode(), by)
             return _json(200, {"moved": moved})
         if path == REPLAY:
             rows = self._aws.bus.replay(json.loads(body))

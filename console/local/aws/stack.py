@@ -24,7 +24,7 @@ from botocore.compat import HTTPHeaders
 from botocore.response import StreamingBody
 from moto.core.base_backend import BackendDict
 
-from console.local.aws import doors
+from console.local.aws import doors, sts
 from console.local.aws.api import AwsError, Operation, Params, required
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
@@ -80,7 +80,7 @@ class Aws:
         self._closing = threading.Event()
         self._saver: threading.Thread | None = None
         self._saved = ""
-        self._uninstall: Callable[[], None] | None = None
+        self._uninstall: list[Callable[[], None]] = []
         self._runner: Runner = getattr(engine, "runner", None) or Threads()
         self.endpoint_file = self.folder / "endpoint"
         common = (self.bus, self.clock, self.lock)
@@ -107,7 +107,8 @@ class Aws:
     def __enter__(self) -> Self:
         BackendDict.reset()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._uninstall = doors.install({s: g for s, g in self._operations.items() if s in doors.RESPONSES})
+        operations = {s: g for s, g in self._operations.items() if s in doors.RESPONSES}
+        self._uninstall = [doors.install(operations), sts.install()]
         if hasattr(self.engine, "attach"):
             self.engine.attach(self)
         if self._keep:
@@ -126,8 +127,8 @@ class Aws:
         if self._saver is not None:
             self._saver.join()
             self.save()
-        if self._uninstall is not None:
-            self._uninstall()
+        for uninstall in self._uninstall:
+            uninstall()
 
     def in_process(
         self, faults: Faults | None = None, elsewhere: Mapping[str, str] = MappingProxyType({})

@@ -1,0 +1,373 @@
+"""Which past releases would have gone otherwise under another registration, and why.
+
+Each release is taken to the moments at which something was decided about it, with what was known then, and the
+controller's own rules are asked again under the other registration: what keeps it from a stage (``entry.waits``), what
+its figures are held against (``plan``). What the other registration would have changed is told for each release by
+itself, as if all others had gone as they did: a history that branches is not made up. Votes that nobody was asked for
+are not on record, so under a rule that asks for some, none is there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from console.record.as_of import Rows, situation
+from console.record.replay import Gone, configured, decisions, grounds
+from console.remote import REFUSED, TroubleError
+from esteira.config import Service
+from esteira.entry import Wait, Waits, waits
+from esteira.events import refusal
+from esteira.facts import (
+    AlarmRang,
+    BuildEnded,
+    BuildStarted,
+    Decided,
+    DeployStarted,
+    Gated,
+    Overdue,
+    Pushed,
+    RollbackOrdered,
+    Turn,
+    about_alarm,
+    about_stage,
+    from_row,
+)
+from esteira.inspection import class_of, matches
+from esteira.phase import Phase, standing_of
+from esteira.plan import Record, StartDeployment, plan
+from esteira.situation import Release, Situation, StageState
+
+# What a rule makes a release wait for; its turn and the stage before are none.
+_RULES = (Waits.BAKE, Waits.APPROVAL, Waits.HOLD, Waits.WINDOW)
+_MINUTE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Otherwise:
+    """What one rule would have changed about a release; ``at`` is when, ``stage`` where, "" where that is none."""
+
+    rule: str
+    why: str
+    at: datetime
+    stage: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A release that would have gone otherwise, and by what."""
+
+    release: str
+    changes: tuple[Otherwise, ...]
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """What a registration would have changed. ``unknown`` are releases of which too little is on record to say, with
+    what is missing; ``notes`` is what of the registration cannot be tried on what was."""
+
+    service: str
+    looked_at: int
+    same: int
+    otherwise: tuple[Line, ...]
+    unknown: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def merged(present: Service, given: object) -> Service:
+    """Return the registration ``given``: a whole document, or a part of one that is laid over the ``present``.
+
+    Of a part, a member that is null is taken away, an object is laid over the one there, and a stage over the one of
+    its name. Raises TroubleError, which names the field, where it is refused.
+    """
+    if not isinstance(given, dict):
+        raise TroubleError("the registration is refused: it must be one JSON object. Next: see docs/", REFUSED)
+    try:
+        service = Service.model_validate(_laid_over(present.model_dump(mode="json"), given))
+    except ValidationError as error:
+        told = refusal(error, "registration")
+        raise TroubleError(f"{told}. Next: correct it and try again", REFUSED) from None
+    if service.name != present.name:
+        raise TroubleError(
+            f"the registration is refused: name: it is {service.name}'s, asked was {present.name}. "
+            f"Next: --service {service.name}",
+            REFUSED,
+        )
+    return service
+
+
+def backtest(rows: Rows, present: Service, other: Service, limit: int, lease: timedelta) -> Backtest:
+    """Return what ``other`` would have changed about the last ``limit`` releases of the service."""
+    numbers = [view.number for view in rows.views(present.name, limit)]
+    trial = _Trial(rows, other, lease)
+    lines, unknown = [], {}
+    for number in numbers:
+        try:
+            changes = tuple(trial.of(number))
+        except Gone as gone:
+            unknown[f"v{number}"] = str(gone)
+            continue
+        if changes:
+            lines.append(Line(f"v{number}", changes))
+    same = len(numbers) - len(lines) - len(unknown)
+    new = sorted({s.name for s in other.stages} - {s.name for s in present.stages})
+    notes = tuple(f"stage {name} is new: nothing is on record of it" for name in new)
+    return Backtest(present.name, len(numbers), same, tuple(lines), unknown, notes)
+
+
+def _laid_over(there: Any, given: Any) -> Any:
+    """Return ``given`` over what is there, as the JSON merge patch has it; stages by their names."""
+    if isinstance(there, dict) and isinstance(given, dict):
+        kept = {k: v for k, v in there.items() if k not in given}
+        return kept | {k: _laid_over(there.get(k), v) for k, v in given.items() if v is not None}
+    if isinstance(there, dict) or not _named(there) or not _named(given):
+        return given
+    by_name = {entry["name"]: entry for entry in there}
+    laid = {entry["name"]: _laid_over(by_name.get(entry["name"], {}), entry) for entry in given}
+    return [*(laid.pop(name, entry) for name, entry in by_name.items()), *laid.values()]
+
+
+def _named(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(e, dict) and "name" in e for e in value)
+
+
+class _Moment(NamedTuple):
+    """A decision about a release, and what was known then: as it was registered, and under the other rules."""
+
+    decided: Decided
+    then: Situation
+    other: Situation
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """The other registration, tried on one release after the other."""
+
+    rows: Rows
+    other: Service
+    lease: timedelta
+
+    def of(self, number: int) -> Iterator[Otherwise]:
+        """Yield what would have changed about a release, one for each rule and stage. Raises Gone."""
+        name = self.other.name
+        release = self.rows.release(name, number)
+        if release is None:
+            raise Gone(f"the birth of v{number} is not on record")
+        told: set[tuple[str, str]] = set()
+        for change in (*self._birth(release), *self._on_its_way(release), *self._deadlines(release)):
+            if (change.rule, change.stage) not in told:
+                told.add((change.rule, change.stage))
+                yield change
+        for stage in self.other.stages:
+            yield from self._alarm(release, stage.name)
+
+    # --- its birth
+
+    def _birth(self, release: Release) -> Iterator[Otherwise]:
+        pushed = release.pushed
+        if pushed.source == "image":
+            if not self.other.accepts_tag(pushed.tag):
+                yield Otherwise(
+                    "accepted_tags", f"no accepted tag matches {pushed.tag}: it would be no release", pushed.at
+                )
+            return
+        if pushed.rejected:
+            path = re.split(r" (?:holds|looks like) ", pushed.rejected)[0]
+            if matches(path, self.other.guard.allow):
+                yield Otherwise("guard", f"{path} would be allowed, and the push not rejected for it", pushed.at)
+            return
+        yield from self._paths(pushed)
+
+    def _paths(self, pushed: Pushed) -> Iterator[Otherwise]:
+        complete = len(pushed.changed) == pushed.changed_count
+        counts = [path for path in pushed.changed if not matches(path, self.other.ignored_paths)]
+        before = self.rows.pushed(self.other.name, pushed.number - 1)
+        first = before is None or not before.base  # the whole tree, which is never skipped
+        if pushed.skipped and counts:
+            yield Otherwise("ignored_paths", f"{counts[0]} counts: it would not be skipped", pushed.at)
+        if not pushed.skipped and complete and pushed.changed and not counts and not first:
+            yield Otherwise("ignored_paths", "only ignored paths changed: it would be skipped", pushed.at)
+        classes = tuple(sorted({class_of(path, self.other.path_classes) for path in pushed.changed}))
+        if complete and classes != pushed.classes:
+            was, would = (", ".join(names) or "none" for names in (pushed.classes, classes))
+            yield Otherwise("path_classes", f"its class would be {would} instead of {was}", pushed.at)
+
+    # --- on its way to the stages
+
+    def _on_its_way(self, release: Release) -> Iterator[Otherwise]:
+        gated = False  # whether its figures were held against the gates
+        for decided in decisions(self.rows, self.other.name, release.number):
+            if decided.action not in ("Project", "Record", "StartDeployment"):
+                continue
+            moment = self._moment(decided)
+            r = moment.other.release(release.number)
+            if r is None or not r.accepted or not r.pushed.effective:
+                continue
+            if not gated:
+                would = self._gated(moment, r)
+                gated = would is not None or not self.other.gates
+                yield from _of_gates(would, release.one(Gated, attempt=r.attempt), decided.at) if gated else ()
+            yield from self._turn(moment, r) if decided.action == "StartDeployment" else self._wait(moment, r)
+
+    def _moment(self, decided: Decided) -> _Moment:
+        name = self.other.name
+        service = configured(self.rows, name, decided.configuration)
+        seen = grounds(self.rows, name, decided)
+        known = [stage.name for stage in service.stages]
+        # A stage that was not there then has seen nothing: what it would have waited for cannot be told.
+        stages = tuple(stage for stage in self.other.stages if stage.name in known)
+        if not stages:
+            raise Gone(f"none of its stages was there on {decided.at:%Y-%m-%d %H:%M}")
+        other = self.other.model_copy(update={"stages": stages})
+        return _Moment(
+            decided,
+            situation(self.rows, service, seen, decided.at).situation,
+            situation(self.rows, other, seen, decided.at, without="gated#").situation,
+        )
+
+    def _gated(self, moment: _Moment, r: Release) -> Gated | None:
+        """Return how the figures would have stood against the gates, with what was live then; None where the plan of
+        that moment did not come to it."""
+        actions = plan(moment.other, moment.decided.at, self.lease)
+        facts = (a.fact for a in actions if isinstance(a, Record) and a.release == r.number)
+        return next((f for f in facts if isinstance(f, Gated)), None)
+
+    def _turn(self, moment: _Moment, r: Release) -> Iterator[Otherwise]:
+        """A turn it was given: whether a rule would have been in its way at that moment."""
+        decided = moment.decided
+        actions = plan(moment.then, decided.at, self.lease)
+        action = actions[decided.place] if decided.place < len(actions) else None
+        if not isinstance(action, StartDeployment) or action.turn.kind != "deploy" or action.take > 1:
+            return
+        name = action.turn.stage
+        stage = _stage(moment.other, name)
+        for wait in _rules(r, stage, decided.at) if stage else ():
+            yield Otherwise(wait.what, f"its turn on {name} would wait: {_words(wait)}", decided.at, name)
+
+    def _wait(self, moment: _Moment, r: Release) -> Iterator[Otherwise]:
+        """A wait for a rule: whether it would have had to."""
+        then, at = moment.then.release(r.number), moment.decided.at
+        standing = standing_of(then, moment.then.stages, at) if then else None
+        if then is None or standing is None or standing.phase is not Phase.WAITING or standing.cause not in _RULES:
+            return
+        stage, under = _stage(moment.other, standing.stage), moment.then.stage(standing.stage)
+        if stage is not None and not _rules(r, stage, at):
+            words = "; ".join(map(_words, _rules(then, under, at)))
+            why = f"it would not wait for {stage.name}; then it did: {words}"
+            yield Otherwise(standing.cause, why, at, stage.name)
+
+    # --- deadlines and alarms
+
+    def _deadlines(self, release: Release) -> Iterator[Otherwise]:
+        limits = self.other.deadlines
+        for started in release.all(BuildStarted):
+            ended = release.one(BuildEnded, build=started.build)
+            late = release.one(Overdue, what="build", number=started.attempt)
+            yield from _deadline("build", limits.build_minutes, started.at, ended.at if ended else None, late)
+        for deployed in release.all(DeployStarted):
+            turn = _fact(self.rows, self.other.name, deployed.stage, f"turn#{deployed.turn:08d}")
+            over = release.ended(deployed.deployment)
+            late = release.one(Overdue, what="deploy", number=deployed.turn, stage=deployed.stage)
+            began, end = (turn.at if isinstance(turn, Turn) else deployed.at), over.at if over else None
+            yield from _deadline("deploy", limits.deploy_minutes, began, end, late, deployed.stage)
+
+    def _alarm(self, release: Release, name: str) -> Iterator[Otherwise]:
+        """An alarm that went off while the release would have been watched, and one that would not have counted."""
+        stage = self.other.stage(name)
+        for life in _lives(self.rows, self.other.name, name, release):
+            rang = [a for alarm in stage.alarms for a in self._rang(alarm)]
+            end = min(filter(None, (life.until, life.since + stage.bake_minutes * _MINUTE)))
+            watched = [a for a in rang if life.since < a.since <= end]
+            would = min(watched, key=lambda a: a.since, default=None)
+            if would is not None and not life.by_alarm:
+                why = (
+                    f"alarm {would.alarm} went off on {name} {_long(would.since - life.since)} after it came to life: "
+                )
+                yield Otherwise("alarms", f"{why}it would be taken back", would.since, name)
+            if life.by_alarm and would is None:
+                yield Otherwise(
+                    "alarms", f"no alarm would take it back from {name}; {life.by_alarm} did", life.since, name
+                )
+
+    def _rang(self, alarm: str) -> Sequence[AlarmRang]:
+        found = self.rows.newest_facts(self.other.name, about_alarm(alarm), "rang#", 1000)
+        return [f for f in found if isinstance(f, AlarmRang)]
+
+
+class _Life(NamedTuple):
+    """A release live on a stage by its own turn: since when, until when, and the alarm that ended it, "" if none."""
+
+    since: datetime
+    until: datetime | None
+    by_alarm: str
+
+
+def _lives(rows: Rows, service: str, stage: str, release: Release) -> Iterator[_Life]:
+    """Yield each time the release came to life on a stage by a deployment of its own."""
+    here = release.on(StageState(stage))
+    for started in here.all(DeployStarted):
+        ended = here.ended(started.deployment)
+        turn = _fact(rows, service, stage, f"turn#{started.turn:08d}")
+        own = isinstance(turn, Turn) and turn.kind == "deploy"
+        if not own or ended is None or ended.status != "Succeeded" or here.diagnosed(started.deployment):
+            continue
+        after = _fact(rows, service, stage, f"turn#{started.turn + 1:08d}")
+        until = after.at if isinstance(after, Turn) else None
+        order = (
+            _fact(rows, service, stage, after.served) if isinstance(after, Turn) and after.kind == "rollback" else None
+        )
+        by = order.by if isinstance(order, RollbackOrdered) and order.away == release.number else ""
+        yield _Life(ended.at, until, by if by.startswith("alarm ") else "")
+
+
+def _fact(rows: Rows, service: str, stage: str, key: str) -> object:
+    row = rows.row(service, about_stage(stage), key)
+    return from_row(row) if row is not None else None
+
+
+def _of_gates(would: Gated | None, was: Gated | None, at: datetime) -> Iterator[Otherwise]:
+    refused, was_refused = _refused(would), _refused(was)
+    if refused and not was_refused:
+        yield Otherwise("gates", f"it would be rejected: {'; '.join(refused)}", at)
+    elif was_refused and not refused:
+        yield Otherwise("gates", f"it would pass; then it was refused: {'; '.join(was_refused)}", at)
+
+
+def _refused(gated: Gated | None) -> tuple[str, ...]:
+    return gated.refused if gated is not None and not gated.dry_run else ()
+
+
+def _stage(s: Situation, name: str) -> StageState | None:
+    return next((stage for stage in s.stages if stage.name == name), None)
+
+
+def _rules(r: Release, stage: StageState, at: datetime) -> list[Wait]:
+    return [wait for wait in waits(r, stage, at) if wait.what in _RULES]
+
+
+def _words(wait: Wait) -> str:
+    """Return what is waited for without what could be typed then."""
+    return wait.why.partition("; next: ")[0]
+
+
+def _deadline(
+    what: str, minutes: int, began: datetime, ended: datetime | None, overdue: Overdue | None, stage: str = ""
+) -> Iterator[Otherwise]:
+    """Yield that something would have run out of time, or would have had more of it."""
+    limit = minutes * _MINUTE
+    if overdue is None and ended is not None and ended - began >= limit:
+        why = f"its {what} took {_long(ended - began)}: past the deadline of {minutes} minutes"
+        yield Otherwise(f"{what}_minutes", why, began, stage)
+    if overdue is not None and limit > overdue.at - began:
+        why = f"its {what} would have had {minutes} minutes; it ran out of time after {_long(overdue.at - began)}"
+        yield Otherwise(f"{what}_minutes", why, overdue.at, stage)
+
+
+def _long(length: timedelta) -> str:
+    minutes = int(length.total_seconds() // 60)
+    return f"{minutes} minute{'s' if minutes != 1 else ''}" if minutes else "less than a minute"

@@ -1,0 +1,261 @@
+"""What holds on any number of stages, whatever was said and in whatever order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from esteira.config import Approvals, Stage, Window
+from esteira.entry import waits
+from esteira.facts import (
+    Aborted,
+    AlarmRang,
+    Approved,
+    Bypassed,
+    DeploymentEnded,
+    DeployStarted,
+    Disapproved,
+    Fact,
+    Gated,
+    Held,
+    Overdue,
+    Promoted,
+    Quarantined,
+    Replaced,
+    Retried,
+    RollbackOrdered,
+    RolledBack,
+    Settled,
+    Superseded,
+    Turn,
+)
+from esteira.phase import Phase, phase_of, standing_of, standings
+from esteira.plan import AnswerAlarm, Project, Record, Remind, StartDeployment, plan
+from esteira.situation import Release, Situation, StageState, Written
+from tests.unit.conftest import HEART, LEASE, NOON, accepted, after, born, digest_of, recorded, turn_of
+
+NAMES = ("staging", "canary", "production")
+RULES: tuple[dict[str, Any], ...] = (
+    {},
+    {"bake_minutes": 10, "alarms": ("errors",)},
+    {"approvals": Approvals(votes=1, valid_hours=1, wait_hours=2)},
+    {"approvals": Approvals(votes=2, not_by_pusher=True), "bake_minutes": 30},
+    {"windows": (Window(kind="allow", cron="0 9 * * 1-5", minutes=240),)},
+)
+TIMES = st.integers(min_value=0, max_value=200).map(after)
+
+
+def deployment_of(stage: str, turn: int) -> str:
+    """Return the id of a turn's deployment, of which no other stage has one."""
+    return f"d-{stage[:3].upper()}{turn:06d}"
+
+
+@st.composite
+def words(draw: st.DrawFn, number: int, stage: str) -> Fact:
+    """One thing that somebody, or the controller, said of a release and a stage."""
+    at, minutes = draw(TIMES), draw(st.integers(1, 120))
+    about: dict[str, Any] = {
+        "at": at,
+        "release": number,
+        "request": f"request-{draw(st.integers(0, 9))}",
+        "by": draw(st.sampled_from(("ana", "bea"))),
+        "reason": "so",
+        "stage": stage,
+        "attempt": draw(st.sampled_from((1, 1, 1, 2))),
+        "digest": draw(st.sampled_from((digest_of(number), digest_of(number), digest_of(9)))),
+        "arn": draw(st.sampled_from(("", "arn:aws:iam::123456789012:user/bea"))),
+    }
+    until = at + timedelta(minutes=minutes)
+    return draw(
+        st.sampled_from(
+            (
+                Approved(until=until, **about),
+                Approved(until=until, **about),
+                Disapproved(**about),
+                Promoted(**about),
+                Bypassed(until=until, **about),
+                Retried(at=at, release=number, attempt=2, by="ana", reason=""),
+                Aborted(at=at, release=number, attempt=1, by="ana", reason="so"),
+                Superseded(at=at, release=number, by=number + 1),
+                Gated(at=at, release=number, attempt=1, against=0, refused=draw(st.sampled_from(((), ("low",))))),
+                Overdue(at=at, release=number, what="approval", number=1, why="nobody approved it", stage=stage),
+                Replaced(at=at, release=number, stage=stage, turn=draw(st.integers(1, 4)), by=number + 1),
+                RolledBack(at=at, release=number, stage=stage, turn=draw(st.integers(1, 4)), to=1, by="ana", reason=""),
+            )
+        )
+    )
+
+
+@st.composite
+def situations(draw: st.DrawFn) -> Situation:
+    """A service on one to three stages: on each, turns that were given, by one release or another, and what came of
+    them; and words about releases and stages. Not each can come about: what holds of all of them holds of those."""
+    names = NAMES[-draw(st.integers(1, 3)) :]
+    rules = [Stage(name=name, group=f"heart-{name}", **draw(st.sampled_from(RULES))) for name in names]
+    service = HEART.model_copy(update={"stages": tuple(rules)})
+    numbers = range(1, draw(st.integers(1, 3)) + 1)
+    facts: dict[int, list[Fact]] = {n: [accepted(n)] if draw(st.integers(0, 5)) else [] for n in numbers}
+    stages: list[StageState] = []
+    for rule in rules:
+        stage = draw(_stage(rule, facts, stages[-1] if stages else None))
+        stages.append(stage)
+    for number in numbers:
+        for _ in range(draw(st.integers(0, 4))):
+            facts[number].append(draw(words(number, draw(st.sampled_from(names)))))
+    releases = tuple(
+        Release(born(n), frozenset(recorded(said).values()), quarantine=draw(_quarantine(n)))
+        for n, said in facts.items()
+    )
+    newest = releases[-1].pushed
+    return Situation(service, tuple(stages), newest=newest, releases=releases, tip=newest.tip)
+
+
+@st.composite
+def _quarantine(draw: st.DrawFn, number: int) -> Quarantined | None:
+    if draw(st.integers(0, 9)):
+        return None
+    said = {"request": "request-q", "by": "ana", "reason": "so", "subject": digest_of(number), "release": number}
+    return Quarantined(at=NOON, **said)  # type: ignore[arg-type]
+
+
+@st.composite
+def _stage(draw: st.DrawFn, rules: Stage, facts: dict[int, list[Fact]], before: StageState | None) -> StageState:
+    turn: Turn | None = None
+    settled: Settled | None = None
+    name, live = rules.name, 0
+    healthy: tuple[int, ...] = ()
+    for number in range(1, draw(st.integers(0, 3)) + 1):
+        release = draw(st.sampled_from(sorted(facts)))
+        turn = turn_of(release, number, stage=name, live=live, healthy=healthy)
+        deployment, at = deployment_of(name, number), after(number * 10)
+        started = DeployStarted(
+            at=at, release=release, stage=name, turn=number, attempt=1, deployment=deployment, digest=turn.digest
+        )
+        status = draw(st.sampled_from(("Succeeded", "Succeeded", "Failed")))
+        facts[release] += [started, DeploymentEnded(at=at, deployment=deployment, status=status)]  # type: ignore[arg-type]
+        settled = Settled(at=at, stage=name, turn=number, release=release, succeeded=status == "Succeeded")
+        state = StageState(name, turn, settled)
+        live, healthy = state.live, state.healthy
+    if turn is not None and draw(st.integers(0, 3)) == 0:
+        settled = None  # its turn is under way
+    return StageState(
+        name,
+        turn,
+        settled,
+        hold=draw(st.none() | TIMES.map(lambda until: _held(name, until))),
+        rollback=draw(st.none() | st.sampled_from(sorted(facts)).map(lambda to: _ordered(name, to))),
+        alarms=draw(st.sampled_from(((), (AlarmRang(at=NOON, alarm="errors", since=after(15)),)))),
+        rules=rules,
+        before=before,
+    )
+
+
+def _held(stage: str, until: datetime) -> Held:
+    return Held(at=NOON, request="request-1", by="ana", reason="audit", stage=stage, until=until)
+
+
+def _ordered(stage: str, to: int) -> RollbackOrdered:
+    return RollbackOrdered(at=NOON, request="request-2", by="ana", reason="so", stage=stage, away=9, to=to)
+
+
+def projected(s: Situation, now: datetime) -> Situation:
+    """Return the situation with every projection as it should be."""
+    found = {r.number: standing_of(r, s.stages, now) for r in s.releases}
+    return replace(s, written={n: Written(f.phase.value, f.why, f.cause) for n, f in found.items()})
+
+
+def _is_of(fact: Fact, release: Release) -> bool:
+    """Return whether a fact is about the release, or about a deployment of it."""
+    deployments = {f.deployment for f in release.all(DeployStarted)}
+    return getattr(fact, "release", 0) == release.number or getattr(fact, "deployment", "") in deployments
+
+
+@given(situations(), TIMES, st.data())
+def test_where_a_release_stands_does_not_depend_on_the_order_of_its_facts(
+    s: Situation, now: datetime, data: st.DataObject
+) -> None:
+    """In all and on each stage; a fact twice is a fact once."""
+    for r in s.releases:
+        again = data.draw(st.permutations([*r.facts, *list(r.facts)[:2]]))
+        other = replace(r, facts=frozenset(recorded(again).values()))
+        assert standing_of(other, s.stages, now) == standing_of(r, s.stages, now)
+        assert standings(other, s.stages, now) == standings(r, s.stages, now)
+
+
+@given(situations(), TIMES)
+def test_every_standing_has_a_reason_and_a_stage_of_the_service(s: Situation, now: datetime) -> None:
+    """One sentence, never empty; what waits says for what."""
+    names = {"", *(stage.name for stage in s.stages)}
+    for r in s.releases:
+        standing = standing_of(r, s.stages, now)
+        assert standing.why.strip()
+        assert standing.stage in names
+        assert standing.phase is not Phase.WAITING or (standing.cause and standing.stage)
+        assert set(standings(r, s.stages, now)) <= names
+
+
+@settings(max_examples=150)
+@given(situations(), TIMES)
+def test_no_turn_is_given_while_anything_is_in_the_way(s: Situation, now: datetime) -> None:
+    """A deployment that nobody ordered begins only where the release waits for nothing, one a stage, never an older
+    release over a newer one that came another way, and never one that is quarantined or over."""
+    given_to: list[str] = []
+    for action in plan(s, now, LEASE):
+        if not isinstance(action, StartDeployment) or action.take > 1:
+            continue
+        turn = action.turn
+        stage, r = s.stage(turn.stage), s.release(turn.release)
+        assert r is not None
+        assert not stage.busy
+        given_to.append(turn.stage)
+        if turn.kind != "deploy":
+            continue
+        assert waits(r, stage, now) == ()
+        assert phase_of(r, stage, now).phase is Phase.BUILT
+        assert r.quarantine is None
+        assert turn.digest == r.digest
+        assert stage.before is None or stage.live < r.number
+    assert len(given_to) == len(set(given_to))
+
+
+@settings(max_examples=150)
+@given(situations(), TIMES)
+def test_a_plan_is_the_same_however_often_it_is_made(s: Situation, now: datetime) -> None:
+    """It depends on the situation and the time alone: releases in any order, made twice, give the same actions."""
+    once = plan(s, now, LEASE)
+    assert plan(s, now, LEASE) == once
+    turned = replace(s, releases=tuple(reversed(s.releases)))
+    assert sorted(map(repr, plan(turned, now, LEASE))) == sorted(map(repr, once))
+
+
+@settings(max_examples=150)
+@given(situations(), TIMES)
+def test_what_was_written_down_is_not_planned_again(s: Situation, now: datetime) -> None:
+    """A fact that a plan recorded and a projection that it wrote are in the next situation: it plans neither again."""
+    s = projected(s, now)
+    first = plan(s, now, LEASE)
+    assert not [a for a in first if isinstance(a, Project)]
+    facts = [a.fact for a in first if isinstance(a, Record)]
+    releases = tuple(replace(r, facts=r.facts | {f for f in facts if _is_of(f, r)}) for r in s.releases)
+    second = plan(projected(replace(s, releases=releases), now), now, LEASE)
+    keys = {(f.about, f.key) for f in facts}
+    assert not [a for a in second if isinstance(a, Record) and (a.fact.about, a.fact.key) in keys]
+
+
+@settings(max_examples=150)
+@given(situations(), TIMES)
+def test_an_alarm_and_a_hold_are_answered_once_a_stage(s: Situation, now: datetime) -> None:
+    """At most one answer and one reminder a stage, an answer only for what is live and watched there."""
+    actions = plan(s, now, LEASE)
+    for stage in s.stages:
+        answers = [a for a in actions if isinstance(a, AnswerAlarm) and a.stage == stage.name]
+        assert len(answers) <= 1
+        assert len([a for a in actions if isinstance(a, Remind) and a.hold.stage == stage.name]) <= 1
+        for answer in answers:
+            assert answer.release == stage.live
+            assert stage.ordered is None
+            assert not stage.busy
