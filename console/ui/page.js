@@ -205,8 +205,9 @@ function onItsWay(line, about) {
 
 function found(meter) {
   const kinds = Object.entries(meter.kinds).map(([kind, count]) => `${count} × ${kind}`).join(", ");
-  const count = meter.count >= meter.most ? `${meter.most} or more` : meter.count || "none";
-  return el("p", { class: "soft small meter" }, `Lost events: in ${meter.days} days, ${count} of what happened was found by the sweep and not told by an event${kinds ? ` (${kinds})` : ""}.`);
+  const count = meter.count >= meter.most ? `${meter.most} or more` : meter.count;
+  const said = meter.count ? `${count} in ${meter.days} days, which the sweep found instead (${kinds})` : `none in ${meter.days} days; whatever happened, an event told of it`;
+  return el("p", { class: "soft small meter" }, `Lost events: ${said}.`);
 }
 
 // --- the history
@@ -266,8 +267,16 @@ function releaseView(value, service) {
     el("p", { class: "buttons" }, value.words.map((w) => button(w, about))),
     el("h2", {}, "About it"), el("dl", {}, rows.map(([name, what]) => [el("dt", {}, name), el("dd", {}, what)])),
     el("h2", {}, "What happened, and what was decided"),
+    value.said.some((row) => row.decision) ? withDecisions() : null,
     sayings(value.said),
   ];
+}
+
+/** Decisions are many; whoever only wants to know what happened leaves them out. */
+function withDecisions() {
+  const box = el("input", { type: "checkbox", id: "decisions", checked: main.classList.contains("plain") ? null : "" });
+  box.addEventListener("change", () => main.classList.toggle("plain", !box.checked));
+  return el("p", {}, el("label", { class: "check", for: "decisions" }, box, "with the controller’s decisions"));
 }
 
 function sayings(rows) {
@@ -284,7 +293,7 @@ const fourKeys = (service, stage, days) => told(`api/dora?service=${encodeURICom
 
 function fourKeysView(value, stages) {
   const { deployments, service } = value, failed = deployments.filter((d) => d.restored_seconds !== null);
-  const weeks = byWeek(value);
+  const weeks = byWeek(value), cut = Date.parse(value.until) - Date.parse(value.since) < value.days * 86400000;
   const key = (name, figure, plot, how) => el("li", { class: "card" }, el("h2", {}, name), el("p", { class: "big" }, figure), deployments.length ? plot() : null, el("p", { class: "soft small" }, how));
   const link = (stage, days, text, current) => el("a", { href: `#/dora/${service}/${stage}/${days}`, "aria-current": current ? "true" : null }, text);
   return [
@@ -293,7 +302,7 @@ function fourKeysView(value, stages) {
       stages.length > 1 ? stages.map((s) => link(s, value.days, s, s === value.stage)) : null,
       stages.length > 1 ? el("span", { class: "soft", "aria-hidden": "true" }, "|") : null,
       [30, 90, 365].map((days) => link(value.stage, days, `${days} days`, days === value.days))),
-    el("p", { class: "lead" }, `Since ${value.since.slice(0, 10)}: ${deployments.length} deployments, ${failed.length} of them gone back from. ${value.refused} more turns ended on the host before a request reached the new release; those failed nobody and are not counted.`),
+    el("p", { class: "lead" }, `Since ${value.since.slice(0, 10)}${cut ? ", which is as far back as is read" : ""}: ${deployments.length} deployments, ${failed.length} of them gone back from. ${value.refused} more turns ended on the host before a request reached the new release; those failed nobody and are not counted.`),
     el("ul", { class: "cards keys" },
       key("Lead time for changes", span(value.lead_seconds), () => dots(value, deployments, "lead_seconds", "Lead time"),
         "The median from a commit’s push, or its image’s, until it was live on this stage."),
@@ -381,7 +390,7 @@ async function show(moved = false) {
   put(draw(), moved);
 }
 
-const keyOf = (it) => it.dataset.key || it.getAttribute("href") || it.tagName;
+const keyOf = (it) => it.dataset.key || it.id || it.getAttribute("href") || it.tagName;
 
 function put(parts, moved) {
   // what has the focus keeps it when it is drawn again, and what was unfolded stays so
@@ -399,7 +408,7 @@ function put(parts, moved) {
 
 /** What the focus goes to: the same thing drawn anew, or, of a button that is there no more, another one about the same. */
 function heir(key) {
-  const all = [...main.querySelectorAll("a, button, summary, [tabindex]")], about = key.replace(/^\S+ /, " ");
+  const all = [...main.querySelectorAll("a, button, input, summary, [tabindex]")], about = key.replace(/^\S+ /, " ");
   return all.find((it) => keyOf(it) === key) || all.findLast((it) => it.dataset.key?.endsWith(about));
 }
 

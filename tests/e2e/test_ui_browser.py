@@ -509,6 +509,25 @@ def test_a_screen_reader_finds_its_way(screen: Screen) -> None:
     assert page.evaluate("document.activeElement.id") == "main"
 
 
+def test_a_release_is_told_with_its_decisions_or_without(screen: Screen) -> None:
+    """Facts and decisions stand together in order of time; the decisions can be left out, and stay out."""
+    story = screen.story
+    story.live("1")
+    page = screen.open("#/release/heart/v1")
+    decision, fact = page.locator("text=decided to start build").first, page.locator("text=was pushed and became v1")
+    assert decision.is_visible()
+    assert fact.is_visible()
+    page.uncheck("#decisions")
+    assert decision.is_hidden()
+    assert fact.is_visible()
+    story.operate("quarantine", release="v1")
+    shows(page, "ana quarantined")
+    assert decision.is_hidden()
+    assert page.evaluate("document.activeElement.id") == "decisions"
+    page.check("#decisions")
+    assert decision.is_visible()
+
+
 def test_history_goes_page_by_page_and_everything_is_a_link(screen: Screen) -> None:
     """Fifty a page, older and back; the back button of the browser works."""
     lengthen(screen.story, 120)

@@ -105,12 +105,12 @@ def lengthen(story: Story, releases: int) -> None:
     """
     store, name, end = story.store, story.service.name, story.clock.now()
     rows: list[dict[str, Any]] = []
-    turns = dict.fromkeys(("staging", "production"), 0)
+    turns, served = dict.fromkeys(("staging", "production"), 0), ""
 
     def write(fact: Fact) -> None:
         rows.append(store._row(name, fact))
 
-    def turn(stage: str, release: int, at: datetime, kind: Any, before: int, served: str = "") -> None:
+    def turn(stage: str, release: int, at: datetime, kind: Any, before: int, served: str) -> None:
         turns[stage] += 1
         taken = Turn(
             at=at, stage=stage, number=turns[stage], release=release, attempt=1, digest=digest(release), kind=kind,
@@ -131,15 +131,16 @@ def lengthen(story: Story, releases: int) -> None:
         view = View(number, "superseded", why, commit, "", digest(number), (), stamp(at), stamp(at))
         lists = {"classes": [], "stages": ["staging=superseded", "production=superseded"]}
         rows.append({"pk": f"{name}#{RELEASES}", "sk": f"view#{number:08d}", **asdict(view), **lists})
-        turn("staging", number, at + 10 * MINUTE, "deploy", number - 1)
-        turn("production", number, at + 30 * MINUTE, "deploy", number - 1)
+        turn("staging", number, at + 10 * MINUTE, "deploy", number - 1, "")
+        turn("production", number, at + 30 * MINUTE, "deploy", number - 1, served)
         if number % 20 == 0 and number < releases:
             order = RollbackOrdered(
                 at=at + 50 * MINUTE, request=f"order-{number:08d}", by="ana", reason="slow", stage="production",
                 away=number, to=number - 1,
             )  # fmt: skip
             write(order)
-            turn("production", number - 1, order.at, "rollback", number, order.key)
+            served = order.key
+            turn("production", number - 1, order.at, "rollback", number, served)
         if number % 10 == 0:
             write(FoundBySweep(at=at, kind="build-ended", release=number))
     common: dict[str, Any] = {"at": end, "release": releases, "attempt": 1}

@@ -153,7 +153,10 @@ def test_each_view_reads_a_bounded_number_of_rows_with_ten_thousand_releases_beh
     reads = Reads(story)
     with served(call_of(story)) as (address, page):
         asker = Asker(address, cookie_of(address, page))
-        asker.ask("/api/overview")
+        _, value = asker.ask("/api/overview")
+        (service,) = value["services"]
+        assert [(stage["live"]["release"], stage["ordered"]) for stage in service["stages"]] == [("v10000", "")] * 2
+        assert service["found"] == {"days": 30, "count": 36, "kinds": {"build-ended": 36}, "most": 100}
         for path, (requests, rows) in BOUNDS.items():
             reads.start()
             began = time.perf_counter()
