@@ -297,7 +297,7 @@ def _of_the_record(fact: Fact) -> str | None:
         case Decided(action=action, why=why):
             return f"decided to {_spoken(action)}" + (f": {why}" if why else "")
         case Seen(sha256=digest, rows=rows):
-            return f"{len(rows)} rows were seen, {digest}"
+            return f"what was decided was made from {len(rows)} rows, {digest}"
         case Configured(sha256=digest):
             return f"the registration reads as {digest[:12]} says"
         case FoundBySweep(kind=kind, release=number):

@@ -32,7 +32,8 @@ def install() -> Callable[[], None]:
     Answers.get_access_key, Backend.get_caller_identity = get_access_key, get_caller_identity
 
     def uninstall() -> None:
-        del Answers.get_access_key  # which it has of its base
+        if "get_access_key" in vars(Answers):  # where one world ends inside another, the other's is gone with it
+            del Answers.get_access_key  # which it has of its base
         Backend.get_caller_identity = identity
 
     return uninstall
