@@ -94,7 +94,7 @@ const FIELDS = {
   why: ["Why", "If you like; everybody will read it.", { maxlength: "500" }],
   to: ["To which release", "Such as v3. Left empty: to the last one that was live and healthy.", { pattern: "v[1-9][0-9]{0,7}", title: "a release, such as v3" }],
   for: ["For how long", "Such as 30m, 4h, 1d or 1h30m.", { required: "", pattern: LENGTH, title: "a length of time, such as 30m, 4h or 1d" }],
-  stage: ["Which stage", "", {}],
+  stage: ["Which stage", "Left alone: the next one it has not come to.", {}],
 };
 
 function button(action, about, strong = false) {
@@ -108,7 +108,7 @@ function field(name, action, about) {
   const label = el("label", { for: id }, text, hint ? el("span", { class: "hint", id: `${id}-hint` }, hint) : null);
   if (name === "stage") {
     if (about.stages.length < 2) return [];
-    return [label, el("select", { id, name }, el("option", { value: "" }, "the next one it has not come to"), about.stages.map((s) => el("option", { value: s }, s)))];
+    return [label, el("select", { id, name, "aria-describedby": `${id}-hint` }, el("option", { value: "" }, "the next one"), about.stages.map((s) => el("option", { value: s }, s)))];
   }
   const value = name === "for" ? (action === "bypass" ? "30m" : "4h") : "";
   return [label, el("input", { id, name, value, autocomplete: "off", "aria-describedby": `${id}-hint`, ...rules })];

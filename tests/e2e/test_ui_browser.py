@@ -454,7 +454,6 @@ def test_the_words_of_a_phone(screen: Screen, keep: Keep) -> None:
     assert min(heights) >= 44
     page.click("button[data-word=bypass]")
     assert page.evaluate(WIDTHS) == [320, 320, 320]
-    page.screenshot()
     keep(page, "dialog-phone")
     is_accessible(page)
 
