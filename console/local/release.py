@@ -31,8 +31,8 @@ LIMIT_MB = 11.0
 MB = 1_000_000
 HERE = MACHINES.get(platform.machine(), "x86_64")
 INSIDE = "/var/task"  # where Lambda unpacks the artifact; bytecode names its source there
-# What no function reads: what SAM and uv leave behind, boto3's other interface, web pages, a pydantic of years ago, cron
-# in words, and lists of time zones beside the zones.
+# What no function reads: what SAM and uv leave behind, boto3's other interface, web pages, a pydantic of years ago,
+# cron in words, and lists of time zones beside the zones.
 UNREAD = (
     ".lock",
     "bin",
