@@ -16,7 +16,7 @@ import webbrowser
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from aiohttp import web
 
@@ -26,12 +26,13 @@ from console.render import document
 from console.ui import board
 from console.ui.watch import Watch
 from esteira.config import Service
+from esteira.operate import Verb
 
 HERE = Path(__file__).parent
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 # How often the table is looked at while somebody looks at the page.
 SECONDS = 2.0
-VERBS = ("rollback", "hold", "resume", "retry", "abort", "quarantine", "approve", "reject", "promote", "bypass")
+VERBS: tuple[str, ...] = get_args(Verb)
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; "
     "form-action 'none'",

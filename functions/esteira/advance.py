@@ -120,10 +120,8 @@ def _with_what_is_said_elsewhere(
 def _with_alarms(stage: StageState, releases: tuple[Release, ...], service: Service, desk: Desk) -> StageState:
     """Return the stage with what its alarms said last, while somebody listens."""
     live = next((r for r in releases if r.number == stage.live), None)
-    since = live.on(stage).live_since if live and stage.rules and stage.rules.alarms else None
-    if stage.rules is None or since is None or desk.clock() > since + stage.baking + LATE:
-        return stage
-    return replace(stage, alarms=desk.store.alarms(service.name, stage.rules.alarms))
+    names = stage.alarms_heard(live, desk.clock(), LATE)
+    return replace(stage, alarms=desk.store.alarms(service.name, names)) if names else stage
 
 
 def _write_down(s: Situation, number: int, actions: Sequence[Action], now: datetime, desk: Desk) -> None:

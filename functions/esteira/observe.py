@@ -73,11 +73,9 @@ def _builds(s: Situation, desk: Desk) -> list[Fact]:
 
 def _alarms(s: Situation, stage: StageState, desk: Desk) -> list[Fact]:
     """Return which of the stage's alarms are ringing, while somebody listens: a release is watched."""
-    live, now = s.release(stage.live), desk.clock()
-    since = live.on(stage).live_since if live and stage.rules and stage.rules.alarms else None
-    if stage.rules is None or since is None or now > since + stage.baking + RINGING:
-        return []
-    ringing = desk.cloud.alarms(stage.rules.alarms)
+    now = desk.clock()
+    names = stage.alarms_heard(s.release(stage.live), now, RINGING)
+    ringing = desk.cloud.alarms(names) if names else []
     return [f for alarm, at, reason in ringing for f in observed_alarm(alarm, at, reason, now)]
 
 

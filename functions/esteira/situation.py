@@ -329,6 +329,14 @@ class StageState:
         """Return how long a release is watched here after it came to life."""
         return timedelta(minutes=self.rules.bake_minutes if self.rules else 0)
 
+    def alarms_heard(self, live: Release | None, now: datetime, late: timedelta) -> tuple[str, ...]:
+        """Return the names of the alarms that are listened to at ``now``: the stage's, while what is ``live`` here is
+        watched, and for ``late`` after that."""
+        since = live.on(self).live_since if live and self.rules and self.rules.alarms else None
+        if self.rules is None or since is None or now > since + self.baking + late:
+            return ()
+        return self.rules.alarms
+
     def rang(self, release: Release) -> AlarmRang | None:
         """Return the alarm that went off first while ``release``, as this stage sees it, was watched."""
         since = release.live_since
