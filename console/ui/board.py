@@ -109,4 +109,5 @@ def words(told: history.Account, service: Service) -> list[str]:
 
 def four_keys(store: Store, service: Service, stage: str, days: int, now: datetime) -> dict[str, Any]:
     """Return DORA's four keys of a stage."""
-    return asdict(dora.measure(store, service, stage, days, now))
+    keys = dora.measure(store, service, stage, days, now)
+    return {**asdict(keys), "stages": [stage.name for stage in service.stages]}

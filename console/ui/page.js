@@ -3,6 +3,7 @@ const byId = (id) => document.getElementById(id);
 const main = byId("main"), pulse = byId("pulse"), toast = byId("said"), heard = byId("heard"), ask = byId("ask");
 
 const services = new Map(); // by name, in the order they were told: what the overview shows of each
+let names = null; // of all there are; null until they were told
 let by = "", where = "", ahead = 0; // who says words; of which controller; how far the server's clock is ahead of ours
 let drawn = ""; // what is drawn, so that nothing is drawn twice
 
@@ -291,8 +292,8 @@ function sayings(rows) {
 
 const fourKeys = (service, stage, days) => told(`api/dora?service=${encodeURIComponent(service)}&stage=${encodeURIComponent(stage || "")}&days=${days || 90}`);
 
-function fourKeysView(value, stages) {
-  const { deployments, service } = value, failed = deployments.filter((d) => d.restored_seconds !== null);
+function fourKeysView(value) {
+  const { deployments, service, stages } = value, failed = deployments.filter((d) => d.restored_seconds !== null);
   const weeks = byWeek(value), cut = Date.parse(value.until) - Date.parse(value.since) < value.days * 86400000;
   const key = (name, figure, plot, how) => el("li", { class: "card" }, el("h2", {}, name), el("p", { class: "big" }, figure), deployments.length ? plot() : null, el("p", { class: "soft small" }, how));
   const link = (stage, days, text, current) => el("a", { href: `#/dora/${service}/${stage}/${days}`, "aria-current": current ? "true" : null }, text);
@@ -367,23 +368,25 @@ function table(value) {
 
 function place() {
   const [view = "", service = "", ...more] = location.hash.replace(/^#\//, "").split("/").map(decodeURIComponent);
-  return { view, service: service || [...services.keys()][0] || "", more };
+  return { view, service: service || names?.[0] || "", more };
 }
 
-let asked = 0;
+let asked = 0, answered = 0; // how often a view was asked for, and the latest that was drawn
 async function show(moved = false) {
-  const { view, service, more } = place(), mine = (asked += 1);
+  const { view, service, more } = place(), at = location.hash, mine = (asked += 1);
   links(view, service);
+  if (!names && !(view && service)) return; // the overview is drawn of what is told, as soon as it is
   let value, draw;
   try {
     if (view === "history") [value, draw] = [await history(service, more[0]), () => historyView(value, more[0])];
     else if (view === "release") [value, draw] = [await release(service, more[0]), () => releaseView(value, service)];
-    else if (view === "dora") [value, draw] = [await fourKeys(service, more[0], more[1]), () => fourKeysView(value, services.get(service)?.stages.map((s) => s.stage) || [])];
+    else if (view === "dora") [value, draw] = [await fourKeys(service, more[0], more[1]), () => fourKeysView(value)];
     else [value, draw] = [[...services.values()], overview];
   } catch (error) {
     [value, draw] = [error.message, () => [el("h1", {}, "That cannot be shown"), el("p", { class: "refused" }, error.message)]];
   }
-  if (mine !== asked || (ask.open && !moved)) return; // somebody asked for something else meanwhile, or is about to say a word
+  if (at !== location.hash || mine < answered || (ask.open && !moved)) return; // it is not wanted any more, or somebody is about to say a word
+  answered = mine;
   const text = location.hash + JSON.stringify(value, (key, part) => (key === "until" && view === "dora" ? undefined : part));
   if (text === drawn) return;
   drawn = text;
@@ -413,13 +416,12 @@ function heir(key) {
 }
 
 function links(view, service) {
-  const nav = byId("views"), names = [...services.keys()];
-  const text = JSON.stringify([view, service, names]);
+  const nav = byId("views"), text = JSON.stringify([view, service, names]);
   if (nav.dataset.drawn === text) return;
   nav.dataset.drawn = text;
   const link = (href, name, current) => el("a", { href, "aria-current": current ? "page" : null }, name);
   const held = document.activeElement?.parentElement === nav ? keyOf(document.activeElement) : null;
-  const choice = names.length > 1 ? el("select", { "aria-label": "Service" }, names.map((n) => el("option", { value: n, selected: n === service }, n))) : null;
+  const choice = names?.length > 1 ? el("select", { "aria-label": "Service" }, names.map((n) => el("option", { value: n, selected: n === service }, n))) : null;
   choice?.addEventListener("change", () => { location.hash = `#/${view === "dora" ? "dora" : "history"}/${choice.value}`; });
   nav.replaceChildren(...[link("#/", "Live", !view), choice, link(`#/history/${service}`, "History", view === "history"), link(`#/dora/${service}`, "Four keys", view === "dora")].filter(shown));
   if (held) [...nav.children].find((it) => keyOf(it) === held)?.focus();
@@ -445,21 +447,34 @@ function sentences(service) {
 
 function listen() {
   const changes = new EventSource("api/changes");
-  changes.addEventListener("service", (event) => {
-    const service = JSON.parse(event.data), before = services.get(service.service);
+  const hear = (kind, then) => changes.addEventListener(kind, (event) => then(JSON.parse(event.data)));
+  hear("hello", (told) => {
+    ({ by, where } = told);
+    fine();
+  });
+  hear("service", (service) => {
+    const before = services.get(service.service);
     services.set(service.service, service);
-    const old = before ? sentences(before) : sentences(service);
+    fine();
+    if (!names) return; // the others are on their way
+    const old = before ? sentences(before) : [];
     const news = sentences(service).filter((one) => !old.includes(one));
     if (news.length) heard.textContent = news.join(" ");
-    fine();
     show();
   });
-  changes.addEventListener("trouble", (event) => lost(JSON.parse(event.data).error));
-  changes.addEventListener("clock", (event) => {
-    ahead = Date.parse(JSON.parse(event.data).now) - Date.now();
+  hear("services", (told) => {
+    names = told;
+    for (const gone of [...services.keys()].filter((name) => !names.includes(name))) services.delete(gone);
+    show();
+  });
+  hear("trouble", ({ error }) => {
+    lost(error);
+    if (!names && !place().view) put([el("h1", {}, "That cannot be shown"), el("p", { class: "refused" }, error)]);
+  });
+  hear("clock", (told) => {
+    ahead = Date.parse(told.now) - Date.now();
     for (const it of main.querySelectorAll("[data-since]")) if (it.textContent !== passed(it.dataset.since)) it.textContent = passed(it.dataset.since);
   });
-  changes.onopen = () => fine();
   changes.onerror = () => lost("esteira ui does not answer; this is how it was");
 }
 
@@ -476,17 +491,5 @@ function state(text, isLost) {
   pulse.classList.toggle("lost", isLost);
 }
 
-async function begin() {
-  try {
-    const value = await told("api/overview");
-    ({ by, where } = value);
-    ahead = Date.parse(value.now) - Date.now();
-    for (const service of value.services) services.set(service.service, service);
-  } catch (error) {
-    lost(error.message);
-  }
-  await show();
-  listen();
-}
-
-begin();
+listen();
+show();

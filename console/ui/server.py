@@ -61,7 +61,6 @@ class Page:
         for name in ("page.css", "page.js"):
             app.router.add_get(f"/{name}", self._file(name))
         app.router.add_get("/", self._file("page.html"))
-        app.router.add_get("/api/overview", self._told(self._overview))
         app.router.add_get("/api/history", self._told(self._history))
         app.router.add_get("/api/release", self._told(self._release))
         app.router.add_get("/api/dora", self._told(self._dora))
@@ -133,15 +132,6 @@ class Page:
                 raise
             return {"error": sentence}, 502
 
-    def _overview(self, _: web.Request) -> Any:
-        call = self._call
-        return {
-            "services": board.overview(call.store, call.services(), call.now()),
-            "by": self._by,
-            "where": call.controller.where.named,
-            "now": call.now(),
-        }
-
     def _history(self, request: web.Request) -> Any:
         before = int(request.query["before"]) if "before" in request.query else None
         return board.past(self._call.store, self._service(request.query["service"]), before, self._call.now())
@@ -166,23 +156,27 @@ class Page:
     # --- what changes
 
     def _look(self) -> dict[str, str]:
-        """Return what the page may show now, by a name each: every service, or the trouble there is instead."""
+        """Return what the page shows now, by a name each: the services, their names, or the trouble instead."""
         value, status = self._tried(lambda: board.overview(self._call.store, self._call.services(), self._call.now()))
         if status != 200:
             return {"trouble": document(value, None)}
-        return {f"service {told['service']}": document(told, None) for told in value}
+        told = {f"service {service['service']}": document(service, None) for service in value}
+        return {**told, "services": document([service["service"] for service in value], None)}
 
     async def _changes(self, request: web.Request) -> web.StreamResponse:
-        """Tell each service anew whenever it is another than before, for as long as somebody listens."""
+        """Tell who says words and where, then each service, and anew whenever it is another than before, for as long as
+        somebody listens."""
         stream = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
         await stream.prepare(request)
+        hello = {"by": self._by, "where": self._call.controller.where.named}
         with suppress(ConnectionError):  # the page was closed
+            await stream.write(_event("hello", document(hello, None)).encode())
             async with aclosing(self._watch.news()) as all_news:
                 async for news in all_news:
-                    events = [f"event: {name.partition(' ')[0]}\ndata: {text}\n\n" for name, text in news.items()]
-                    clock = document({"now": self._call.now()}, None)
+                    events = [_event(name.partition(" ")[0], text) for name, text in news.items()]
                     # something is always sent, or nobody would notice that the page is gone
-                    await stream.write("".join([*events, f"event: clock\ndata: {clock}\n\n"]).encode())
+                    clock = _event("clock", document({"now": self._call.now()}, None))
+                    await stream.write("".join([*events, clock]).encode())
         return stream
 
     # --- what is said
@@ -211,6 +205,10 @@ def cookie_name(port: int) -> str:
 def _port(request: web.Request) -> int:
     assert request.transport is not None  # noqa: S101 - while it is being answered
     return int(request.transport.get_extra_info("sockname")[1])
+
+
+def _event(kind: str, text: str) -> str:
+    return f"event: {kind}\ndata: {text}\n\n"
 
 
 def _json(value: Any, status: int = 200) -> web.Response:

@@ -545,20 +545,26 @@ def test_history_goes_page_by_page_and_everything_is_a_link(screen: Screen) -> N
     shows(page, "v20")
 
 
-@pytest.mark.parametrize("place", ["#/", "#/history/heart"])
-def test_ten_thousand_releases_open_in_a_moment(place: str, browser: Any, story: Story) -> None:
-    """The overview and the history: few rows each; how long it takes is told and only asserted generously."""
+def test_ten_thousand_releases_open_in_a_moment(browser: Any, story: Story) -> None:
+    """Each view: few rows; how long it takes from going to the address is told and only asserted generously."""
     lengthen(story, 10_000)
     reads = Reads(story)
+    views = {
+        "#/": "v10000",
+        "#/history/heart": "v10000",
+        "#/release/heart/v10000": "About it",
+        "#/dora/heart": "Time to restore",
+    }
     with served(call_of(story), seconds=2.0) as (address, shown):
-        began = time.perf_counter()
-        page = Screen(browser, story, address, shown.key).open(place)
-        shows(page, "v10000")
-        seconds = time.perf_counter() - began
-        print(f"{place}: {seconds * 1000:.0f} ms, {reads.requests} requests, {reads.rows} rows")
-        assert reads.rows <= 600
-        assert seconds < 10
-        page.context.close()
+        for place, text in views.items():
+            reads.start()
+            page = Screen(browser, story, address, shown.key).open(place)
+            shows(page, text)
+            seconds = page.evaluate("performance.now()") / 1000
+            print(f"{place}: {seconds * 1000:.0f} ms, {reads.requests} requests, {reads.rows} rows")
+            assert reads.rows <= 5_000
+            assert seconds < 10
+            page.context.close()
 
 
 # --- what it guards against -----------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from unittest import mock
 
 from console.local.aws.functions import Functions, from_specs, set_environment
 from console.local.place import ROOT
+from console.local.stages import Rules, give_stages
 from console.replay import routes
 from esteira import cloud, wiring
 from tests.sam.world import template, timeless, variables, world
@@ -28,7 +29,7 @@ NOT_OURS = (
     "ecr_push_failed",
     "ecr_delete",
 )
-CHAPTERS: dict[str, tuple[str, ...]] = {
+ON_ONE_STAGE: dict[str, tuple[str, ...]] = {
     "a push goes live, then the next": (
         "codecommit_created",
         "codebuild_in_progress",
@@ -64,13 +65,6 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
         "operate_resume",
         "operate_abort",
     ),
-    "an operator is asked for nothing": (
-        *BUILT,
-        "operate_approve",
-        "operate_promote",
-        "operate_bypass",
-        "operate_reject",
-    ),
     "an operator goes back": (
         *LIVE,
         "codecommit_merge",
@@ -81,6 +75,21 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
         "operate_quarantine",
     ),
 }
+# In these the service has a staging before its production, which wants an approval.
+STAGES: list[Rules] = [{"name": "staging"}, {"name": "production", "approvals": {"votes": 1}}]
+ON_TWO_STAGES: dict[str, tuple[str, ...]] = {
+    "an operator approves": (*LIVE, "operate_approve", "codedeploy_success"),
+    "an operator says no": (*LIVE, "operate_reject"),
+    "an operator bypasses the rules": (*LIVE, "operate_bypass", "codedeploy_success"),
+    "an operator promotes what was superseded": (
+        *LIVE,
+        "codecommit_merge",
+        "codebuild_succeeded",
+        "codedeploy_success",
+        "operate_promote",
+    ),
+}
+CHAPTERS = ON_ONE_STAGE | ON_TWO_STAGES
 STEPS = [(chapter, number) for chapter, files in CHAPTERS.items() for number in range(len(files))]
 Invoke = Callable[[str, Any, str], Any]  # a function's name, an event and the file it is from → what it answered
 TARGETS = routes("esteira")
@@ -112,6 +121,8 @@ def play(invoke: Invoke, folder: Path, port: int, at: datetime) -> dict[tuple[st
 def play_one(chapter: str, invoke: Invoke, folder: Path, port: int, at: datetime) -> Iterator[Told]:
     """Yield what came of each step of one chapter."""
     with world(folder, at, port) as here:
+        if chapter in ON_TWO_STAGES:
+            give_stages(here.client, here.services_path, STAGES)
         for event in CHAPTERS[chapter]:
             here.before(event)
             document = here.addressed(event)

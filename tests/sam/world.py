@@ -30,6 +30,7 @@ from console.local.laptop import CREDENTIALS
 from console.local.place import ROOT, TEMPLATE
 from console.local.template import Stack, read
 from esteira.claims import CLAIM_VARIABLE
+from esteira.seal import hash_of
 
 EVENTS = ROOT / "events"
 SERVICE, GROUP = "heart", "heart-production"
@@ -69,6 +70,7 @@ class World:
     url: str
     engine: ScriptedEngine
     outcomes: dict[str, Any]
+    services_path: str
 
     def client(self, name: str) -> Any:
         """Return a boto3 client that speaks to this world."""
@@ -106,12 +108,13 @@ class World:
     def state(self) -> str:
         """Return the table, the builds, the images and the deployments as lines of text, without times."""
         (table,) = self.client("dynamodb").list_tables()["TableNames"]
-        rows: list[Any] = self.client("dynamodb").scan(TableName=table)["Items"]
-        rows.sort(key=lambda row: (row["pk"]["S"], row["sk"]["S"]))
-        rows += [[f"{b['id']} {b['buildStatus']}"] for b in self.aws.codebuild.builds()]
-        rows += [[image.digest, *sorted(image.tags)] for image in self.aws.ecr.images(SERVICE)]
-        rows += [[d["deploymentId"], d["status"], d.get("description", "")] for d in self.aws.codedeploy.deployments()]
-        return timeless("\n".join(json.dumps(row, sort_keys=True) for row in rows))
+        rows = timeless_rows(self.client("dynamodb").scan(TableName=table)["Items"])
+        others: list[Any] = [[f"{b['id']} {b['buildStatus']}"] for b in self.aws.codebuild.builds()]
+        others += [[image.digest, *sorted(image.tags)] for image in self.aws.ecr.images(SERVICE)]
+        others += [
+            [d["deploymentId"], d["status"], d.get("description", "")] for d in self.aws.codedeploy.deployments()
+        ]
+        return "\n".join([*rows, *(timeless(json.dumps(other)) for other in others)])
 
     def _ids(self) -> Iterator[tuple[str, str]]:
         commits, builds = self.outcomes["commits"], self.aws.codebuild.builds()
@@ -145,7 +148,8 @@ def world(folder: Path, at: datetime, port: int = 0) -> Iterator[World]:
     # The dice are the same in each world, so that two of them differ in nothing that a function did not do.
     dice = random.Random(7)
     with Aws(folder, engine, bus, clock, keep=False, dice=dice) as aws, AwsServer(aws, port=port) as server:
-        made = World(aws, server.url, engine, outcomes)
+        services_path = template().functions[0].environment["ESTEIRA_SERVICES_PATH"]
+        made = World(aws, server.url, engine, outcomes, services_path)
         create_resources(template(), made.client)
         yield made
 
@@ -166,6 +170,31 @@ def client(url: str, name: str) -> Any:
 def timeless(text: str) -> str:
     """Return the text with every moment in it replaced by one word: two runs are never at one moment."""
     return SECOND.sub("MOMENT", MOMENT.sub("MOMENT", text))
+
+
+def timeless_rows(rows: list[Any]) -> list[str]:
+    """Return a table's rows as sorted lines without times, and without what a time goes into: what was seen is named by
+    the hash of what it says without them, of a seal only what it seals is left.
+
+    The registration is left out: a process writes it down once in its life, and may have done so in another world.
+    """
+    seen: dict[str, str] = {}
+    rows = [row for row in rows if _kind(row) != "configured"]
+    for row in rows:
+        if _kind(row) == "seen":
+            says = timeless(json.dumps([row[name] for name in ("rows", "newest", "tip", "written")]))
+            seen[row["sha256"]["S"]] = hash_of(says)[:16]
+        elif _kind(row) == "sealed":
+            row["seal"], row["before"] = {"S": "SEAL"}, {"S": row["before"]["S"] and "SEAL"}
+            row["rows"] = {"L": [{"S": sealed["S"].rpartition(" ")[0]} for sealed in row["rows"]["L"]]}
+    lines = timeless("\n".join(json.dumps(row, sort_keys=True) for row in rows))
+    for sha256, name in seen.items():
+        lines = lines.replace(sha256, name)
+    return sorted(lines.splitlines())
+
+
+def _kind(row: Any) -> str:
+    return str(row["fact"]["S"]) if "fact" in row else ""
 
 
 def variables(url: str) -> Mapping[str, str]:
