@@ -135,7 +135,7 @@ def test_a_stack_as_it_was_deployed_is_seen_whole(account: Account) -> None:
     assert about("functions", said["ok"]) == [
         "esteira-intake, esteira-sweep, esteira-operate, esteira-announce are active"
     ]
-    assert about("rules", said["ok"]) == ["6 are enabled and wake their functions, the sweep's clock among them"]
+    assert about("rules", said["ok"]) == ["7 are enabled and wake their functions, the sweep's clock among them"]
     assert about("dead letters", said["ok"]) == ["none"]
     assert about("alarms", said["ok"])[0].startswith(
         f"none of {len(account.resources('AWS::CloudWatch::Alarm'))} rings"

@@ -59,7 +59,7 @@ def test_what_the_controller_hands_to_its_first_service_is_taken_there() -> None
     nested = document("template.yaml")["Resources"]["FirstService"]["Properties"]["Parameters"]
     here, there = parameters("template.yaml"), parameters("service.yaml")
     handed = {inner: outer["Ref"] for inner, outer in nested.items() if outer["Ref"] in here}
-    assert len(handed) == 7
+    assert len(handed) == 10
     for inner, outer in handed.items():
         ours = {key: value for key, value in here[outer].items() if key in CONSTRAINTS}
         theirs = {key: value for key, value in there[inner].items() if key in CONSTRAINTS}
@@ -119,7 +119,7 @@ def test_samconfig_overrides_only_parameters_there_are_with_values_they_take() -
     environments = tomllib.loads(text)
     given = [row for env in environments.values() if isinstance(env, dict) for row in overrides(env)]
     given += re.findall(r'^ +# "(\w+=[^"]*)"', text, flags=re.MULTILINE)
-    assert len(given) == 8
+    assert len(given) == 11
     declared = parameters("template.yaml")
     for name, value in (row.split("=", 1) for row in given):
         row = declared[name]
