@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -95,9 +94,9 @@ def _refused_or_not_ours(stage: Rehearsal, handler: str, event: object) -> bool:
     return True
 
 
-def _rows(stage: Rehearsal) -> list[Any]:
-    pages = boto3.client("dynamodb").get_paginator("scan").paginate(TableName=stage.desk.settings.table)
-    return sorted((item for page in pages for item in page["Items"]), key=lambda i: (i["pk"]["S"], i["sk"]["S"]))
+def _rows(stage: Rehearsal) -> Any:
+    """Return the whole table; not by a scan, which takes a tenth of a second each of some hundred times."""
+    return stage.aws.dynamodb.dump()
 
 
 def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -15,8 +15,8 @@ TROUBLE = Trouble(lose=0.25, duplicate=0.25, shuffle=True, crash=0.1, throttle=0
 def test_every_release_ends_once_among_chaos(seed: int, stages: int) -> None:
     """Whatever is lost, doubled, shuffled or dies: every release ends, built once, deployed once to each stage, never
     backward, never two at a time, never without the votes."""
-    report = run(40, TROUBLE, seed, stages=stages)
-    assert report.releases >= 40
+    report = run(25, TROUBLE, seed, stages=stages)
+    assert report.releases >= 25
     assert report.ended == report.releases
     assert (report.double_builds, report.double_deployments, report.went_backward) == (0, 0, 0)
     assert (report.unapproved, report.at_once) == (0, 0)
@@ -36,13 +36,12 @@ def test_a_controller_without_claims_is_caught(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Store, "record", no_claims)
     monkeypatch.setattr("esteira.cloud.Cloud.find_build", lambda *_: None)
     monkeypatch.setattr("console.local.aws.codebuild.CodeBuild._known", lambda *_: None)
-    reports = [run(40, TROUBLE, seed) for seed in (11, 12, 13)]
-    assert sum(r.double_builds for r in reports) > 0
+    assert any(run(25, TROUBLE, seed).double_builds for seed in range(11, 17))  # the first that shows it is enough
 
 
 def test_a_controller_that_asks_for_no_votes_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """If votes were not waited for, the run would count turns without them: the zero above is earned."""
     monkeypatch.setattr("esteira.entry._approval", lambda *_: ())
-    report = run(40, TROUBLE, 12, stages=2)
+    report = run(10, TROUBLE, 12, stages=2)
     assert report.unapproved > 0
     assert not report.good

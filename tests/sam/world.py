@@ -6,6 +6,7 @@ moto's backends belong to the process, so there is one world at a time.
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import re
@@ -107,8 +108,8 @@ class World:
 
     def state(self) -> str:
         """Return the table, the builds, the images and the deployments as lines of text, without times."""
-        (table,) = self.client("dynamodb").list_tables()["TableNames"]
-        rows = timeless_rows(self.client("dynamodb").scan(TableName=table)["Items"])
+        (table,) = self.aws.dynamodb.dump().values()
+        rows = timeless_rows(copy.deepcopy(table))
         others: list[Any] = [[f"{b['id']} {b['buildStatus']}"] for b in self.aws.codebuild.builds()]
         others += [[image.digest, *sorted(image.tags)] for image in self.aws.ecr.images(SERVICE)]
         others += [
