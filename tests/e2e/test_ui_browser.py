@@ -33,6 +33,9 @@ DESK = {"width": 1280, "height": 900}
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 # A refused word is an answer of 409, which browsers write down.
 REFUSED = re.compile(r"status of 409")
+# When what fills the page was painted, in milliseconds since somebody went to its address.
+LARGEST_PAINT = """new Promise((told) => new PerformanceObserver((list) => told(list.getEntries().at(-1).startTime))
+  .observe({ type: "largest-contentful-paint", buffered: true }))"""
 WIDTHS = "[document.documentElement.scrollWidth, document.body.scrollWidth, innerWidth]"
 
 Page = Any
@@ -546,7 +549,7 @@ def test_history_goes_page_by_page_and_everything_is_a_link(screen: Screen) -> N
 
 
 def test_ten_thousand_releases_open_in_a_moment(browser: Any, story: Story) -> None:
-    """Each view: few rows; how long it takes from going to the address is told and only asserted generously."""
+    """Each view: few rows; its largest contentful paint is told and only asserted generously."""
     lengthen(story, 10_000)
     reads = Reads(story)
     views = {
@@ -560,10 +563,10 @@ def test_ten_thousand_releases_open_in_a_moment(browser: Any, story: Story) -> N
             reads.start()
             page = Screen(browser, story, address, shown.key).open(place)
             shows(page, text)
-            seconds = page.evaluate("performance.now()") / 1000
-            print(f"{place}: {seconds * 1000:.0f} ms, {reads.requests} requests, {reads.rows} rows")
-            assert reads.rows <= 5_000
-            assert seconds < 10
+            requests, rows, painted = reads.requests, reads.rows, page.evaluate(LARGEST_PAINT)
+            print(f"{place}: {painted:.0f} ms, {requests} requests, {rows} rows")
+            assert rows <= 5_000
+            assert painted < 10_000
             page.context.close()
 
 

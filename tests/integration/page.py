@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -155,6 +156,10 @@ def lengthen(story: Story, releases: int) -> None:
     pack = TypeSerializer().serialize
     story.aws.dynamodb.load({story.desk.settings.table: [{k: pack(v) for k, v in row.items()} for row in rows]})
     store.reopen(name, releases, 1)
+    # AWS's memory is in this process, as it is not where the page is served: its garbage collector would walk through
+    # all of it again and again.
+    gc.collect()
+    gc.freeze()
 
 
 MINUTE = timedelta(minutes=1)
