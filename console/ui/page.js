@@ -373,9 +373,10 @@ function place() {
 
 let asked = 0, answered = 0; // how often a view was asked for, and the latest that was drawn
 async function show(moved = false) {
-  const { view, service, more } = place(), at = location.hash, mine = (asked += 1);
+  const { view, service, more } = place(), at = location.hash;
   links(view, service);
   if (!names && !(view && service)) return; // the overview is drawn of what is told, as soon as it is
+  const mine = (asked += 1);
   let value, draw;
   try {
     if (view === "history") [value, draw] = [await history(service, more[0]), () => historyView(value, more[0])];
@@ -465,7 +466,9 @@ function listen() {
   hear("services", (told) => {
     names = told;
     for (const gone of [...services.keys()].filter((name) => !names.includes(name))) services.delete(gone);
-    show();
+    const { view, service } = place();
+    if (asked && view === "dora") links(view, service); // months of figures are not read twice for one moment
+    else show();
   });
   hear("trouble", ({ error }) => {
     lost(error);
