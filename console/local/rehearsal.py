@@ -31,8 +31,17 @@ from esteira.config import Service, Settings
 from esteira.desk import Decision, Desk
 from esteira.store import Store
 
-# Parsed once: a test suite makes hundreds of stages.
+
+def _made(service: str) -> Any:
+    import boto3
+
+    make: Any = boto3.client
+    return make(service)
+
+
+# Made once: a test suite has hundreds of stages, and whichever is entered answers every client of the process.
 _template = cache(lambda: read(TEMPLATE))
+_client = cache(_made)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -81,15 +90,14 @@ class Rehearsal:
         self._numbers = itertools.count(1)
         self._invocations = itertools.count(1)
         self._inside = threading.local()
+        self._elsewhere = bool(elsewhere)
         self._open = self.aws.in_process(self.faults, elsewhere)
 
     def __enter__(self) -> Self:
-        import boto3
-
         quiet_functions()
         self.aws.__enter__()
         self._open.__enter__()
-        make: Any = boto3.client
+        make: Any = _made if self._elsewhere else _client
         create_resources(self._template, make)
         if self._stages:
             give_stages(make, self._settings.services_path, self._stages)
@@ -107,11 +115,8 @@ class Rehearsal:
     @cached_property
     def desk(self) -> Desk:
         """The desk every function here works at; made once, as a warm function keeps its clients."""
-        import boto3
-
         settings = self._settings
-        make: Any = boto3.client
-        client = cache(make)
+        client = cache(_made)
         return Desk(Store(client("dynamodb"), settings.table), Cloud(client), settings, self.clock.now, self._tell)
 
     @cached_property
