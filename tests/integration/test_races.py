@@ -154,7 +154,7 @@ def test_a_push_and_an_image_at_once_are_two_releases_in_some_order(silent: Stor
 @pytest.mark.usefixtures("restless")
 def test_many_functions_at_once_bring_each_push_to_life_once(silent: Story) -> None:
     """After each push, each build's end and each deployment's end, three functions look at the same time."""
-    pushes = 8
+    pushes = 5
     for n in range(pushes):
         silent.push(f"push {n}")
         for _ in range(3):
@@ -172,7 +172,7 @@ def test_many_functions_at_once_bring_each_push_to_life_once(silent: Story) -> N
 @pytest.mark.usefixtures("restless")
 def test_the_bus_in_threads_brings_each_push_to_life_once(story: Story) -> None:
     """Every event as AWS sends it, each delivered by whichever of four threads is free."""
-    pushes = 6
+    pushes = 4
     story.bus.start(4)
     for n in range(pushes):
         story.push(f"push {n}")

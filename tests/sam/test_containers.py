@@ -1,4 +1,5 @@
-"""Every file of events/ to its function in its container, by ``sam local invoke``, beside the handler called."""
+"""Every file of events/ to its function in its container, by ``sam local start-lambda``, beside the handler called; and
+``sam local invoke`` as a person types it."""
 
 from __future__ import annotations
 
@@ -17,16 +18,16 @@ import pytest
 from console.local import invoke
 from console.local.invoke import Containers, fresh, image
 from console.local.place import ROOT
+from console.local.ports import free_port
 from console.local.sam import TOOLS
+from console.local.start_lambda import Served
 from console.remote import TroubleError, answered
-from tests.sam.chapters import CHAPTERS, Told, beginning, handlers, play
-from tests.sam.world import EVENTS, template, world
+from tests.sam.chapters import STEPS, Told, beginning, handlers, name_of, play
+from tests.sam.world import EVENTS, client, template, world
 
 pytestmark = pytest.mark.docker
 
 Story = dict[tuple[str, int], Told]
-# Each file once, where the chapters first have it: a container takes two seconds to start.
-FIRST = {event: (chapter, n) for chapter, files in reversed(CHAPTERS.items()) for n, event in enumerate(files)}
 
 
 @pytest.fixture(scope="module")
@@ -61,20 +62,16 @@ def containers(built: Path, port: int) -> Iterator[Containers]:
 
 
 @pytest.fixture(scope="module")
-def in_containers(
-    containers: Containers, port: int, at: datetime, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Story, set[str]]:
-    """What came of each event, and which files went to a container: each when it comes for the first time."""
-    contained: set[str] = set()
+def in_containers(built: Path, port: int, at: datetime, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """What came of each event that went to its function's container, as Lambda's own client sends it."""
+    log = tmp_path_factory.mktemp("sam") / "start-lambda.log"
+    with Served(f"http://127.0.0.1:{port}", template(), free_port(), log, built) as served:
+        functions = client(served.url, "lambda")
 
-    def call(name: str, event: Any, file: str) -> Any:
-        if file in contained:
-            return functions.call(name, event).payload
-        contained.add(file)
-        return containers.invoke(name, event).payload
+        def call(name: str, event: Any, _: str) -> Any:
+            return json.load(functions.invoke(FunctionName=name, Payload=json.dumps(event))["Payload"])
 
-    with handlers(port) as functions:
-        return play(call, tmp_path_factory.mktemp("contained"), port, at), contained
+        return play(call, tmp_path_factory.mktemp("contained"), port, at)
 
 
 @pytest.fixture(scope="module")
@@ -85,16 +82,14 @@ def directly(port: int, at: datetime, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("event", sorted(path.stem for path in EVENTS.glob("*.json")))
+@pytest.mark.parametrize("step", STEPS, ids=name_of)
 def test_the_container_and_the_handler_answer_alike_and_leave_the_same_state(
-    event: str, in_containers: tuple[Story, set[str]], directly: Story
+    step: tuple[str, int], in_containers: Story, directly: Story
 ) -> None:
     """What is deployed is what the tests run; no file of events/ ends in an error."""
-    (story, contained), step = in_containers, FIRST[event]
-    assert story[step].answers == directly[step].answers
-    assert story[step].state.splitlines() == directly[step].state.splitlines()
-    assert not any("errorType" in answer or "refused" in answer for answer in story[step].answers)
-    assert event in contained or not story[step].answers
+    assert in_containers[step].answers == directly[step].answers
+    assert in_containers[step].state.splitlines() == directly[step].state.splitlines()
+    assert not any("errorType" in answer or "refused" in answer for answer in in_containers[step].answers)
 
 
 @pytest.mark.timeout(120)
