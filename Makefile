@@ -10,9 +10,13 @@ CHECKOV := .venv-checkov/.installed
 MINISTACK := .venv-ministack/.installed
 REPORT ?=
 PYTHON_OF_RUNTIME ?=
-# The longest first, for three take the files in turns, mostly waiting: each host in them has ports, a lock and an nginx of its own.
-LONG := $(addprefix tests/,docker/test_heart_r.py docker/test_docker_engine.py sam/test_containers.py docker/test_model_image.py docker/test_host_crash_points.py)
-DOCKER_TESTS := $(LONG) $(filter-out $(LONG),$(wildcard tests/docker/test_*.py tests/sam/test_*.py))
+# Files are taken in turns, the longest first, or one would be left over when all others are done.
+LONG := $(addprefix tests/,sam/test_deploy_local.py integration/test_races.py e2e/test_ui_browser.py sam/test_emulator.py integration/test_chaos.py \
+  sam/test_doctor_stack.py e2e/test_laptop.py integration/test_record.py integration/test_flat_cost.py integration/test_ui.py sam/test_release.py e2e/test_gate.py)
+TESTS := $(LONG) $(filter-out $(LONG),$(wildcard tests/*/test_*.py))
+# Three take them, mostly waiting: each host in them has ports, a lock and an nginx of its own.
+LONG_ON_DOCKER := $(addprefix tests/,docker/test_heart_r.py docker/test_docker_engine.py docker/test_model_image.py docker/test_host_crash_points.py sam/test_containers.py)
+DOCKER_TESTS := $(LONG_ON_DOCKER) $(filter-out $(LONG_ON_DOCKER),$(wildcard tests/docker/test_*.py tests/sam/test_*.py))
 export SAM_CLI_TELEMETRY := 0
 export AWS_EC2_METADATA_DISABLED := true
 
@@ -41,7 +45,7 @@ demo: $(STAMP) ## Push four versions of the model, see them go live or be refuse
 	@$(BIN)/python -m console.local.demo $(if $(REPORT),--report $(REPORT))
 
 test: $(STAMP) $(if $(LINUX),$(EMULATOR)) ## Run the tests, but for those on a Docker engine
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not docker"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not docker" $(TESTS)
 	@cd model_service && $(CURDIR)/$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-docker: $(STAMP) ## Run the tests on a Docker engine, with nginx and docker-registry; minutes, as they build images
