@@ -46,7 +46,10 @@ def story_of_two_stages(folder: Path) -> Iterator[Story]:
     with Story(folder) as story:
         client: Any = boto3.client
         give_stages(client, story.desk.settings.services_path, TWO_STAGES)
-        yield story
+        try:
+            yield story
+        finally:
+            gc.unfreeze()  # what ``lengthen`` froze
 
 
 def call_of(story: Story) -> Call:

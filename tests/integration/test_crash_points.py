@@ -64,6 +64,7 @@ def test_every_crash_point_of_the_story_ends_as_the_story_does(
         gc.freeze()  # a collection in a copy would copy all of the memory that it shares
         end = deaths.play(stage)
     deaths.wait_all()
+    gc.unfreeze()
     with capsys.disabled():
         told = f"{deaths.different} that differ, of {deaths.points} before and after {deaths.calls} AWS calls"
         print(f"\ncrash points tried: {deaths.tried} of {told}")

@@ -91,7 +91,7 @@ ON_TWO_STAGES: dict[str, tuple[str, ...]] = {
 }
 CHAPTERS = ON_ONE_STAGE | ON_TWO_STAGES
 STEPS = [(chapter, number) for chapter, files in CHAPTERS.items() for number in range(len(files))]
-Invoke = Callable[[str, Any, str], Any]  # a function's name, an event and the file it is from → what it answered
+Invoke = Callable[[str, Any], Any]  # a function's name and an event → what it answered
 TARGETS = routes("esteira")
 
 
@@ -122,11 +122,11 @@ def play_one(chapter: str, invoke: Invoke, folder: Path, port: int, at: datetime
     """Yield what came of each step of one chapter."""
     with world(folder, at, port) as here:
         if chapter in ON_TWO_STAGES:
-            give_stages(here.client, here.services_path, STAGES)
+            give_stages(here.client, template().functions[0].environment["ESTEIRA_SERVICES_PATH"], STAGES)
         for event in CHAPTERS[chapter]:
             here.before(event)
             document = here.addressed(event)
-            answers = tuple(plain(invoke(function, document, event)) for function in TARGETS(document))
+            answers = tuple(plain(invoke(function, document)) for function in TARGETS(document))
             yield Told(event, answers, here.state())
 
 

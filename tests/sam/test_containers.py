@@ -68,7 +68,7 @@ def in_containers(built: Path, port: int, at: datetime, tmp_path_factory: pytest
     with Served(f"http://127.0.0.1:{port}", template(), free_port(), log, built) as served:
         functions = client(served.url, "lambda")
 
-        def call(name: str, event: Any, _: str) -> Any:
+        def call(name: str, event: Any) -> Any:
             return json.load(functions.invoke(FunctionName=name, Payload=json.dumps(event))["Payload"])
 
         return play(call, tmp_path_factory.mktemp("contained"), port, at)
@@ -78,7 +78,7 @@ def in_containers(built: Path, port: int, at: datetime, tmp_path_factory: pytest
 def directly(port: int, at: datetime, tmp_path_factory: pytest.TempPathFactory) -> Story:
     """What came of each event that went to the handler in this process."""
     with handlers(port) as functions:
-        return play(lambda n, e, _: functions.call(n, e).payload, tmp_path_factory.mktemp("direct"), port, at)
+        return play(lambda n, e: functions.call(n, e).payload, tmp_path_factory.mktemp("direct"), port, at)
 
 
 @pytest.mark.timeout(600)

@@ -63,14 +63,14 @@ def by_emulator(
     emulated: dict[str, Emulator], port: int, at: datetime, tmp_path_factory: pytest.TempPathFactory
 ) -> Story:
     """What came of each event that went through the emulator."""
-    return play(lambda name, event, _: emulated[name].invoke(event), tmp_path_factory.mktemp("emulated"), port, at)
+    return play(lambda name, event: emulated[name].invoke(event), tmp_path_factory.mktemp("emulated"), port, at)
 
 
 @pytest.fixture(scope="module")
 def directly(port: int, at: datetime, tmp_path_factory: pytest.TempPathFactory) -> Story:
     """What came of each event that went to the handler in this process."""
     with handlers(port) as functions:
-        return play(lambda n, e, _: functions.call(n, e).payload, tmp_path_factory.mktemp("direct"), port, at)
+        return play(lambda n, e: functions.call(n, e).payload, tmp_path_factory.mktemp("direct"), port, at)
 
 
 def test_every_file_has_its_place_in_a_chapter() -> None:

@@ -6,7 +6,6 @@ moto's backends belong to the process, so there is one world at a time.
 
 from __future__ import annotations
 
-import copy
 import json
 import random
 import re
@@ -71,7 +70,6 @@ class World:
     url: str
     engine: ScriptedEngine
     outcomes: dict[str, Any]
-    services_path: str
 
     def client(self, name: str) -> Any:
         """Return a boto3 client that speaks to this world."""
@@ -109,7 +107,7 @@ class World:
     def state(self) -> str:
         """Return the table, the builds, the images and the deployments as lines of text, without times."""
         (table,) = self.aws.dynamodb.dump().values()
-        rows = timeless_rows(copy.deepcopy(table))
+        rows = timeless_rows(table)
         others: list[Any] = [[f"{b['id']} {b['buildStatus']}"] for b in self.aws.codebuild.builds()]
         others += [[image.digest, *sorted(image.tags)] for image in self.aws.ecr.images(SERVICE)]
         others += [
@@ -149,8 +147,7 @@ def world(folder: Path, at: datetime, port: int = 0) -> Iterator[World]:
     # The dice are the same in each world, so that two of them differ in nothing that a function did not do.
     dice = random.Random(7)
     with Aws(folder, engine, bus, clock, keep=False, dice=dice) as aws, AwsServer(aws, port=port) as server:
-        services_path = template().functions[0].environment["ESTEIRA_SERVICES_PATH"]
-        made = World(aws, server.url, engine, outcomes, services_path)
+        made = World(aws, server.url, engine, outcomes)
         create_resources(template(), made.client)
         yield made
 
@@ -177,7 +174,8 @@ def timeless_rows(rows: list[Any]) -> list[str]:
     """Return a table's rows as sorted lines without times, and without what a time goes into: what was seen is named by
     the hash of what it says without them, of a seal only what it seals is left.
 
-    The registration is left out: a process writes it down once in its life, and may have done so in another world.
+    The rows are changed. The registration is left out: a process writes it down once in its life, and may have done so
+    in another world.
     """
     seen: dict[str, str] = {}
     rows = [row for row in rows if _kind(row) != "configured"]

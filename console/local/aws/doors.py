@@ -207,14 +207,11 @@ def _perform(stack: Stack, client: Any, name: str, params: Any, operation: Opera
         if report.has_errors():
             raise ParamValidationError(report=report.generate_report())
     try:
-        service = model.service_model.service_name
-        if (service, name) in UNLOCKED:
+        if (model.service_model.service_name, name) in UNLOCKED:
             result = operation(params)
         else:
             with stack.lock:
-                result = operation(params)
-                if service != "dynamodb":  # which makes its answers anew each time, of its own types
-                    result = deepcopy(result)
+                result = deepcopy(operation(params))
     except AwsError as error:
         raise _client_error(client, name, error) from None
     result["ResponseMetadata"] = {"RequestId": "local", "HTTPStatusCode": 200, "HTTPHeaders": {}, "RetryAttempts": 0}
