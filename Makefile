@@ -42,7 +42,7 @@ $(STAMP): requirements.txt pyproject.toml
 	@touch $@
 
 demo: $(STAMP) ## Push four versions of the model, see them go live or be refused, go back  [REPORT=FILE]
-	@$(BIN)/python -m console.local.demo $(if $(REPORT),--report $(REPORT))
+	@$(BIN)/python -m console.local.up.demo $(if $(REPORT),--report $(REPORT))
 
 test: $(STAMP) $(if $(LINUX),$(EMULATOR)) ## Run the tests, but for those on a Docker engine
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not docker" $(TESTS)
@@ -68,10 +68,10 @@ templates: $(STAMP)
 emulator: $(EMULATOR) ## Install Lambda's emulator and runtime client alone, in .emulator (Linux)
 
 # Where they cannot be had, their tests are skipped and say so.
-$(EMULATOR): $(STAMP) console/local/emulator.txt
+$(EMULATOR): $(STAMP) console/local/sam/emulator.txt
 	@rm -rf $(@D)
-	@{ $(BIN)/uv pip install --quiet --no-deps --require-hashes --python $(BIN)/python --target $(@D) -r console/local/emulator.txt 2>$(VENV)/uv.log || \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $(@D) -r console/local/emulator.txt; } && touch $@ || \
+	@{ $(BIN)/uv pip install --quiet --no-deps --require-hashes --python $(BIN)/python --target $(@D) -r console/local/sam/emulator.txt 2>$(VENV)/uv.log || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target $(@D) -r console/local/sam/emulator.txt; } && touch $@ || \
 	  echo "Lambda's emulator cannot be installed: the tests that play events/ through it are skipped"
 
 # Offline: it judges by what is installed and asks nobody. An exception stands in the resource's Metadata, with its reason.
@@ -96,13 +96,13 @@ $(SAM): $(STAMP)
 	@touch $@
 
 build: $(STAMP) $(SAM) ## Build what is deployed to AWS  [ARCH=x86_64] [PYTHON_OF_RUNTIME=PATH]
-	@$(BIN)/python -m console.local.release $(if $(ARCH),--architecture $(ARCH)) $(if $(PYTHON_OF_RUNTIME),--python $(PYTHON_OF_RUNTIME))
+	@$(BIN)/python -m console.local.sam.artifact $(if $(ARCH),--architecture $(ARCH)) $(if $(PYTHON_OF_RUNTIME),--python $(PYTHON_OF_RUNTIME))
 
 invoke: $(STAMP) $(SAM) ## An event to its function in its container, against the running local stack  EVENT=FILE
-	@$(BIN)/python -m console.local.invoke $(EVENT)
+	@$(BIN)/python -m console.local.sam.invoke $(EVENT)
 
 start-lambda: $(STAMP) $(SAM) ## The functions in their containers, warm, for esteira --endpoint lambda=URL  [PORT=3001]
-	@$(BIN)/python -m console.local.start_lambda $(if $(PORT),--port $(PORT))
+	@$(BIN)/python -m console.local.sam.start_lambda $(if $(PORT),--port $(PORT))
 
 sam-validate: $(SAM) ## Let the SAM CLI judge the templates too
 	@AWS_DEFAULT_REGION=us-east-1 .venv-sam/bin/sam validate --lint --template template.yaml
@@ -118,7 +118,7 @@ $(MINISTACK): $(STAMP)
 	@touch $@
 
 deploy-local: $(STAMP) $(SAM) $(MINISTACK) ## Deploy to an emulator on this machine: create, look, work, update, delete
-	@$(BIN)/python -m console.local.deploy
+	@$(BIN)/python -m console.local.sam.deploy
 
 chaos: $(STAMP) ## 300 releases over two stages on a lossy, doubling, crashing, throttling AWS
 	@$(BIN)/esteira local chaos --releases 300 --stages 2 --lose 0.25 --duplicate 0.25 --shuffle --crash 0.1 --throttle 0.1 --seed 1 --report chaos.json
@@ -129,7 +129,7 @@ bench: $(STAMP) ## Measure what the README says, into bench/results.json
 lock: $(STAMP) ## Lock the dependencies anew: requirements.txt (all), functions/requirements.txt (what ships), the emulator
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --all-extras pyproject.toml --output-file requirements.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml --output-file functions/requirements.txt
-	@printf '%s\n' aws-sam-cli==1.170.0 awslambdaric simplejson snapshot-restore-py | $(BIN)/uv pip compile --quiet --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header - --output-file console/local/emulator.txt
+	@printf '%s\n' aws-sam-cli==1.170.0 awslambdaric simplejson snapshot-restore-py | $(BIN)/uv pip compile --quiet --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header - --output-file console/local/sam/emulator.txt
 
 clean: ## Remove what make made, but not .esteira/
 	rm -rf $(VENV) .venv-sam .venv-checkov .venv-ministack .emulator .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis report.json chaos.json screenshots

@@ -27,13 +27,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.meter import BenchError
-from console.local import emulator
-from console.local.emulator import EmulatorError
-from console.local.invoke import Door, InvokeError, door, image, variables
-from console.local.laptop import CREDENTIALS
 from console.local.ports import LOOPBACK, free_port
-from console.local.release import HERE, ReleaseError, interpreter, make, runtime
-from console.local.sam import SamError, artifact_of, build
+from console.local.sam import emulator
+from console.local.sam.artifact import HERE, ReleaseError, interpreter, make, runtime
+from console.local.sam.emulator import EmulatorError
+from console.local.sam.invoke import Door, InvokeError, door, image, variables
+from console.local.sam.sam_cli import SamError, artifact_of, build
+from console.local.up.laptop import CREDENTIALS
 from tests.sam.world import World, template, world
 
 RUNS = 11

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.flat_cost import SWEEP_SECONDS, measure
 from bench.meter import Reading
-from console.local.place import TEMPLATE
+from console.local.paths import TEMPLATE
 from console.local.template import read
 
 HISTORY = 20  # releases behind; what is measured does not depend on it (flat_cost)

@@ -4,7 +4,7 @@ Two periods of twenty releases are played for real, good and bad ones in a fixed
 period repeats the one before it, the second one moves to the end of the history, and its facts are written again and
 again under the numbers, turns, times and identities of the releases in between. So what AWS itself has seen (git,
 images, deployments) fits the newest releases. Facts are renumbered as facts: their keys are the controller's own, and
-each turn is sealed anew. What a decision was made from has another hash then, and that stays as it was.
+each rollout is checkpointed anew. What a decision was made from has another hash then, and that stays as it was.
 """
 
 from __future__ import annotations
@@ -21,21 +21,23 @@ from typing import Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from bench.meter import BenchError
-from console.local.aws.rehearsal import BuildOutcome, DeployOutcome, ScriptedEngine
 from console.local.engine import BuildJob, DeployJob
-from console.local.place import TEMPLATE
-from console.local.rehearsal import Rehearsal
+from console.local.paths import TEMPLATE
+from console.local.rehearse.rehearsal import Rehearsal
+from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome, ScriptedEngine
 from console.local.template import read
-from esteira.desk import Desk
-from esteira.facts import (
+from esteira.audit import broken, checkpoint_of
+from esteira.context import Context
+from esteira.core.facts import (
     AlarmUnanswered,
     Announced,
     Bundled,
+    Checkpoint,
     Claimed,
     Decided,
     Declined,
-    DeployGivenUp,
-    DeployStarted,
+    DeploymentGivenUp,
+    DeploymentStarted,
     Fact,
     FoundBySweep,
     Gated,
@@ -46,21 +48,19 @@ from esteira.facts import (
     Replaced,
     RollbackOrdered,
     RolledBack,
-    Sealed,
-    Settled,
+    Rollout,
+    RolloutFinished,
     Superseded,
-    Turn,
     about_stage,
     from_row,
     stamp,
     to_row,
     unstamp,
 )
-from esteira.phase import Phase, standing_of
-from esteira.seal import broken, seal
-from esteira.situation import StageState
+from esteira.core.state import StageState
+from esteira.core.status import Phase, status_of
 
-PERIOD = 20  # releases; enough for ten that were live, which is as far back as a turn remembers
+PERIOD = 20  # releases; enough for ten that were live, which is as far back as a rollout remembers
 # In a longer history the releases in between have no decisions: most of its rows, which no function ever reads.
 WITH_DECISIONS = 1_000
 PAUSE = 600.0  # seconds of the stage's own clock between two releases
@@ -81,11 +81,11 @@ class Stage(Rehearsal):
         super().__init__(folder, ScriptedEngine(self.script.build, self.script.deploy, manual=True))
 
     @cached_property
-    def desk(self) -> Desk:
+    def context(self) -> Context:
         """The desk, with the topic."""
-        desk = super().desk
+        context = super().context
         topic = next(f.environment["ESTEIRA_TOPIC_ARN"] for f in read(TEMPLATE).functions if "announce" in f.handler)
-        return replace(desk, settings=desk.settings.model_copy(update={"topic_arn": topic}))
+        return replace(context, settings=context.settings.model_copy(update={"topic_arn": topic}))
 
 
 @dataclass
@@ -109,7 +109,7 @@ class Mark:
     """Where a period ended: its last release and turn, and when the next one began."""
 
     release: int
-    turn: int
+    rollout: int
     at: datetime
 
 
@@ -186,8 +186,8 @@ def _push(stage: Stage, files: Mapping[str, bytes | None]) -> None:
 
 
 def _mark(stage: Stage) -> Mark:
-    turn = stage.store.stage(stage.service.name, stage.service.last.name).turn
-    return Mark(stage.newest(), turn.number if turn else 0, stage.clock.now())
+    rollout = stage.store.stage(stage.service.name, stage.service.last.name).rollout
+    return Mark(stage.newest(), rollout.number if rollout else 0, stage.clock.now())
 
 
 # --- writing it again
@@ -198,14 +198,14 @@ class Move:
     """How far a fact is moved: releases and turns ahead, time back, and, unless "", what makes its identities new."""
 
     releases: int = 0
-    turns: int = 0
+    rollouts: int = 0
     back: timedelta = timedelta()
     salt: str = ""
 
     def fact(self, fact: Fact) -> Fact:
         """Return the fact, moved."""
         values = {name: self.value(value) for name, value in vars(fact).items()}
-        rows = {"rows": fact.rows} if isinstance(fact, Sealed) else {}  # they name facts as they were: see _sealed
+        rows = {"rows": fact.rows} if isinstance(fact, Checkpoint) else {}  # they name facts as they were: see _sealed
         return replace(fact, **(values | self._numbers(fact) | rows))
 
     def value(self, value: Any) -> Any:
@@ -224,24 +224,24 @@ class Move:
     def _numbers(self, fact: Fact) -> dict[str, Any]:  # noqa: C901 - one flat match over all facts
         """Return the release and turn numbers in a fact, moved. 0 says "none" and stays."""
         release: Callable[[int], int] = lambda n: n and n + self.releases  # noqa: E731 - two words for one table
-        turn: Callable[[int], int] = lambda n: n and n + self.turns  # noqa: E731
+        rollout: Callable[[int], int] = lambda n: n and n + self.rollouts  # noqa: E731
         moved: dict[str, Any] = {"release": release(fact.release)} if isinstance(fact, ReleaseFact) else {}
         match fact:
             case Pushed():
                 moved |= {"number": release(fact.number)}
-            case Turn():
-                moved |= {"number": turn(fact.number), "release": release(fact.release), "live": release(fact.live)}
+            case Rollout():
+                moved |= {"number": rollout(fact.number), "release": release(fact.release), "live": release(fact.live)}
                 moved |= {"healthy": tuple(map(release, fact.healthy))}
-            case Settled():
-                moved |= {"turn": turn(fact.turn), "release": release(fact.release)}
+            case RolloutFinished():
+                moved |= {"rollout": rollout(fact.rollout), "release": release(fact.release)}
             case Replaced():
-                moved |= {"turn": turn(fact.turn), "by": release(fact.by)}
+                moved |= {"rollout": rollout(fact.rollout), "by": release(fact.by)}
             case RolledBack():
-                moved |= {"turn": turn(fact.turn), "to": release(fact.to)}
-            case DeployStarted() | DeployGivenUp() | Announced() | Bundled() | AlarmUnanswered():
-                moved |= {"turn": turn(fact.turn)}
-            case Sealed():
-                moved |= {"turn": turn(fact.turn), "release": release(fact.release)}
+                moved |= {"rollout": rollout(fact.rollout), "to": release(fact.to)}
+            case DeploymentStarted() | DeploymentGivenUp() | Announced() | Bundled() | AlarmUnanswered():
+                moved |= {"rollout": rollout(fact.rollout)}
+            case Checkpoint():
+                moved |= {"rollout": rollout(fact.rollout), "release": release(fact.release)}
             case Gated():
                 moved |= {"against": release(fact.against)}
             case Superseded():
@@ -251,9 +251,9 @@ class Move:
             case Quarantined() | Decided() | FoundBySweep():
                 moved |= {"release": release(fact.release)}
             case Claimed() | Declined() if fact.action != "build":
-                moved |= {"attempt": turn(fact.attempt)}
+                moved |= {"attempt": rollout(fact.attempt)}
             case Overdue() if fact.what in ("deploy", "stop"):
-                moved |= {"number": turn(fact.number)}
+                moved |= {"number": rollout(fact.number)}
             case _:
                 pass
         return moved
@@ -270,29 +270,31 @@ def _another(identity: str, salt: str) -> str:
 
 
 def _multiply(stage: Stage, began: Mark, first: Mark, second: Mark, releases: int) -> None:
-    steps = [(b.release - a.release, b.turn - a.turn, b.at - a.at) for a, b in ((began, first), (first, second))]
+    steps = [(b.release - a.release, b.rollout - a.rollout, b.at - a.at) for a, b in ((began, first), (first, second))]
     if steps[0] != steps[1]:
         raise BenchError(f"the periods differ, so one cannot stand for another: {steps}. Next: see bench/history.py")
-    _, turns, time = steps[1]
-    table, last = stage.desk.settings.table, releases // PERIOD - 2
+    _, rollouts, time = steps[1]
+    table, last = stage.context.settings.table, releases // PERIOD - 2
     rows = list(_drained(stage, table))
     early = [row for row in rows if not _is_late(row, first)]
     late = [row for row in rows if _is_late(row, first)]
-    left = _left(early, late, Move(PERIOD, turns, -time))
+    left = _left(early, late, Move(PERIOD, rollouts, -time))
     if releases > WITH_DECISIONS:
         left = [row for row in left if row.get("fact") not in ("decided", "seen")]
-    seals: dict[str, str] = {}
-    stage.aws.dynamodb.load({table: _moved(early, Move(back=last * time), seals)})
+    checkpoints: dict[str, str] = {}
+    stage.local_aws.dynamodb.load({table: _moved(early, Move(back=last * time), checkpoints)})
     for n in range(last):
-        stage.aws.dynamodb.load({table: _moved(left, Move(n * PERIOD, n * turns, (last - n) * time, str(n)), seals)})
-    stage.aws.dynamodb.load({table: _moved(late, Move(last * PERIOD, last * turns), seals)})
+        stage.local_aws.dynamodb.load(
+            {table: _moved(left, Move(n * PERIOD, n * rollouts, (last - n) * time, str(n)), checkpoints)}
+        )
+    stage.local_aws.dynamodb.load({table: _moved(late, Move(last * PERIOD, last * rollouts), checkpoints)})
 
 
 def _drained(stage: Stage, table: str) -> Iterator[Row]:
     """Yield every row of the table, and take it out."""
     unpack = TypeDeserializer().deserialize
-    client = stage.desk.cloud.client("dynamodb")
-    for item in stage.aws.dynamodb.dump()[table]:
+    client = stage.context.aws.client("dynamodb")
+    for item in stage.local_aws.dynamodb.dump()[table]:
         client.delete_item(TableName=table, Key={"pk": item["pk"], "sk": item["sk"]})
         yield {name: unpack(value) for name, value in item.items()}
 
@@ -312,26 +314,27 @@ def _left(early: list[Row], late: list[Row], onward: Move) -> list[Row]:
     return [{**row, **now} if row["sk"] == view(2 * PERIOD) else row for row in rows]
 
 
-def _moved(rows: Iterable[Row], move: Move, seals: dict[str, str]) -> list[dict[str, Any]]:
-    """Return the rows, moved and packed; ``seals`` is each stage's newest seal, before and after them."""
+def _moved(rows: Iterable[Row], move: Move, checkpoints: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the rows, moved and packed; ``checkpoints`` is each stage's newest checkpoint, before and after them."""
     pack, rows = TypeSerializer().serialize, list(rows)
     facts = {(fact.about, fact.key): move.fact(fact) for fact in (from_row(row) for row in rows if "fact" in row)}
-    facts |= _sealed(facts, seals)
+    facts |= _sealed(facts, checkpoints)
     moved = (_moved_fact(row, facts, move) if "fact" in row else _moved_row(row, move) for row in rows)
     return [{name: pack(value) for name, value in row.items()} for row in moved]
 
 
-def _sealed(facts: Mapping[Name, Fact], seals: dict[str, str]) -> dict[Name, Fact]:
-    """Return the seals among ``facts``, which are moved, made anew: of the rows each named, and of the one before."""
-    found = [(name, fact) for name, fact in facts.items() if isinstance(fact, Sealed)]
-    sealed: dict[Name, Fact] = {}
-    for name, fact in sorted(found, key=lambda row: row[1].turn):
+def _sealed(facts: Mapping[Name, Fact], checkpoints: dict[str, str]) -> dict[Name, Fact]:
+    """Return the checkpoints among ``facts``, which are moved, made anew: of the rows each named, and of the one
+    before."""
+    found = [(name, fact) for name, fact in facts.items() if isinstance(fact, Checkpoint)]
+    remade: dict[Name, Fact] = {}
+    for name, fact in sorted(found, key=lambda row: row[1].rollout):
         said = [facts[row.partition(" ")[0], row.partition(" ")[2].rpartition(" ")[0]] for row in fact.rows]
-        [turn] = [f for f in said if isinstance(f, Turn)]
-        anew = seal(turn, said, seals.get(fact.stage, ""), fact.at)
-        seals[fact.stage] = anew.seal
-        sealed[name] = anew
-    return sealed
+        [rollout] = [f for f in said if isinstance(f, Rollout)]
+        anew = checkpoint_of(rollout, said, checkpoints.get(fact.stage, ""), fact.at)
+        checkpoints[fact.stage] = anew.sha256
+        remade[name] = anew
+    return remade
 
 
 def _moved_fact(row: Row, facts: Mapping[Name, Fact], move: Move) -> Row:
@@ -353,34 +356,34 @@ def _moved_row(row: Row, move: Move) -> Row:
 
 
 def _check(stage: Stage, releases: int) -> None:
-    """Raise BenchError unless every turn follows from the one before it, and every twentieth release, and each of the
-    newest twenty, stands where its row in the history says."""
+    """Raise BenchError unless every rollout follows from the one before it, and every twentieth release, and each of
+    the newest twenty, stands where its row in the history says."""
     name, found = stage.service.name, stage.newest()
     if found != releases:
         raise BenchError(f"the history should end at v{releases} and ends at v{found}. Next: see bench/history.py")
-    _check_turns(stage.store.facts(name, about_stage(stage.service.last.name), "turn#"), stage.service.last.name)
-    _check_seals(stage.store.facts(name, f"seals/{stage.service.last.name}"))
+    _check_turns(stage.store.facts(name, about_stage(stage.service.last.name), "rollout#"), stage.service.last.name)
+    _check_seals(stage.store.facts(name, f"checkpoints/{stage.service.last.name}"))
     stages = tuple(stage.store.stages(stage.service))
     views = {v.number: v for v in stage.store.views(name, releases)}
     for number in sorted({*range(1, releases + 1, 19), *range(max(1, releases - PERIOD), releases + 1)}):
         release = stage.store.release(name, number)
-        phase = standing_of(release, stages, stage.clock.now()).phase if release else None
+        phase = status_of(release, stages, stage.clock.now()).phase if release else None
         if phase is None or views[number].phase != phase:
             raise BenchError(f"v{number} is listed as {views[number].phase} and is {phase}. Next: see bench/history.py")
 
 
 def _check_turns(facts: Iterable[Fact], stage: str) -> None:
     facts = tuple(facts)
-    settled = {f.turn: f for f in facts if isinstance(f, Settled)}
-    turns = sorted((f for f in facts if isinstance(f, Turn)), key=lambda t: t.number)
+    finished = {f.rollout: f for f in facts if isinstance(f, RolloutFinished)}
+    rollouts = sorted((f for f in facts if isinstance(f, Rollout)), key=lambda t: t.number)
     before = StageState(stage)
-    for number, turn in enumerate(turns, start=1):
-        if (turn.number, turn.live, turn.healthy) != (number, before.live, before.healthy):
-            raise BenchError(f"turn {number} does not follow from turn {number - 1}. Next: see bench/history.py")
-        before = StageState(stage, turn, settled.get(number))
+    for number, rollout in enumerate(rollouts, start=1):
+        if (rollout.number, rollout.live, rollout.healthy) != (number, before.live, before.healthy):
+            raise BenchError(f"rollout {number} does not follow from rollout {number - 1}. Next: see bench/history.py")
+        before = StageState(stage, rollout, finished.get(number))
 
 
 def _check_seals(facts: Iterable[Fact]) -> None:
-    wrong = next(broken(sorted((f for f in facts if isinstance(f, Sealed)), key=lambda f: f.turn)), "")
+    wrong = next(broken(sorted((f for f in facts if isinstance(f, Checkpoint)), key=lambda f: f.rollout)), "")
     if wrong:
         raise BenchError(f"{wrong}. Next: see bench/history.py")

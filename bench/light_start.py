@@ -23,7 +23,7 @@ from typing import Any
 
 from bench.meter import BenchError
 from console.local.aws.api import REGION
-from console.local.place import FUNCTIONS
+from console.local.paths import FUNCTIONS
 
 RUNS = 15
 AT_MOST = {"a": 1.5, "b": 0.5}
@@ -114,13 +114,13 @@ def _subjects(folder: Path) -> list[Subject]:
     for artifact in (compiled, plain):
         _pack(artifact)
     _compile(compiled)
-    desk = "esteira.wiring:from_environment"
+    context = "esteira.bootstrap:from_environment"
     return [
         *(Subject(name, compiled, name) for name in HANDLERS),
         Subject("a: one boto3 client", compiled, "one_client"),
         Subject("b: typical, no bytecode", plain, "typical"),
-        Subject("intake, and its first client", compiled, "intake", (desk,)),
-        Subject("intake, its first client and the tracer", compiled, "intake", (desk, "esteira.telemetry:tracer")),
+        Subject("intake, and its first client", compiled, "intake", (context,)),
+        Subject("intake, its first client and the tracer", compiled, "intake", (context, "esteira.telemetry:tracer")),
         Subject("intake, no bytecode", plain, "intake"),
         Subject("typical, compiled", compiled, "typical"),
     ]

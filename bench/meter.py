@@ -17,7 +17,7 @@ from typing import Any
 
 from console.local.aws.bus import Delivered
 from console.local.aws.faults import Call, When
-from console.local.rehearsal import Rehearsal
+from console.local.rehearse.rehearsal import Rehearsal
 
 READS = ("GetItem", "Query")
 WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem")
@@ -66,7 +66,7 @@ class Meter:
         self._refused: list[Call] = []
         stage.faults.hook = self._hear
         stage.bus.watch = self._invoked
-        events = stage.desk.cloud.client("dynamodb").meta.events
+        events = stage.context.aws.client("dynamodb").meta.events
         for operation in (*READS, *WRITES):
             events.register(f"provide-client-params.dynamodb.{operation}", _ask_for_units)
         events.register("after-call.dynamodb", self._consumed)
@@ -81,7 +81,7 @@ class Meter:
     def read(self) -> Reading:
         """Return what was counted since ``start``."""
         self._reading.seconds = time.perf_counter() - self._began
-        self._settle()
+        self._finish()
         for call in self._refused:
             self._reading.write_units += refused_units(call)
         self._refused = []
@@ -89,13 +89,13 @@ class Meter:
 
     def _hear(self, when: When, call: Call) -> None:
         if when == "before":
-            self._settle()
+            self._finish()
             self._reading.calls[call.name] += 1
             self._pending = call
         else:
             self._pending = None
 
-    def _settle(self) -> None:
+    def _finish(self) -> None:
         """A call that never came to its "after" was refused, and AWS bills a refused write."""
         call, self._pending = self._pending, None
         if call is not None and call.service == "dynamodb" and call.operation in WRITES:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.meter import BenchError
-from console.local.place import MODEL_SERVICE, ROOT
+from console.local.paths import MODEL_SERVICE, ROOT
 
 ROUNDS = 5
 SECONDS = 2.0  # of asking, each time

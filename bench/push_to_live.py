@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.meter import BenchError
-from console.local.buildspec import PHASES, parse
-from console.local.demo import SERVICE, Team
-from console.local.laptop import Laptop
-from console.local.place import ROOT
-from esteira import wiring
-from esteira.phase import Phase
+from console.local.build.buildspec import PHASES, parse
+from console.local.paths import ROOT
+from console.local.up.demo import SERVICE, Team
+from console.local.up.laptop import Laptop
+from esteira import bootstrap
+from esteira.core.status import Phase
 from esteira.store import Store
 
 RUNS = 3
@@ -168,7 +168,7 @@ def _environment(folder: Path, number: int) -> dict[str, str]:
     programs.mkdir(exist_ok=True)
     stores = f"images=Path({str(folder / 'images')!r}), registry=Path({str(folder / 'registry')!r})"
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from pathlib import Path; "
-    code += f"from console.local.docker_cli import main; sys.exit(main({stores}))"
+    code += f"from console.local.process.docker_cli import main; sys.exit(main({stores}))"
     lines = {"docker": f"{shlex.quote(sys.executable)} -I -c {shlex.quote(code)}"}
     lines |= dict.fromkeys(("python", "python3"), shlex.quote(sys.executable))
     for name, line in lines.items():
@@ -180,7 +180,7 @@ def _environment(folder: Path, number: int) -> dict[str, str]:
         "PATH": f"{programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": str(folder),
         "LANG": "C.UTF-8",
-        "IMAGE_URI": wiring.services(wiring.from_environment())[0].image_uri,
+        "IMAGE_URI": bootstrap.services(bootstrap.from_environment())[0].image_uri,
         "IMAGE_TAG": f"git-{number:040x}",
         "ESTEIRA_RELEASE": f"v{number}",
         "CODEBUILD_RESOLVED_SOURCE_VERSION": f"{number:040x}",

@@ -26,7 +26,7 @@ from typing import Any
 
 from bench.meter import BenchError
 from bench.swap_load import RATE, SOCKETS
-from console.local.place import MODEL_SERVICE, ROOT
+from console.local.paths import MODEL_SERVICE, ROOT
 from tests.docker.ec2 import HOOKS, Host, free_port, missing, registry_in, run
 
 SWAPS = 5
@@ -389,7 +389,7 @@ def table(result: dict[str, Any]) -> list[str]:
     """Return the figures as Markdown."""
     return [
         (f"{SWAPS} swaps each under {RATE} requests a second (open loop, half on new connections) and {SOCKETS} "
-        f"WebSockets; a socket may stay {DRAIN} s from the turn of the proxy, or the script's begin:"),
+        f"WebSockets; a socket may stay {DRAIN} s from the rollout of the proxy, or the script's begin:"),
         "",
         ("| | requests | failed | sockets ended | before the deadline | without a goodbye | p50, p99 ms before | then "
         "| a swap, s |"),

@@ -7,30 +7,31 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from esteira import announcement, wiring
-from esteira.announcement import HoldEnds
+from esteira import bootstrap
 from esteira.answer import Answer, answer
-from esteira.desk import Desk
+from esteira.context import Context
+from esteira.notify import announcement
+from esteira.notify.announcement import HoldEnds
 from esteira.telemetry import about, logger, measured, traced
 
 
 @logger.inject_lambda_context
 @traced
 @measured
-def handler(event: Any, _context: LambdaContext, *, desk: Desk | None = None) -> Answer:
+def handler(event: Any, _context: LambdaContext, *, context: Context | None = None) -> Answer:
     """Tell people about one ``Release Phase Changed`` or ``Hold Ends Soon`` event, once.
 
     Returns ``{service, release, phase, why, actions}``, where ``actions`` are the channels told. Raises Refused for a
     malformed event, UntoldError where a channel could not be told.
     """
-    desk = desk or wiring.from_environment()
+    context = context or bootstrap.from_environment()
     said = announcement.read(event)
-    service = next((s for s in wiring.services(desk) if s.name == said.service), None)
+    service = next((s for s in bootstrap.services(context) if s.name == said.service), None)
     if service is None:
         return answer(why=f"no service is called {said.service}")
     release, phase, why = ("", "", said.reason) if isinstance(said, HoldEnds) else (said.release, said.phase, said.why)
     about(service.name, release)
-    told = announcement.announce(said, service, desk)
+    told = announcement.announce(said, service, context)
     if told:
         logger.info(
             f"told the {' and the '.join(told)}",

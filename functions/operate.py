@@ -6,27 +6,27 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from esteira import identity, operate, wiring
+from esteira import bootstrap, identity, operate
 from esteira.advance import advance
 from esteira.answer import Answer, answer
-from esteira.desk import Desk
-from esteira.events import Refused
+from esteira.aws_events import Refused
+from esteira.context import Context
 from esteira.telemetry import about, logger, measured, traced
 
 
 @logger.inject_lambda_context
 @traced
 @measured
-def handler(event: Any, _context: LambdaContext, *, desk: Desk | None = None) -> Answer:
+def handler(event: Any, _context: LambdaContext, *, context: Context | None = None) -> Answer:
     """Do what one request asks for (``esteira.operate.Request``).
 
     Returns ``{service, release, phase, why, actions}``, or ``{refused}`` with the sentence why not: a person's mistake
     is no error of the function's and should ring no alarm.
     """
-    desk = desk or wiring.from_environment()
+    context = context or bootstrap.from_environment()
     try:
-        request, service = operate.read(event, wiring.services(desk))
-        operate.operate(_known(request, event), service, desk)
+        request, service = operate.read(event, bootstrap.services(context))
+        operate.operate(_known(request, event), service, context)
     except Refused as refused:
         logger.info(str(refused), action="refuse")
         return {"refused": str(refused)}
@@ -34,7 +34,7 @@ def handler(event: Any, _context: LambdaContext, *, desk: Desk | None = None) ->
     about(service.name, release)
     said = f"{request.by} said {request.action}"
     logger.info(said, service=service.name, release=release or None, action=request.action, why=request.reason)
-    return answer(advance(service, desk))
+    return answer(advance(service, context))
 
 
 def _known(request: operate.Request, event: Any) -> operate.Request:

@@ -6,12 +6,12 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from esteira import wiring
+from esteira import bootstrap
 from esteira.advance import advance
 from esteira.answer import Answer, answer
 from esteira.config import Service
-from esteira.desk import Desk
-from esteira.facts import Pushed
+from esteira.context import Context
+from esteira.core.facts import Pushed
 from esteira.observe import observe, tell_found
 from esteira.telemetry import logger, measured, traced
 
@@ -19,20 +19,20 @@ from esteira.telemetry import logger, measured, traced
 @logger.inject_lambda_context
 @traced
 @measured
-def handler(_event: Any, _context: LambdaContext, *, desk: Desk | None = None) -> list[Answer]:
+def handler(_event: Any, _context: LambdaContext, *, context: Context | None = None) -> list[Answer]:
     """Look after every registered service; what the event says does not matter.
 
     Returns one ``{service, release, phase, why, actions}`` per service. One service's error keeps no other from its
     turn; the first is raised at the end.
     """
-    desk = desk or wiring.from_environment()
+    context = context or bootstrap.from_environment()
     answers: list[Answer] = []
     errors: list[Exception] = []
-    for service in wiring.services(desk):
+    for service in bootstrap.services(context):
         # An observation that fails must not keep the deadlines from being enforced.
         for step in (_observe, _advance):
             try:
-                answers.extend(step(service, desk))
+                answers.extend(step(service, context))
             except Exception as error:  # noqa: BLE001 - raised below, after the other services
                 logger.exception("the sweep of a service failed", service=service.name)
                 errors.append(error)
@@ -41,13 +41,13 @@ def handler(_event: Any, _context: LambdaContext, *, desk: Desk | None = None) -
     return answers
 
 
-def _observe(service: Service, desk: Desk) -> list[Answer]:
-    observe(service, desk)
+def _observe(service: Service, context: Context) -> list[Answer]:
+    observe(service, context)
     return []  # what comes of it, the advance answers
 
 
-def _advance(service: Service, desk: Desk) -> list[Answer]:
-    outcome = advance(service, desk)
+def _advance(service: Service, context: Context) -> list[Answer]:
+    outcome = advance(service, context)
     if "OpenCommit" in outcome.actions:  # the branch's tip is what a push event would have told of
-        tell_found(service.name, outcome.release, Pushed.name, desk)
+        tell_found(service.name, outcome.release, Pushed.name, context)
     return [answer(outcome)]

@@ -14,11 +14,11 @@ from datetime import datetime
 from typing import Any
 
 from esteira.advance import gather
-from esteira.cloud import Cloud
+from esteira.aws import Aws
 from esteira.config import Service, Settings
-from esteira.desk import Desk
-from esteira.facts import RELEASES, ImageArrived, ImageTaken, Pushed, Seen, from_row, to_row
-from esteira.situation import Situation
+from esteira.context import Context
+from esteira.core.facts import RELEASES, ImageArrived, ImageTaken, Pushed, Seen, from_row, to_row
+from esteira.core.state import Snapshot
 from esteira.store import Store
 
 # What reading a row as a fact raises where somebody altered it so that it is none.
@@ -84,7 +84,7 @@ class Then(Store):
 
 
 @dataclass(frozen=True)
-class Tip(Cloud):
+class Tip(Aws):
     """A CodeCommit whose branch is at ``commit``, "" where nobody asked; of AWS there is nothing else."""
 
     commit: str = ""
@@ -97,11 +97,11 @@ class Tip(Cloud):
 class AsOf:
     """What was known at a moment; ``missing`` are the rows that were seen then and are not on record any more."""
 
-    situation: Situation
+    snapshot: Snapshot
     missing: tuple[str, ...] = field(default=())
 
 
-def situation(rows: Rows, service: Service, seen: Seen, at: datetime, without: str = "") -> AsOf:
+def snapshot(rows: Rows, service: Service, seen: Seen, at: datetime, without: str = "") -> AsOf:
     """Return what was known at ``at`` about ``service``, as it was registered then: what ``seen`` names, but for the
     rows whose keys begin with ``without``."""
     there: dict[str, dict[str, dict[str, Any]]] = {}
@@ -122,8 +122,8 @@ def situation(rows: Rows, service: Service, seen: Seen, at: datetime, without: s
             "sk": key, "number": number, "attempt": 1, "phase": phase, "why": why, "cause": cause
         }  # fmt: skip
     # The attempt of an open row is read by nothing but its closing.
-    desk = Desk(Then(there, seen.newest), Tip(commit=seen.tip), Settings(table="", services_path=""), lambda: at)
-    return AsOf(gather(service, desk, look=True), tuple(missing))
+    context = Context(Then(there, seen.newest), Tip(commit=seen.tip), Settings(table="", services_path=""), lambda: at)
+    return AsOf(gather(service, context, look=True), tuple(missing))
 
 
 def _readable(rows: Rows, service: str, about: str, key: str) -> dict[str, Any] | None:

@@ -17,33 +17,33 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from console.record.as_of import Rows, situation
+from console.read.remote import REFUSED, TroubleError
+from console.record.as_of import Rows, snapshot
 from console.record.replay import Gone, configured, decisions, grounds
-from console.remote import REFUSED, TroubleError
+from esteira.aws_events import refusal
 from esteira.config import Service
-from esteira.entry import Wait, Waits, waits
-from esteira.events import refusal
-from esteira.facts import (
+from esteira.core.admission import Wait, Waits, waits
+from esteira.core.facts import (
     AlarmRang,
     BuildEnded,
     BuildStarted,
     Decided,
-    DeployStarted,
+    DeploymentStarted,
     Gated,
     Overdue,
     Pushed,
     RollbackOrdered,
-    Turn,
+    Rollout,
     about_alarm,
     about_stage,
     from_row,
 )
+from esteira.core.plan import Record, StartDeployment, plan
+from esteira.core.state import Release, Snapshot, StageState
+from esteira.core.status import Phase, status_of
 from esteira.inspection import class_of, matches
-from esteira.phase import Phase, standing_of
-from esteira.plan import Record, StartDeployment, plan
-from esteira.situation import Release, Situation, StageState
 
-# What a rule makes a release wait for; its turn and the stage before are none.
+# What a rule makes a release wait for; its rollout and the stage before are none.
 _RULES = (Waits.BAKE, Waits.APPROVAL, Waits.HOLD, Waits.WINDOW)
 _MINUTE = timedelta(minutes=1)
 
@@ -140,8 +140,8 @@ class _Moment(NamedTuple):
     """A decision about a release, and what was known then: as it was registered, and under the other rules."""
 
     decided: Decided
-    then: Situation
-    other: Situation
+    then: Snapshot
+    other: Snapshot
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ class _Trial:
                 would = self._gated(moment, r)
                 gated = would is not None or not self.other.gates
                 yield from _of_gates(would, release.one(Gated, attempt=r.attempt), decided.at) if gated else ()
-            yield from self._turn(moment, r) if decided.action == "StartDeployment" else self._wait(moment, r)
+            yield from self._rollout(moment, r) if decided.action == "StartDeployment" else self._wait(moment, r)
 
     def _moment(self, decided: Decided) -> _Moment:
         name = self.other.name
@@ -226,8 +226,8 @@ class _Trial:
         other = self.other.model_copy(update={"stages": stages})
         return _Moment(
             decided,
-            situation(self.rows, service, seen, decided.at).situation,
-            situation(self.rows, other, seen, decided.at, without="gated#").situation,
+            snapshot(self.rows, service, seen, decided.at).snapshot,
+            snapshot(self.rows, other, seen, decided.at, without="gated#").snapshot,
         )
 
     def _gated(self, moment: _Moment, r: Release) -> Gated | None:
@@ -237,29 +237,29 @@ class _Trial:
         facts = (a.fact for a in actions if isinstance(a, Record) and a.release == r.number)
         return next((f for f in facts if isinstance(f, Gated)), None)
 
-    def _turn(self, moment: _Moment, r: Release) -> Iterator[Otherwise]:
+    def _rollout(self, moment: _Moment, r: Release) -> Iterator[Otherwise]:
         """A turn it was given: whether a rule would have been in its way at that moment."""
         decided = moment.decided
         actions = plan(moment.then, decided.at, self.lease)
         action = actions[decided.place] if decided.place < len(actions) else None
-        if not isinstance(action, StartDeployment) or action.turn.kind != "deploy" or action.take > 1:
+        if not isinstance(action, StartDeployment) or action.rollout.kind != "deploy" or action.take > 1:
             return
-        name = action.turn.stage
+        name = action.rollout.stage
         stage = _stage(moment.other, name)
         for wait in _rules(r, stage, decided.at) if stage else ():
-            yield Otherwise(wait.what, f"its turn on {name} would wait: {_words(wait)}", decided.at, name)
+            yield Otherwise(wait.what, f"its rollout on {name} would wait: {_words(wait)}", decided.at, name)
 
     def _wait(self, moment: _Moment, r: Release) -> Iterator[Otherwise]:
         """A wait for a rule: whether it would have had to."""
         then, at = moment.then.release(r.number), moment.decided.at
-        standing = standing_of(then, moment.then.stages, at) if then else None
-        if then is None or standing is None or standing.phase is not Phase.WAITING or standing.cause not in _RULES:
+        status = status_of(then, moment.then.stages, at) if then else None
+        if then is None or status is None or status.phase is not Phase.WAITING or status.cause not in _RULES:
             return
-        stage, under = _stage(moment.other, standing.stage), moment.then.stage(standing.stage)
+        stage, under = _stage(moment.other, status.stage), moment.then.stage(status.stage)
         if stage is not None and not _rules(r, stage, at):
             words = "; ".join(map(_words, _rules(then, under, at)))
             why = f"it would not wait for {stage.name}; then it did: {words}"
-            yield Otherwise(standing.cause, why, at, stage.name)
+            yield Otherwise(status.cause, why, at, stage.name)
 
     # --- deadlines and alarms
 
@@ -269,11 +269,11 @@ class _Trial:
             ended = release.one(BuildEnded, build=started.build)
             late = release.one(Overdue, what="build", number=started.attempt)
             yield from _deadline("build", limits.build_minutes, started.at, ended.at if ended else None, late)
-        for deployed in release.all(DeployStarted):
-            turn = _fact(self.rows, self.other.name, deployed.stage, f"turn#{deployed.turn:08d}")
+        for deployed in release.all(DeploymentStarted):
+            rollout = _fact(self.rows, self.other.name, deployed.stage, f"rollout#{deployed.rollout:08d}")
             over = release.ended(deployed.deployment)
-            late = release.one(Overdue, what="deploy", number=deployed.turn, stage=deployed.stage)
-            began, end = (turn.at if isinstance(turn, Turn) else deployed.at), over.at if over else None
+            late = release.one(Overdue, what="deploy", number=deployed.rollout, stage=deployed.stage)
+            began, end = (rollout.at if isinstance(rollout, Rollout) else deployed.at), over.at if over else None
             yield from _deadline("deploy", limits.deploy_minutes, began, end, late, deployed.stage)
 
     def _alarm(self, release: Release, name: str) -> Iterator[Otherwise]:
@@ -300,7 +300,7 @@ class _Trial:
 
 
 class _Life(NamedTuple):
-    """A release live on a stage by its own turn: since when, until when, and the alarm that ended it, "" if none."""
+    """A release live on a stage by its own rollout: since when, until when, and the alarm that ended it, "" if none."""
 
     since: datetime
     until: datetime | None
@@ -310,16 +310,18 @@ class _Life(NamedTuple):
 def _lives(rows: Rows, service: str, stage: str, release: Release) -> Iterator[_Life]:
     """Yield each time the release came to life on a stage by a deployment of its own."""
     here = release.on(StageState(stage))
-    for started in here.all(DeployStarted):
+    for started in here.all(DeploymentStarted):
         ended = here.ended(started.deployment)
-        turn = _fact(rows, service, stage, f"turn#{started.turn:08d}")
-        own = isinstance(turn, Turn) and turn.kind == "deploy"
+        rollout = _fact(rows, service, stage, f"rollout#{started.rollout:08d}")
+        own = isinstance(rollout, Rollout) and rollout.kind == "deploy"
         if not own or ended is None or ended.status != "Succeeded" or here.diagnosed(started.deployment):
             continue
-        after = _fact(rows, service, stage, f"turn#{started.turn + 1:08d}")
-        until = after.at if isinstance(after, Turn) else None
+        after = _fact(rows, service, stage, f"rollout#{started.rollout + 1:08d}")
+        until = after.at if isinstance(after, Rollout) else None
         order = (
-            _fact(rows, service, stage, after.served) if isinstance(after, Turn) and after.kind == "rollback" else None
+            _fact(rows, service, stage, after.served)
+            if isinstance(after, Rollout) and after.kind == "rollback"
+            else None
         )
         by = order.by if isinstance(order, RollbackOrdered) and order.away == release.number else ""
         yield _Life(ended.at, until, by if by.startswith("alarm ") else "")
@@ -342,7 +344,7 @@ def _refused(gated: Gated | None) -> tuple[str, ...]:
     return gated.refused if gated is not None and not gated.dry_run else ()
 
 
-def _stage(s: Situation, name: str) -> StageState | None:
+def _stage(s: Snapshot, name: str) -> StageState | None:
     return next((stage for stage in s.stages if stage.name == name), None)
 
 

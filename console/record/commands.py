@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from console.call import Call
+from console.cli.call import Call
+from console.read.remote import FAILED, REFUSED, TroubleError
 from console.record.as_of import Rows
 from console.record.backtest import Backtest
 from console.record.receipt import Receipt
 from console.record.replay import Replayed
-from console.remote import FAILED, REFUSED, TroubleError
-from esteira.cloud import Cloud
+from esteira.aws import Aws
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,8 +44,8 @@ def receipt(call: Call, label: str, stage: str, *, whole: bool) -> None:
         raise TroubleError(
             f"{service.name} has no stage {stage!r}. Next: --stage with one of: {', '.join(names)}", REFUSED
         )
-    cloud = Cloud(call.controller.client)
-    told = made(rows_of(call), service, int(label[1:]), stage or service.last.name, whole=whole, cloud=cloud)
+    aws = Aws(call.controller.client)
+    told = made(rows_of(call), service, int(label[1:]), stage or service.last.name, whole=whole, aws=aws)
     call.tell({"holds": told.holds, **vars(told)}, lambda out: _print_receipt(out, told))
     if not told.holds:
         raise SystemExit(FAILED)
@@ -94,28 +94,36 @@ def rows_of(call: Call) -> Rows:
 
 
 def _print_receipt(out: Console, told: Receipt) -> None:
-    out.print(Text(f"{told.service} {told.release} on {told.stage}, turn {told.turn}", style="bold"))
+    out.print(Text(f"{told.service} {told.release} on {told.stage}, rollout {told.rollout}", style="bold"))
     for link in told.links:
         out.print(Text.assemble((f"  {link.what:<11}", "dim"), link.says))
         out.print(Text(f"  {'':<11}{link.sha256}  {link.row}", style="dim"))
-    if told.seal:
-        out.print(Text.assemble(("  seal       ", "dim"), told.seal))
-        out.print(Text(f"  {'':<11}over {told.rows} rows and the seal before, {told.before or 'none'}", style="dim"))
+    if told.sha256:
+        out.print(Text.assemble(("  checkpoint       ", "dim"), told.sha256))
+        out.print(
+            Text(f"  {'':<11}over {told.rows} rows and the checkpoint before, {told.before or 'none'}", style="dim")
+        )
     out.print()
-    for asked in told.aws:
+    for asked in told.evidence:
         _verdict(out, asked.verdict, f"{asked.what}: {asked.says}")
     for fault in told.faults:
         _verdict(out, "differs", f"{fault.row}: {fault.says}", "altered")
     if not told.faults:
-        _verdict(out, "ok", f"all {told.rows} rows of the turn are as they were sealed")
-        seals = told.seals
-        left_out = f"; turns {seals.unseen} were not looked at (--all)" if seals.unseen else ""
-        _verdict(out, "ok", f"the seals from turn {seals.first} to {seals.last} hold together{left_out}")
+        _verdict(out, "ok", f"all {told.rows} rows of the rollout are as they were checkpointed")
+        checkpoints = told.checkpoints
+        left_out = f"; rollouts {checkpoints.unseen} were not looked at (--all)" if checkpoints.unseen else ""
+        _verdict(
+            out, "ok", f"the checkpoints from rollout {checkpoints.first} to {checkpoints.last} hold together{left_out}"
+        )
     if told.later:
-        out.print(Text(f"  not under the seal, of {told.release}: {len(told.later)} rows that came after it", "dim"))
+        out.print(
+            Text(f"  not under the checkpoint, of {told.release}: {len(told.later)} rows that came after it", "dim")
+        )
     out.print()
-    out.print(f"The newest seal of {told.stage}, of turn {told.seals.newest_turn}; keep it outside the table:")
-    out.print(Text(told.seals.newest, style="bold"))
+    out.print(
+        f"The newest checkpoint of {told.stage}, of rollout {told.checkpoints.newest_turn}; keep it outside the table:"
+    )
+    out.print(Text(told.checkpoints.newest, style="bold"))
 
 
 def _print_decisions(out: Console, service: str, label: str, decisions: tuple[Replayed, ...]) -> None:

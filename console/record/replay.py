@@ -14,11 +14,11 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from console.record.as_of import UNREADABLE, AsOf, Rows, situation
+from console.record.as_of import UNREADABLE, AsOf, Rows, snapshot
+from esteira.audit import configuration_hash, seen, seen_hash
 from esteira.config import Service
-from esteira.facts import Configured, Decided, Seen, about_decisions, configuration_key, from_row, seen_key
-from esteira.plan import Action, plan
-from esteira.seal import configuration_hash, seen, seen_hash
+from esteira.core.facts import Configured, Decided, Seen, about_decisions, configuration_key, from_row, seen_key
+from esteira.core.plan import Action, plan
 
 Verdict = Literal["same", "partly", "differs", "unknown"]
 
@@ -55,7 +55,7 @@ def replay(rows: Rows, service: str, number: int, lease: timedelta) -> tuple[Rep
         try:
             if round_ not in made:
                 as_of = _as_of(rows, service, decided)
-                made[round_] = as_of, plan(as_of.situation, decided.at, lease)
+                made[round_] = as_of, plan(as_of.snapshot, decided.at, lease)
             replayed.append(_compared(decided, *made[round_]))
         except Gone as gone:
             replayed.append(_told(decided, "unknown", str(gone)))
@@ -79,9 +79,7 @@ def decisions(rows: Rows, service: str, number: int) -> Iterator[Decided]:
 
 def _as_of(rows: Rows, service: str, decided: Decided) -> AsOf:
     """Return what was known when something was decided. Raises Gone."""
-    return situation(
-        rows, configured(rows, service, decided.configuration), grounds(rows, service, decided), decided.at
-    )
+    return snapshot(rows, configured(rows, service, decided.configuration), grounds(rows, service, decided), decided.at)
 
 
 def configured(rows: Rows, service: str, sha256: str) -> Service:
@@ -120,7 +118,7 @@ def _compared(decided: Decided, as_of: AsOf, actions: tuple[Action, ...]) -> Rep
     found = [(type(a).__name__, a.release, a.why[:500]) for a in actions]
     wanted = (decided.action, decided.release, decided.why)
     if decided.place < len(found) and found[decided.place] == wanted:
-        if seen(as_of.situation, decided.at).sha256 == decided.seen:
+        if seen(as_of.snapshot, decided.at).sha256 == decided.seen:
             return _told(decided, "same", "same decision")
         lost = "not everything it saw is on record" if as_of.missing else "what it saw changed while it was read"
         says = f"same decision; {lost}"

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from console import dora, history
+from console.read import dora, history
 from esteira.config import Service
-from esteira.facts import FoundBySweep
-from esteira.phase import Phase
+from esteira.core.facts import FoundBySweep
+from esteira.core.status import Phase
 from esteira.store import Store
 
 PAGE = 50

@@ -258,7 +258,7 @@ function releaseView(value, service) {
     ["Class", line.classes.join(", ")], ["Note", value.note], ["Scan", value.findings],
     ["Exported", Object.entries(value.exported).map(([k, v]) => `${k}=${v}`).join(", ")],
     ...value.builds.map((b) => ["Build", [el("code", {}, b.id), ` attempt ${b.attempt}: ${b.status.toLowerCase().replaceAll("_", " ")}`, outside(b.link, "its log")]]),
-    ...value.deployments.map((d) => ["Deployment", [el("code", {}, d.id), ` to ${d.stage}, turn ${d.turn}: ${d.status.toLowerCase()}`, outside(d.link, "in CodeDeploy")]]),
+    ...value.deployments.map((d) => ["Deployment", [el("code", {}, d.id), ` to ${d.stage}, rollout ${d.rollout}: ${d.status.toLowerCase()}`, outside(d.link, "in CodeDeploy")]]),
   ].filter(([, what]) => shown(what));
   return [
     el("p", { class: "crumb" }, el("a", { href: `#/history/${service}` }, `Releases of ${service}`)),

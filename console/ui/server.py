@@ -20,9 +20,9 @@ from typing import Any, get_args
 
 from aiohttp import web
 
-from console.call import Call
-from console.remote import TroubleError, explained
-from console.render import document
+from console.cli.call import Call
+from console.cli.render import document
+from console.read.remote import TroubleError, explained
 from console.ui import board
 from console.ui.watch import Watch
 from esteira.config import Service

@@ -13,7 +13,7 @@ from typing import NamedTuple
 CLAIM_VARIABLE = "ESTEIRA_CLAIM"
 
 _BUILD = re.compile(r"([a-z][a-z0-9-]{0,40})/v([1-9][0-9]{0,7})/build/([1-9][0-9]{0,3})")
-_TURN = re.compile(r"([a-z][a-z0-9-]{0,40})/v([1-9][0-9]{0,7})/([a-z][a-z0-9-]{0,30})/([1-9][0-9]{0,7})")
+_ROLLOUT = re.compile(r"([a-z][a-z0-9-]{0,40})/v([1-9][0-9]{0,7})/([a-z][a-z0-9-]{0,30})/([1-9][0-9]{0,7})")
 
 
 class BuildClaim(NamedTuple):
@@ -27,16 +27,16 @@ class BuildClaim(NamedTuple):
         return f"{self.service}/v{self.release}/build/{self.attempt}"
 
 
-class TurnClaim(NamedTuple):
-    """The claim of one turn's deployment on a stage."""
+class RolloutClaim(NamedTuple):
+    """The claim of one rollout's deployment on a stage."""
 
     service: str
     release: int
     stage: str
-    turn: int
+    rollout: int
 
     def __str__(self) -> str:
-        return f"{self.service}/v{self.release}/{self.stage}/{self.turn}"
+        return f"{self.service}/v{self.release}/{self.stage}/{self.rollout}"
 
 
 def build_claim(text: str) -> BuildClaim | None:
@@ -45,7 +45,7 @@ def build_claim(text: str) -> BuildClaim | None:
     return BuildClaim(match[1], int(match[2]), int(match[3])) if match else None
 
 
-def turn_claim(description: str) -> TurnClaim | None:
+def rollout_claim(description: str) -> RolloutClaim | None:
     """Return the claim a deployment's description begins with, or None: not esteira's deployment."""
-    match = _TURN.fullmatch(description.split(" ", 1)[0])
-    return TurnClaim(match[1], int(match[2]), match[3], int(match[4])) if match else None
+    match = _ROLLOUT.fullmatch(description.split(" ", 1)[0])
+    return RolloutClaim(match[1], int(match[2]), match[3], int(match[4])) if match else None

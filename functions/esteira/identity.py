@@ -21,8 +21,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field
 
+from esteira.aws_events import Refused
 from esteira.config import Strict
-from esteira.events import Refused
 from esteira.posting import post
 
 HEADER = "x-esteira-request"

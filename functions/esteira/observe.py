@@ -9,10 +9,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from esteira.advance import gather
+from esteira.aws_events import observed_alarm, observed_build, observed_deployment, observed_image, observed_instance
 from esteira.config import Service
-from esteira.desk import Decision, Desk
-from esteira.events import observed_alarm, observed_build, observed_deployment, observed_image, observed_instance
-from esteira.facts import (
+from esteira.context import Context, Decision
+from esteira.core.facts import (
     DeploymentFact,
     Fact,
     FoundBySweep,
@@ -22,7 +22,7 @@ from esteira.facts import (
     stamp,
     unstamp,
 )
-from esteira.situation import Situation, StageState
+from esteira.core.state import Snapshot, StageState
 
 # An event may be a day late; an image older than that and than the newest image release is outdated anyway.
 LATE = timedelta(days=1)
@@ -30,85 +30,85 @@ LATE = timedelta(days=1)
 RINGING = timedelta(minutes=20)
 
 
-def observe(service: Service, desk: Desk) -> None:
+def observe(service: Service, context: Context) -> None:
     """Record what AWS says about everything of ``service`` that is under way, and tell each fact that is new: no event
     had told it, which was lost, or is late, or on its way at this moment."""
-    situation = gather(service, desk, look=False)
-    deployments = (f for stage in situation.stages for f in _deployment(situation, stage, desk))
-    alarms = (f for stage in situation.stages for f in _alarms(situation, stage, desk))
-    for fact in (*_builds(situation, desk), *deployments, *alarms):
-        if desk.store.record(service.name, fact):
-            tell_found(service.name, _release_of(fact, situation), fact.name, desk)
-    for image in _images(situation, desk):
-        if desk.store.record_arrival(service.name, image):
-            tell_found(service.name, "", image.name, desk)
+    snapshot = gather(service, context, look=False)
+    deployments = (f for stage in snapshot.stages for f in _deployment(snapshot, stage, context))
+    alarms = (f for stage in snapshot.stages for f in _alarms(snapshot, stage, context))
+    for fact in (*_builds(snapshot, context), *deployments, *alarms):
+        if context.store.record(service.name, fact):
+            tell_found(service.name, _release_of(fact, snapshot), fact.name, context)
+    for image in _images(snapshot, context):
+        if context.store.record_arrival(service.name, image):
+            tell_found(service.name, "", image.name, context)
 
 
-def tell_found(service: str, release: str, kind: str, desk: Desk) -> None:
+def tell_found(service: str, release: str, kind: str, context: Context) -> None:
     """Tell that the sweep found a fact of that kind by itself, and count it."""
     number = int(release[1:]) if release else 0
-    desk.store.record(service, FoundBySweep(at=desk.clock(), kind=kind, release=number))
+    context.store.record(service, FoundBySweep(at=context.clock(), kind=kind, release=number))
     why = f"the sweep found it, no event had told it: {kind}"
     decision = Decision(service, release, "", "Find", why, fact=kind)
-    with desk.follow(decision):
-        desk.tell(decision)
+    with context.follow(decision):
+        context.tell(decision)
 
 
-def _release_of(fact: Fact, s: Situation) -> str:
-    """Return the release that an observed fact is about: of a deployment it is the turn's, "" where none is."""
+def _release_of(fact: Fact, s: Snapshot) -> str:
+    """Return the release that an observed fact is about: of a deployment it is the rollout's, "" where none is."""
     if isinstance(fact, ReleaseFact):
         return f"v{fact.release}"
     for stage in s.stages:
-        r = s.release(stage.turn.release) if stage.turn else None
-        started = r.on(stage).deployment(stage.turn.number) if r and stage.turn else None
+        r = s.release(stage.rollout.release) if stage.rollout else None
+        started = r.on(stage).deployment(stage.rollout.number) if r and stage.rollout else None
         if started and isinstance(fact, DeploymentFact) and fact.deployment == started.deployment:
             return f"v{started.release}"
     return ""
 
 
-def _builds(s: Situation, desk: Desk) -> list[Fact]:
+def _builds(s: Snapshot, context: Context) -> list[Fact]:
     running = [b.build for r in s.releases for b in r.running_builds]
-    return [f for build in desk.cloud.builds(running) for f in observed_build(s.service, build, desk.clock())]
+    return [f for build in context.aws.builds(running) for f in observed_build(s.service, build, context.clock())]
 
 
-def _alarms(s: Situation, stage: StageState, desk: Desk) -> list[Fact]:
+def _alarms(s: Snapshot, stage: StageState, context: Context) -> list[Fact]:
     """Return which of the stage's alarms are ringing, while somebody listens: a release is watched."""
-    now = desk.clock()
+    now = context.clock()
     names = stage.alarms_heard(s.release(stage.live), now, RINGING)
-    ringing = desk.cloud.alarms(names) if names else []
+    ringing = context.aws.alarms(names) if names else []
     return [f for alarm, at, reason in ringing for f in observed_alarm(alarm, at, reason, now)]
 
 
-def _deployment(s: Situation, stage: StageState, desk: Desk) -> list[Fact]:
-    turn = stage.turn
-    release = s.release(turn.release) if turn and stage.busy else None
+def _deployment(s: Snapshot, stage: StageState, context: Context) -> list[Fact]:
+    rollout = stage.rollout
+    release = s.release(rollout.release) if rollout and stage.busy else None
     release = release.on(stage) if release else None
-    started = release.deployment(turn.number) if release and turn else None
+    started = release.deployment(rollout.number) if release and rollout else None
     if release is None or started is None or release.ended(started.deployment):
         return []
-    now, deployment = desk.clock(), started.deployment
-    facts = list(observed_deployment(deployment, desk.cloud.deployment_status(deployment), now))
-    for target in desk.cloud.targets(deployment):
+    now, deployment = context.clock(), started.deployment
+    facts = list(observed_deployment(deployment, context.aws.deployment_status(deployment), now))
+    for target in context.aws.targets(deployment):
         # The service also knows Pending, Unknown and Skipped, of which its events never speak.
         if target["status"] in ("InProgress", "Ready", "Succeeded", "Failed", "Stopped"):
             facts.extend(observed_instance(deployment, target["targetId"], target["status"], now))
     return facts
 
 
-def _images(s: Situation, desk: Desk) -> list[ImageArrived]:
+def _images(s: Snapshot, context: Context) -> list[ImageArrived]:
     """Return the images under accepted tags that may be news: of a repository never seen before, only the newest."""
     mark = s.newest.mark if s.newest else ""
     since = unstamp(mark) - LATE if mark else None
     arrived: list[ImageArrived] = []
-    for image in desk.cloud.images(s.service):
-        facts = observed_image(s.service, image, desk.clock())
+    for image in context.aws.images(s.service):
+        facts = observed_image(s.service, image, context.clock())
         arrived.extend(f for f in facts if isinstance(f, ImageArrived) and (since is None or f.at >= since))
         for scan in (f for f in facts if isinstance(f, ImageScanned) and _current(s, f.digest)):
-            desk.store.record(s.service.name, scan)
+            context.store.record(s.service.name, scan)
     arrived.sort(key=lambda a: (stamp(a.at), a.key))
     return arrived if since else arrived[-1:]
 
 
-def _current(s: Situation, digest: str) -> bool:
+def _current(s: Snapshot, digest: str) -> bool:
     """Return whether the image belongs to a release that is under way or live: older scans were recorded before."""
     return any(r.digest == digest for r in s.releases)

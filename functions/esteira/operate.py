@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from esteira.aws_events import Refused, refusal
 from esteira.config import Service, Strict
-from esteira.desk import Desk
-from esteira.events import Refused, refusal
-from esteira.facts import (
+from esteira.context import Context
+from esteira.core.facts import (
     Aborted,
     Approved,
     Bypassed,
@@ -27,10 +27,10 @@ from esteira.facts import (
     Resumed,
     Retried,
 )
-from esteira.going_back import Impossible, back, quarantine_words, subjects
+from esteira.core.state import Release, StageState
+from esteira.core.status import Cause, Phase, Status, came_to, status_of
 from esteira.identity import Proof
-from esteira.phase import Cause, Phase, Standing, came_to, standing_of
-from esteira.situation import Release, StageState
+from esteira.rollbacks import Impossible, back, quarantine_words, subjects
 
 Verb = Literal["rollback", "hold", "resume", "quarantine", "retry", "abort", "approve", "reject", "promote", "bypass"]
 # Why a release is rejected that a bypass goes past; a quarantine and a secret in the tree are no rules of a stage.
@@ -74,13 +74,13 @@ def read(payload: object, services: Sequence[Service]) -> tuple[Request, Service
     return request, service
 
 
-def operate(request: Request, service: Service, desk: Desk) -> None:
+def operate(request: Request, service: Service, context: Context) -> None:
     """Record what ``request`` asks for. Raises Refused where it cannot be; a request said before changes nothing."""
-    _VERBS[request.action](request, service, desk)
+    _VERBS[request.action](request, service, context)
 
 
-def _hold(request: Request, service: Service, desk: Desk) -> None:
-    now = desk.clock()
+def _hold(request: Request, service: Service, context: Context) -> None:
+    now = context.clock()
     held = Held(
         at=now,
         request=request.request,
@@ -89,121 +89,121 @@ def _hold(request: Request, service: Service, desk: Desk) -> None:
         stage=request.stage or service.last.name,
         until=now + timedelta(minutes=request.minutes),
     )
-    _say(request, service, desk, [held])
+    _say(request, service, context, [held])
 
 
-def _resume(request: Request, service: Service, desk: Desk) -> None:
-    now, stage = desk.clock(), _stage(request, service, desk)
+def _resume(request: Request, service: Service, context: Context) -> None:
+    now, stage = context.clock(), _stage(request, service, context)
     if stage.held(now) is None:
         raise Refused(f"{stage.name} is not held; nothing to resume. Next: esteira status")
     word = Resumed(at=now, request=request.request, by=request.by, reason=request.reason, stage=stage.name)
-    _say(request, service, desk, [word])
+    _say(request, service, context, [word])
 
 
-def _rollback(request: Request, service: Service, desk: Desk) -> None:
-    stage = _stage(request, service, desk)
-    if stage.busy and stage.turn:
-        label = f"v{stage.turn.release}"
+def _rollback(request: Request, service: Service, context: Context) -> None:
+    stage = _stage(request, service, context)
+    if stage.busy and stage.rollout:
+        label = f"v{stage.rollout.release}"
         raise Refused(f"{label} is deploying to {stage.name}. Next: esteira abort {label}, then esteira rollback")
     to = int(request.to[1:]) if request.to else None
     reason = _reason(request)
-    order = back(service, stage, to, request=request.request, by=request.by, reason=reason, desk=desk)
+    order = back(service, stage, to, request=request.request, by=request.by, reason=reason, context=context)
     if isinstance(order, Impossible):
         raise Refused(f"{order.why}. Next: {order.instead}")
-    _say(request, service, desk, order.words, reopen=order.reopen)
+    _say(request, service, context, order.words, reopen=order.reopen)
 
 
-def _quarantine(request: Request, service: Service, desk: Desk) -> None:
-    release = _asked(request, service, desk)
-    words = quarantine_words(release, request=request.request, by=request.by, reason=_reason(request), desk=desk)
-    _say(request, service, desk, words)
+def _quarantine(request: Request, service: Service, context: Context) -> None:
+    release = _asked(request, service, context)
+    words = quarantine_words(release, request=request.request, by=request.by, reason=_reason(request), context=context)
+    _say(request, service, context, words)
 
 
-def _retry(request: Request, service: Service, desk: Desk) -> None:
-    release, stages = _asked(request, service, desk), tuple(desk.store.stages(service))
-    label, phase = release.label, _standing(release, service, stages, desk).phase
+def _retry(request: Request, service: Service, context: Context) -> None:
+    release, stages = _asked(request, service, context), tuple(context.store.stages(service))
+    label, phase = release.label, _standing(release, service, stages, context).phase
     if phase in (Phase.SUPERSEDED, Phase.SKIPPED) or not release.pushed.effective:
         raise Refused(f"{label} is {phase}, which a retry cannot change; push again. Next: esteira why {label}")
     if not phase.ended:
         raise Refused(f"{label} is {phase}, it needs no retry. Next: esteira show {label}")
-    rows, _ = desk.store.open(service.name)
+    rows, _ = context.store.open(service.name)
     newer = max([stages[0].live, stages[-1].live, *(n for n, row in rows.items() if not _over(row.phase))], default=0)
     if newer > release.number:
         if release.on(stages[-1]).was_live:
             raise Refused(f"v{newer} is newer than {label}. Next: esteira rollback --to {label}")
         raise Refused(f"v{newer} is newer than {label}, which was never live. Next: push {label}'s commit again")
-    now, attempt = desk.clock(), release.attempt + 1
+    now, attempt = context.clock(), release.attempt + 1
     words: list[Fact] = [Retried(at=now, release=release.number, attempt=attempt, by=request.by, reason=request.reason)]
     words += [
         Lifted(at=now, request=request.request, by=request.by, reason=f"retry of {label}", subject=subject)
-        for subject in sorted(_quarantined(release, service, desk))
+        for subject in sorted(_quarantined(release, service, context))
     ]
-    _say(request, service, desk, words, reopen=(release.number, attempt))
+    _say(request, service, context, words, reopen=(release.number, attempt))
 
 
-def _quarantined(release: Release, service: Service, desk: Desk) -> set[str]:
+def _quarantined(release: Release, service: Service, context: Context) -> set[str]:
     """Return what of the release is quarantined; its image's digest, too, though it may not be known by now."""
     about = {*subjects(release)}
-    word = desk.store.quarantine(service.name, about)
+    word = context.store.quarantine(service.name, about)
     if word is not None:
-        about |= {*subjects(_known(service, desk, word.release))}
-    return {subject for subject in about if desk.store.quarantine(service.name, (subject,))}
+        about |= {*subjects(_known(service, context, word.release))}
+    return {subject for subject in about if context.store.quarantine(service.name, (subject,))}
 
 
-def _abort(request: Request, service: Service, desk: Desk) -> None:
-    release, stages = _asked(request, service, desk), tuple(desk.store.stages(service))
-    label, phase = release.label, _standing(release, service, stages, desk).phase
+def _abort(request: Request, service: Service, context: Context) -> None:
+    release, stages = _asked(request, service, context), tuple(context.store.stages(service))
+    label, phase = release.label, _standing(release, service, stages, context).phase
     if phase is Phase.LIVE:
         raise Refused(f"{label} is live already. Next: esteira rollback")
     if phase.ended:
         raise Refused(f"{label} is {phase}, there is nothing to abort. Next: esteira show {label}")
-    now = desk.clock()
+    now = context.clock()
     aborted = Aborted(at=now, release=release.number, attempt=release.attempt, by=request.by, reason=_reason(request))
-    _say(request, service, desk, [aborted])
+    _say(request, service, context, [aborted])
 
 
-def _approve(request: Request, service: Service, desk: Desk) -> None:
-    release, stage, now = *_ahead(request, service, desk), desk.clock()
+def _approve(request: Request, service: Service, context: Context) -> None:
+    release, stage, now = *_ahead(request, service, context), context.clock()
     rule = stage.rules.approvals if stage.rules else None
     if rule is None:
         raise Refused(f"{stage.name} asks for no approval. Next: esteira why {release.label}")
     if rule.not_by_pusher:
-        _not_the_pusher(request, service, release, desk)
+        _not_the_pusher(request, service, release, context)
     word = Approved(until=now + timedelta(hours=rule.valid_hours), **_about(request, release, stage, now))
-    _say(request, service, desk, [word])
+    _say(request, service, context, [word])
 
 
-def _not_the_pusher(request: Request, service: Service, release: Release, desk: Desk) -> None:
+def _not_the_pusher(request: Request, service: Service, release: Release, context: Context) -> None:
     """Refuse a vote that the two-person rule would not count."""
     if not request.arn:
         raise Refused(
             f"an approval of {release.label} must come from somebody AWS knows, and this one proves nobody. "
             f"Next: esteira approve {release.label}, which proves who you are"
         )
-    if request.arn in desk.store.pushers(service.name, release.pushed.commit):
+    if request.arn in context.store.pushers(service.name, release.pushed.commit):
         raise Refused(f"{request.arn} pushed {release.label}, and who pushed may not approve. Next: ask somebody else")
 
 
-def _reject(request: Request, service: Service, desk: Desk) -> None:
-    release, stage = _ahead(request, service, desk)
+def _reject(request: Request, service: Service, context: Context) -> None:
+    release, stage = _ahead(request, service, context)
     _reason(request)
-    _say(request, service, desk, [Disapproved(**_about(request, release, stage, desk.clock()))])
+    _say(request, service, context, [Disapproved(**_about(request, release, stage, context.clock()))])
 
 
-def _bypass(request: Request, service: Service, desk: Desk) -> None:
-    release, stage = _ahead(request, service, desk, over=True)
+def _bypass(request: Request, service: Service, context: Context) -> None:
+    release, stage = _ahead(request, service, context, over=True)
     _reason(request)
-    now = desk.clock()
+    now = context.clock()
     word = Bypassed(until=now + timedelta(minutes=request.minutes), **_about(request, release, stage, now))
-    _say(request, service, desk, [word], reopen=(release.number, release.attempt))
+    _say(request, service, context, [word], reopen=(release.number, release.attempt))
 
 
-def _promote(request: Request, service: Service, desk: Desk) -> None:
-    release = _asked(request, service, desk)
-    stages = tuple(desk.store.stages(service))
+def _promote(request: Request, service: Service, context: Context) -> None:
+    release = _asked(request, service, context)
+    stages = tuple(context.store.stages(service))
     if len(stages) == 1:
         raise Refused(f"{service.name} has one stage; there is nowhere to promote to. Next: esteira status")
-    standing = _standing(release, service, stages, desk)
+    status = _standing(release, service, stages, context)
     came_to = [stage for stage in stages if release.on(stage).was_live]
     ahead = [stage for stage in stages[1:] if not release.on(stage).begun]
     stage = next((s for s in ahead if request.stage in ("", s.name)), None)
@@ -218,19 +218,19 @@ def _promote(request: Request, service: Service, desk: Desk) -> None:
         )
     if stage.live > release.number:
         raise Refused(f"v{stage.live} is live on {stage.name}, and newer. Next: esteira releases")
-    if standing.phase.ended and standing.phase is not Phase.SUPERSEDED:
-        raise Refused(f"{release.label} is {standing.phase}. Next: esteira why {release.label}")
-    word = Promoted(**_about(request, release, stage, desk.clock()))
-    _say(request, service, desk, [word], reopen=(release.number, release.attempt))
+    if status.phase.ended and status.phase is not Phase.SUPERSEDED:
+        raise Refused(f"{release.label} is {status.phase}. Next: esteira why {release.label}")
+    word = Promoted(**_about(request, release, stage, context.clock()))
+    _say(request, service, context, [word], reopen=(release.number, release.attempt))
 
 
-def _ahead(request: Request, service: Service, desk: Desk, *, over: bool = False) -> tuple[Release, StageState]:
+def _ahead(request: Request, service: Service, context: Context, *, over: bool = False) -> tuple[Release, StageState]:
     """Return the release that is asked about and the stage it is on its way to: the one named, or the next it has not
     come to. ``over``: it may also be rejected. Raises Refused."""
-    release, stages = _asked(request, service, desk), tuple(desk.store.stages(service))
-    standing = _standing(release, service, stages, desk)
-    if standing.phase.ended and not (over and standing.cause in BY_RULE):
-        raise Refused(f"{release.label} is {standing.phase}. Next: esteira why {release.label}")
+    release, stages = _asked(request, service, context), tuple(context.store.stages(service))
+    status = _standing(release, service, stages, context)
+    if status.phase.ended and not (over and status.cause in BY_RULE):
+        raise Refused(f"{release.label} is {status.phase}. Next: esteira why {release.label}")
     if not release.digest:
         raise Refused(f"{release.label} has no image yet, and that is what counts. Next: esteira show {release.label}")
     ahead = [stage for stage in stages if not came_to(release, stage)]
@@ -255,7 +255,7 @@ def _about(request: Request, release: Release, stage: StageState, now: datetime)
     }
 
 
-_VERBS: dict[str, Callable[[Request, Service, Desk], None]] = {
+_VERBS: dict[str, Callable[[Request, Service, Context], None]] = {
     "rollback": _rollback,
     "hold": _hold,
     "resume": _resume,
@@ -270,34 +270,34 @@ _VERBS: dict[str, Callable[[Request, Service, Desk], None]] = {
 
 
 def _say(
-    request: Request, service: Service, desk: Desk, words: Sequence[Fact], reopen: tuple[int, int] | None = None
+    request: Request, service: Service, context: Context, words: Sequence[Fact], reopen: tuple[int, int] | None = None
 ) -> None:
-    desk.store.say(service.name, request.request, desk.clock(), words, reopen)
+    context.store.say(service.name, request.request, context.clock(), words, reopen)
 
 
-def _asked(request: Request, service: Service, desk: Desk) -> Release:
+def _asked(request: Request, service: Service, context: Context) -> Release:
     if request.release is None:
         raise Refused(f"{request.action} needs a release, such as v3. Next: esteira releases")
-    return _known(service, desk, int(request.release[1:]))
+    return _known(service, context, int(request.release[1:]))
 
 
-def _known(service: Service, desk: Desk, number: int) -> Release:
-    release = desk.store.release(service.name, number)
+def _known(service: Service, context: Context, number: int) -> Release:
+    release = context.store.release(service.name, number)
     if release is None:
         raise Refused(f"{service.name} has no release v{number}. Next: esteira releases")
     return release
 
 
-def _stage(request: Request, service: Service, desk: Desk) -> StageState:
+def _stage(request: Request, service: Service, context: Context) -> StageState:
     """Return the stage that is meant: the one that was named, or the last."""
     name = request.stage or service.last.name
-    return next(stage for stage in desk.store.stages(service) if stage.name == name)
+    return next(stage for stage in context.store.stages(service) if stage.name == name)
 
 
-def _standing(release: Release, service: Service, stages: Sequence[StageState], desk: Desk) -> Standing:
+def _standing(release: Release, service: Service, stages: Sequence[StageState], context: Context) -> Status:
     """Return where the release stands, with its quarantine in the picture."""
-    quarantine = desk.store.quarantine(service.name, subjects(release))
-    return standing_of(replace(release, quarantine=quarantine), stages, desk.clock())
+    quarantine = context.store.quarantine(service.name, subjects(release))
+    return status_of(replace(release, quarantine=quarantine), stages, context.clock())
 
 
 def _over(phase: str) -> bool:

@@ -10,22 +10,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from esteira.bundle import Bundle, default, of_commit
-from esteira.claims import BuildClaim, TurnClaim
-from esteira.cloud import DeclinedError, Hosts, UnsureError
+from esteira.appspec.bundle import Bundle, default, of_commit
+from esteira.audit import checkpoint_of
+from esteira.aws import DeclinedError, Hosts, UnsureError
+from esteira.aws_events import exported_by
+from esteira.claims import BuildClaim, RolloutClaim
 from esteira.config import Service, commit_tag, release_tag, released_as
-from esteira.desk import Desk
-from esteira.events import exported_by
-from esteira.facts import (
+from esteira.context import Context
+from esteira.core.facts import (
     ACCEPTED,
     Accepted,
     AlarmUnanswered,
     BuildStarted,
     Bundled,
+    Checkpoint,
     Claimed,
     Declined,
-    DeployGivenUp,
-    DeployStarted,
+    DeploymentGivenUp,
+    DeploymentStarted,
     Diagnosed,
     Fact,
     HoldReminded,
@@ -34,17 +36,13 @@ from esteira.facts import (
     Pushed,
     Replaced,
     RolledBack,
-    Sealed,
-    Settled,
+    Rollout,
+    RolloutFinished,
     StopAsked,
-    Turn,
     about_release,
     stamp,
 )
-from esteira.going_back import Order, back
-from esteira.inspection import inspect
-from esteira.phase import standings
-from esteira.plan import (
+from esteira.core.plan import (
     AcceptImage,
     Action,
     AnswerAlarm,
@@ -52,61 +50,63 @@ from esteira.plan import (
     Diagnose,
     FindBuild,
     FindDeployment,
+    Finish,
     OpenCommit,
     OpenImage,
     Project,
     Record,
     Remind,
-    Settle,
     StartBuild,
     StartDeployment,
     StopBuild,
     StopDeployment,
 )
-from esteira.seal import seal
-from esteira.situation import Release, Situation
+from esteira.core.state import Release, Snapshot
+from esteira.core.status import statuses
+from esteira.inspection import inspect
+from esteira.rollbacks import Order, back
 
 # Events tell whole seconds and clocks differ: an image is older than a release only by more than this.
 SAME_TIME = timedelta(seconds=2)
 
 
-def perform(action: Action, s: Situation, desk: Desk) -> bool | None:  # noqa: C901 - one flat match over all actions
+def perform(action: Action, s: Snapshot, context: Context) -> bool | None:  # noqa: C901 - one flat match over all actions
     """Do one action. False: a newer release came in between, so look at the branch again."""
     match action:
         case OpenCommit():
-            return _open_commit(action, s, desk)
+            return _open_commit(action, s, context)
         case OpenImage():
-            return _open_image(action, s, desk)
+            return _open_image(action, s, context)
         case StartBuild():
-            _start_build(action, s, desk)
+            _start_build(action, s, context)
         case FindBuild():
-            _find_build(action, s, desk)
+            _find_build(action, s, context)
         case StopBuild(release=number, build=build):
-            desk.cloud.stop_build(build)
-            _record(s, desk, StopAsked(at=desk.clock(), release=number, thing=build))
+            context.aws.stop_build(build)
+            _record(s, context, StopAsked(at=context.clock(), release=number, thing=build))
         case AcceptImage():
-            _accept_image(action, s, desk)
+            _accept_image(action, s, context)
         case StartDeployment():
-            _start_deployment(action, s, desk)
+            _start_deployment(action, s, context)
         case FindDeployment():
-            _find_deployment(action, s, desk)
+            _find_deployment(action, s, context)
         case StopDeployment(release=number, deployment=deployment):
-            desk.cloud.stop_deployment(deployment)
-            _record(s, desk, StopAsked(at=desk.clock(), release=number, thing=deployment))
+            context.aws.stop_deployment(deployment)
+            _record(s, context, StopAsked(at=context.clock(), release=number, thing=deployment))
         case Diagnose(deployment=deployment):
-            _diagnose(s, desk, deployment)
-        case Settle():
-            _settle(action, s, desk)
+            _diagnose(s, context, deployment)
+        case Finish():
+            _finish(action, s, context)
         case AnswerAlarm():
-            _answer_alarm(action, s, desk)
+            _answer_alarm(action, s, context)
         case Remind():
-            _remind(action, s, desk)
+            _remind(action, s, context)
         case Record(fact=fact):
-            _record(s, desk, fact)
+            _record(s, context, fact)
         case Project():
-            _project(action, s, desk)
+            _project(action, s, context)
         case Close(release=number):
-            desk.store.close(s.service.name, number, _release(s, number).attempt)
+            context.store.close(s.service.name, number, _release(s, number).attempt)
         case _:
             raise TypeError(f"no way to perform {action}")
     return None
@@ -115,12 +115,12 @@ def perform(action: Action, s: Situation, desk: Desk) -> bool | None:  # noqa: C
 # --- births ---------------------------------------------------------------------------------------------------------
 
 
-def _open_commit(action: OpenCommit, s: Situation, desk: Desk) -> bool:
+def _open_commit(action: OpenCommit, s: Snapshot, context: Context) -> bool:
     newest, service = s.newest, s.service
-    changes, first = desk.cloud.changes(service, newest.base if newest else "", action.commit)
-    seen = inspect(service, changes, first, lambda blob: desk.cloud.blob(service, blob))
-    kept, now = newest.base if newest else "", desk.clock()
-    return desk.store.birth(
+    changes, first = context.aws.changes(service, newest.base if newest else "", action.commit)
+    seen = inspect(service, changes, first, lambda blob: context.aws.blob(service, blob))
+    kept, now = newest.base if newest else "", context.clock()
+    return context.store.birth(
         service.name,
         Pushed(
             at=now,
@@ -140,18 +140,18 @@ def _open_commit(action: OpenCommit, s: Situation, desk: Desk) -> bool:
     )
 
 
-def _open_image(action: OpenImage, s: Situation, desk: Desk) -> bool:
+def _open_image(action: OpenImage, s: Snapshot, context: Context) -> bool:
     image, newest, service = action.image, s.newest, s.service
-    found = desk.cloud.image(service, tag=image.tag)
-    if found is None or found.digest != image.digest or desk.store.taken(service.name, image):
-        desk.store.dismiss(service.name, image, desk.clock())
+    found = context.aws.image(service, tag=image.tag)
+    if found is None or found.digest != image.digest or context.store.taken(service.name, image):
+        context.store.dismiss(service.name, image, context.clock())
         return True
     mark = newest.mark if newest else ""
     outdated = f"{image.tag} was pushed before what is a release already" if stamp(image.at + SAME_TIME) < mark else ""
-    return desk.store.birth(
+    return context.store.birth(
         service.name,
         Pushed(
-            at=desk.clock(),
+            at=context.clock(),
             number=action.release,
             source="image",
             tag=image.tag,
@@ -168,50 +168,50 @@ def _open_image(action: OpenImage, s: Situation, desk: Desk) -> bool:
 # --- the image ------------------------------------------------------------------------------------------------------
 
 
-def _start_build(action: StartBuild, s: Situation, desk: Desk) -> None:
+def _start_build(action: StartBuild, s: Snapshot, context: Context) -> None:
     service, number, attempt = s.service, action.release, action.attempt
     commit = _release(s, number).pushed.commit
-    if not _claim(s, desk, number, "build", attempt, action.take):
+    if not _claim(s, context, number, "build", attempt, action.take):
         return
     claim = BuildClaim(service.name, number, attempt)
-    build = desk.cloud.find_build(service, claim) if action.take > 1 else None
+    build = context.aws.find_build(service, claim) if action.take > 1 else None
     if build is None:
-        with _declining(s, desk, number, "build", attempt, action.take):
-            accepted = _accepted_before(service, action, commit, desk)
+        with _declining(s, context, number, "build", attempt, action.take):
+            accepted = _accepted_before(service, action, commit, context)
             if accepted is not None:
-                _record(s, desk, accepted)
+                _record(s, context, accepted)
                 return
-            build = desk.cloud.start_build(service, claim, commit, str(claim).replace("/", "-"), _told_of_live(s))
-    _record(s, desk, BuildStarted(at=desk.clock(), release=number, attempt=attempt, build=build))
+            build = context.aws.start_build(service, claim, commit, str(claim).replace("/", "-"), _told_of_live(s))
+    _record(s, context, BuildStarted(at=context.clock(), release=number, attempt=attempt, build=build))
 
 
-def _accepted_before(service: Service, action: StartBuild, commit: str, desk: Desk) -> Accepted | None:
+def _accepted_before(service: Service, action: StartBuild, commit: str, context: Context) -> Accepted | None:
     """Put the release's tag on the commit's image and say so, if the image was accepted before; else None."""
-    image = desk.cloud.image(service, tag=commit_tag(commit))
+    image = context.aws.image(service, tag=commit_tag(commit))
     by = [number for number in map(released_as, image.tags) if number] if image else []
     # Only an image that was accepted is trusted: a failed build may have pushed one, too.
-    if image is None or not by or not desk.cloud.tag_image(service, image.digest, release_tag(action.release)):
+    if image is None or not by or not context.aws.tag_image(service, image.digest, release_tag(action.release)):
         return None
     return Accepted(
-        at=desk.clock(),
+        at=context.clock(),
         release=action.release,
         attempt=action.attempt,
         digest=image.digest,
         reused=True,
-        exported=_exported_before(service, image.digest, by, desk),
+        exported=_exported_before(service, image.digest, by, context),
     )
 
 
-def _exported_before(service: Service, digest: str, by: Sequence[int], desk: Desk) -> tuple[str, ...]:
+def _exported_before(service: Service, digest: str, by: Sequence[int], context: Context) -> tuple[str, ...]:
     """Return what the build of an image exported, as the newest of the releases it was accepted by has it."""
     for number in sorted(by, reverse=True):
-        for fact in desk.store.facts(service.name, about_release(number), ACCEPTED):
+        for fact in context.store.facts(service.name, about_release(number), ACCEPTED):
             if isinstance(fact, Accepted) and fact.digest == digest:
                 return fact.exported
     return ()
 
 
-def _told_of_live(s: Situation) -> dict[str, str]:
+def _told_of_live(s: Snapshot) -> dict[str, str]:
     """Return the variables that tell a build of the live release: its label, and what its own build exported."""
     found = s.release(s.last.live)
     if found is None:
@@ -221,40 +221,40 @@ def _told_of_live(s: Situation) -> dict[str, str]:
     return {**figures, "ESTEIRA_LIVE_RELEASE": live.label}  # last: a build may have exported a RELEASE
 
 
-def _find_build(action: FindBuild, s: Situation, desk: Desk) -> None:
+def _find_build(action: FindBuild, s: Snapshot, context: Context) -> None:
     number, attempt, take = action.release, action.attempt, action.take
-    build = desk.cloud.find_build(s.service, BuildClaim(s.service.name, number, attempt))
+    build = context.aws.find_build(s.service, BuildClaim(s.service.name, number, attempt))
     fact: Fact = (
-        BuildStarted(at=desk.clock(), release=number, attempt=attempt, build=build)
+        BuildStarted(at=context.clock(), release=number, attempt=attempt, build=build)
         if build
         else Declined(
-            at=desk.clock(), release=number, action="build", attempt=attempt, take=take, error="it was never started"
+            at=context.clock(), release=number, action="build", attempt=attempt, take=take, error="it was never started"
         )
     )
-    _record(s, desk, fact)
+    _record(s, context, fact)
 
 
-def _accept_image(action: AcceptImage, s: Situation, desk: Desk) -> None:
+def _accept_image(action: AcceptImage, s: Snapshot, context: Context) -> None:
     service, release, number = s.service, _release(s, action.release), action.release
     pushed = release.pushed
     tag = pushed.tag if pushed.source == "image" else commit_tag(pushed.commit)
     digest = pushed.digest
     if pushed.source == "commit":
-        image = desk.cloud.image(service, tag=tag)
+        image = context.aws.image(service, tag=tag)
         digest = image.digest if image else ""
-    with _declining(s, desk, number, "accept", action.attempt, 1, of=Exception):
-        there = bool(digest) and desk.cloud.tag_image(service, digest, release_tag(number))
-        exported = _exported(release, desk) if there else ()
+    with _declining(s, context, number, "accept", action.attempt, 1, of=Exception):
+        there = bool(digest) and context.aws.tag_image(service, digest, release_tag(number))
+        exported = _exported(release, context) if there else ()
     if there:
         accepted = Accepted(
-            at=desk.clock(), release=number, attempt=action.attempt, digest=digest, reused=False, exported=exported
+            at=context.clock(), release=number, attempt=action.attempt, digest=digest, reused=False, exported=exported
         )
-        _record(s, desk, accepted)
+        _record(s, context, accepted)
     else:
-        _record(s, desk, ImageMissed(at=desk.clock(), release=number, attempt=action.attempt, tag=tag))
+        _record(s, context, ImageMissed(at=context.clock(), release=number, attempt=action.attempt, tag=tag))
 
 
-def _exported(release: Release, desk: Desk) -> tuple[str, ...]:
+def _exported(release: Release, context: Context) -> tuple[str, ...]:
     """Return what the release's build exported; nothing for an image from elsewhere, or where CodeBuild forgot it.
 
     A first refusal is raised, so that it is asked again; after that the release goes on without: it needs its image,
@@ -263,7 +263,7 @@ def _exported(release: Release, desk: Desk) -> tuple[str, ...]:
     if release.build_ended is None:
         return ()
     try:
-        builds = desk.cloud.builds([release.build_ended.build])
+        builds = context.aws.builds([release.build_ended.build])
     except Exception:
         if release.declined("accept", release.attempt, 1) is None:
             raise
@@ -274,87 +274,87 @@ def _exported(release: Release, desk: Desk) -> tuple[str, ...]:
 # --- the stage ------------------------------------------------------------------------------------------------------
 
 
-def _start_deployment(action: StartDeployment, s: Situation, desk: Desk) -> None:
-    service, turn, number = s.service, action.turn, action.release
+def _start_deployment(action: StartDeployment, s: Snapshot, context: Context) -> None:
+    service, rollout, number = s.service, action.rollout, action.release
     if action.take > 1:
-        mine = _claim(s, desk, number, "deploy", turn.number, action.take, turn.stage)
+        mine = _claim(s, context, number, "deploy", rollout.number, action.take, rollout.stage)
     else:
-        mine = desk.store.claim_turn(service.name, turn)
+        mine = context.store.claim_rollout(service.name, rollout)
     if not mine:
         return
-    claim = TurnClaim(service.name, number, turn.stage, turn.number)
-    deployment = desk.cloud.find_deployment(service, claim) if action.take > 1 else None
+    claim = RolloutClaim(service.name, number, rollout.stage, rollout.number)
+    deployment = context.aws.find_deployment(service, claim) if action.take > 1 else None
     if deployment is None:
         release = _release(s, number)
-        with _declining(s, desk, number, "deploy", turn.number, action.take, turn.stage, of=Exception):
-            bundle = _bundle(service, release, turn, desk)
+        with _declining(s, context, number, "deploy", rollout.number, action.take, rollout.stage, of=Exception):
+            bundle = _bundle(service, release, rollout, context)
         if bundle.refused:
-            _record(s, desk, _bundle_refused(turn, release, bundle, desk.clock()))
+            _record(s, context, _bundle_refused(rollout, release, bundle, context.clock()))
             return
-        with _declining(s, desk, number, "deploy", turn.number, action.take, turn.stage):
-            key = f"{service.name}/v{number}/{turn.stage}-{turn.number}.zip"
-            document = _release_document(service, release, turn.stage, turn.digest)
-            sha256 = desk.cloud.put_bundle(service, key, bundle, document)
+        with _declining(s, context, number, "deploy", rollout.number, action.take, rollout.stage):
+            key = f"{service.name}/v{number}/{rollout.stage}-{rollout.number}.zip"
+            document = _release_document(service, release, rollout.stage, rollout.digest)
+            sha256 = context.aws.put_bundle(service, key, bundle, document)
             bundled = Bundled(
-                at=desk.clock(),
+                at=context.clock(),
                 release=number,
-                stage=turn.stage,
-                turn=turn.number,
+                stage=rollout.stage,
+                rollout=rollout.number,
                 name_in_bucket=key,
                 sha256=sha256,
             )
-            _record(s, desk, bundled)
-            deployment = desk.cloud.create_deployment(service, claim, action.why, key)
-    _record(s, desk, _deploy_started(turn, deployment, desk.clock()))
+            _record(s, context, bundled)
+            deployment = context.aws.create_deployment(service, claim, action.why, key)
+    _record(s, context, _deployment_started(rollout, deployment, context.clock()))
 
 
-def _bundle(service: Service, release: Release, turn: Turn, desk: Desk) -> Bundle:
+def _bundle(service: Service, release: Release, rollout: Rollout, context: Context) -> Bundle:
     """Return what the host is to get. What a rollback goes back to ran before, so it is not judged anew."""
     commit = release.pushed.commit
-    return of_commit(service, commit, desk.cloud, judged=turn.kind == "deploy") if commit else default()
+    return of_commit(service, commit, context.aws, judged=rollout.kind == "deploy") if commit else default()
 
 
-def _bundle_refused(turn: Turn, release: Release, bundle: Bundle, now: datetime) -> DeployGivenUp:
+def _bundle_refused(rollout: Rollout, release: Release, bundle: Bundle, now: datetime) -> DeploymentGivenUp:
     commit = release.pushed.commit[:8]
-    return DeployGivenUp(
+    return DeploymentGivenUp(
         at=now,
-        release=turn.release,
-        stage=turn.stage,
-        turn=turn.number,
-        attempt=turn.attempt,
+        release=rollout.release,
+        stage=rollout.stage,
+        rollout=rollout.number,
+        attempt=rollout.attempt,
         why=f"the own bundle of {commit} is refused and nothing was deployed: {bundle.refused}",
         remedy="mend it and push",
     )
 
 
-def _find_deployment(action: FindDeployment, s: Situation, desk: Desk) -> None:
-    turn, number = action.turn, action.release
-    claim = TurnClaim(s.service.name, number, turn.stage, turn.number)
-    deployment = desk.cloud.find_deployment(s.service, claim)
+def _find_deployment(action: FindDeployment, s: Snapshot, context: Context) -> None:
+    rollout, number = action.rollout, action.release
+    claim = RolloutClaim(s.service.name, number, rollout.stage, rollout.number)
+    deployment = context.aws.find_deployment(s.service, claim)
     if deployment is not None:
-        _record(s, desk, _deploy_started(turn, deployment, desk.clock()))
+        _record(s, context, _deployment_started(rollout, deployment, context.clock()))
         return
     declined = Declined(
-        at=desk.clock(),
+        at=context.clock(),
         release=number,
         action="deploy",
-        attempt=turn.number,
+        attempt=rollout.number,
         take=action.take,
         error="it was never created",
-        stage=turn.stage,
+        stage=rollout.stage,
     )
-    _record(s, desk, declined)
+    _record(s, context, declined)
 
 
-def _deploy_started(turn: Turn, deployment: str, now: datetime) -> DeployStarted:
-    return DeployStarted(
+def _deployment_started(rollout: Rollout, deployment: str, now: datetime) -> DeploymentStarted:
+    return DeploymentStarted(
         at=now,
-        release=turn.release,
-        stage=turn.stage,
-        turn=turn.number,
-        attempt=turn.attempt,
+        release=rollout.release,
+        stage=rollout.stage,
+        rollout=rollout.number,
+        attempt=rollout.attempt,
         deployment=deployment,
-        digest=turn.digest,
+        digest=rollout.digest,
     )
 
 
@@ -380,127 +380,133 @@ def _release_document(service: Service, release: Release, stage: str, digest: st
     }
 
 
-def _diagnose(s: Situation, desk: Desk, deployment: str) -> None:
-    hosts = desk.cloud.hosts(deployment)
-    _record_diagnosis(s, desk, deployment, hosts, hosts.cause or desk.cloud.error(deployment))
+def _diagnose(s: Snapshot, context: Context, deployment: str) -> None:
+    hosts = context.aws.hosts(deployment)
+    _record_diagnosis(s, context, deployment, hosts, hosts.cause or context.aws.error(deployment))
 
 
-def _record_diagnosis(s: Situation, desk: Desk, deployment: str, hosts: Hosts, cause: str) -> None:
-    fact = Diagnosed(at=desk.clock(), deployment=deployment, cause=cause, reached=hosts.reached, event=hosts.event)
-    _record(s, desk, fact)
+def _record_diagnosis(s: Snapshot, context: Context, deployment: str, hosts: Hosts, cause: str) -> None:
+    fact = Diagnosed(at=context.clock(), deployment=deployment, cause=cause, reached=hosts.reached, event=hosts.event)
+    _record(s, context, fact)
     if hosts.answers:
-        _record(s, desk, HostsAnswered(at=desk.clock(), deployment=deployment, answers=hosts.answers))
+        _record(s, context, HostsAnswered(at=context.clock(), deployment=deployment, answers=hosts.answers))
 
 
-def _every_host_has_it(action: Settle, s: Situation, desk: Desk) -> bool:
+def _every_host_has_it(action: Finish, s: Snapshot, context: Context) -> bool:
     """Return whether a deployment that CodeDeploy calls Succeeded is so on every host; if not, write down why.
 
     CodeDeploy says so although a host failed, as long as its configuration's number of healthy hosts is kept.
     """
-    turn, number = action.turn, action.release
-    started = _release(s, number).on(s.stage(turn.stage)).deployment(turn.number)
+    rollout, number = action.rollout, action.release
+    started = _release(s, number).on(s.stage(rollout.stage)).deployment(rollout.number)
     if started is None:
-        raise LookupError(f"turn {turn.number} on {turn.stage} has no deployment")
+        raise LookupError(f"rollout {rollout.number} on {rollout.stage} has no deployment")
     # Under take 0: before anybody claims to settle.
-    with _declining(s, desk, number, "settle", turn.number, 0, turn.stage, of=Exception):
-        hosts = desk.cloud.hosts(started.deployment)
+    with _declining(s, context, number, "finish", rollout.number, 0, rollout.stage, of=Exception):
+        hosts = context.aws.hosts(started.deployment)
         if hosts.unsure:
             raise UnsureError(f"CodeDeploy says that {started.deployment} succeeded, and of {hosts.unsure}")
-    answered = HostsAnswered(at=desk.clock(), deployment=started.deployment, answers=hosts.answers)
-    _record(s, desk, answered)
+    answered = HostsAnswered(at=context.clock(), deployment=started.deployment, answers=hosts.answers)
+    _record(s, context, answered)
     if hosts.missed:
         cause = hosts.cause or f"{', '.join(hosts.missed)}: CodeDeploy gives no reason"
-        _record_diagnosis(s, desk, started.deployment, hosts, cause)
+        _record_diagnosis(s, context, started.deployment, hosts, cause)
     return not hosts.missed
 
 
-def _settle(action: Settle, s: Situation, desk: Desk) -> None:
-    service, turn, number = s.service, action.turn, action.release
-    if action.succeeded and action.take == 1 and not _every_host_has_it(action, s, desk):
+def _finish(action: Finish, s: Snapshot, context: Context) -> None:
+    service, rollout, number = s.service, action.rollout, action.release
+    if action.succeeded and action.take == 1 and not _every_host_has_it(action, s, context):
         return
-    if not _claim(s, desk, number, "settle", turn.number, action.take, turn.stage):
+    if not _claim(s, context, number, "finish", rollout.number, action.take, rollout.stage):
         return
-    stage = s.stage(turn.stage)
-    started = _release(s, number).on(stage).deployment(turn.number)
-    with _declining(s, desk, number, "settle", turn.number, action.take, turn.stage, of=Exception):
+    stage = s.stage(rollout.stage)
+    started = _release(s, number).on(stage).deployment(rollout.number)
+    with _declining(s, context, number, "finish", rollout.number, action.take, rollout.stage, of=Exception):
         if action.cause and started is not None:
-            fact = Diagnosed(at=desk.clock(), deployment=started.deployment, cause=action.cause, reached=action.mixed)
-            _record(s, desk, fact)
+            fact = Diagnosed(
+                at=context.clock(), deployment=started.deployment, cause=action.cause, reached=action.mixed
+            )
+            _record(s, context, fact)
         if action.succeeded:
-            before = _release(s, turn.live) if turn.live and turn.live != number else None
+            before = _release(s, rollout.live) if rollout.live and rollout.live != number else None
             if action.tags:
-                _move_tags(service, turn, before.on(stage).served_digest if before else "", desk)
+                _move_tags(service, rollout, before.on(stage).served_digest if before else "", context)
             if before is not None:
-                _record(s, desk, _displacement(action, s, before.number, desk.clock()))
-        _seal(turn, s, desk)
-        settled = Settled(
-            at=desk.clock(),
-            stage=turn.stage,
-            turn=turn.number,
+                _record(s, context, _displacement(action, s, before.number, context.clock()))
+        _checkpoint(rollout, s, context)
+        finished = RolloutFinished(
+            at=context.clock(),
+            stage=rollout.stage,
+            rollout=rollout.number,
             release=number,
             succeeded=action.succeeded,
             mixed=action.mixed,
         )
-        _record(s, desk, settled)
+        _record(s, context, finished)
 
 
-def _move_tags(service: Service, turn: Turn, before: str, desk: Desk) -> None:
-    if before not in ("", turn.digest):
-        desk.cloud.tag_image(service, before, f"previous-{turn.stage}")
-    desk.cloud.tag_image(service, turn.digest, f"live-{turn.stage}")
+def _move_tags(service: Service, rollout: Rollout, before: str, context: Context) -> None:
+    if before not in ("", rollout.digest):
+        context.aws.tag_image(service, before, f"previous-{rollout.stage}")
+    context.aws.tag_image(service, rollout.digest, f"live-{rollout.stage}")
 
 
-def _displacement(action: Settle, s: Situation, before: int, now: datetime) -> Fact:
+def _displacement(action: Finish, s: Snapshot, before: int, now: datetime) -> Fact:
     """Return what the release that was live until now is told."""
-    turn = action.turn
-    order = s.stage(turn.stage).rollback
-    if turn.kind == "rollback" and order is not None:
+    rollout = action.rollout
+    order = s.stage(rollout.stage).rollback
+    if rollout.kind == "rollback" and order is not None:
         return RolledBack(
             at=now,
             release=before,
-            stage=turn.stage,
-            turn=turn.number,
+            stage=rollout.stage,
+            rollout=rollout.number,
             to=action.release,
             by=order.by,
             reason=order.reason,
         )
-    return Replaced(at=now, release=before, stage=turn.stage, turn=turn.number, by=action.release)
+    return Replaced(at=now, release=before, stage=rollout.stage, rollout=rollout.number, by=action.release)
 
 
-def _seal(turn: Turn, s: Situation, desk: Desk) -> None:
-    """Seal what was said about the turn's release until now; the seal of the turn before is in it."""
+def _checkpoint(rollout: Rollout, s: Snapshot, context: Context) -> None:
+    """Seal what was said about the rollout's release until now; the checkpoint of the rollout before is in it."""
     name = s.service.name
-    release = desk.store.release(name, turn.release)
-    before = next(iter(desk.store.newest_facts(name, f"seals/{turn.stage}", "seal#", 1)), None)
-    if release is None or (isinstance(before, Sealed) and before.turn >= turn.number):
+    release = context.store.release(name, rollout.release)
+    before = next(iter(context.store.newest_facts(name, f"checkpoints/{rollout.stage}", "checkpoint#", 1)), None)
+    if release is None or (isinstance(before, Checkpoint) and before.rollout >= rollout.number):
         return
     said = {release.pushed, *release.facts}
-    _record(s, desk, seal(turn, said, before.seal if isinstance(before, Sealed) else "", desk.clock()))
+    _record(
+        s,
+        context,
+        checkpoint_of(rollout, said, before.sha256 if isinstance(before, Checkpoint) else "", context.clock()),
+    )
 
 
-def _answer_alarm(action: AnswerAlarm, s: Situation, desk: Desk) -> None:
+def _answer_alarm(action: AnswerAlarm, s: Snapshot, context: Context) -> None:
     """Order the stage back as an operator would, in the alarm's name; where nothing is there to go back to, say so."""
-    request = f"alarm-{action.stage}-{action.turn:08d}"
+    request = f"alarm-{action.stage}-{action.rollout:08d}"
     by = f"alarm {action.alarm}"
-    order = back(s.service, s.stage(action.stage), None, request=request, by=by, reason=action.why, desk=desk)
+    order = back(s.service, s.stage(action.stage), None, request=request, by=by, reason=action.why, context=context)
     if isinstance(order, Order):
-        desk.store.say(s.service.name, request, desk.clock(), order.words, order.reopen)
+        context.store.say(s.service.name, request, context.clock(), order.words, order.reopen)
         return
     unanswered = AlarmUnanswered(
-        at=desk.clock(),
+        at=context.clock(),
         release=action.release,
         stage=action.stage,
-        turn=action.turn,
+        rollout=action.rollout,
         alarm=action.alarm,
         why=f"{action.why}; {order.why}",
     )
-    _record(s, desk, unanswered)
+    _record(s, context, unanswered)
 
 
-def _remind(action: Remind, s: Situation, desk: Desk) -> None:
+def _remind(action: Remind, s: Snapshot, context: Context) -> None:
     """Tell the world, then write down that it was told: ``announce`` says it once, however often it hears it."""
     hold = action.hold
-    desk.cloud.emit(
+    context.aws.emit(
         {
             "service": s.service.name,
             "stage": hold.stage,
@@ -511,57 +517,57 @@ def _remind(action: Remind, s: Situation, desk: Desk) -> None:
         },
         "Hold Ends Soon",
     )
-    _record(s, desk, HoldReminded(at=desk.clock(), stage=hold.stage, hold=hold.key))
+    _record(s, context, HoldReminded(at=context.clock(), stage=hold.stage, hold=hold.key))
 
 
-def _project(action: Project, s: Situation, desk: Desk) -> None:
-    release, now, standing = _release(s, action.release), desk.clock(), action.standing
-    stages = standings(release, s.stages, now)
+def _project(action: Project, s: Snapshot, context: Context) -> None:
+    release, now, status = _release(s, action.release), context.clock(), action.status
+    stages = statuses(release, s.stages, now)
     if action.news:
-        stage = standing.stage or s.first.name
-        desk.cloud.emit(
+        stage = status.stage or s.first.name
+        context.aws.emit(
             {
                 "service": s.service.name,
                 "stage": stage,
                 "release": release.label,
                 "number": release.number,
                 "attempt": release.attempt,
-                "turn": release.on(s.stage(stage)).last_turn,
-                "phase": standing.phase.value,
+                "rollout": release.on(s.stage(stage)).last_rollout,
+                "phase": status.phase.value,
                 "before": action.before,
-                "why": standing.why[:2000],
-                "cause": standing.cause,
+                "why": status.why[:2000],
+                "cause": status.cause,
                 "stages": {name: there.phase.value for name, there in stages.items()},
                 "commit": release.pushed.commit,
                 "tag": release.pushed.tag,
                 "digest": release.digest,
             }
         )
-    desk.store.project(s.service.name, release, standing, stages, now)
+    context.store.project(s.service.name, release, status, stages, now)
 
 
 # --- claims ---------------------------------------------------------------------------------------------------------
 
 
-def _claim(s: Situation, desk: Desk, release: int, action: str, attempt: int, take: int, stage: str = "") -> bool:
+def _claim(s: Snapshot, context: Context, release: int, action: str, attempt: int, take: int, stage: str = "") -> bool:
     """Claim an action (on a stage) under ``take``; False if somebody else has it."""
-    now = desk.clock()
+    now = context.clock()
     claimed = Claimed(
         at=now,
         release=release,
         action=action,  # type: ignore[arg-type]
         attempt=attempt,
         take=take,
-        lease=now + desk.settings.lease,
+        lease=now + context.settings.lease,
         stage=stage,
     )
-    return desk.store.record(s.service.name, claimed)
+    return context.store.record(s.service.name, claimed)
 
 
 @contextmanager
 def _declining(
-    s: Situation,
-    desk: Desk,
+    s: Snapshot,
+    context: Context,
     release: int,
     action: str,
     attempt: int,
@@ -574,7 +580,7 @@ def _declining(
         yield
     except of as error:
         declined = Declined(
-            at=desk.clock(),
+            at=context.clock(),
             release=release,
             action=action,  # type: ignore[arg-type]
             attempt=attempt,
@@ -582,15 +588,15 @@ def _declining(
             error=str(error)[:500],
             stage=stage,
         )
-        _record(s, desk, declined)
+        _record(s, context, declined)
         raise
 
 
-def _record(s: Situation, desk: Desk, fact: Fact) -> None:
-    desk.store.record(s.service.name, fact)
+def _record(s: Snapshot, context: Context, fact: Fact) -> None:
+    context.store.record(s.service.name, fact)
 
 
-def _release(s: Situation, number: int) -> Release:
+def _release(s: Snapshot, number: int) -> Release:
     release = s.release(number)
     if release is None:
         raise LookupError(f"v{number} of {s.service.name} is not in the picture")

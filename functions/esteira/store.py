@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from esteira.config import Service
-from esteira.facts import (
+from esteira.core.facts import (
     RELEASES,
     AlarmRang,
     CommitPushed,
     Decided,
     DeploymentFact,
-    DeployStarted,
+    DeploymentStarted,
     Fact,
     Held,
     HoldReminded,
@@ -29,10 +29,10 @@ from esteira.facts import (
     Pushed,
     Quarantined,
     RollbackOrdered,
+    Rollout,
+    RolloutFinished,
     Seen,
-    Settled,
     Superseded,
-    Turn,
     aborted_key,
     about_alarm,
     about_commit,
@@ -42,8 +42,8 @@ from esteira.facts import (
     stamp,
     to_row,
 )
-from esteira.phase import Standing
-from esteira.situation import Release, StageState
+from esteira.core.state import Release, StageState
+from esteira.core.status import Status
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -136,7 +136,7 @@ class Store:
         if pushed is None:
             return None
         facts = list(self.facts(service, about_release(number)))
-        for started in [f for f in facts if isinstance(f, DeployStarted)]:
+        for started in [f for f in facts if isinstance(f, DeploymentStarted)]:
             about = DeploymentFact(at=started.at, deployment=started.deployment).about
             facts.extend(self.facts(service, about))
         return Release(pushed, frozenset(facts))
@@ -179,15 +179,17 @@ class Store:
     # --- the stage
 
     def stage(self, service: str, stage: str) -> StageState:
-        """Return the stage's latest turn, how it ended, and the latest words of operators."""
+        """Return the stage's latest rollout, how it ended, and the latest words of operators."""
         about = about_stage(stage)
-        turns = [from_row(r) for r in self._query(service, about, "turn#", newest=2)]
-        turn = next((f for f in turns if isinstance(f, Turn)), None)
-        settled = next((f for f in turns if isinstance(f, Settled) and turn and f.turn == turn.number), None)
+        rollouts = [from_row(r) for r in self._query(service, about, "rollout#", newest=2)]
+        rollout = next((f for f in rollouts if isinstance(f, Rollout)), None)
+        finished = next(
+            (f for f in rollouts if isinstance(f, RolloutFinished) and rollout and f.rollout == rollout.number), None
+        )
         hold = _one(self._query(service, about, "hold#", newest=1), Held)
         rollback = _one(self._query(service, about, "rollback#", newest=1), RollbackOrdered)
         reminded = _one(self._query(service, about, "reminded#", newest=1), HoldReminded) if hold else None
-        return StageState(stage, turn, settled, hold, rollback, reminded)
+        return StageState(stage, rollout, finished, hold, rollback, reminded)
 
     def stages(self, service: Service) -> Iterator[StageState]:
         """Yield the service's stages in their order, each with its rules and the one before it."""
@@ -196,21 +198,21 @@ class Store:
             before = replace(self.stage(service.name, rules.name), rules=rules, before=before)
             yield before
 
-    def claim_turn(self, service: str, turn: Turn) -> bool:
-        """Claim a stage's turn; False if it was claimed, or the release aborted or superseded, meanwhile."""
-        superseded = Superseded(at=turn.at, release=turn.release, by=0)
+    def claim_rollout(self, service: str, rollout: Rollout) -> bool:
+        """Claim a stage's rollout; False if it was claimed, or the release aborted or superseded, meanwhile."""
+        superseded = Superseded(at=rollout.at, release=rollout.release, by=0)
         checks = [
             {
                 "ConditionCheck": {
                     "TableName": self._table,
-                    "Key": self._key(service, about_release(turn.release), key),
+                    "Key": self._key(service, about_release(rollout.release), key),
                     "ConditionExpression": "attribute_not_exists(pk)",
                 }
             }
-            for key in (aborted_key(turn.attempt), superseded.key)
-            if turn.kind == "deploy"
+            for key in (aborted_key(rollout.attempt), superseded.key)
+            if rollout.kind == "deploy"
         ]
-        return self._transact([self._new(self._row(service, turn)), *checks])
+        return self._transact([self._new(self._row(service, rollout)), *checks])
 
     def quarantine(self, service: str, subjects: Iterable[str]) -> Quarantined | None:
         """Return the word that quarantines one of ``subjects`` (commits, digests; "" is none), unless it was lifted."""
@@ -260,22 +262,22 @@ class Store:
     # --- projections
 
     def project(
-        self, service: str, release: Release, standing: Standing, stages: Mapping[str, Standing], at: datetime
+        self, service: str, release: Release, status: Status, stages: Mapping[str, Status], at: datetime
     ) -> None:
         """Write where a release stands now, in all and on each stage it came to, for listing and so that a change of it
         is noticed."""
         pushed = release.pushed
         view = View(
             number=pushed.number,
-            phase=standing.phase.value,
-            why=standing.why,
+            phase=status.phase.value,
+            why=status.why,
             commit=pushed.commit,
             tag=pushed.tag,
             digest=release.digest,
             classes=pushed.classes,
             pushed_at=stamp(pushed.at),
             changed_at=stamp(at),
-            cause=standing.cause,
+            cause=status.cause,
             stages=tuple(f"{name}={there.phase.value}" for name, there in stages.items()),
         )
         row: dict[str, Any] = {"pk": _pk(service, RELEASES), "sk": f"view#{pushed.number:08d}"}
@@ -289,13 +291,13 @@ class Store:
                 UpdateExpression="SET phase = :p, why = :w, cause = :c",
                 ConditionExpression="attribute_exists(pk)",
                 ExpressionAttributeValues={
-                    ":p": {"S": standing.phase.value},
-                    ":w": {"S": standing.why},
-                    ":c": {"S": standing.cause},
+                    ":p": {"S": status.phase.value},
+                    ":w": {"S": status.why},
+                    ":c": {"S": status.cause},
                 },
             )
         )
-        if not is_open and not standing.phase.ended:
+        if not is_open and not status.phase.ended:
             self.reopen(service, pushed.number, release.attempt)
 
     def views(self, service: str, limit: int = 20, before: int | None = None) -> list[View]:

@@ -27,7 +27,7 @@ from typing import Any, Self
 
 import pytest
 
-from console.local.builder import SYSTEM_PATH
+from console.local.build.builder import SYSTEM_PATH
 
 BUNDLE = Path(__file__).parents[2] / "functions" / "host"
 HOOKS = {
@@ -239,7 +239,7 @@ class Host:
         return self.conf_dir / f"esteira-{self.service}.conf"
 
     @property
-    def turn(self) -> tuple[str, str]:
+    def rollout(self) -> tuple[str, str]:
         """What nginx was told: the service's file, and the container that its link names."""
         return self.site.read_text(), self.site.with_suffix(".live").readlink().name
 

@@ -19,11 +19,11 @@ import boto3
 import pytest
 
 from console.local.aws.bus import Bus
-from console.local.aws.stack import Aws
-from console.local.docker_engine import DockerEngine, why_not
-from console.local.laptop import Laptop, LaptopError, choose_engine
+from console.local.aws.stack import LocalAws
+from console.local.docker.docker_engine import DockerEngine, why_not
+from console.local.docker.registry_server import NAME
 from console.local.ports import is_open
-from console.local.registry_server import NAME
+from console.local.up.laptop import Laptop, LaptopError, choose_engine
 from esteira.store import Store, View
 
 reason = why_not(Path("/")) or (
@@ -175,7 +175,7 @@ def hasten(laptop: Laptop) -> None:
             ssm.put_parameter(Name=row["Name"], Type="String", Value=json.dumps(told), Overwrite=True)
 
 
-def settled(laptop: Laptop, number: int) -> str:
+def finished(laptop: Laptop, number: int) -> str:
     """Wait until a release has come to its end; its phase."""
 
     def phase() -> str:
@@ -199,7 +199,7 @@ def test_the_story_of_a_service_on_real_containers(state: Path, tmp_path: Path) 
         hasten(laptop)
         team = Team(tmp_path / "clone", laptop.whereabouts.remotes["heart"])
         team.push("one")
-        assert settled(laptop, 1) == "live", views(laptop)[-1].why
+        assert finished(laptop, 1) == "live", views(laptop)[-1].why
         first = get(page)
         assert first[:2] == (200, "one")
         eventually("the tags", lambda: {"esteira-v1", "live-production"} <= set(image_of(laptop)["imageTags"]))
@@ -209,7 +209,7 @@ def test_the_story_of_a_service_on_real_containers(state: Path, tmp_path: Path) 
 
         with Traffic(page) as traffic:
             team.push("two")
-            assert settled(laptop, 2) == "live", views(laptop)[-1].why
+            assert finished(laptop, 2) == "live", views(laptop)[-1].why
             eventually("traffic after the swap", lambda: traffic.bodies[-1:] == ["two"])
         assert traffic.failed == []
         assert set(traffic.bodies) == {"one", "two"}
@@ -217,7 +217,7 @@ def test_the_story_of_a_service_on_real_containers(state: Path, tmp_path: Path) 
         before = inspected(second)["State"]
 
         team.push("three", "echo the model file is not whole; exit 3")
-        assert settled(laptop, 3) == "failed"
+        assert finished(laptop, 3) == "failed"
         eventually("the reason", lambda: "the model file is not whole" in views(laptop)[-1].why)
         assert "exit code 3" in views(laptop)[-1].why
         assert inspected(second)["State"] == before
@@ -226,7 +226,7 @@ def test_the_story_of_a_service_on_real_containers(state: Path, tmp_path: Path) 
         operate(laptop, {"action": "rollback", "to": "v1", "reason": "a test"})
         eventually("v1", lambda: get(page)[1] == "one")
         assert get(page)[2] == first[2]
-        assert settled(laptop, 1) == "live"
+        assert finished(laptop, 1) == "live"
     assert not run("docker", "ps", "--quiet", "--filter", f"name={first[2]}")
     with pytest.raises(LaptopError, match="was made with the docker engine"):
         choose_engine("process", state)
@@ -236,7 +236,7 @@ def test_the_story_of_a_service_on_real_containers(state: Path, tmp_path: Path) 
         assert get(page) == first
         hasten(laptop)
         team.push("four")
-        assert settled(laptop, 4) == "live", views(laptop)[-1].why
+        assert finished(laptop, 4) == "live", views(laptop)[-1].why
         assert get(page)[1] == "four"
 
 
@@ -247,7 +247,7 @@ def test_several_hosts_are_rolled_one_at_a_time_up_to_the_first_failure(state: P
         team = Team(tmp_path / "clone", laptop.whereabouts.remotes["heart"])
         addresses = laptop.whereabouts.hosts["heart"]
         team.push("one")
-        assert settled(laptop, 1) == "live", views(laptop)[-1].why
+        assert finished(laptop, 1) == "live", views(laptop)[-1].why
         served = [get(address) for address in addresses]
         assert [body for _, body, _ in served] == ["one", "one"]
         containers = [container for *_, container in served]
@@ -256,14 +256,14 @@ def test_several_hosts_are_rolled_one_at_a_time_up_to_the_first_failure(state: P
         assert len({label["esteira.host"] for label in labels}) == 2
 
         team.push("two", "exit 1")
-        assert settled(laptop, 2) == "failed"
+        assert finished(laptop, 2) == "failed"
         assert [get(address) for address in addresses] == served
         assert targets(laptop) == ["Failed", "Skipped"]
         logs = [list((state / "hosts-docker").glob(f"*/{host}/deployment-root/*/d-*")) for host in hosts(laptop)]
         assert [len(each) for each in logs] == [2, 1]
 
         team.push("three")
-        assert settled(laptop, 3) == "live", views(laptop)[-1].why
+        assert finished(laptop, 3) == "live", views(laptop)[-1].why
         assert [get(address)[1] for address in addresses] == ["three", "three"]
         assert targets(laptop) == ["Succeeded", "Succeeded"]
         ended = [inspected(container)["State"]["Status"] for container in containers]
@@ -273,7 +273,7 @@ def test_several_hosts_are_rolled_one_at_a_time_up_to_the_first_failure(state: P
 def test_a_push_meets_ecrs_rules_and_a_pull_its_tags(state: Path, tmp_path: Path) -> None:
     """The real client is refused a frozen tag and a repository nobody made, and pulls what a tag means to ECR."""
     engine = DockerEngine(state, {})
-    with Aws(tmp_path / "aws", engine, Bus(), keep=False) as aws, aws.in_process():
+    with LocalAws(tmp_path / "aws", engine, Bus(), keep=False) as local_aws, local_aws.in_process():
         ecr = boto3.client("ecr", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
         ecr.create_repository(repositoryName="heart", imageTagMutability="IMMUTABLE")
         docker = tmp_path / "docker"
@@ -301,7 +301,7 @@ def test_a_push_meets_ecrs_rules_and_a_pull_its_tags(state: Path, tmp_path: Path
         assert first.returncode == 0, first.stderr
         (image,) = ecr.describe_images(repositoryName="heart")["imageDetails"]
         assert f"digest: {image['imageDigest']}" in first.stdout
-        (event,) = [event for event in aws.bus.events if event["source"] == "aws.ecr"]
+        (event,) = [event for event in local_aws.bus.events if event["source"] == "aws.ecr"]
         assert (event["detail"]["image-tag"], event["detail"]["image-digest"]) == ("v1", image["imageDigest"])
 
         assert push("heart:v1", "one").returncode == 0, "the same again is no change"
@@ -326,7 +326,7 @@ def test_a_push_meets_ecrs_rules_and_a_pull_its_tags(state: Path, tmp_path: Path
 
 def test_what_is_live_outlives_a_killed_console(state: Path, tmp_path: Path) -> None:
     """kill -9 takes nginx and the registry with it and no container; the next start has the page where it was."""
-    words = [sys.executable, "-m", "console.cli", "local", "up", "--state", str(state), "--engine", "docker"]
+    words = [sys.executable, "-m", "console.cli.main", "local", "up", "--state", str(state), "--engine", "docker"]
     with (tmp_path / "said").open("w") as said:
         process = subprocess.Popen(words, cwd=CHECKOUT, stdout=said, stderr=said)
     try:

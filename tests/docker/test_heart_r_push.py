@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from console.local.docker_engine import DockerEngine, why_not
-from console.local.laptop import Laptop
+from console.local.docker.docker_engine import DockerEngine, why_not
+from console.local.up.laptop import Laptop
 from tests.docker.test_docker_engine import GIT, get, hasten, inspected, run, views
 from tests.docker.test_heart_r import Copy, based, browser_missing, chromium, missing, said_at, until
 
@@ -100,7 +100,7 @@ def page(sockets: list[str]) -> Iterator[Page]:
     assert errors == []
 
 
-def settled(laptop: Laptop, number: int) -> tuple[str, str]:
+def finished(laptop: Laptop, number: int) -> tuple[str, str]:
     """Wait until a release has come to its end; its phase, and why."""
     ends = ("live", "failed", "rejected")
 
@@ -123,7 +123,7 @@ def test_a_push_of_the_r_service_goes_live_by_its_own_scripts_and_is_replaced_un
     clone = Clone(copy.folder, laptop.whereabouts.remotes["heart"])
 
     clone.push("The heart service in R")
-    assert settled(laptop, 1)[0] == "live", views(laptop)[-1].why
+    assert finished(laptop, 1)[0] == "live", views(laptop)[-1].why
     page.goto(address)
     field = page.get_by_label("Age, in years")
     field.fill("54")
@@ -133,7 +133,7 @@ def test_a_push_of_the_r_service_goes_live_by_its_own_scripts_and_is_replaced_un
 
     copy.change("R/model.R", "LEAST <- 20 ", "LEAST <- 90 ")
     clone.push("Leaves of ninety patients at least")
-    assert settled(laptop, 2)[0] == "live", views(laptop)[-1].why
+    assert finished(laptop, 2)[0] == "live", views(laptop)[-1].why
     assert said_at(page, "v2", 54) != first
     assert field.input_value() == "54"
     assert page.evaluate("window.neverLoadedAgain") is True
@@ -148,7 +148,7 @@ def test_a_push_of_the_r_service_goes_live_by_its_own_scripts_and_is_replaced_un
     copy.change("scripts/BeforeInstall.sh", "\n", "\r\n")
     copy.change("appspec.yml", "timeout: 1500", "timeout: 25m")
     clone.push("Edited on Windows")
-    phase, why = settled(laptop, 3)
+    phase, why = finished(laptop, 3)
     assert phase == "failed"
     assert "scripts/BeforeInstall.sh" in why
     assert "has timeout 25m, which the agent cuts down to 25 seconds; write whole seconds" in why

@@ -54,11 +54,11 @@ def test_a_second_release_replaces_the_first_and_no_request_fails(host: Host) ->
 def test_a_release_that_crashes_at_start_leaves_the_live_one_untouched(host: Host) -> None:
     """The candidate is gone, the live one is the same process, the log ends with its last words and one sentence."""
     live = host.live(1, host.image("one"))
-    before = inspected(live)["State"], host.turn
+    before = inspected(live)["State"], host.rollout
     crash = host.image("two", "for n in $(seq 200); do echo line $n: löwe; done; echo no model file; exit 3")
     failed, ended = host.deploy(host.bundle(2, crash))
     assert failed == "ApplicationStart"
-    assert (inspected(live)["State"], host.turn) == before
+    assert (inspected(live)["State"], host.rollout) == before
     assert host.containers() == [live]
     assert host.get()[1] == "one"
     assert "line 200: löwe\nno model file" in ended.log
@@ -91,7 +91,7 @@ def test_a_failed_first_release_leaves_the_host_as_it_was(host: Host) -> None:
 def test_a_release_that_fails_through_the_proxy_is_turned_back(host: Host) -> None:
     """Healthy by itself and not for a client: the old one answers again, the new one is gone, no request was lost."""
     live = host.live(1, host.image("one"))
-    before = host.turn
+    before = host.rollout
     own = host.conf_dir / f"esteira-{host.service}.d" / "own.conf"
     own.parent.mkdir()
     own.write_text("location = /ping { return 403; }\n")
@@ -104,7 +104,7 @@ def test_a_release_that_fails_through_the_proxy_is_turned_back(host: Host) -> No
     assert "expected 200 from" in ended.sentence
     assert "got 403 " in ended.sentence
     assert f"{live} is live" in ended.sentence
-    assert host.turn == before
+    assert host.rollout == before
     assert host.containers() == [live]
     assert host.get()[1:] == ("one", live)
 
@@ -112,7 +112,7 @@ def test_a_release_that_fails_through_the_proxy_is_turned_back(host: Host) -> No
 def test_a_broken_nginx_configuration_stops_the_swap(host: Host) -> None:
     """Someone else's broken file: found before anything starts; a swap under way does without nginx's reading it."""
     live = host.live(1, host.image("one"))
-    before = host.turn
+    before = host.rollout
     archive = host.bundle(2, host.image("two"))
     assert host.hook("BeforeInstall", archive).status == 0
     broken = host.conf_dir / "zz-other.conf"
@@ -120,7 +120,7 @@ def test_a_broken_nginx_configuration_stops_the_swap(host: Host) -> None:
     ended = host.hook("BeforeInstall", archive)
     assert ended.status == 1
     assert 'unknown directive "serve"' in ended.sentence
-    assert host.turn == before
+    assert host.rollout == before
     assert host.containers() == [live]
     assert host.served_by() == live
     for event in ("ApplicationStart", "ValidateService"):
@@ -132,7 +132,7 @@ def test_a_broken_nginx_configuration_stops_the_swap(host: Host) -> None:
 def test_a_bundle_whose_nginx_file_is_refused_leaves_the_former_file(host: Host) -> None:
     """A newer esteira's proxy.conf that this nginx does not take: a sentence, and nginx could start again as it was."""
     live = host.live(1, host.image("one"))
-    before = host.turn
+    before = host.rollout
     archive = host.bundle(2, host.image("two"))
     with (archive / "proxy.conf").open("a") as file:
         file.write("serve {}\n")
@@ -140,7 +140,7 @@ def test_a_bundle_whose_nginx_file_is_refused_leaves_the_former_file(host: Host)
     ended = host.hook("ApplicationStart", archive)
     assert ended.status == 1
     assert 'unknown directive "serve"' in ended.sentence
-    assert host.turn == before
+    assert host.rollout == before
     assert host.is_settled
     assert host.containers() == [live]
     assert host.served_by() == live
@@ -156,7 +156,7 @@ def test_a_bundle_with_another_nginx_file_installs_it(host: Host) -> None:
     )
     failed, ended = host.deploy(archive)
     assert not failed, ended.log
-    assert "X-New" in host.turn[0]
+    assert "X-New" in host.rollout[0]
     assert host.get()[1] == "two"
     assert host.is_settled
 
@@ -243,9 +243,9 @@ def test_a_live_container_removed_by_hand_comes_back_by_a_redeployment(host: Hos
     image = host.image("one")
     run("docker", "rm", "--force", host.live(1, image))
     assert host.get()[0] == 502
-    before = host.turn
+    before = host.rollout
     assert host.deploy(host.bundle(1, image, health_path="/never", startup_seconds=1))[0] == "ApplicationStart"
-    assert host.turn == before
+    assert host.rollout == before
     live = host.live(1, image)
     assert host.get()[:2] == (200, "one")
     assert host.containers("status=running") == [live]
@@ -296,9 +296,9 @@ def test_an_instance_without_a_role_is_told_what_to_give_it(host: Host) -> None:
     tools, spare = host.where / "tools", host.where / "spare"
     tools.mkdir()
     spare.mkdir()
-    aws = tools / "aws"
-    aws.write_text('#!/bin/sh\necho "$@" >&2\necho Unable to locate credentials >&2\nexit 253\n')
-    aws.chmod(0o755)
+    local_aws = tools / "aws"
+    local_aws.write_text('#!/bin/sh\necho "$@" >&2\necho Unable to locate credentials >&2\nexit 253\n')
+    local_aws.chmod(0o755)
     image = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/heart@sha256:{'0' * 64}"
     ended = host.hook(
         "BeforeInstall", host.bundle(1, image), PATH=f"{tools}:{host.environment['PATH']}", TMPDIR=str(spare)
@@ -356,7 +356,7 @@ def test_a_release_is_asked_its_golden_questions_before_it_takes_traffic(host: H
 def test_a_release_that_answers_a_golden_question_otherwise_is_removed(host: Host) -> None:
     """The sentence has the question, where, expected and got; the live one served all the while and still does."""
     live = host.live(1, host.image("one"))
-    before = inspected(live)["State"], host.turn
+    before = inspected(live)["State"], host.rollout
     wrong = host.image("two", golden=golden(0.5, 0.53), label="/models/golden.json")
     with Traffic(host) as traffic:
         failed, ended = host.deploy(host.bundle(2, wrong))
@@ -365,7 +365,7 @@ def test_a_release_that_answers_a_golden_question_otherwise_is_removed(host: Hos
     assert set(traffic.bodies) == {"one"}
     asked = 'golden question 2 of 2, {"x": 1}: at half[0]: expected 0.53, got 0.5 (tolerance 0.01)'
     assert ended.sentence.startswith(f"ApplicationStart of {host.service} v2 failed: {asked}; {live} is live. Next: ")
-    assert (inspected(live)["State"], host.turn) == before
+    assert (inspected(live)["State"], host.rollout) == before
     assert host.containers() == [live]
 
 

@@ -134,8 +134,8 @@ def problem_after(host: Host, images: list[str], number: int) -> str:
         live = host.served_by()
         if host.containers("status=running") != [live]:  # a hook killed before it had a watch had not begun anything
             return f"{host.containers('status=running')} run, {live} is live"
-        if live != host.turn[1]:
-            return f"the link names {host.turn[1]}, and {live} answers"
+        if live != host.rollout[1]:
+            return f"the link names {host.rollout[1]}, and {live} answers"
         if not inspected(live)["State"]["Running"] or host.get()[0] != 200:
             return f"{live} does not answer"
         failed, ended = host.deploy(host.bundle(number, images[number % 2]))

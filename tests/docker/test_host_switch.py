@@ -43,7 +43,7 @@ def opened(host: Host) -> socket.socket:
 def test_a_host_whose_agent_dies_after_the_turn_puts_the_former_release_back(host: Host) -> None:
     """No validation within its time: the former one answers, the candidate is gone, no request failed, it is logged."""
     live = host.live(1, host.image("one"))
-    before = host.turn
+    before = host.rollout
     archive = host.bundle(2, host.image("two"), validation_seconds=1)
     with Traffic(host) as traffic:
         started(host, archive)
@@ -51,7 +51,7 @@ def test_a_host_whose_agent_dies_after_the_turn_puts_the_former_release_back(hos
     assert traffic.failed == []
     assert host.get()[1:] == ("one", live)
     assert host.containers() == [live]
-    assert host.turn == before
+    assert host.rollout == before
     assert host.is_settled
     said = rf"Z {host.service}-v2-\d+ was not validated in time.*: {live} is live"
     until("a line in the log", lambda: re.search(said, host.log))

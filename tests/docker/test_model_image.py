@@ -24,7 +24,7 @@ from typing import Any, Self
 
 import pytest
 
-from console.local.buildspec import parse
+from console.local.build.buildspec import parse
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "model_service"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from console.local.agent import EVENTS, Agent
-from console.local.agent_script import TAIL
+from console.local.agent.agent import EVENTS, Agent
+from console.local.agent.agent_script import TAIL
 from console.local.engine import DeployJob, DeployResult, LifecycleEvent
 
 SECONDS = 20.0  # after which something that should have happened has not

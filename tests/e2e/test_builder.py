@@ -18,9 +18,9 @@ from textwrap import dedent
 import pytest
 from moto.server import ThreadedMotoServer
 
-from console.local.builder import run_build, small_docker
+from console.local.build.builder import run_build, small_docker
 from console.local.engine import BuildJob, BuildResult
-from console.local.oci import Registry
+from console.local.process.oci import Registry
 
 pytestmark = pytest.mark.e2e
 
@@ -297,9 +297,9 @@ def test_a_killed_console_takes_its_build_along(bench: Bench, tmp_path: Path) ->
     caller = f"""
         import sys, threading
         from pathlib import Path
-        from console.local.builder import run_build, small_docker
+        from console.local.build.builder import run_build, small_docker
         from console.local.engine import BuildJob
-        from console.local.oci import Registry
+        from console.local.process.oci import Registry
         root = Path({str(tmp_path)!r})
         job = BuildJob("heart:0b1c", {ARN!r}, "heart", root / "bare", {commit!r}, {{}}, None, root / "log", 600,
                        threading.Event())

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from console.local.laptop import Laptop
+from console.local.up.laptop import Laptop
 
 CHECKOUT = Path(__file__).parents[2]
 LETTER = {
@@ -19,7 +19,7 @@ LETTER = {
 
 
 def doctor(*typed: str) -> tuple[int, list[dict[str, Any]]]:
-    command = [sys.executable, "-m", "console.cli", "doctor", "--json", *typed]
+    command = [sys.executable, "-m", "console.cli.main", "doctor", "--json", *typed]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ESTEIRA_"))}
     came = subprocess.run(command, capture_output=True, text=True, check=False, cwd=CHECKOUT, env=environment)
     return came.returncode, json.loads(came.stdout)["lines"] if came.stdout.startswith('{\n  "attend"') else []

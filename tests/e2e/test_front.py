@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from console.local.front import Front
+from console.local.process.front import Front
 
 SECONDS = 10.0  # after which something that should have happened has not
 
@@ -182,7 +182,7 @@ def test_the_pool_of_an_old_upstream_is_closed_once_it_has_drained(
     front: Front, upstream: Callable[..., Upstream], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An upstream that is no longer the target is left with no open connection, however long one may idle."""
-    monkeypatch.setattr("console.local.front.UPSTREAM_IDLE_SECONDS", 600)
+    monkeypatch.setattr("console.local.process.front.UPSTREAM_IDLE_SECONDS", 600)
     old, new = upstream("old"), upstream("new")
     front.turn_to(old.port)
     ask(front)
@@ -404,14 +404,14 @@ def test_websockets_are_joined_to_the_release_they_began_on(front: Front, upstre
         await site.start()
         told: dict[str, object] = {}
         async with aiohttp.ClientSession(f"http://127.0.0.1:{front.port}") as session:
-            turn = lambda port: asyncio.get_running_loop().run_in_executor(None, front.turn_to, port)  # noqa: E731
-            await turn(site.port)
+            rollout = lambda port: asyncio.get_running_loop().run_in_executor(None, front.turn_to, port)  # noqa: E731
+            await rollout(site.port)
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                 await session.ws_connect("/no")
             told["refused"] = refused.value.status
             sockets = [await session.ws_connect("/ws", protocols=("x", "shiny"), max_msg_size=0) for _ in range(3)]
             told["protocol"] = sockets[0].protocol
-            await turn(new.port)
+            await rollout(new.port)
             told["in flight"] = front.in_flight(site.port)
             await sockets[0].send_str("hello")
             told["text"] = await sockets[0].receive_str()

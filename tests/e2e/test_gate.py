@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from console.local.laptop import Laptop
-from esteira.facts import Accepted, about_release
+from console.local.up.laptop import Laptop
+from esteira.core.facts import Accepted, about_release
 from esteira.store import Store, View
 from tests.e2e.test_laptop import GIT, children, eventually, page, phases, views
 

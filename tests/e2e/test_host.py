@@ -21,8 +21,8 @@ import aiohttp
 import pytest
 
 from console.local.engine import DeployJob, DeployResult
-from console.local.host import EVENTS, Host
-from console.local.oci import Entry, ImageConfig, Registry, pack
+from console.local.process.host import EVENTS, Host
+from console.local.process.oci import Entry, ImageConfig, Registry, pack
 
 SECONDS = 20.0  # after which something that should have happened has not
 CHECKOUT = Path(__file__).parents[2]
@@ -465,8 +465,8 @@ def test_a_host_that_is_killed_leaves_no_container_behind(
 import json, sys, threading, urllib.request
 from pathlib import Path
 from console.local.engine import DeployJob
-from console.local.host import Host
-from console.local.oci import Registry
+from console.local.process.host import Host
+from console.local.process.oci import Registry
 if __name__ == "__main__":
     here = Path({str(tmp_path)!r})
     host = Host(here / "host", 0, Registry(Path({str(registry.directory)!r})), Path(sys.executable))

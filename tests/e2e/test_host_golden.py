@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from console.local.engine import DeployJob, DeployResult
-from console.local.host import Host
-from console.local.oci import Entry, ImageConfig, Registry, pack
+from console.local.process.host import Host
+from console.local.process.oci import Entry, ImageConfig, Registry, pack
 from tests.e2e.test_host import ask, bundle_of, is_there, job_of, until
 
 # A model that answers with half of what it is asked, and says what that was; two questions undo it.

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from console.local.laptop import Laptop, LaptopError, Whereabouts
+from console.local.up.laptop import Laptop, LaptopError, Whereabouts
 from esteira.store import Store, View
 
 SECONDS = 60.0  # after which something that should have happened has not
@@ -231,7 +231,7 @@ def command(state: Path) -> list[str]:
     return [
         sys.executable,
         "-m",
-        "console.cli",
+        "console.cli.main",
         "local",
         "up",
         "--state",

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from console.local.aws.rehearsal import BuildOutcome
-from esteira.facts import Aborted, Approved, Bypassed, Disapproved, Promoted, Retried
-from esteira.phase import Standing, standing_of
+from console.local.rehearse.rehearsal_engine import BuildOutcome
+from esteira.core.facts import Aborted, Approved, Bypassed, Disapproved, Promoted, Retried
+from esteira.core.status import Status, status_of
 from tests.integration.conftest import Story
 from tests.integration.page import Reads, call_of, lengthen, served, story_of_two_stages
 
@@ -133,11 +133,11 @@ def shows(page: Page, text: str) -> None:
     until(page, "text => document.getElementById('main').innerText.includes(text)", text)
 
 
-def stands(story: Story, number: int) -> Standing:
+def stands(story: Story, number: int) -> Status:
     """Return where a release stands in all."""
     release = story.store.release(story.service.name, number)
     assert release is not None
-    return standing_of(release, tuple(story.store.stages(story.service)), story.clock.now())
+    return status_of(release, tuple(story.store.stages(story.service)), story.clock.now())
 
 
 def live(story: Story, stage: str = "production") -> int:

@@ -23,14 +23,14 @@ import pytest
 from console.local.aws.api import AwsError
 from console.local.aws.bus import Chaos
 from console.local.aws.faults import Call, Crash, Hook, When
-from console.local.aws.rehearsal import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
 from console.local.engine import HOST, BuildJob, DeployJob
-from console.local.ministack import Ministack, MinistackError, find
-from console.local.rehearsal import Rehearsal
+from console.local.rehearse.rehearsal import Rehearsal
+from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
+from console.local.sam.ministack import Ministack, MinistackError, find
 from console.local.stages import Rules
-from esteira.facts import Fact, ImageScanned, about_release, about_stage
-from esteira.phase import Standing, standing_of, standings
-from esteira.situation import Release, StageState
+from esteira.core.facts import Fact, ImageScanned, about_release, about_stage
+from esteira.core.state import Release, StageState
+from esteira.core.status import Status, status_of, statuses
 from tests.unit.rights import asked, called
 
 PRODUCTION = "production"
@@ -86,7 +86,7 @@ class Story(Rehearsal):
 
     def push_image(self, content: str, tag: str) -> str:
         """Push an image from elsewhere; its digest."""
-        return self.aws.ecr.push(self.service.images, manifest_for(content), tag)
+        return self.local_aws.ecr.push(self.service.images, manifest_for(content), tag)
 
     def deliver(self) -> None:
         """Deliver what is queued; no build or deployment ends."""
@@ -113,7 +113,9 @@ class Story(Rehearsal):
     def register(self, **configuration: Any) -> None:
         """Change the service's registration."""
         ssm = self.aws_client("ssm")
-        (parameter,) = ssm.get_parameters_by_path(Path=self.desk.settings.services_path, Recursive=True)["Parameters"]
+        (parameter,) = ssm.get_parameters_by_path(Path=self.context.settings.services_path, Recursive=True)[
+            "Parameters"
+        ]
         document = json.dumps(json.loads(parameter["Value"]) | configuration)
         ssm.put_parameter(Name=parameter["Name"], Value=document, Type="String", Overwrite=True)
         self.__dict__.pop("service", None)
@@ -150,14 +152,14 @@ class Story(Rehearsal):
         """Return the release that is live on a stage, 0 if none is."""
         return self.state_of(stage).live
 
-    def stands(self, number: int) -> Standing:
+    def stands(self, number: int) -> Status:
         """Return where a release stands in all, derived from its facts now."""
-        return standing_of(self._pictured(number), tuple(self.store.stages(self.service)), self.clock.now())
+        return status_of(self._pictured(number), tuple(self.store.stages(self.service)), self.clock.now())
 
     def stages_of(self, number: int) -> dict[str, str]:
         """Return a release's phase on each stage it came to, by the stage's name."""
-        found = standings(self._pictured(number), tuple(self.store.stages(self.service)), self.clock.now())
-        return {name: standing.phase.value for name, standing in found.items()}
+        found = statuses(self._pictured(number), tuple(self.store.stages(self.service)), self.clock.now())
+        return {name: status.phase.value for name, status in found.items()}
 
     def _pictured(self, number: int) -> Release:
         release = self.store.release(self.service.name, number)
@@ -188,9 +190,9 @@ class Story(Rehearsal):
             self.store.facts(self.service.name, ImageScanned(at=self.clock.now(), digest=digest, findings="").about)
         )
 
-    def turns(self, stage: str = PRODUCTION) -> int:
-        """Return how many rows the stage's turns have made: two for each that is over."""
-        return len(self.store.facts(self.service.name, about_stage(stage), "turn#"))
+    def rollouts(self, stage: str = PRODUCTION) -> int:
+        """Return how many rows the stage's rollouts have made: two for each that is over."""
+        return len(self.store.facts(self.service.name, about_stage(stage), "rollout#"))
 
     def open(self) -> list[int]:
         """Return the releases the controller still looks after."""
@@ -198,24 +200,24 @@ class Story(Rehearsal):
 
     def rows(self) -> int:
         """Return how many rows the table has."""
-        return len(self.aws_client("dynamodb").scan(TableName=self.desk.settings.table)["Items"])
+        return len(self.aws_client("dynamodb").scan(TableName=self.context.settings.table)["Items"])
 
     def digest(self, tag: str) -> str:
         """Return the digest of the image under ``tag``, "" if none is."""
-        return next((i.digest for i in self.aws.ecr.images(self.service.images) if tag in i.tags), "")
+        return next((i.digest for i in self.local_aws.ecr.images(self.service.images) if tag in i.tags), "")
 
     def tags(self, digest: str) -> set[str]:
         """Return the tags on an image."""
-        return next(set(i.tags) for i in self.aws.ecr.images(self.service.images) if i.digest == digest)
+        return next(set(i.tags) for i in self.local_aws.ecr.images(self.service.images) if i.digest == digest)
 
     def built(self) -> list[str]:
         """Return how every build CodeBuild ever started stands, as ``v1/build/1 SUCCEEDED``, oldest first."""
-        states = (b["buildStatus"] for b in self.aws.codebuild.builds())
+        states = (b["buildStatus"] for b in self.local_aws.codebuild.builds())
         return [f"{c.partition('/')[2]} {s}" for c, s in zip(self.build_claims(), states, strict=True)]
 
     def deployed(self) -> list[str]:
         """Return how every deployment CodeDeploy ever created stands, as ``v1 Succeeded``, oldest first."""
-        states = (d["status"] for d in self.aws.codedeploy.deployments())
+        states = (d["status"] for d in self.local_aws.codedeploy.deployments())
         names = (c.split("/")[1] if "/" in c else c for c in self.deployment_claims())
         return [f"{name} {state}" for name, state in zip(names, states, strict=True)]
 

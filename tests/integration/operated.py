@@ -16,31 +16,31 @@ import pytest
 from click.testing import CliRunner, Result
 from moto import mock_aws
 
-from console.call import Shell
-from console.cli import main
-from console.remote import Controller, Invoked
+from console.cli.call import Shell
+from console.cli.main import main
+from console.read.remote import Controller, Invoked
 from esteira import operate
-from esteira.cloud import Cloud
+from esteira.aws import Aws
+from esteira.aws_events import Refused
 from esteira.config import Service, Settings
-from esteira.desk import Desk
-from esteira.events import Refused
-from esteira.facts import (
+from esteira.context import Context
+from esteira.core.facts import (
     Accepted,
     BuildEnded,
     BuildStarted,
     Claimed,
     DeploymentBegun,
     DeploymentEnded,
-    DeployStarted,
+    DeploymentStarted,
     Diagnosed,
     Fact,
     ImageScanned,
     Pushed,
     Replaced,
-    Settled,
-    Turn,
+    Rollout,
+    RolloutFinished,
 )
-from esteira.phase import standing_of, standings
+from esteira.core.status import status_of, statuses
 from esteira.store import Store
 
 START = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
@@ -119,16 +119,16 @@ class World:
         number: int,
         live: int,
         succeeded: bool,
-        turn: int | None = None,
+        rollout: int | None = None,
         kind: Any = "deploy",
         stage: str = "production",
     ) -> None:
-        at = turn or number
-        self.turn(number, at, live, kind, stage)
+        at = rollout or number
+        self.rollout(number, at, live, kind, stage)
         name = f"d-{at}" if stage == "production" else f"d-{stage}-{at}"
         self.record(
-            DeployStarted(
-                at=START, release=number, stage=stage, turn=at, attempt=1, deployment=name, digest=digest(number)
+            DeploymentStarted(
+                at=START, release=number, stage=stage, rollout=at, attempt=1, deployment=name, digest=digest(number)
             ),
             DeploymentBegun(at=START, deployment=name),
             DeploymentEnded(at=START, deployment=name, status="Succeeded" if succeeded else "Failed"),
@@ -136,15 +136,15 @@ class World:
         if not succeeded:
             self.record(Diagnosed(at=START, deployment=name, cause=CRASH))
         elif live and kind == "deploy":
-            self.record(Replaced(at=START, release=live, stage=stage, turn=at, by=number))
-        self.record(Settled(at=START, stage=stage, turn=at, release=number, succeeded=succeeded))
+            self.record(Replaced(at=START, release=live, stage=stage, rollout=at, by=number))
+        self.record(RolloutFinished(at=START, stage=stage, rollout=at, release=number, succeeded=succeeded))
 
-    def turn(self, number: int, turn: int, live: int, kind: Any, stage: str) -> None:
+    def rollout(self, number: int, rollout: int, live: int, kind: Any, stage: str) -> None:
         order = self.store.stage("heart", stage).rollback
-        assert self.store.claim_turn(
+        assert self.store.claim_rollout(
             "heart",
-            Turn(
-                at=self.tick(), stage=stage, number=turn, release=number, attempt=1, digest=digest(number),
+            Rollout(
+                at=self.tick(), stage=stage, number=rollout, release=number, attempt=1, digest=digest(number),
                 kind=kind, live=live, healthy=(1,) if number > 1 else (), served=order.key if order else "",
                 lease=self.now, deadline=self.now,
             ),
@@ -154,9 +154,9 @@ class World:
         for number in numbers:
             release, stages = self.store.release("heart", number), tuple(self.store.stages(self.heart))
             assert release is not None
-            standing = standing_of(release, stages, self.now)
-            self.store.project("heart", release, standing, standings(release, stages, self.now), self.now)
-            if standing.phase.ended:
+            status = status_of(release, stages, self.now)
+            self.store.project("heart", release, status, statuses(release, stages, self.now), self.now)
+            if status.phase.ended:
                 self.store.close("heart", number, release.attempt)
 
     def tell(self) -> None:
@@ -176,10 +176,10 @@ class World:
         """Stand in for Lambda: what functions/operate.py does, but for advancing."""
         self.asked.append((function, payload))
         settings = Settings(table="esteira-Table", services_path="/esteira/services/")
-        desk = Desk(self.store, Cloud(CLIENT), settings, lambda: self.now)
+        context = Context(self.store, Aws(CLIENT), settings, lambda: self.now)
         try:
             request, found = operate.read(payload, (self.heart,))
-            operate.operate(request, found, desk)
+            operate.operate(request, found, context)
         except Refused as refused:
             return Invoked({"refused": str(refused)})
         return Invoked({"service": "heart", "release": "v2", "phase": "live", "why": "it is so", "actions": []})

@@ -16,22 +16,22 @@ import boto3
 from aiohttp import web
 from boto3.dynamodb.types import TypeSerializer
 
-from console.call import Call, Shell
+from console.cli.call import Call, Shell
 from console.local.stages import give_stages
-from console.remote import Controller, Invoked, Where
+from console.read.remote import Controller, Invoked, Where
 from console.ui.board import Links
 from console.ui.server import Page, cookie_name
-from esteira.facts import (
+from esteira.core.facts import (
     RELEASES,
     Accepted,
     DeploymentEnded,
-    DeployStarted,
+    DeploymentStarted,
     Fact,
     FoundBySweep,
     Pushed,
     RollbackOrdered,
-    Settled,
-    Turn,
+    Rollout,
+    RolloutFinished,
     stamp,
 )
 from esteira.store import View
@@ -45,7 +45,7 @@ def story_of_two_stages(folder: Path) -> Iterator[Story]:
     """Yield a story whose service has a staging before its production, which wants one approval."""
     with Story(folder) as story:
         client: Any = boto3.client
-        give_stages(client, story.desk.settings.services_path, TWO_STAGES)
+        give_stages(client, story.context.settings.services_path, TWO_STAGES)
         try:
             yield story
         finally:
@@ -68,7 +68,7 @@ def call_of(story: Story) -> Call:
             return story.store
 
         def services(self) -> Any:
-            return story.desk.cloud.services(story.desk.settings.services_path)
+            return story.context.aws.services(story.context.settings.services_path)
 
     here = Here(Where("esteira", "http://127.0.0.1:1", local=True), client, invoke)
     return Call(here, Shell(now=story.clock.now), None, json=False)
@@ -109,20 +109,22 @@ def lengthen(story: Story, releases: int) -> None:
     """
     store, name, end = story.store, story.service.name, story.clock.now()
     rows: list[dict[str, Any]] = []
-    turns, served = dict.fromkeys(("staging", "production"), 0), ""
+    rollouts, served = dict.fromkeys(("staging", "production"), 0), ""
 
     def write(fact: Fact) -> None:
         rows.append(store._row(name, fact))
 
-    def turn(stage: str, release: int, at: datetime, kind: Any, before: int, served: str) -> None:
-        turns[stage] += 1
-        taken = Turn(
-            at=at, stage=stage, number=turns[stage], release=release, attempt=1, digest=digest(release), kind=kind,
+    def rollout(stage: str, release: int, at: datetime, kind: Any, before: int, served: str) -> None:
+        rollouts[stage] += 1
+        taken = Rollout(
+            at=at, stage=stage, number=rollouts[stage], release=release, attempt=1, digest=digest(release), kind=kind,
             live=before, healthy=tuple(range(max(1, release - 10), release)), served=served, lease=at, deadline=at,
         )  # fmt: skip
         write(taken)
-        settled = Settled(at=at + MINUTE, stage=stage, turn=turns[stage], release=release, succeeded=True)
-        write(settled)
+        finished = RolloutFinished(
+            at=at + MINUTE, stage=stage, rollout=rollouts[stage], release=release, succeeded=True
+        )
+        write(finished)
 
     def digest(release: int) -> str:
         return f"sha256:{release:064x}"
@@ -135,8 +137,8 @@ def lengthen(story: Story, releases: int) -> None:
         view = View(number, "superseded", why, commit, "", digest(number), (), stamp(at), stamp(at))
         lists = {"classes": [], "stages": ["staging=superseded", "production=superseded"]}
         rows.append({"pk": f"{name}#{RELEASES}", "sk": f"view#{number:08d}", **asdict(view), **lists})
-        turn("staging", number, at + 10 * MINUTE, "deploy", number - 1, "")
-        turn("production", number, at + 30 * MINUTE, "deploy", number - 1, served)
+        rollout("staging", number, at + 10 * MINUTE, "deploy", number - 1, "")
+        rollout("production", number, at + 30 * MINUTE, "deploy", number - 1, served)
         if number % 20 == 0 and number < releases:
             order = RollbackOrdered(
                 at=at + 50 * MINUTE, request=f"order-{number:08d}", by="ana", reason="slow", stage="production",
@@ -144,20 +146,22 @@ def lengthen(story: Story, releases: int) -> None:
             )  # fmt: skip
             write(order)
             served = order.key
-            turn("production", number - 1, order.at, "rollback", number, served)
+            rollout("production", number - 1, order.at, "rollback", number, served)
         if number % 10 == 0:
             write(FoundBySweep(at=at, kind="build-ended", release=number))
     common: dict[str, Any] = {"at": end, "release": releases, "attempt": 1}
     write(Accepted(**common, digest=digest(releases), reused=False))
-    for stage in turns:
+    for stage in rollouts:
         deployment = f"d-{stage}"
-        started = DeployStarted(
-            **common, stage=stage, turn=turns[stage], deployment=deployment, digest=digest(releases)
+        started = DeploymentStarted(
+            **common, stage=stage, rollout=rollouts[stage], deployment=deployment, digest=digest(releases)
         )
         write(started)
         write(DeploymentEnded(at=end, deployment=deployment, status="Succeeded"))
     pack = TypeSerializer().serialize
-    story.aws.dynamodb.load({story.desk.settings.table: [{k: pack(v) for k, v in row.items()} for row in rows]})
+    story.local_aws.dynamodb.load(
+        {story.context.settings.table: [{k: pack(v) for k, v in row.items()} for row in rows]}
+    )
     store.reopen(name, releases, 1)
     # AWS's memory is in this process, as it is not where the page is served: its garbage collector would walk through
     # all of it again and again.
@@ -174,7 +178,7 @@ class Reads:
     def __init__(self, story: Story) -> None:
         self.requests = self.rows = 0
         self._lock = threading.Lock()
-        story.desk.cloud.client("dynamodb").meta.events.register("after-call.dynamodb", self._hear)
+        story.context.aws.client("dynamodb").meta.events.register("after-call.dynamodb", self._hear)
 
     def start(self) -> None:
         """Forget what was read so far."""

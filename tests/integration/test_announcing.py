@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from console.local.aws.bus import Chaos
-from console.local.aws.rehearsal import BuildOutcome, DeployOutcome
-from esteira import webhook
-from esteira.announcement import UntoldError
+from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
+from esteira.notify import webhook
+from esteira.notify.announcement import UntoldError
 from tests.integration.conftest import Story, dying, refusing
 
 PARAMETER = "/esteira/parameters/heart/chat"
@@ -68,8 +68,8 @@ def chat(story: Story, monkeypatch: pytest.MonkeyPatch) -> Iterator[Chat]:
     keep(story, chat.address)
     story.register(webhook={"parameter": PARAMETER})
     topic = story.aws_client("sns").list_topics()["Topics"][0]["TopicArn"]
-    settings = story.desk.settings.model_copy(update={"topic_arn": topic})
-    story.__dict__["desk"] = replace(story.desk, settings=settings)
+    settings = story.context.settings.model_copy(update={"topic_arn": topic})
+    story.__dict__["context"] = replace(story.context, settings=settings)
     yield chat
     chat.server.shutdown()
     chat.server.server_close()
@@ -92,7 +92,7 @@ def buried(story: Story) -> list[tuple[str, Any]]:
 
 def comments(story: Story, commit: str) -> list[str]:
     """Return the first line of each comment on a commit, without its reason."""
-    said = (c for c in story.aws.codecommit.comments if c["afterCommitId"] == commit)
+    said = (c for c in story.local_aws.codecommit.comments if c["afterCommitId"] == commit)
     return [c["comment"]["content"].split(":")[0] for c in said]
 
 
@@ -127,12 +127,12 @@ def test_nobody_hears_late_that_a_release_began(story: Story, chat: Chat) -> Non
     story.bus.keep = True
     commit = story.push("one")
     story.deliver()
-    story.aws.codecommit.comments.clear()
+    story.local_aws.codecommit.comments.clear()
     story.play()
     begun = [e for e in story.bus.events if e["source"] == "esteira" and e["detail"]["phase"] == "building"]
     row = "announced#started#0001#00000000#commit"
     story.aws_client("dynamodb").delete_item(
-        TableName=story.desk.settings.table, Key={"pk": {"S": "heart/releases/00000001"}, "sk": {"S": row}}
+        TableName=story.context.settings.table, Key={"pk": {"S": "heart/releases/00000001"}, "sk": {"S": row}}
     )
     last = next(e for e in story.bus.events if e["source"] == "esteira" and e["detail"]["phase"] == "live")
     for event in (last, *begun):

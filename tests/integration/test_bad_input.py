@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from console.local.aws.rehearsal import ScriptedEngine
-from console.local.place import ROOT
-from console.local.rehearsal import Rehearsal
+from console.local.paths import ROOT
+from console.local.rehearse.rehearsal import Rehearsal
+from console.local.rehearse.rehearsal_engine import ScriptedEngine
 
 HANDLERS = ("IntakeFunction", "OperateFunction", "AnnounceFunction")
 REAL = {path.name: json.loads(path.read_text()) for path in sorted((ROOT / "events").glob("*.json"))}
@@ -96,7 +96,7 @@ def _refused_or_not_ours(stage: Rehearsal, handler: str, event: object) -> bool:
 
 def _rows(stage: Rehearsal) -> Any:
     """Return the whole table; not by a scan, which takes a tenth of a second each of some hundred times."""
-    return stage.aws.dynamodb.dump()
+    return stage.local_aws.dynamodb.dump()
 
 
 def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

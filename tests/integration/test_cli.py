@@ -18,14 +18,14 @@ from botocore.exceptions import NoCredentialsError
 from click.testing import CliRunner
 from rich.console import Console
 
-from console import render
-from console.call import Shell
-from console.cli import duration, main
-from console.history import releases
-from console.remote import Controller, Invoked, Where, answered, clients
-from console.sentences import sentence
-from esteira import facts
-from esteira.facts import (
+from console.cli import render
+from console.cli.call import Shell
+from console.cli.main import duration, main
+from console.read.history import releases
+from console.read.remote import Controller, Invoked, Where, answered, clients
+from console.read.sentences import sentence
+from esteira.core import facts
+from esteira.core.facts import (
     Held,
 )
 from tests.integration.operated import CLIENT, CRASH, START, World, commit, operated, service
@@ -73,7 +73,7 @@ def test_after_a_rollback_status_says_who_went_back_and_why(world: World) -> Non
     world.tell()
     assert world.run("rollback", "--reason", "v2 answers 0.5").exit_code == 0
     assert "ana ordered production back from v2 to v1" in world.read("status")["stages"][0]["ordered"]
-    world.deploy(1, live=2, succeeded=True, turn=4, kind="rollback")
+    world.deploy(1, live=2, succeeded=True, rollout=4, kind="rollback")
     live = world.read("status")["stages"][0]["live"]
     assert live["release"] == "v1"
     assert live["why"] == "ana ordered production back from v2 to v1: v2 answers 0.5"
@@ -114,10 +114,10 @@ def test_show_tells_every_fact_in_order_of_time(world: World) -> None:
     told = world.read("show", "v2")
     assert (told["line"]["classes"], told["changed"], told["findings"]) == (["model"], ["train.py"], "HIGH 3")
     assert told["builds"] == [{"id": "heart:2", "attempt": 1, "status": "SUCCEEDED"}]
-    assert told["deployments"] == [{"id": "d-2", "stage": "production", "turn": 2, "status": "Succeeded"}]
+    assert told["deployments"] == [{"id": "d-2", "stage": "production", "rollout": 2, "status": "Succeeded"}]
     assert [f["fact"] for f in told["facts"]] == [
-        "pushed", "claimed", "build-started", "build-ended", "accepted", "turn", "deploy-started",
-        "deployment-begun", "deployment-ended", "settled", "image-scanned",
+        "pushed", "claimed", "build-started", "build-ended", "accepted", "rollout", "deployment-started",
+        "deployment-begun", "deployment-ended", "rollout-finished", "image-scanned",
     ]  # fmt: skip
     assert [f["at"] for f in told["facts"]] == sorted(f["at"] for f in told["facts"])
     assert "commit 2abc0000 was pushed and became v2, classed model, one path changed" in world.run("show", "v2").stdout
@@ -243,11 +243,11 @@ def test_a_function_that_fails_is_told_with_status_1(world: World) -> None:
 
 
 def test_a_rollback_can_be_waited_for(world: World) -> None:
-    """--wait follows the release it goes back to until that has had its turn and is live."""
+    """--wait follows the release it goes back to until that has had its rollout and is live."""
     world.tell()
 
     def carried_out(_: float) -> None:
-        world.deploy(1, live=2, succeeded=True, turn=4, kind="rollback")
+        world.deploy(1, live=2, succeeded=True, rollout=4, kind="rollback")
 
     result = world.run("rollback", "--reason", "slow", "--wait", "--json", shell=world.shell(sleep=carried_out))
     assert result.exit_code == 0, result.output
@@ -261,7 +261,7 @@ def test_what_was_waited_for_and_failed_is_status_1(world: World) -> None:
     world.tell()
 
     def failed(_: float) -> None:
-        world.deploy(1, live=2, succeeded=False, turn=4, kind="rollback")
+        world.deploy(1, live=2, succeeded=False, rollout=4, kind="rollback")
 
     result = world.run("rollback", "--reason", "slow", "--wait", shell=world.shell(sleep=failed))
     assert result.exit_code == 1
@@ -468,9 +468,8 @@ def test_no_credentials_is_a_sentence_and_so_is_an_endpoint_that_is_dead(world: 
 
 def test_reading_loads_no_emulator(world: World) -> None:
     """The reading commands start without moto, the template reader and, until it is used, boto3."""
-    program = (
-        "import sys, console.cli, console.history, console.render; print({'moto', 'boto3', 'yaml'} & {*sys.modules})"
-    )
+    modules = "console.cli.main, console.read.history, console.cli.render"
+    program = f"import sys, {modules}; print({{'moto', 'boto3', 'yaml'}} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

@@ -17,13 +17,24 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 from rich.console import Console
 
-from console import completion, following, history, render
-from console.call import Shell
-from console.cli import main
-from console.following import State
-from console.remote import Where
-from esteira.facts import AlarmRang, AlarmUnanswered, Approved, Bypassed, CommitPushed, Decided, Gated, Promoted, stamp
-from esteira.situation import Release
+from console.cli import completion, render
+from console.cli.call import Shell
+from console.cli.main import main
+from console.read import history, tail
+from console.read.remote import Where
+from console.read.tail import State
+from esteira.core.facts import (
+    AlarmRang,
+    AlarmUnanswered,
+    Approved,
+    Bypassed,
+    CommitPushed,
+    Decided,
+    Gated,
+    Promoted,
+    stamp,
+)
+from esteira.core.state import Release
 from tests.integration.operated import START, World, commit, digest, operated, service
 
 pytestmark = pytest.mark.integration
@@ -217,7 +228,7 @@ def test_an_alarm_that_rang_in_vain_is_told_until_something_else_is_live(
         world.deploy(1, live=0, succeeded=True)
         rang = AlarmRang(at=START, alarm="heart-5xx", since=world.now, reason="3 of 3 above 1")
         why = "alarm heart-5xx went off, and no earlier release was live and healthy on production"
-        vain = AlarmUnanswered(at=START, release=1, stage="production", turn=1, alarm="heart-5xx", why=why)
+        vain = AlarmUnanswered(at=START, release=1, stage="production", rollout=1, alarm="heart-5xx", why=why)
         world.record(rang, vain)
         live = world.read("status")["stages"][0]["live"]
         assert (live["release"], live["alarm"]) == ("v1", f"deployment d-1 succeeded on production; {why}")
@@ -296,7 +307,7 @@ def test_a_stage_is_rolled_back_by_itself_and_waited_for(world: World) -> None:
         world.deploy(number, live=number - 1, succeeded=True)
 
     def carried_out(_: float) -> None:
-        world.deploy(1, live=2, succeeded=True, turn=3, kind="rollback", stage="staging")
+        world.deploy(1, live=2, succeeded=True, rollout=3, kind="rollback", stage="staging")
 
     shell = world.shell(sleep=carried_out)
     result = world.run("rollback", "--stage", "staging", "--reason", "slow", "--wait", "--json", shell=shell)
@@ -361,7 +372,7 @@ def test_a_release_is_followed_until_it_is_live_on_the_last_stage(world: World) 
     assert result.exit_code == 0, result.output
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     facts = [row["name"] for row in rows if row["change"] == "fact"]
-    assert (facts[0], facts.count("deploy-started"), facts.count("pushed")) == ("pushed", 2, 1)
+    assert (facts[0], facts.count("deployment-started"), facts.count("pushed")) == ("pushed", 2, 1)
     phases = [(row["name"], row["stages"]) for row in rows if row["change"] == "phase"]
     assert phases == [
         ("pushed", {}),
@@ -381,7 +392,7 @@ def test_the_newest_is_followed_where_none_is_named(world: World) -> None:
     result = world.run("tail", shell=shell)
     assert result.exit_code == 1
     assert "commit 2abc0000 was pushed and became v2" in result.stdout
-    assert "deployment d-staging-2 to staging was created (turn 2)" in result.stdout
+    assert "deployment d-staging-2 to staging was created (rollout 2)" in result.stdout
     assert "v2 is failed: deployment d-staging-2 failed: ApplicationStart: the container ended with 1" in result.stdout
     assert "became v1" not in result.stdout
 
@@ -407,7 +418,7 @@ def test_on_a_terminal_the_steps_it_has_passed_stand_below(world: World) -> None
 
     def marks() -> list[State]:
         line = history.line(world.store, world.heart, 1, world.now)
-        steps = following.steps(line, world.heart)
+        steps = tail.steps(line, world.heart)
         assert [name for name, _ in steps] == ["image", "staging", "production"]
         return [state for _, state in steps]
 
@@ -419,7 +430,7 @@ def test_on_a_terminal_the_steps_it_has_passed_stand_below(world: World) -> None
     line = history.line(world.store, world.heart, 1, world.now)
     with Path(os.devnull).open("w") as nowhere:
         out = Console(file=nowhere, force_terminal=True, width=200, record=True)
-        out.print(render.passed(following.steps(line, world.heart), line))
+        out.print(render.passed(tail.steps(line, world.heart), line))
     assert "v1  ● image  ● staging  ◐ production   waiting: live on staging; watched on staging" in out.export_text()
     world.deploy(1, live=0, succeeded=False)
     assert marks() == [State.DONE, State.DONE, State.ENDED]
@@ -477,7 +488,9 @@ def test_releases_services_and_stages_are_offered(world: World) -> None:
 
 def test_what_needs_no_service_is_completed_without_the_model_of_one() -> None:
     """Commands and options are offered at each press of a key: that loads neither pydantic nor boto3."""
-    program = "import sys, console.cli, console.completion; print({'pydantic', 'boto3', 'rich'} & {*sys.modules})"
+    program = (
+        "import sys, console.cli.main, console.cli.completion; print({'pydantic', 'boto3', 'rich'} & {*sys.modules})"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

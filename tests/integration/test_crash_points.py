@@ -23,10 +23,10 @@ from typing import Any
 import pytest
 
 from console.local.aws.faults import Call, Crash
-from console.local.aws.rehearsal import DeployOutcome, ScriptedEngine
-from console.local.chaos import STEP_SECONDS
 from console.local.engine import DeployJob
-from console.local.rehearsal import Rehearsal
+from console.local.rehearse.chaos import STEP_SECONDS
+from console.local.rehearse.rehearsal import Rehearsal
+from console.local.rehearse.rehearsal_engine import DeployOutcome, ScriptedEngine
 
 # What the story ends in, whatever died on the way: phases, builds by claim, deployments by claim.
 END = {
@@ -185,10 +185,10 @@ class _Deaths:
 
     def _own_repositories(self, stage: Rehearsal) -> None:
         """Memory is this copy's own by now; the repositories on disk must become so."""
-        shared = stage.aws.codecommit._folder
+        shared = stage.local_aws.codecommit._folder
         self._folder = shared.with_name(f"copy-{os.getpid()}")
         shutil.copytree(shared, self._folder)
-        stage.aws.codecommit._folder = self._folder
+        stage.local_aws.codecommit._folder = self._folder
         os.write(self._pipe, b" ")
 
     def play(self, stage: Rehearsal) -> dict[str, object]:

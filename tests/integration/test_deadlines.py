@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from console.local.aws.rehearsal import DeployOutcome, manifest_for
+from console.local.rehearse.rehearsal_engine import DeployOutcome, manifest_for
 from tests.integration.conftest import Story, refusing
 
 
@@ -288,7 +288,7 @@ def test_the_sweep_looks_after_no_more_than_what_is_open(story: Story) -> None:
 
 def test_a_frozen_tag_of_another_image_leaves_other_releases_alone(story: Story) -> None:
     """The next push goes live while the one before cannot be accepted."""
-    story.aws.ecr.push("heart", manifest_for("by hand"), "esteira-v1")
+    story.local_aws.ecr.push("heart", manifest_for("by hand"), "esteira-v1")
     story.push("one")
     story.deliver()
     story.end_build()

@@ -18,11 +18,11 @@ from botocore.httpsession import URLLib3Session
 
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
-from console.local.aws.rehearsal import ScriptedEngine
 from console.local.aws.server import AwsServer
-from console.local.aws.stack import Aws
-from console.local.ministack import Ministack
-from esteira.facts import Turn
+from console.local.aws.stack import LocalAws
+from console.local.rehearse.rehearsal_engine import ScriptedEngine
+from console.local.sam.ministack import Ministack
+from esteira.core.facts import Rollout
 from esteira.store import Store
 
 pytestmark = pytest.mark.integration
@@ -38,12 +38,14 @@ def dynamodb(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
         second: Ministack = request.getfixturevalue("ministack")
         yield with_table(client(second.url, str(next(ACCOUNTS))))
         return
-    with Aws(tmp_path / "state", ScriptedEngine(manual=True), Bus(clock=Clock.stopped(AT)), keep=False) as aws:
+    with LocalAws(
+        tmp_path / "state", ScriptedEngine(manual=True), Bus(clock=Clock.stopped(AT)), keep=False
+    ) as local_aws:
         if request.param == "in process":
-            with aws.in_process():
+            with local_aws.in_process():
                 yield with_table(client(None))
         else:
-            with AwsServer(aws) as server:
+            with AwsServer(local_aws) as server:
                 yield with_table(client(server.url))
 
 
@@ -231,7 +233,7 @@ def test_a_claim_whose_answer_was_lost_is_made_again_and_is_ours(dynamodb: Any) 
 
     dynamodb.meta.events.register("before-send.dynamodb.TransactWriteItems", lose)
     store = Store(dynamodb, "facts")
-    turn = Turn(
+    rollout = Rollout(
         at=AT,
         stage="production",
         number=1,
@@ -245,7 +247,7 @@ def test_a_claim_whose_answer_was_lost_is_made_again_and_is_ours(dynamodb: Any) 
         lease=AT,
         deadline=AT,
     )
-    assert store.claim_turn("heart", turn)
+    assert store.claim_rollout("heart", rollout)
     assert lost == ["{}"]
-    assert not store.claim_turn("heart", turn)
-    assert store.stage("heart", "production").turn == turn
+    assert not store.claim_rollout("heart", rollout)
+    assert store.stage("heart", "production").rollout == rollout

@@ -9,11 +9,11 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from console.local.aws.rehearsal import BuildOutcome, DeployOutcome
-from console.local.place import ROOT
-from esteira import announcement
+from console.local.paths import ROOT
+from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
 from esteira.config import Service, Stage
-from esteira.phase import Phase
+from esteira.core.status import Phase
+from esteira.notify import announcement
 from tests.integration.conftest import Story
 
 FILES = {"Release Phase Changed": "release-phase-changed", "Hold Ends Soon": "hold-ends-soon"}

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, NoRegionError
 
-from console.doctor import judge
-from console.examination import Eyes, examine, is_standard
-from console.remote import Controller, Where
-from console.seen import Identity, Silence, Use
+from console.doctor.checks import judge
+from console.doctor.look import Eyes, examine, is_standard
+from console.doctor.observed import Identity, Silence, Use
+from console.read.remote import Controller, Where
 
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 11, 25, 10, 0, tzinfo=UTC)

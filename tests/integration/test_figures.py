@@ -8,8 +8,8 @@ import pytest
 
 from console.local.aws.api import AwsError
 from console.local.aws.faults import Call, Hook, When
-from console.local.aws.rehearsal import BuildOutcome, DeployOutcome
-from esteira.facts import Accepted
+from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
+from esteira.core.facts import Accepted
 from tests.integration.conftest import Story, dying, refusing
 
 READ = "codebuild:BatchGetBuilds"
@@ -123,7 +123,7 @@ def answering_without(story: Story) -> Hook:
 
     def hook(moment: When, call: Call) -> None:
         if moment == "before" and call.name == READ:
-            story.aws.codebuild._builds.clear()
+            story.local_aws.codebuild._builds.clear()
 
     return hook
 

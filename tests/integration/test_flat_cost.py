@@ -11,7 +11,7 @@ from bench import flat_cost
 from bench.history import PERIOD, Stage, lengthen, push_one
 from bench.meter import BenchError, Meter, Reading, refused_units
 from console.local.aws.faults import Call
-from esteira.phase import Phase
+from esteira.core.status import Phase
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +75,9 @@ def test_a_refused_write_is_billed_by_its_size() -> None:
 def test_the_meter_counts_what_was_refused_too(tmp_path: Any) -> None:
     """A conditional put that finds its row there is one call and one unit."""
     with Stage(tmp_path) as stage:
-        table = stage.desk.settings.table
+        table = stage.context.settings.table
         row = {"pk": {"S": "meter"}, "sk": {"S": "row"}}
-        client = stage.desk.cloud.client("dynamodb")
+        client = stage.context.aws.client("dynamodb")
         client.put_item(TableName=table, Item=row)
         meter = Meter(stage)
         with pytest.raises(client.exceptions.ConditionalCheckFailedException):

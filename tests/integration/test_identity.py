@@ -16,9 +16,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from console.local.aws.server import AwsServer
-from console.remote import Controller, Invoked, TroubleError, Where
+from console.read.remote import Controller, Invoked, TroubleError, Where
 from esteira import identity
-from esteira.events import Refused
+from esteira.aws_events import Refused
 from esteira.identity import Proof, caller
 from tests.integration.conftest import Story
 
@@ -248,14 +248,14 @@ RULE = [
 @pytest.fixture
 def console(story: Story, monkeypatch: pytest.MonkeyPatch) -> Iterator[Controller]:
     """A console of the local stack, over HTTP, with a release of ana's that waits for somebody's approval."""
-    with AwsServer(story.aws) as server:
+    with AwsServer(story.local_aws) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         monkeypatch.setenv("AWS_REGION", "us-east-1")
         story.register(stages=RULE)
         commit = story.push("one")
         story.bus.forget()
         git, branch = story.service.repository, "refs/heads/main"
-        story.aws.codecommit.moved(git, branch, "0" * 40, commit, "arn:aws:iam::123456789012:user/ana")
+        story.local_aws.codecommit.moved(git, branch, "0" * 40, commit, "arn:aws:iam::123456789012:user/ana")
         story.play()
         assert phases(story) == ["waiting"]
         yield Controller(Where("esteira", server.url, True), invoke=lambda f, p: _invoked(story, f, p))

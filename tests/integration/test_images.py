@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from console.local.aws.rehearsal import manifest_for
-from esteira.facts import ImageScanned
+from console.local.rehearse.rehearsal_engine import manifest_for
+from esteira.core.facts import ImageScanned
 from tests.integration.conftest import Story
 
 
@@ -263,7 +263,7 @@ def test_a_scan_is_recorded_and_releases_nothing(story: Story) -> None:
     """What ECR found stands beside the image; the sweep's look adds nothing to the event's word."""
     digest = story.push_image("elsewhere", "v1.0")
     story.play()
-    story.aws.ecr.scanned(story.service.images, digest, {"HIGH": 3, "CRITICAL": 1})
+    story.local_aws.ecr.scanned(story.service.images, digest, {"HIGH": 3, "CRITICAL": 1})
     story.play()
     story.pass_time(600)
     assert story.scans(digest) == [ImageScanned(at=story.clock.now(), digest=digest, findings="CRITICAL 1, HIGH 3")]
@@ -274,7 +274,7 @@ def test_a_scan_whose_event_was_lost_is_found_by_the_sweep(story: Story) -> None
     """A clean scan is a fact, too."""
     digest = story.push_image("elsewhere", "v1.0")
     story.play()
-    story.aws.ecr.scanned(story.service.images, digest, {})
+    story.local_aws.ecr.scanned(story.service.images, digest, {})
     story.bus.forget()
     story.pass_time(600)
     assert story.scans(digest) == [ImageScanned(at=story.clock.now(), digest=digest, findings="none")]
@@ -294,7 +294,7 @@ def test_a_malformed_push_ends_among_the_dead_letters_and_changes_nothing(story:
 
 def test_two_accepted_tags_of_one_image_deploy_it_again_without_harm(story: Story) -> None:
     """Each tag is a release; the image is one, and live stays on it."""
-    story.aws.ecr.push("heart", manifest_for("elsewhere"), "v1.0")
+    story.local_aws.ecr.push("heart", manifest_for("elsewhere"), "v1.0")
     digest = story.push_image("elsewhere", "release-1")
     story.play()
     assert story.phases == ["superseded", "live"]

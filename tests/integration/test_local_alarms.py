@@ -10,10 +10,10 @@ import pytest
 
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
-from console.local.aws.rehearsal import ScriptedEngine
 from console.local.aws.server import AwsServer
-from console.local.aws.stack import Aws
-from console.local.rehearsal import START
+from console.local.aws.stack import LocalAws
+from console.local.rehearse.rehearsal import START
+from console.local.rehearse.rehearsal_engine import ScriptedEngine
 
 ALARM: dict[str, Any] = {
     "AlarmName": "errors",
@@ -39,7 +39,7 @@ def test_an_alarm_that_goes_off_is_told_in_aws_s_words(tmp_path: Path) -> None:
     """The event has AWS's shape; what stays in its state tells nobody; the time it went off does not move on."""
     clock = Clock.stopped(START)
     bus = Bus(clock=clock)
-    with Aws(tmp_path, ScriptedEngine(), bus, clock, keep=False) as aws, aws.in_process():
+    with LocalAws(tmp_path, ScriptedEngine(), bus, clock, keep=False) as local_aws, local_aws.in_process():
         client = cloudwatch()
         client.put_metric_alarm(**ALARM)
         clock.advance(61.5)
@@ -98,8 +98,8 @@ def test_an_alarm_that_goes_off_is_told_in_aws_s_words(tmp_path: Path) -> None:
 def test_alarms_answer_over_http_and_outlive_a_stop(tmp_path: Path) -> None:
     """The command line's way: over a socket, with AWS's error for an alarm that is not there; kept over a restart."""
     keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-    with Aws(tmp_path, ScriptedEngine()) as aws:
-        server = AwsServer(aws)
+    with LocalAws(tmp_path, ScriptedEngine()) as local_aws:
+        server = AwsServer(local_aws)
         server.start()
         try:
             client = cloudwatch(endpoint_url=server.url, **keys)
@@ -110,7 +110,7 @@ def test_alarms_answer_over_http_and_outlive_a_stop(tmp_path: Path) -> None:
                 client.set_alarm_state(AlarmName="another", StateValue="OK", StateReason="none")
         finally:
             server.stop()
-    with Aws(tmp_path, ScriptedEngine()) as aws, aws.in_process():
+    with LocalAws(tmp_path, ScriptedEngine()) as local_aws, local_aws.in_process():
         (kept,) = cloudwatch().describe_alarms(AlarmNamePrefix="err")["MetricAlarms"]
         cloudwatch().delete_alarms(AlarmNames=["errors", "another"])
         assert cloudwatch().describe_alarms()["MetricAlarms"] == []

@@ -24,11 +24,11 @@ from console.local.aws.bus import Bus, Chaos, Rule, Schedule
 from console.local.aws.clock import Clock
 from console.local.aws.faults import Call, Crash, Faults, Throttle, When, crash_at
 from console.local.aws.functions import Function, Functions, UnknownFunctionError, from_specs, set_environment
-from console.local.aws.rehearsal import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
 from console.local.aws.resources import create_resources
 from console.local.aws.server import AwsServer
-from console.local.aws.stack import Aws
+from console.local.aws.stack import LocalAws
 from console.local.engine import BuildJob, BuildPhase, BuildResult, DeployJob, DeployResult
+from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
 from console.local.template import FunctionSpec, read
 
 pytestmark = pytest.mark.integration
@@ -81,9 +81,9 @@ START = datetime(2026, 11, 23, 15, 4, 5, tzinfo=UTC)
 class World:
     """A stack with the small template's resources in it, and clients that speak to it."""
 
-    def __init__(self, aws: Aws, engine: ScriptedEngine, faults: Faults | None, url: str | None) -> None:
-        self.aws, self.engine, self.faults, self.url = aws, engine, faults, url
-        self.bus, self.clock = aws.bus, aws.clock
+    def __init__(self, local_aws: LocalAws, engine: ScriptedEngine, faults: Faults | None, url: str | None) -> None:
+        self.local_aws, self.engine, self.faults, self.url = local_aws, engine, faults, url
+        self.bus, self.clock = local_aws.bus, local_aws.clock
 
     def client(self, service: str) -> Any:
         """A client of the local AWS."""
@@ -112,13 +112,13 @@ def stack_of(folder: Path) -> Any:
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """One world behind each door."""
     engine = ScriptedEngine(manual=True)
-    with Aws(tmp_path / "state", engine, Bus(clock=Clock.stopped(START)), keep=False) as aws:
+    with LocalAws(tmp_path / "state", engine, Bus(clock=Clock.stopped(START)), keep=False) as local_aws:
         if request.param == "in process":
-            with aws.in_process() as faults:
-                yield made(World(aws, engine, faults, None), tmp_path)
+            with local_aws.in_process() as faults:
+                yield made(World(local_aws, engine, faults, None), tmp_path)
         else:
-            with AwsServer(aws) as server:
-                yield made(World(aws, engine, None, server.url), tmp_path)
+            with AwsServer(local_aws) as server:
+                yield made(World(local_aws, engine, None, server.url), tmp_path)
 
 
 def made(world: World, folder: Path) -> World:
@@ -134,10 +134,10 @@ def local(tmp_path: Path) -> Iterator[World]:
     """A world in process."""
     engine = ScriptedEngine(manual=True)
     with (
-        Aws(tmp_path / "state", engine, Bus(clock=Clock.stopped(START)), keep=False) as aws,
-        aws.in_process() as faults,
+        LocalAws(tmp_path / "state", engine, Bus(clock=Clock.stopped(START)), keep=False) as local_aws,
+        local_aws.in_process() as faults,
     ):
-        yield made(World(aws, engine, faults, None), tmp_path)
+        yield made(World(local_aws, engine, faults, None), tmp_path)
 
 
 def code_of(refused: pytest.ExceptionInfo[ClientError]) -> str:
@@ -167,12 +167,12 @@ def deploy(world: World, **more: Any) -> str:
 
 def test_a_branch_moves_with_a_commit_and_says_so_in_awss_words(world: World) -> None:
     """GetBranch tells the tip, and created, updated and deleted are one event each."""
-    first = world.aws.codecommit.commit("heart", "main", {"a.py": b"1"}, "first")
-    second = world.aws.codecommit.commit("heart", "main", {"a.py": b"2"}, "second")
+    first = world.local_aws.codecommit.commit("heart", "main", {"a.py": b"1"}, "first")
+    second = world.local_aws.codecommit.commit("heart", "main", {"a.py": b"2"}, "second")
     branch = world.client("codecommit").get_branch(repositoryName="heart", branchName="main")["branch"]
     assert branch == {"branchName": "main", "commitId": second}
-    world.aws.codecommit.move("heart", "refs/tags/v1", first)
-    world.aws.codecommit.move("heart", "refs/heads/main", "0" * 40)
+    world.local_aws.codecommit.move("heart", "refs/tags/v1", first)
+    world.local_aws.codecommit.move("heart", "refs/heads/main", "0" * 40)
     created, updated, tagged, deleted = (event["detail"] for event in world.bus.events)
     assert (created["event"], created["commitId"], "oldCommitId" in created) == ("referenceCreated", first, False)
     assert (updated["event"], updated["commitId"], updated["oldCommitId"]) == ("referenceUpdated", second, first)
@@ -192,8 +192,8 @@ def test_a_branch_moves_with_a_commit_and_says_so_in_awss_words(world: World) ->
 def test_differences_are_by_path_and_paged(world: World) -> None:
     """Added, modified and deleted files with their blobs, in as many pages as asked."""
     codecommit = world.client("codecommit")
-    before = world.aws.codecommit.commit("heart", "main", {"a": b"1", "d/b": b"2", "c": b"3"}, "one")
-    after = world.aws.codecommit.commit("heart", "main", {"a": b"9", "d/b": None, "e/f/g": b"4"}, "two")
+    before = world.local_aws.codecommit.commit("heart", "main", {"a": b"1", "d/b": b"2", "c": b"3"}, "one")
+    after = world.local_aws.codecommit.commit("heart", "main", {"a": b"9", "d/b": None, "e/f/g": b"4"}, "two")
     whole = codecommit.get_differences(
         repositoryName="heart", beforeCommitSpecifier=before, afterCommitSpecifier="main", MaxResults=2
     )
@@ -220,7 +220,7 @@ def test_differences_are_by_path_and_paged(world: World) -> None:
 def test_files_folders_and_commits_are_read_from_the_repository(world: World) -> None:
     """GetFile, GetFolder and GetCommit answer from git's own objects."""
     codecommit = world.client("codecommit")
-    commit = world.aws.codecommit.commit("heart", "main", {"d/a.txt": b"hello", "d/e/b": b""}, "say hello")
+    commit = world.local_aws.codecommit.commit("heart", "main", {"d/a.txt": b"hello", "d/e/b": b""}, "say hello")
     file = codecommit.get_file(repositoryName="heart", filePath="d/a.txt")
     assert (file["fileContent"], file["fileSize"], file["commitId"]) == (b"hello", 5, commit)
     folder = codecommit.get_folder(repositoryName="heart", folderPath="d")
@@ -232,7 +232,7 @@ def test_files_folders_and_commits_are_read_from_the_repository(world: World) ->
 def test_a_comment_with_the_same_token_is_one_comment(world: World) -> None:
     """PostCommentForComparedCommit may be repeated."""
     codecommit = world.client("codecommit")
-    commit = world.aws.codecommit.commit("heart", "main", {"a": b"1"}, "one")
+    commit = world.local_aws.codecommit.commit("heart", "main", {"a": b"1"}, "one")
     for _ in range(2):
         codecommit.post_comment_for_compared_commit(
             repositoryName="heart", afterCommitId=commit, content="v1 is live", clientRequestToken="t"
@@ -252,8 +252,8 @@ def test_a_real_git_push_becomes_an_event(tmp_path: Path) -> None:
         return done.stdout.decode().strip()
 
     engine = ScriptedEngine(manual=True)
-    with Aws(tmp_path / "state", engine, keep=False) as aws, AwsServer(aws) as server:
-        world = World(aws, engine, None, server.url)
+    with LocalAws(tmp_path / "state", engine, keep=False) as local_aws, AwsServer(local_aws) as server:
+        world = World(local_aws, engine, None, server.url)
         url = world.client("codecommit").create_repository(repositoryName="heart")["repositoryMetadata"]["cloneUrlHttp"]
         work = tmp_path / "work"
         work.mkdir()
@@ -267,7 +267,7 @@ def test_a_real_git_push_becomes_an_event(tmp_path: Path) -> None:
             world.client("codecommit").get_branch(repositoryName="heart", branchName="main")["branch"]["commitId"]
             == commit
         )
-        names = {event["detail"]["referenceName"] for event in aws.bus.events}
+        names = {event["detail"]["referenceName"] for event in local_aws.bus.events}
         assert names == {"main", "feature/x"}
         assert world.client("codecommit").list_branches(repositoryName="heart")["branches"] == ["feature/x", "main"]
         # what git packs is answered too
@@ -335,7 +335,7 @@ def test_a_scan_is_told_with_its_counts(local: World) -> None:
 def test_a_build_is_in_progress_until_its_engine_is_done(world: World) -> None:
     """The books, the overrides, the image and both events of one build that succeeds."""
     codebuild = world.client("codebuild")
-    commit = world.aws.codecommit.commit("heart", "main", {"buildspec.yml": b""}, "one")
+    commit = world.local_aws.codecommit.commit("heart", "main", {"buildspec.yml": b""}, "one")
     override = [{"name": "LEVEL", "value": "high"}, {"name": "CLAIM", "value": "c1", "type": "PLAINTEXT"}]
     started = codebuild.start_build(
         projectName="heart-build", sourceVersion=commit, environmentVariablesOverride=override
@@ -351,7 +351,7 @@ def test_a_build_is_in_progress_until_its_engine_is_done(world: World) -> None:
     assert (build["endTime"] - build["startTime"]).total_seconds() == 90
     assert [phase["phaseType"] for phase in build["phases"]][-1] == "COMPLETED"
     assert Path(build["logs"]["deepLink"]).exists()
-    digest = world.aws.ecr.images("heart")[0].digest
+    digest = world.local_aws.ecr.images("heart")[0].digest
     assert build["exportedEnvironmentVariables"] == [{"name": "IMAGE_DIGEST", "value": digest}]
     first, last = (e for e in world.bus.events if e["detail-type"] == "CodeBuild Build State Change")
     assert (first["detail"]["build-status"], first["detail"]["current-phase"]) == ("IN_PROGRESS", "SUBMITTED")
@@ -371,9 +371,9 @@ def test_a_failed_builds_cause_is_in_its_phases_only(tmp_path: Path) -> None:
     """current-phase says COMPLETED, and later phases succeeded, as in AWS."""
     message = "COMMAND_EXECUTION_ERROR: Error while executing command: pytest. Reason: exit status 1"
     engine = ScriptedEngine(lambda job: BuildOutcome("FAILED", message), manual=True)
-    with Aws(tmp_path / "state", engine, keep=False) as aws, aws.in_process() as faults:
-        world = made(World(aws, engine, faults, None), tmp_path)
-        aws.codecommit.commit("heart", "main", {"a": b""}, "one")
+    with LocalAws(tmp_path / "state", engine, keep=False) as local_aws, local_aws.in_process() as faults:
+        world = made(World(local_aws, engine, faults, None), tmp_path)
+        local_aws.codecommit.commit("heart", "main", {"a": b""}, "one")
         build = world.client("codebuild").start_build(projectName="heart-build")["build"]
         engine.finish_all()
         phases = world.client("codebuild").batch_get_builds(ids=[build["id"]])["builds"][0]["phases"]
@@ -383,13 +383,13 @@ def test_a_failed_builds_cause_is_in_its_phases_only(tmp_path: Path) -> None:
         assert (detail["build-status"], detail["current-phase"]) == ("FAILED", "COMPLETED")
         told = [phase for phase in detail["additional-information"]["phases"] if phase.get("phase-status") == "FAILED"]
         assert told[0]["phase-context"] == [message]
-        assert aws.ecr.images("heart") == []
+        assert local_aws.ecr.images("heart") == []
 
 
 def test_an_idempotency_token_lives_five_minutes(world: World) -> None:
     """Within them the same build, or a refusal when anything differs; after them a new build."""
     codebuild = world.client("codebuild")
-    world.aws.codecommit.commit("heart", "main", {"a": b""}, "one")
+    world.local_aws.codecommit.commit("heart", "main", {"a": b""}, "one")
     ask = {"projectName": "heart-build", "idempotencyToken": "t"}
     first = codebuild.start_build(**ask)["build"]["id"]
     world.clock.advance(299)
@@ -418,12 +418,12 @@ def test_builds_are_listed_in_pages_of_a_hundred(local: World) -> None:
 
 def test_a_stopped_build_ends_stopped_and_pushes_nothing(world: World) -> None:
     """StopBuild asks; the engine answers."""
-    world.aws.codecommit.commit("heart", "main", {"a": b""}, "one")
+    world.local_aws.codecommit.commit("heart", "main", {"a": b""}, "one")
     build = world.client("codebuild").start_build(projectName="heart-build")["build"]["id"]
     world.client("codebuild").stop_build(id=build)
     world.engine.finish_all()
     assert world.client("codebuild").batch_get_builds(ids=[build])["builds"][0]["buildStatus"] == "STOPPED"
-    assert world.aws.ecr.images("heart") == []
+    assert world.local_aws.ecr.images("heart") == []
 
 
 def test_a_build_of_a_missing_commit_fails_at_its_source(local: World) -> None:
@@ -469,8 +469,8 @@ def test_a_failed_deployment_shows_its_scripts_last_lines(tmp_path: Path) -> Non
     """errorInformation, the lifecycle events after the failure, and the log's tail."""
     bad = DeployOutcome(False, "not healthy after 30 s", "ValidateService", "Traceback: boom")
     engine = ScriptedEngine(deploy=lambda job: bad, manual=True)
-    with Aws(tmp_path / "state", engine, keep=False) as aws, aws.in_process() as faults:
-        world = made(World(aws, engine, faults, None), tmp_path)
+    with LocalAws(tmp_path / "state", engine, keep=False) as local_aws, local_aws.in_process() as faults:
+        world = made(World(local_aws, engine, faults, None), tmp_path)
         id_ = deploy(world)
         engine.finish_all()
         codedeploy = world.client("codedeploy")
@@ -513,7 +513,7 @@ def test_a_deployment_of_what_is_not_there_is_refused(world: World) -> None:
         with pytest.raises(ClientError) as refused:
             deploy(world, **given)
         assert code_of(refused) == code
-    assert world.aws.codedeploy.deployments() == []
+    assert world.local_aws.codedeploy.deployments() == []
 
 
 # DynamoDB, beside what tests/integration/test_dynamodb.py says of it
@@ -678,10 +678,10 @@ def test_invoke_answers_errors_as_lambda_does_and_holds_no_lock(tmp_path: Path) 
         return {"topics": len(world.client("sns").list_topics()["Topics"])}
 
     bus = Bus(functions=Functions([Function("esteira-operate", operate)]))
-    with Aws(tmp_path / "state", engine, bus, keep=False) as aws, AwsServer(aws) as server:
+    with LocalAws(tmp_path / "state", engine, bus, keep=False) as local_aws, AwsServer(local_aws) as server:
         for url in (server.url, None):
-            world = World(aws, engine, None, url)
-            with aws.in_process() if url is None else threading.Lock():
+            world = World(local_aws, engine, None, url)
+            with local_aws.in_process() if url is None else threading.Lock():
                 client = world.client("lambda")
                 good = client.invoke(FunctionName="esteira-operate", Payload=b"{}")
                 assert (good["StatusCode"], json.loads(good["Payload"].read())) == (200, {"topics": 0})
@@ -736,8 +736,8 @@ def test_a_throttled_call_is_not_performed_and_a_crash_after_one_is(tmp_path: Pa
             error = trouble.pop(0)[1]
             raise Throttle(call) if isinstance(error, Throttle) else error
 
-    with Aws(tmp_path / "state", engine, keep=False) as aws, aws.in_process(Faults(hook)) as faults:
-        dynamodb = made(World(aws, engine, faults, None), tmp_path).client("dynamodb")
+    with LocalAws(tmp_path / "state", engine, keep=False) as local_aws, local_aws.in_process(Faults(hook)) as faults:
+        dynamodb = made(World(local_aws, engine, faults, None), tmp_path).client("dynamodb")
         trouble.append(("before", Throttle(Call("dynamodb", "PutItem", {}))))
         with pytest.raises(ClientError) as refused:
             put(dynamodb, "one")
@@ -753,23 +753,23 @@ def test_a_throttled_call_is_not_performed_and_a_crash_after_one_is(tmp_path: Pa
 def test_a_crash_point_is_a_number_and_a_side(tmp_path: Path, when: When, left: str) -> None:
     """crash_at dies at its call, once."""
     engine = ScriptedEngine(manual=True)
-    with Aws(tmp_path / "state", engine, keep=False) as aws:
-        with aws.in_process():
-            dynamodb = made(World(aws, engine, None, None), tmp_path).client("dynamodb")
-        with aws.in_process(Faults(crash_at(2, when))):
+    with LocalAws(tmp_path / "state", engine, keep=False) as local_aws:
+        with local_aws.in_process():
+            dynamodb = made(World(local_aws, engine, None, None), tmp_path).client("dynamodb")
+        with local_aws.in_process(Faults(crash_at(2, when))):
             put(dynamodb, "a")
             with pytest.raises(Crash):
                 put(dynamodb, "b")
             put(dynamodb, "c")
-        with aws.in_process():
+        with local_aws.in_process():
             assert "".join(item["sk"]["S"] for item in dynamodb.scan(TableName="facts")["Items"]) == left
 
 
 def test_the_server_listens_on_this_machine_only(tmp_path: Path) -> None:
     """Any other address is refused with the reason."""
-    aws = Aws(tmp_path, ScriptedEngine(), keep=False)
+    local_aws = LocalAws(tmp_path, ScriptedEngine(), keep=False)
     with pytest.raises(ValueError, match=r"127\.0\.0\.1 only"):
-        AwsServer(aws, "0.0.0.0")
+        AwsServer(local_aws, "0.0.0.0")
 
 
 # threads and restarts
@@ -800,15 +800,15 @@ class Waiting:
 def test_a_build_runs_in_a_thread_and_an_engine_that_breaks_is_a_failed_deployment(tmp_path: Path) -> None:
     """The call returns at once; what the engine raises becomes the deployment's error."""
     engine = Waiting()
-    with Aws(tmp_path / "state", engine, keep=False) as aws, aws.in_process() as faults:
-        world = made(World(aws, ScriptedEngine(), faults, None), tmp_path)
-        aws.codecommit.commit("heart", "main", {"a": b""}, "one")
+    with LocalAws(tmp_path / "state", engine, keep=False) as local_aws, local_aws.in_process() as faults:
+        world = made(World(local_aws, ScriptedEngine(), faults, None), tmp_path)
+        local_aws.codecommit.commit("heart", "main", {"a": b""}, "one")
         world.client("codebuild").start_build(projectName="heart-build")
         assert engine.began.wait(30)
-        assert aws.codebuild.builds()[0]["buildStatus"] == "IN_PROGRESS"
+        assert local_aws.codebuild.builds()[0]["buildStatus"] == "IN_PROGRESS"
         deploy(world)
-    assert aws.codebuild.builds()[0]["buildStatus"] == "STOPPED"
-    (deployment,) = aws.codedeploy.deployments()
+    assert local_aws.codebuild.builds()[0]["buildStatus"] == "STOPPED"
+    (deployment,) = local_aws.codedeploy.deployments()
     assert deployment["status"] == "Failed"
     assert "OSError: no room for d-" in deployment["errorInformation"]["message"]
 
@@ -819,12 +819,15 @@ def test_what_was_there_is_there_after_a_restart(tmp_path: Path, over_http: bool
     told: list[Any] = []
     for run in range(2):
         engine = ScriptedEngine(manual=True)
-        with Aws(tmp_path / "state", engine, Bus(clock=Clock.stopped(START))) as aws, AwsServer(aws) as server:
-            world = World(aws, engine, None, server.url if over_http else None)
-            with threading.Lock() if over_http else aws.in_process():
+        with (
+            LocalAws(tmp_path / "state", engine, Bus(clock=Clock.stopped(START))) as local_aws,
+            AwsServer(local_aws) as server,
+        ):
+            world = World(local_aws, engine, None, server.url if over_http else None)
+            with threading.Lock() if over_http else local_aws.in_process():
                 create_resources(stack_of(tmp_path), world.client)
                 if run == 0:
-                    aws.codecommit.commit("heart", "main", {"a": b""}, "one")
+                    local_aws.codecommit.commit("heart", "main", {"a": b""}, "one")
                     world.client("codebuild").start_build(projectName="heart-build")
                     engine.finish_all()
                     deploy(world)
@@ -855,18 +858,18 @@ def test_a_build_that_was_killed_with_the_stack_ends_with_a_sentence(tmp_path: P
     """Nothing stays in progress that nobody works on."""
     for run in range(2):
         engine = ScriptedEngine(manual=True)
-        with Aws(tmp_path / "state", engine) as aws, aws.in_process():
-            world = World(aws, engine, None, None)
+        with LocalAws(tmp_path / "state", engine) as local_aws, local_aws.in_process():
+            world = World(local_aws, engine, None, None)
             create_resources(stack_of(tmp_path), world.client)
             if run == 0:
-                aws.codecommit.commit("heart", "main", {"a": b""}, "one")
+                local_aws.codecommit.commit("heart", "main", {"a": b""}, "one")
                 world.client("codebuild").start_build(projectName="heart-build")
                 deploy(world)
-    (build,) = aws.codebuild.builds()
-    (deployment,) = aws.codedeploy.deployments()
+    (build,) = local_aws.codebuild.builds()
+    (deployment,) = local_aws.codedeploy.deployments()
     assert (build["buildStatus"], deployment["status"]) == ("FAULT", "Failed")
     assert "was stopped while this deployment ran" in deployment["errorInformation"]["message"]
-    assert {event["detail"].get("build-status") or event["detail"].get("state") for event in aws.bus.events} >= {
+    assert {event["detail"].get("build-status") or event["detail"].get("state") for event in local_aws.bus.events} >= {
         "FAULT",
         "FAILURE",
     }

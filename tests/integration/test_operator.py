@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from console.local.aws.rehearsal import BuildOutcome, DeployOutcome
-from esteira.facts import Held, about_stage
+from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
+from esteira.core.facts import Held, about_stage
 from tests.integration.conftest import Story
 
 FAILED_BUILD = BuildOutcome("FAILED", "COMMAND_EXECUTION_ERROR: Error while executing command: pytest. Reason: exit 1")

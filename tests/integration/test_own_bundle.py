@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from esteira import bundle
-from esteira.facts import DeployGivenUp
+from esteira.appspec import bundle
+from esteira.core.facts import DeploymentGivenUp
 from tests.integration.conftest import Story, dying, refusing
 
 APPSPEC = """\
@@ -50,7 +50,7 @@ def commit(story: Story, files: dict[str, str | None], **modes: str) -> str:
     named = {path.replace("__", "/").replace("_dot_", "."): mode for path, mode in modes.items()}
     contents = {path: None if text is None else text.encode() for path, text in files.items()}
     service = story.service
-    return story.aws.codecommit.commit(service.repository, service.branch, contents, "change", named)
+    return story.local_aws.codecommit.commit(service.repository, service.branch, contents, "change", named)
 
 
 def test_a_commits_own_bundle_is_what_the_host_gets(story: Story) -> None:
@@ -152,7 +152,7 @@ def test_a_rollback_is_not_judged_again(story: Story, monkeypatch: pytest.Monkey
     commit(story, OWN)
     story.play()
     story.live("2")
-    monkeypatch.setattr("esteira.appspec.problems", lambda *_: ["not today"])
+    monkeypatch.setattr("esteira.appspec.judge.problems", lambda *_: ["not today"])
     story.operate("rollback", to="v1")
     story.play()
     assert story.phases == ["live", "rolled back"]
@@ -238,14 +238,14 @@ def _dying_in_reading(moment: Any, operation: str) -> Any:
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_refusal_is_written_once(story: Story, moment: Any) -> None:
-    """Dying before or after it is written gives one refusal and one end of the turn."""
-    story.faults.hook = dying(moment, "dynamodb:PutItem", "deploy-given-up#")
+    """Dying before or after it is written gives one refusal and one end of the rollout."""
+    story.faults.hook = dying(moment, "dynamodb:PutItem", "deployment-given-up#")
     commit(story, OWN | {"conf/app.conf": None})
     story.play()
     story.pass_time(200, sweeps=2)
     assert story.phases == ["failed"]
-    assert len([f for f in story.facts(1) if isinstance(f, DeployGivenUp)]) == 1
-    assert story.turns() == 2
+    assert len([f for f in story.facts(1) if isinstance(f, DeploymentGivenUp)]) == 1
+    assert story.rollouts() == 2
     assert not story.stage_state.busy
 
 
@@ -287,7 +287,7 @@ def test_a_large_file_is_not_given_out(story: Story) -> None:
 
 def test_the_process_engine_says_that_it_cannot_run_anothers_hooks(story: Story) -> None:
     """Its host does what the default bundle's hooks do, and tells a foreign bundle by its files."""
-    from console.local.host import _release_in, _StepError
+    from console.local.process.host import _release_in, _StepError
 
     story.live("1")
     commit(story, OWN)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from console.local.aws.faults import Call, Hook, When
-from console.local.ministack import Ministack
+from console.local.sam.ministack import Ministack
 from tests.integration.conftest import Story, dying, key_of, told
 
 # A function's lease, in seconds, and a moment less.
@@ -57,13 +57,13 @@ def story(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Story]:
         return
     second: Ministack = request.getfixturevalue("ministack")
     with Story(tmp_path, elsewhere={"dynamodb": second.url}) as story:
-        table, dynamodb = story.desk.settings.table, story.aws_client("dynamodb")
+        table, dynamodb = story.context.settings.table, story.aws_client("dynamodb")
         # The story's time is not this machine's, by which ministack takes away what has expired.
         dynamodb.update_time_to_live(
             TableName=table, TimeToLiveSpecification={"AttributeName": "expires", "Enabled": False}
         )
         yield from told(story)
-        assert story.aws.dynamodb.dump() == {}, "the table was in moto all the time"
+        assert story.local_aws.dynamodb.dump() == {}, "the table was in moto all the time"
         dynamodb.delete_table(TableName=table)
 
 
@@ -111,11 +111,11 @@ def test_two_functions_that_claim_the_same_build_start_one(silent: Story) -> Non
 
 
 def test_two_functions_that_claim_the_same_turn_create_one_deployment(silent: Story) -> None:
-    """The stage's turn is one row, and one of them writes it."""
+    """The stage's rollout is one row, and one of them writes it."""
     silent.push("one")
     silent.wait()
     silent.engine.finish_all()
-    silent.faults.hook = meeting("dynamodb:TransactWriteItems", "turn#")
+    silent.faults.hook = meeting("dynamodb:TransactWriteItems", "rollout#")
     at_once(silent)
     assert silent.deployed() == ["v1 InProgress"]
     silent.pass_time(60, sweeps=3)
@@ -123,7 +123,7 @@ def test_two_functions_that_claim_the_same_turn_create_one_deployment(silent: St
 
 
 def test_two_functions_that_settle_the_same_turn_settle_it_once(silent: Story) -> None:
-    """Tags move once, and the turn after it is free."""
+    """Tags move once, and the rollout after it is free."""
     silent.push("one")
     silent.wait()
     silent.engine.finish_all()
@@ -134,7 +134,7 @@ def test_two_functions_that_settle_the_same_turn_settle_it_once(silent: Story) -
     silent.faults.hook = None
     silent.pass_time(60, sweeps=2)
     assert silent.phases == ["live"]
-    assert silent.turns() == 2
+    assert silent.rollouts() == 2
     assert not silent.stage_state.busy
 
 

@@ -15,17 +15,17 @@ import pytest
 from boto3.dynamodb.types import TypeDeserializer
 from click.testing import CliRunner, Result
 
-from console.call import Shell
-from console.cli import main
-from console.local import chaos
-from console.local.aws.rehearsal import BuildOutcome, DeployOutcome
-from console.local.rehearsal import Rehearsal
+from console.cli.call import Shell
+from console.cli.main import main
+from console.local.rehearse import chaos
+from console.local.rehearse.rehearsal import Rehearsal
+from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
+from console.read.remote import Controller, Where
 from console.record.as_of import Rows
 from console.record.receipt import receipt
 from console.record.replay import Replayed, replay
-from console.remote import Controller, Where
-from esteira.facts import AlarmRang, Sealed, about_decisions, from_row
-from esteira.seal import row_hash, seal_of
+from esteira.audit import checkpoint_hash, row_hash
+from esteira.core.facts import AlarmRang, Checkpoint, about_decisions, from_row
 from tests.integration.conftest import ACCESS_KEY_ID, Story, refusing, told
 
 pytestmark = pytest.mark.integration
@@ -66,14 +66,14 @@ def stage_it(story: Story, **production: Any) -> None:
 
 def rows_of(story: Rehearsal) -> Rows:
     make: Any = boto3.client
-    return Rows(make("dynamodb"), story.desk.settings.table)
+    return Rows(make("dynamodb"), story.context.settings.table)
 
 
 def replayed(story: Rehearsal) -> dict[int, tuple[Replayed, ...]]:
     """Return every decision of every release, made again."""
     rows, name = rows_of(story), story.service.name
     numbers = range(1, story.newest() + 2)
-    told = {n: replay(rows, name, n, story.desk.settings.lease) for n in numbers}
+    told = {n: replay(rows, name, n, story.context.settings.lease) for n in numbers}
     assert all(len(told[n]) == len(story.store.facts(name, about_decisions(n))) for n in numbers)
     return told
 
@@ -175,7 +175,7 @@ def test_what_was_altered_or_taken_makes_a_decision_another(story: Story) -> Non
     story.live("one", "two")
     hand = Tamper(story, "v2")
     assert typed(story, "replay-decision", "v2").exit_code == 0
-    build = next(row for row in hand.sealed(2) if row[1].startswith("build-ended#"))
+    build = next(row for row in hand.checkpoint(2) if row[1].startswith("build-ended#"))
     with hand.altered(*build, status={"S": "FAILED"}):
         differing = [r for r in replayed(story)[2] if r.verdict == "differs"]
         assert any("failed" in r.says for r in differing), differing
@@ -184,7 +184,7 @@ def test_what_was_altered_or_taken_makes_a_decision_another(story: Story) -> Non
         assert "made again, it is" in result.output
     with hand.without(*build):
         assert {" ".join(build)} == {name for r in replayed(story)[2] for name in r.missing}
-    begun = next(row for row in hand.sealed(2) if row[1] == "begun")
+    begun = next(row for row in hand.checkpoint(2) if row[1] == "begun")
     with hand.without(*begun):
         partly = [r for r in replayed(story)[2] if r.verdict == "partly"]
         assert partly
@@ -261,19 +261,19 @@ def receipt_of(story: Story, *words: str) -> dict[str, Any]:
 
 
 def test_a_receipt_tells_the_whole_chain_and_holds(story: Story) -> None:
-    """Event, build, image, turn, bundle, deployment, hosts, seal; and AWS says the same of each."""
+    """Event, build, image, turn, bundle, deployment, hosts, checkpoint; and AWS says the same of each."""
     story.live("one", "two")
     told = receipt_of(story, "v2")
     assert told["faults"] == []
     assert [link["what"] for link in told["links"]] == [
-        "event", "build", "build", "image", "turn", "bundle", "deployment", "deployment", "hosts",
+        "event", "build", "build", "image", "rollout", "bundle", "deployment", "deployment", "hosts",
     ]  # fmt: skip
     assert {a["what"]: a["verdict"] for a in told["aws"]} == dict.fromkeys(
         ("commit", "build", "image", "bundle", "deployment", "hosts"), "ok"
     )
     result = typed(story, "receipt", "v2")
     assert result.exit_code == 0, result.output
-    assert told["seal"] in result.output
+    assert told["checkpoint"] in result.output
 
 
 def test_a_receipt_says_where_aws_says_something_else(story: Story) -> None:
@@ -292,7 +292,7 @@ def test_a_receipt_says_where_aws_says_something_else(story: Story) -> None:
         repositoryName=story.service.images, imageIds=[{"imageTag": "esteira-v2"}]
     )
     assert verdicts(story, "v2") == {"image": "gone"}
-    story.desk.cloud.tag_image(story.service, story.digest(f"git-{first}"), "esteira-v2")
+    story.context.aws.tag_image(story.service, story.digest(f"git-{first}"), "esteira-v2")
     assert verdicts(story, "v2") == {"image": "differs"}
     for operation, what in {
         "codecommit:GetFolder": "commit",
@@ -315,30 +315,30 @@ def verdicts(story: Story, label: str) -> dict[str, str]:
 
 
 def test_every_turn_of_a_whole_story_has_a_receipt_that_holds(story: Story) -> None:
-    """A rollback, a failed deployment, an image from elsewhere: whatever had a turn, and AWS says the same."""
+    """A rollback, a failed deployment, an image from elsewhere: whatever had a rollout, and AWS says the same."""
     the_whole_story(story)
     checked = []
     for number in range(1, story.newest() + 1):
         result = typed(story, "receipt", f"v{number}", "--all", "--json")
         if result.exit_code == 2:
-            assert "nothing of it is sealed" in result.stderr
+            assert "nothing of it is checkpointed" in result.stderr
             continue
         told = json.loads(result.stdout)
         assert result.exit_code == 0, told
-        checked.append(told["turn"])
-        assert (told["seals"]["first"], told["seals"]["unseen"]) == (1, "")
-    turns = story.turns() // 2
-    assert turns in checked
+        checked.append(told["rollout"])
+        assert (told["checkpoints"]["first"], told["checkpoints"]["unseen"]) == (1, "")
+    rollouts = story.rollouts() // 2
+    assert rollouts in checked
     assert len(checked) >= 4
 
 
 def test_what_has_no_receipt_is_refused(story: Story) -> None:
-    """No such release, no such stage, no turn that is over."""
+    """No such release, no such stage, no rollout that is over."""
     story.push("one")
     story.deliver()
     for words, says in [
         (("receipt", "v9"), "heart has no release v9"),
-        (("receipt", "v1"), "v1 had no turn on production that is over"),
+        (("receipt", "v1"), "v1 had no rollout on production that is over"),
         (("receipt", "v1", "--stage", "moon"), "heart has no stage 'moon'"),
         (("replay-decision", "v9"), "no decision about v9 is on record"),
     ]:
@@ -349,25 +349,32 @@ def test_what_has_no_receipt_is_refused(story: Story) -> None:
 
 
 def test_an_old_receipt_looks_at_a_bounded_part_of_the_chain(tamper: Tamper) -> None:
-    """The newest fifty seals and the fifty up to this one; all of them where that is asked for."""
-    last = from_row(unpacked(tamper.row("seals/production", "seal#00000002")))
-    assert isinstance(last, Sealed)
+    """The newest fifty checkpoints and the fifty up to this one; all of them where that is asked for."""
+    last = from_row(unpacked(tamper.row("checkpoints/production", "checkpoint#00000002")))
+    assert isinstance(last, Checkpoint)
     made = []
     for number in range(3, 131):
-        last = replace(last, turn=number, release=99, before=last.seal)
-        last = replace(last, seal=seal_of(last))
+        last = replace(last, rollout=number, release=99, before=last.sha256)
+        last = replace(last, sha256=checkpoint_hash(last))
         tamper.story.store.record(tamper.name, last)
         made.append(last.key)
     assert tamper.faults() == []
     where = (rows_of(tamper.story), tamper.story.service, 1, "production")
-    told = receipt(*where, whole=False, cloud=None)
-    assert (told.turn, told.seals.unseen, told.seals.newest, told.faults) == (1, "2 to 80", last.seal, ())
-    assert receipt(*where, whole=True, cloud=None).seals.unseen == ""
-    with tamper.without("seals/production", "seal#00000040"):
+    told = receipt(*where, whole=False, aws=None)
+    assert (told.rollout, told.checkpoints.unseen, told.checkpoints.newest, told.faults) == (
+        1,
+        "2 to 80",
+        last.sha256,
+        (),
+    )
+    assert receipt(*where, whole=True, aws=None).checkpoints.unseen == ""
+    with tamper.without("checkpoints/production", "checkpoint#00000040"):
         assert tamper.faults() == []
-        assert tamper.faults(whole=True) == [("seals/production", "the seal of turn 40 is missing: turns have no gap")]
+        assert tamper.faults(whole=True) == [
+            ("checkpoints/production", "the checkpoint of rollout 40 is missing: rollouts have no gap")
+        ]
     for key in made:
-        item = tamper.row("seals/production", key)
+        item = tamper.row("checkpoints/production", key)
         tamper.client.delete_item(TableName=tamper.table, Key={name: item[name] for name in ("pk", "sk")})
 
 
@@ -376,12 +383,12 @@ class Tamper:
 
     def __init__(self, story: Story, label: str) -> None:
         self.story, self.number = story, int(label[1:])
-        self.table, self.name = story.desk.settings.table, story.service.name
+        self.table, self.name = story.context.settings.table, story.service.name
         self.client = story.aws_client("dynamodb")
 
     def faults(self, *, whole: bool = False) -> list[tuple[str, str]]:
         """Return what the receipt finds, as (row, what is wrong); nothing of AWS is asked."""
-        told = receipt(rows_of(self.story), self.story.service, self.number, "production", whole=whole, cloud=None)
+        told = receipt(rows_of(self.story), self.story.service, self.number, "production", whole=whole, aws=None)
         return [(fault.row, fault.says) for fault in told.faults]
 
     def row(self, about: str, key: str) -> dict[str, Any]:
@@ -389,9 +396,12 @@ class Tamper:
         item: dict[str, Any] = self.client.get_item(TableName=self.table, Key=where)["Item"]
         return item
 
-    def sealed(self, turn: int) -> list[tuple[str, str]]:
-        """Return the partition and key of each row under the turn's seal."""
-        rows = (row["S"].split(" ", 1) for row in self.row("seals/production", f"seal#{turn:08d}")["rows"]["L"])
+    def checkpoint(self, rollout: int) -> list[tuple[str, str]]:
+        """Return the partition and key of each row under the rollout's checkpoint."""
+        rows = (
+            row["S"].split(" ", 1)
+            for row in self.row("checkpoints/production", f"checkpoint#{rollout:08d}")["rows"]["L"]
+        )
         return [(about, rest.rpartition(" ")[0]) for about, rest in rows]
 
     @contextmanager
@@ -425,7 +435,7 @@ def another(value: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def tamper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tamper]:
-    """A hand in the table of a story with two turns, that of v2 the one to be looked at."""
+    """A hand in the table of a story with two rollouts, that of v2 the one to be looked at."""
     with Story(tmp_path_factory.mktemp("tamper")) as story:
         story.live("one", "two")
         yield Tamper(story, "v2")
@@ -433,7 +443,7 @@ def tamper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tamper]:
 
 def test_every_field_of_every_sealed_row_counts(tamper: Tamper) -> None:
     """Whichever is altered, the receipt names that row and no other, and the field among those it may be."""
-    rows, kinds = tamper.sealed(2), set()
+    rows, kinds = tamper.checkpoint(2), set()
     for about, key in rows:
         item = tamper.row(about, key)
         kinds.add(item["fact"]["S"])
@@ -443,7 +453,7 @@ def test_every_field_of_every_sealed_row_counts(tamper: Tamper) -> None:
             assert row == f"{about} {key}", name
             assert name in says or name == "fact" or "is no fact any more" in says, (row, name, says)
     assert kinds >= {
-        "pushed", "claimed", "build-started", "build-ended", "accepted", "turn", "bundled", "deploy-started",
+        "pushed", "claimed", "build-started", "build-ended", "accepted", "rollout", "bundled", "deployment-started",
         "deployment-begun", "deployment-ended", "hosts-answered",
     }  # fmt: skip
     assert tamper.faults() == []
@@ -451,56 +461,59 @@ def test_every_field_of_every_sealed_row_counts(tamper: Tamper) -> None:
 
 def test_every_sealed_row_that_is_gone_is_named(tamper: Tamper) -> None:
     """It is missing, and nothing else is said."""
-    for about, key in tamper.sealed(2):
+    for about, key in tamper.checkpoint(2):
         with tamper.without(about, key):
             assert tamper.faults() == [(f"{about} {key}", "it is missing")]
 
 
 def test_an_altered_seal_is_named(tamper: Tamper) -> None:
-    """A seal is the hash of its row, whatever in it is altered."""
-    item = tamper.row("seals/production", "seal#00000001")
-    for name in item.keys() - {"pk", "sk", "fact", "stage", "turn"}:
-        with tamper.altered("seals/production", "seal#00000001", **{name: another(item[name])}):
+    """A checkpoint is the hash of its row, whatever in it is altered."""
+    item = tamper.row("checkpoints/production", "checkpoint#00000001")
+    for name in item.keys() - {"pk", "sk", "fact", "stage", "rollout"}:
+        with tamper.altered("checkpoints/production", "checkpoint#00000001", **{name: another(item[name])}):
             says = [says for _, says in tamper.faults()]
-        assert "the seal of turn 1 is not the hash of its row: the row was altered" in says, name
-    for name in ("stage", "turn", "fact"):
-        with tamper.altered("seals/production", "seal#00000001", **{name: another(item[name])}):
-            assert ("seals/production seal#00000001", "it is no seal of that turn any more") in tamper.faults()
+        assert "the checkpoint of rollout 1 is not the hash of its row: the row was altered" in says, name
+    for name in ("stage", "rollout", "fact"):
+        with tamper.altered("checkpoints/production", "checkpoint#00000001", **{name: another(item[name])}):
+            assert (
+                "checkpoints/production checkpoint#00000001",
+                "it is no checkpoint of that rollout any more",
+            ) in tamper.faults()
 
 
 def test_a_seal_that_was_made_anew_breaks_the_chain(tamper: Tamper) -> None:
-    """Who alters a row and seals it again is told by the next seal."""
-    about, key = next(row for row in tamper.sealed(1) if row[1].startswith("accepted#"))
-    old = from_row(unpacked(tamper.row("seals/production", "seal#00000001")))
-    assert isinstance(old, Sealed)
+    """Who alters a row and checkpoints it again is told by the next checkpoint."""
+    about, key = next(row for row in tamper.checkpoint(1) if row[1].startswith("accepted#"))
+    old = from_row(unpacked(tamper.row("checkpoints/production", "checkpoint#00000001")))
+    assert isinstance(old, Checkpoint)
     with tamper.altered(about, key, digest={"S": "sha256:" + "0" * 64}):
         forged = row_hash(from_row(unpacked(tamper.row(about, key))))
         rows = tuple(f"{about} {key} {forged}" if r.startswith(f"{about} {key} ") else r for r in old.rows)
         new = replace(old, rows=rows)
-        new = replace(new, seal=seal_of(new))
-        packed = {"rows": {"L": [{"S": r} for r in rows]}, "seal": {"S": new.seal}}
-        with tamper.altered("seals/production", "seal#00000001", **packed):
+        new = replace(new, sha256=checkpoint_hash(new))
+        packed = {"rows": {"L": [{"S": r} for r in rows]}, "checkpoint": {"S": new.sha256}}
+        with tamper.altered("checkpoints/production", "checkpoint#00000001", **packed):
             ((row, says),) = tamper.faults()
-    assert row == "seals/production"
-    assert says.startswith("the seal of turn 2 does not follow from that of turn 1")
+    assert row == "checkpoints/production"
+    assert says.startswith("the checkpoint of rollout 2 does not follow from that of rollout 1")
 
 
 def test_a_seal_that_is_gone_is_missed(tamper: Tamper) -> None:
     """In the chain, at its beginning, or the newest."""
-    with tamper.without("seals/production", "seal#00000001"):
+    with tamper.without("checkpoints/production", "checkpoint#00000001"):
         assert [says for _, says in tamper.faults()] == [
-            "the seal of turn 1 is missing: that of turn 2 follows from it"
+            "the checkpoint of rollout 1 is missing: that of rollout 2 follows from it"
         ]
-    with tamper.without("seals/production", "seal#00000002"):
-        assert ("seals/production", "turn 2 is settled and its seal is missing") in tamper.faults()
+    with tamper.without("checkpoints/production", "checkpoint#00000002"):
+        assert ("checkpoints/production", "rollout 2 is finished and its checkpoint is missing") in tamper.faults()
 
 
 def test_a_turn_that_is_called_settled_otherwise_than_it_ended_is_named(tamper: Tamper) -> None:
-    """That row comes after the seal; what CodeDeploy said is under it."""
-    with tamper.altered("stage/production", "turn#00000002#settled", succeeded={"BOOL": False}):
+    """That row comes after the checkpoint; what CodeDeploy said is under it."""
+    with tamper.altered("stage/production", "rollout#00000002#finished", succeeded={"BOOL": False}):
         ((row, says),) = tamper.faults()
-    assert row == "stage/production turn#00000002#settled"
-    assert says == "it says that the turn failed, and the sealed rows that it succeeded"
+    assert row == "stage/production rollout#00000002#finished"
+    assert says == "it says that the rollout failed, and the checkpointed rows that it succeeded"
 
 
 def unpacked(item: dict[str, Any]) -> dict[str, Any]:
@@ -558,7 +571,7 @@ def test_what_was_refused_and_would_pass_is_told(story: Story, tmp_path: Path) -
 
 
 def test_windows_approvals_and_bake_are_asked_at_the_moment_of_the_turn(two_stages: Story, tmp_path: Path) -> None:
-    """What would have been in its way when its turn began, and what was and would not have been."""
+    """What would have been in its way when its rollout began, and what was and would not have been."""
     story = two_stages
     story.push("one")
     story.play()
@@ -569,11 +582,13 @@ def test_windows_approvals_and_bake_are_asked_at_the_moment_of_the_turn(two_stag
     assert tried(story, tmp_path) == {}
     closed = {"kind": "deny", "cron": "0 0 1 1 *", "minutes": 1440, "reason": "new year"}
     found = tried(story, tmp_path, stages=[{"name": "production", "windows": [closed]}])
-    assert found["v1"]["window"].startswith("its turn on production would wait: nothing may begin on production, until")
+    assert found["v1"]["window"].startswith(
+        "its rollout on production would wait: nothing may begin on production, until"
+    )
     assert set(found["v1"]) == {"window"}
     more = tried(story, tmp_path, stages=[{"name": "production", "approvals": {"votes": 2}}])
     assert more == {
-        "v1": {"approval": "its turn on production would wait: production wants 1 more approval, ana said yes"}
+        "v1": {"approval": "its rollout on production would wait: production wants 1 more approval, ana said yes"}
     }
     longer = tried(story, tmp_path, stages=[{"name": "staging", "bake_minutes": 60}])
     assert set(longer["v1"]) == {"bake"}

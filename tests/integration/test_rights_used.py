@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from console.local.aws.rehearsal import DeployOutcome
+from console.local.rehearse.rehearsal_engine import DeployOutcome
 from tests.integration.conftest import Story, dying
 from tests.unit.rights import called
 
@@ -20,8 +20,8 @@ def with_a_topic_and_a_webhook(story: Story) -> None:
     story.aws_client("ssm").put_parameter(Name=parameter, Value="no address", Type="SecureString")
     story.register(webhook={"parameter": parameter})
     topic = story.aws_client("sns").list_topics()["Topics"][0]["TopicArn"]
-    settings = story.desk.settings.model_copy(update={"topic_arn": topic})
-    story.__dict__["desk"] = replace(story.desk, settings=settings)
+    settings = story.context.settings.model_copy(update={"topic_arn": topic})
+    story.__dict__["context"] = replace(story.context, settings=settings)
 
 
 def tell_everything(story: Story) -> None:
@@ -70,7 +70,7 @@ def test_a_call_that_was_not_found_is_noticed(story: Story) -> None:
     story.live("one")
     assert not story.asked
     story.faults.watch = story._watch
-    story.__dict__["desk"] = replace(story.desk, tell=lambda _: story.aws_client("sns").list_topics() and None)
+    story.__dict__["context"] = replace(story.context, tell=lambda _: story.aws_client("sns").list_topics() and None)
     story.live("two")
     assert "sns:ListTopics" in story.asked["intake.handler"]
     assert story.strayed() == {"intake.handler": {"sns:ListTopics"}}

@@ -13,7 +13,7 @@ import boto3
 import pytest
 
 from console.local.aws.bus import Bus
-from console.local.aws.stack import Aws
+from console.local.aws.stack import LocalAws
 from console.local.engine import BuildJob, BuildResult, DeployJob, DeployResult, LifecycleEvent
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -70,7 +70,7 @@ class Hosts:
 class World:
     """A local AWS with one deployment group."""
 
-    aws: Aws
+    local_aws: LocalAws
     engine: Hosts
 
     def client(self, name: str) -> Any:
@@ -112,22 +112,22 @@ class World:
     def targets(self) -> dict[str, str]:
         """What became of each host."""
         codedeploy = self.client("codedeploy")
-        id_ = self.aws.codedeploy.deployments()[0]["deploymentId"]
+        id_ = self.local_aws.codedeploy.deployments()[0]["deploymentId"]
         ids = codedeploy.list_deployment_targets(deploymentId=id_)["targetIds"]
         told = codedeploy.batch_get_deployment_targets(deploymentId=id_, targetIds=ids)["deploymentTargets"]
         return {one["instanceTarget"]["targetId"]: one["instanceTarget"]["status"] for one in told}
 
     def events(self) -> list[tuple[str, str]]:
         """Each event's host ("" for the deployment's own) and state, in order."""
-        details = [event["detail"] for event in self.aws.bus.events if event["source"] == "aws.codedeploy"]
+        details = [event["detail"] for event in self.local_aws.bus.events if event["source"] == "aws.codedeploy"]
         return [(detail.get("instanceId", ""), detail["state"]) for detail in details]
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     engine = Hosts()
-    with Aws(tmp_path / "state", engine, Bus(), keep=False) as aws, aws.in_process():
-        yield World(aws, engine)
+    with LocalAws(tmp_path / "state", engine, Bus(), keep=False) as local_aws, local_aws.in_process():
+        yield World(local_aws, engine)
 
 
 def counts(info: dict[str, Any]) -> dict[str, int]:
@@ -182,7 +182,7 @@ def test_a_stop_leaves_the_hosts_that_had_not_begun_untouched(world: World) -> N
     world.engine.slow = True
     id_ = world.start("OneAtATime")
     world.client("codedeploy").stop_deployment(deploymentId=id_)
-    world.aws.codedeploy._runner.close()
-    assert world.aws.codedeploy.deployments()[0]["status"] == "Stopped"
+    world.local_aws.codedeploy._runner.close()
+    assert world.local_aws.codedeploy.deployments()[0]["status"] == "Stopped"
     assert world.targets() == dict.fromkeys(HOSTS, "Skipped")
     assert len(world.engine.tried) == 1

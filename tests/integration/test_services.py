@@ -24,11 +24,11 @@ from moto.cloudformation.models import CloudFormationBackend
 from moto.cloudformation.parsing import ResourceMap
 from moto.ssm.models import Parameter
 
-from console.call import Shell
-from console.cli import _parameter, add_service, main
+from console.cli.call import Shell
+from console.cli.main import _parameter, add_service, main
+from console.cli.services import TEMPLATE
 from console.local.template import read
-from console.remote import Controller
-from console.services import TEMPLATE
+from console.read.remote import Controller
 from tests.integration import taught
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:Tried to parse")]  # what moto leaves out

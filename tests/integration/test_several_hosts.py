@@ -10,8 +10,8 @@ import pytest
 
 from console.local.aws.bus import Chaos
 from console.local.aws.faults import Call, When
-from console.local.aws.rehearsal import DeployOutcome
-from esteira.facts import DeploymentEnded, Diagnosed, Turn
+from console.local.rehearse.rehearsal_engine import DeployOutcome
+from esteira.core.facts import DeploymentEnded, Diagnosed, Rollout
 from tests.integration.conftest import Story, doubles, dying, refusing
 
 SICK = DeployOutcome(False, "GET /ping answered 500", log_tail="Traceback\nMemoryError")
@@ -31,18 +31,18 @@ def runs(story: Story) -> dict[str, str]:
     """Return the release that each host runs: the one of the last deployment that succeeded on it."""
     found: dict[str, str] = {}
     claims = story.deployment_claims()
-    for claim, deployment in zip(claims, story.aws.codedeploy.deployments(), strict=True):
+    for claim, deployment in zip(claims, story.local_aws.codedeploy.deployments(), strict=True):
         asked = {"deploymentId": deployment["deploymentId"], "targetIds": [FIRST, LAST]}
-        for target in story.aws.codedeploy.batch_get_deployment_targets(asked)["deploymentTargets"]:
+        for target in story.local_aws.codedeploy.batch_get_deployment_targets(asked)["deploymentTargets"]:
             if target["instanceTarget"]["status"] == "Succeeded":
                 found[target["instanceTarget"]["targetId"]] = claim.split("/")[1]
     return found
 
 
 def kinds(story: Story) -> list[str]:
-    """Return what each of the stage's turns was for, in order."""
-    facts = story.store.facts(story.service.name, "stage/production", "turn#")
-    return [f.kind for f in facts if isinstance(f, Turn)]
+    """Return what each of the stage's rollouts was for, in order."""
+    facts = story.store.facts(story.service.name, "stage/production", "rollout#")
+    return [f.kind for f in facts if isinstance(f, Rollout)]
 
 
 def test_a_release_is_live_when_every_host_has_it(pair: Story) -> None:
@@ -134,7 +134,7 @@ def test_a_deployment_stopped_between_two_hosts_is_taken_back_from_the_first(tmp
         story.deliver()
         story.end_build()
         story.on = {LAST: SICK}
-        stop = story.aws.codedeploy.stop_deployment
+        stop = story.local_aws.codedeploy.stop_deployment
         chosen = story.engine._choose_deploy
 
         def between(job: object) -> DeployOutcome:
@@ -222,9 +222,9 @@ def test_lost_doubled_and_reordered_events_come_to_the_same_end(pair: Story, cha
         ("before", "dynamodb:PutItem", "diagnosed"),
         ("after", "dynamodb:PutItem", "diagnosed"),
         ("after", "dynamodb:PutItem", "claimed#settle#0002"),
-        ("after", "dynamodb:PutItem", "turn#00000002#settled"),
-        ("before", "dynamodb:TransactWriteItems", "turn#00000003"),
-        ("after", "dynamodb:TransactWriteItems", "turn#00000003"),
+        ("after", "dynamodb:PutItem", "rollout#00000002#finished"),
+        ("before", "dynamodb:TransactWriteItems", "rollout#00000003"),
+        ("after", "dynamodb:TransactWriteItems", "rollout#00000003"),
         ("before", "codedeploy:CreateDeployment", ""),
         ("after", "codedeploy:CreateDeployment", ""),
     ],
@@ -278,8 +278,8 @@ def test_a_host_that_has_not_come_to_its_end_is_waited_for(pair: Story) -> None:
     pair.deliver()
     pair.end_build()
     pair.engine.finish_next()
-    id_ = pair.aws.codedeploy.deployments()[-1]["deploymentId"]
-    target = pair.aws.codedeploy._targets[id_][1]
+    id_ = pair.local_aws.codedeploy.deployments()[-1]["deploymentId"]
+    target = pair.local_aws.codedeploy._targets[id_][1]
     target["status"] = "InProgress"
     pair.deliver()
     assert pair.phases == ["live", "deploying"]

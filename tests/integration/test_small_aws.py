@@ -9,15 +9,15 @@ from pathlib import Path
 import boto3
 import pytest
 
-from console.local.aws.rehearsal import ScriptedEngine
 from console.local.aws.server import AwsServer
-from console.local.aws.stack import Aws
-from console.local.aws_cli import main
+from console.local.aws.stack import LocalAws
+from console.local.build.aws_cli import main
+from console.local.rehearse.rehearsal_engine import ScriptedEngine
 
 
 @pytest.fixture(autouse=True)
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsServer]:
-    with Aws(tmp_path / "aws", ScriptedEngine(), keep=False) as aws, AwsServer(aws) as server:
+    with LocalAws(tmp_path / "aws", ScriptedEngine(), keep=False) as local_aws, AwsServer(local_aws) as server:
         for name, value in (("ACCESS_KEY_ID", "x"), ("SECRET_ACCESS_KEY", "x"), ("DEFAULT_REGION", "us-east-1")):
             monkeypatch.setenv(f"AWS_{name}", value)
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from console.local.aws.bus import Chaos
-from console.local.aws.rehearsal import BuildOutcome, DeployOutcome
 from console.local.engine import DeployJob
+from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
 from esteira.advance import advance
-from esteira.entry import Waits
-from esteira.facts import Approved, Gated, about_alarm
+from esteira.core.admission import Waits
+from esteira.core.facts import Approved, Gated, about_alarm
+from esteira.core.status import ALARM, Cause, Phase
 from esteira.operate import Request
 from esteira.operate import operate as say
-from esteira.phase import ALARM, Cause, Phase
 from tests.integration.conftest import Story, told
 
 STAGING: dict[str, Any] = {"name": "staging"}
@@ -53,14 +53,14 @@ def vote(story: Story, action: str, release: str, *, by: str = "bea", **more: An
         arn=f"arn:aws:iam::123456789012:user/{by}",
         **{"reason": "looks good", **more},
     )
-    say(request, story.service, story.desk)
-    advance(story.service, story.desk)
+    say(request, story.service, story.context)
+    advance(story.service, story.context)
     story.play()
 
 
 def deployments(story: Story) -> list[str]:
     """Return every deployment CodeDeploy ever created, oldest first, as ``v1 staging Succeeded``."""
-    rows = zip(story.deployment_claims(), story.aws.codedeploy.deployments(), strict=True)
+    rows = zip(story.deployment_claims(), story.local_aws.codedeploy.deployments(), strict=True)
     return [f"{claim.split('/')[1]} {claim.split('/')[2]} {row['status']}" for claim, row in rows]
 
 
@@ -129,7 +129,7 @@ def test_a_release_that_fails_on_staging_never_comes_to_production(on: Begin) ->
     story.live("2")
     assert story.phases == ["live", "failed"]
     assert (story.live_on("staging"), story.live_on("production")) == (1, 1)
-    assert story.turns("production") == 2
+    assert story.rollouts("production") == 2
 
 
 def test_a_retry_after_production_failed_leaves_staging_as_it_is(on: Begin) -> None:
@@ -265,7 +265,7 @@ def test_a_release_nobody_approves_is_rejected_in_time(on: Begin) -> None:
     assert (story.stands(1).phase, story.stands(1).cause) == (Phase.REJECTED, Cause.APPROVAL_EXPIRED)
     assert "refused" in story.operate("approve", release="v1")
     assert story.live_on("staging") == 1
-    assert story.turns("production") == 0
+    assert story.rollouts("production") == 0
 
 
 def test_what_waits_for_approval_can_be_aborted(on: Begin) -> None:
@@ -379,7 +379,7 @@ def test_a_bypass_goes_past_every_rule_and_shows(on: Begin) -> None:
     story.operate("bypass", release="v1", reason="the old model is wrong", minutes=30)
     story.play()
     assert story.phases == ["live"]
-    description = story.aws.codedeploy.deployments()[-1]["description"]
+    description = story.local_aws.codedeploy.deployments()[-1]["description"]
     assert "ana bypassed the rules of production: the old model is wrong" in description
 
 
@@ -393,7 +393,7 @@ def test_a_bypass_expires(on: Begin) -> None:
     story.wait(6)
     story.play()
     assert (story.stands(1).phase, story.stands(1).cause) == (Phase.WAITING, Waits.APPROVAL)
-    assert story.turns("production") == 0
+    assert story.rollouts("production") == 0
 
 
 # --- going back -------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 
 from console.local.aws.bus import Chaos
 from console.local.aws.git import NOTHING
-from console.local.aws.rehearsal import BuildOutcome, DeployOutcome, manifest_for
+from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome, manifest_for
 from tests.integration.conftest import ACCESS_KEY_ID, Story
 
 FAILED_BUILD = BuildOutcome("FAILED", "COMMAND_EXECUTION_ERROR: Error while executing command: pytest. Reason: exit 1")
@@ -75,7 +75,7 @@ def test_a_push_while_another_deploys_waits_with_its_reason_and_then_goes_live(s
     story.deliver()
     story.end_build()
     assert story.phases == ["deploying", "waiting"]
-    assert story.why(2) == "v1 has its turn on production"
+    assert story.why(2) == "v1 has its rollout on production"
     assert story.deployed() == ["v1 InProgress"]
     story.end_deployment()
     assert story.deployed() == ["v1 Succeeded", "v2 InProgress"]
@@ -329,8 +329,8 @@ def test_other_branches_and_tags_start_nothing(story: Story) -> None:
     """Only the watched branch releases."""
     (commit,) = story.live("one")
     rows = story.rows()
-    story.aws.codecommit.commit("heart", "feature", {"app.py": b"other"}, "elsewhere")
-    story.aws.codecommit.move("heart", "refs/tags/v9", commit)
+    story.local_aws.codecommit.commit("heart", "feature", {"app.py": b"other"}, "elsewhere")
+    story.local_aws.codecommit.move("heart", "refs/tags/v9", commit)
     story.play()
     assert story.phases == ["live"]
     assert story.rows() == rows
@@ -348,22 +348,22 @@ def told(story: Story) -> dict[str, object]:
 def whole_story(story: Story, step: str = "play") -> dict[str, object]:
     """Push what goes live, what fails, what is skipped and what goes live again."""
 
-    def settle() -> None:
+    def finish() -> None:
         if step == "play":
             story.play()
         else:
             story.pass_time(60, sweeps=4)
 
     story.push("one")
-    settle()
+    finish()
     story.deploys = SICK
     story.push("two")
-    settle()
+    finish()
     story.deploys = DeployOutcome()
     story.change({"README.md": "hello"})
-    settle()
+    finish()
     story.push("four")
-    settle()
+    finish()
     return told(story)
 
 
@@ -420,7 +420,7 @@ def test_a_commit_hears_once_how_its_release_ended(story: Story) -> None:
     story.bus.chaos = Chaos(duplicate=1.0)
     commit = story.push("one")
     story.play()
-    said = [c for c in story.aws.codecommit.comments if c["afterCommitId"] == commit]
+    said = [c for c in story.local_aws.codecommit.comments if c["afterCommitId"] == commit]
     heard = [c["comment"]["content"].split(":")[0] for c in said]
     assert heard == ["heart v1 is on its way to production", "heart v1 is live on production"]
 
@@ -432,7 +432,7 @@ def test_the_same_manifest_from_another_commit_is_another_release(story: Story) 
     second = story.push("two")
     story.deliver()
     story.builds = BuildOutcome(push=False)
-    story.aws.ecr.push("heart", manifest_for(first), f"git-{second}")
+    story.local_aws.ecr.push("heart", manifest_for(first), f"git-{second}")
     story.play()
     assert story.phases == ["superseded", "live"]
     assert story.tags(story.digest("live-production")) >= {"esteira-v1", "esteira-v2"}

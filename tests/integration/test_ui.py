@@ -17,8 +17,8 @@ import pytest
 from aiohttp import ClientSession, CookieJar
 from click.testing import CliRunner, Result
 
-from console.call import Shell
-from console.cli import main
+from console.cli.call import Shell
+from console.cli.main import main
 from console.ui.board import Links
 from console.ui.server import Page, serve
 from tests.integration.conftest import Story
@@ -173,7 +173,7 @@ def test_each_view_reads_a_bounded_number_of_rows_with_two_thousand_releases_beh
 
 
 def test_the_four_keys_of_a_long_history_say_since_when_they_count(story: Story) -> None:
-    """Where not every turn of those days is read, the frequency is that of the days that were."""
+    """Where not every rollout of those days is read, the frequency is that of the days that were."""
     lengthen(story, 1_000)
     with served(call_of(story)) as (address, page):
         _, value = Asker(address, cookie_of(address, page)).ask("/api/dora?service=heart&days=365")

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from console.local.place import ROOT, TEMPLATE
+from console.local.paths import ROOT, TEMPLATE
 from console.local.template import read
-from esteira import wiring
-from esteira.phase import Cause
+from esteira import bootstrap
+from esteira.core.status import Cause
 from tests.insights import Answer, Line, QueryError, run
 from tests.integration.conftest import Story
 from tests.integration.watched import Written, listened_to
@@ -199,7 +199,7 @@ def test_a_sweep_that_finds_nothing_writes_nothing(story: Story, monkeypatch: py
     monkeypatch.setenv("_X_AMZN_TRACE_ID", "")
     heard: list[Written] = []
     functions = story.bus.functions
-    story.desk = replace(story.desk, tell=wiring.tell)
+    story.context = replace(story.context, tell=bootstrap.tell)
     monkeypatch.setattr(functions, "call", listened_to(functions.call, lambda f: functions.named(f).name, heard))
     logging.getLogger("esteira").setLevel("INFO")
     try:

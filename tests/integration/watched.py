@@ -27,8 +27,8 @@ from aws_xray_sdk import global_sdk_config
 
 from console.local.aws.bus import Chaos
 from console.local.aws.functions import Answer
-from console.local.aws.rehearsal import BuildOutcome, DeployOutcome
-from esteira import telemetry, wiring
+from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
+from esteira import bootstrap, telemetry
 from tests.integration.conftest import Story, refusing
 
 FAILED_BUILD = BuildOutcome("FAILED", "COMMAND_EXECUTION_ERROR: Error while executing command: pytest. Reason: exit 1")
@@ -148,8 +148,8 @@ def main(folder: Path) -> None:
             del os.environ[quiet]
         logging.getLogger("esteira").setLevel("INFO")
         functions = story.bus.functions
-        theirs = wiring.from_environment()  # what a function's desk tells and follows by
-        story.desk = replace(story.desk, tell=theirs.tell, follow=theirs.follow)
+        theirs = bootstrap.from_environment()  # what a function's desk tells and follows by
+        story.context = replace(story.context, tell=theirs.tell, follow=theirs.follow)
         functions.call = listened_to(functions.call, lambda f: functions.named(f).name, heard)  # type: ignore[method-assign]
         play(story)
     for written in heard:

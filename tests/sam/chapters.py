@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from console.cli.replay import routes
 from console.local.aws.functions import Functions, from_specs, set_environment
-from console.local.place import ROOT
+from console.local.paths import ROOT
 from console.local.stages import Rules, give_stages
-from console.replay import routes
-from esteira import cloud, wiring
+from esteira import aws, bootstrap
 from tests.sam.world import template, timeless, variables, world
 
 BUILT = ("codecommit_created", "codebuild_in_progress", "codebuild_succeeded")
@@ -144,8 +144,8 @@ def handlers(port: int) -> Iterator[Functions]:
 
 
 def _forget() -> None:
-    cloud.client.cache_clear()
-    wiring.from_environment.cache_clear()
+    aws.client.cache_clear()
+    bootstrap.from_environment.cache_clear()
 
 
 def plain(answer: Any) -> str:

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from console.local import invoke
-from console.local.invoke import Containers, fresh, image
-from console.local.place import ROOT
+from console.local.paths import ROOT
 from console.local.ports import free_port
-from console.local.sam import TOOLS
-from console.local.start_lambda import Served
-from console.remote import TroubleError, answered
+from console.local.sam import invoke
+from console.local.sam.invoke import Containers, fresh, image
+from console.local.sam.sam_cli import TOOLS
+from console.local.sam.start_lambda import Served
+from console.read.remote import TroubleError, answered
 from tests.sam.chapters import STEPS, Told, beginning, handlers, name_of, play
 from tests.sam.world import EVENTS, client, template, world
 
@@ -49,7 +49,7 @@ def at() -> datetime:
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory, at: datetime) -> int:
-    """A port that every world of this module takes in its turn."""
+    """A port that every world of this module takes in its rollout."""
     with world(tmp_path_factory.mktemp("probe"), at) as here:
         return int(here.url.rpartition(":")[2])
 
@@ -104,7 +104,7 @@ def test_a_typed_invoke_sends_a_file_to_its_function_and_prints_what_it_answered
         files = [str(EVENTS / f"{name}.json") for name in ("codecommit_created", "codebuild_phase_change")]
         variables = {**os.environ, "ESTEIRA_STATE": str(tmp_path), "COLUMNS": "400"}
         variables.pop("AWS_ENDPOINT_URL", None)
-        command = [sys.executable, "-m", "console.local.invoke", *files]
+        command = [sys.executable, "-m", "console.local.sam.invoke", *files]
         came = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
         assert (came.returncode, came.stderr) == (0, "")
         assert "v1" in came.stdout

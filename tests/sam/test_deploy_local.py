@@ -17,18 +17,18 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from console.local.deploy import NEEDED, DeployError, fit, unknown_types
-from console.local.deploy_template import types
-from console.local.ministack import Ministack, MinistackError, find
-from console.local.place import ROOT, TEMPLATE
+from console.local.paths import ROOT, TEMPLATE
 from console.local.ports import is_open
+from console.local.sam.deploy import NEEDED, DeployError, fit, unknown_types
+from console.local.sam.deploy_template import types
+from console.local.sam.ministack import Ministack, MinistackError, find
 from console.local.template import read
 
 pytestmark = pytest.mark.e2e
 PATIENCE = 20.0
 HOLDER = """
 import pathlib, sys, time
-from console.local.ministack import Ministack
+from console.local.sam.ministack import Ministack
 with Ministack(pathlib.Path(sys.argv[1])) as emulator:
     print(emulator.port, flush=True)
     time.sleep(600)

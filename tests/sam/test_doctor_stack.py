@@ -17,11 +17,11 @@ import boto3
 import pytest
 from click.testing import CliRunner
 
-from console.call import Shell
-from console.cli import main
-from console.local.place import ROOT
-from console.local.sam import TOOLS
-from console.remote import Controller
+from console.cli.call import Shell
+from console.cli.main import main
+from console.local.paths import ROOT
+from console.local.sam.sam_cli import TOOLS
+from console.read.remote import Controller
 from tests.integration import taught
 from tests.integration.conftest import Story
 
@@ -109,7 +109,7 @@ def account(tmp_path: Path, plain: str, monkeypatch: pytest.MonkeyPatch) -> Iter
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setattr("console.examination._pushes_by", lambda: "git-remote-codecommit")
+    monkeypatch.setattr("console.doctor.look._pushes_by", lambda: "git-remote-codecommit")
     taught.remember()
     with Story(tmp_path / "aws") as story:
         yield Account(story, plain, tmp_path / "state")

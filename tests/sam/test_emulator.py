@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from console.local import emulator
-from console.local.emulator import Emulator, EmulatorError
+from console.local.sam import emulator
+from console.local.sam.emulator import Emulator, EmulatorError
 from tests.sam.chapters import CHAPTERS, STEPS, Told, beginning, handlers, name_of, plain, play
 from tests.sam.world import EVENTS, template, variables, world
 
@@ -38,7 +38,7 @@ def at() -> datetime:
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory, at: datetime) -> int:
-    """A port that every world of this module takes in its turn."""
+    """A port that every world of this module takes in its rollout."""
     with world(tmp_path_factory.mktemp("probe"), at) as here:
         return int(here.url.rpartition(":")[2])
 

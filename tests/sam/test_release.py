@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from console.local.place import FUNCTIONS, ROOT
-from console.local.release import (
+from console.local.paths import FUNCTIONS, ROOT
+from console.local.sam.artifact import (
     HERE,
     LIMIT_MB,
     Interpreter,
@@ -29,7 +29,7 @@ from console.local.release import (
     services,
     trim,
 )
-from console.local.sam import TOOLS, SamError, artifact_of, sam
+from console.local.sam.sam_cli import TOOLS, SamError, artifact_of, sam
 from tests.sam.world import template
 
 pytestmark = pytest.mark.e2e

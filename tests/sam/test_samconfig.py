@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from console.local.place import ROOT
-from console.local.sam import TOOLS
+from console.local.paths import ROOT
+from console.local.sam.sam_cli import TOOLS
 
 pytestmark = pytest.mark.e2e
 

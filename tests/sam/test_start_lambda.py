@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from console.local.invoke import fresh, image
-from console.local.place import ROOT
+from console.local.paths import ROOT
 from console.local.ports import free_port, is_open
-from console.local.sam import TOOLS
+from console.local.sam.invoke import fresh, image
+from console.local.sam.sam_cli import TOOLS
 from tests.sam.chapters import beginning
 from tests.sam.world import EVENTS, World, template, world
 
@@ -55,7 +55,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 @contextmanager
 def served(environment: dict[str, str], port: int) -> Iterator[subprocess.Popen[str]]:
     """What ``make start-lambda`` runs, once it serves; it is ended as Ctrl-C would."""
-    command = [sys.executable, "-m", "console.local.start_lambda", "--port", str(port)]
+    command = [sys.executable, "-m", "console.local.sam.start_lambda", "--port", str(port)]
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -97,7 +97,7 @@ def test_an_operators_word_reaches_its_function_in_its_container(
     there = ("--endpoint", f"lambda=http://127.0.0.1:{port}")
 
     def esteira(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "console.cli", *words, *there]
+        command = [sys.executable, "-m", "console.cli.main", *words, *there]
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
     sockets = tmp_path_factory.mktemp("t")  # by this its door is told from others'
@@ -145,13 +145,13 @@ def test_a_port_that_is_taken_and_functions_that_are_nowhere_are_said_with_what_
 ) -> None:
     """Neither a second start nor a forgotten first one is a riddle."""
     port = int(here.url.rpartition(":")[2])
-    command = [sys.executable, "-m", "console.local.start_lambda", "--port", str(port)]
+    command = [sys.executable, "-m", "console.local.sam.start_lambda", "--port", str(port)]
     said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert (said.returncode, said.stdout) == (1, "")
     assert f"port {port} already. Next: make start-lambda PORT=" in said.stderr
 
     nowhere = f"http://127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "console.cli", "hold", "--reason", "x", "--endpoint", f"lambda={nowhere}"]
+    command = [sys.executable, "-m", "console.cli.main", "hold", "--reason", "x", "--endpoint", f"lambda={nowhere}"]
     said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert said.returncode == 1
     assert f"nothing at {nowhere} runs the functions" in said.stderr

@@ -22,15 +22,15 @@ import boto3
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
 from console.local.aws.git import NOTHING
-from console.local.aws.rehearsal import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
 from console.local.aws.resources import create_resources
 from console.local.aws.server import AwsServer
-from console.local.aws.stack import Aws
-from console.local.laptop import CREDENTIALS
-from console.local.place import ROOT, TEMPLATE
+from console.local.aws.stack import LocalAws
+from console.local.paths import ROOT, TEMPLATE
+from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
 from console.local.template import Stack, read
+from console.local.up.laptop import CREDENTIALS
+from esteira.audit import hash_of
 from esteira.claims import CLAIM_VARIABLE
-from esteira.seal import hash_of
 
 EVENTS = ROOT / "events"
 SERVICE, GROUP = "heart", "heart-production"
@@ -66,7 +66,7 @@ class World:
     """One world. ``before`` lets happen in it what an event tells of, ``addressed`` is the event about this world, and
     ``state`` is everything that a function can have changed."""
 
-    aws: Aws
+    local_aws: LocalAws
     url: str
     engine: ScriptedEngine
     outcomes: dict[str, Any]
@@ -79,10 +79,10 @@ class World:
         """Let happen in AWS what the event of that name will tell."""
         if event in ("codecommit_created", "codecommit_updated", "codecommit_merge"):
             number = len(self.outcomes["commits"]) + 1
-            commit = self.aws.codecommit.commit(SERVICE, "main", {"app.py": f"v{number}".encode()}, "change")
+            commit = self.local_aws.codecommit.commit(SERVICE, "main", {"app.py": f"v{number}".encode()}, "change")
             self.outcomes["commits"].append(commit)
         elif event == "codecommit_deleted":
-            self.aws.codecommit.move(SERVICE, "refs/heads/main", NOTHING)
+            self.local_aws.codecommit.move(SERVICE, "refs/heads/main", NOTHING)
         elif event in BUILDS:
             self._end("build", BUILDS[event])
         elif event in DEPLOYMENTS:
@@ -91,7 +91,7 @@ class World:
             self.client("codedeploy").stop_deployment(deploymentId=self._newest_deployment())
             self._end("deploy", DeployOutcome())
         elif event == "ecr_push_release_tag":
-            self.outcomes["pushed"] = self.aws.ecr.push(SERVICE, manifest_for("from elsewhere"), "v1.2")
+            self.outcomes["pushed"] = self.local_aws.ecr.push(SERVICE, manifest_for("from elsewhere"), "v1.2")
 
     def addressed(self, event: str) -> Any:
         """Return the document of that name in events/ with this world's ids for v1's commit, build, image and host."""
@@ -106,31 +106,31 @@ class World:
 
     def state(self) -> str:
         """Return the table, the builds, the images and the deployments as lines of text, without times."""
-        (table,) = self.aws.dynamodb.dump().values()
+        (table,) = self.local_aws.dynamodb.dump().values()
         rows = timeless_rows(table)
-        others: list[Any] = [[f"{b['id']} {b['buildStatus']}"] for b in self.aws.codebuild.builds()]
-        others += [[image.digest, *sorted(image.tags)] for image in self.aws.ecr.images(SERVICE)]
+        others: list[Any] = [[f"{b['id']} {b['buildStatus']}"] for b in self.local_aws.codebuild.builds()]
+        others += [[image.digest, *sorted(image.tags)] for image in self.local_aws.ecr.images(SERVICE)]
         others += [
-            [d["deploymentId"], d["status"], d.get("description", "")] for d in self.aws.codedeploy.deployments()
+            [d["deploymentId"], d["status"], d.get("description", "")] for d in self.local_aws.codedeploy.deployments()
         ]
         return "\n".join([*rows, *(timeless(json.dumps(other)) for other in others)])
 
     def _ids(self) -> Iterator[tuple[str, str]]:
-        commits, builds = self.outcomes["commits"], self.aws.codebuild.builds()
+        commits, builds = self.outcomes["commits"], self.local_aws.codebuild.builds()
         if commits:
             yield COMMIT, commits[-1]
         if builds:
             variables = builds[-1]["environment"]["environmentVariables"]
             yield BUILD, builds[-1]["id"]
             yield CLAIM, next(v["value"] for v in variables if v["name"] == CLAIM_VARIABLE)
-        for image in self.aws.ecr.images(SERVICE):
+        for image in self.local_aws.ecr.images(SERVICE):
             if commits and f"git-{commits[-1]}" in image.tags:
                 yield DIGEST, image.digest
-        if self.aws.codedeploy.deployments():
+        if self.local_aws.codedeploy.deployments():
             yield DEPLOYMENT, self._newest_deployment()
 
     def _newest_deployment(self) -> str:
-        return str(self.aws.codedeploy.deployments()[-1]["deploymentId"])
+        return str(self.local_aws.codedeploy.deployments()[-1]["deploymentId"])
 
     def _end(self, kind: str, outcome: BuildOutcome | DeployOutcome) -> None:
         self.outcomes[kind] = outcome
@@ -146,8 +146,11 @@ def world(folder: Path, at: datetime, port: int = 0) -> Iterator[World]:
     bus = Bus(clock=clock, keep=False)  # no rules: a function hears what a test sends it, and nothing else
     # The dice are the same in each world, so that two of them differ in nothing that a function did not do.
     dice = random.Random(7)
-    with Aws(folder, engine, bus, clock, keep=False, dice=dice) as aws, AwsServer(aws, port=port) as server:
-        made = World(aws, server.url, engine, outcomes)
+    with (
+        LocalAws(folder, engine, bus, clock, keep=False, dice=dice) as local_aws,
+        AwsServer(local_aws, port=port) as server,
+    ):
+        made = World(local_aws, server.url, engine, outcomes)
         create_resources(template(), made.client)
         yield made
 
@@ -183,9 +186,9 @@ def timeless_rows(rows: list[Any]) -> list[str]:
         if _kind(row) == "seen":
             says = timeless(json.dumps([row[name] for name in ("rows", "newest", "tip", "written")]))
             seen[row["sha256"]["S"]] = hash_of(says)[:16]
-        elif _kind(row) == "sealed":
+        elif _kind(row) == "checkpoint":
             row["seal"], row["before"] = {"S": "SEAL"}, {"S": row["before"]["S"] and "SEAL"}
-            row["rows"] = {"L": [{"S": sealed["S"].rpartition(" ")[0]} for sealed in row["rows"]["L"]]}
+            row["rows"] = {"L": [{"S": checkpoint["S"].rpartition(" ")[0]} for checkpoint in row["rows"]["L"]]}
     lines = timeless("\n".join(json.dumps(row, sort_keys=True) for row in rows))
     for sha256, name in seen.items():
         lines = lines.replace(sha256, name)

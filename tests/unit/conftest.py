@@ -7,22 +7,22 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from esteira.config import Service, Stage
-from esteira.facts import (
+from esteira.core.facts import (
     Accepted,
     BuildEnded,
     BuildStarted,
     DeploymentEnded,
-    DeployStarted,
+    DeploymentStarted,
     Diagnosed,
     Fact,
     Held,
     Pushed,
     Quarantined,
     RollbackOrdered,
-    Settled,
-    Turn,
+    Rollout,
+    RolloutFinished,
 )
-from esteira.situation import Release, StageState
+from esteira.core.state import Release, StageState
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=120)
@@ -58,9 +58,11 @@ def born(number: int = 1, **said: Any) -> Pushed:
     return Pushed(**values | {"base": commit} | said)
 
 
-def release(number: int = 1, *facts: Fact, turn: Turn | None = None, quarantine: Quarantined | None = None) -> Release:
+def release(
+    number: int = 1, *facts: Fact, rollout: Rollout | None = None, quarantine: Quarantined | None = None
+) -> Release:
     """Return a release born from a commit, with those facts."""
-    return Release(born(number), frozenset(facts), turn, quarantine)
+    return Release(born(number), frozenset(facts), rollout, quarantine)
 
 
 def build_started(number: int = 1, attempt: int = 1, at: datetime = NOON) -> BuildStarted:
@@ -76,8 +78,8 @@ def accepted(number: int = 1, attempt: int = 1, *, reused: bool = False) -> Acce
     return Accepted(at=NOON, release=number, attempt=attempt, digest=digest_of(number), reused=reused)
 
 
-def turn_of(release: int = 1, number: int = 1, **said: Any) -> Turn:
-    """Return the stage's turn ``number``, given at noon to ``release``; nothing was live before unless said."""
+def rollout_of(release: int = 1, number: int = 1, **said: Any) -> Rollout:
+    """Return the stage's rollout ``number``, given at noon to ``release``; nothing was live before unless said."""
     values: dict[str, Any] = {
         "at": NOON,
         "stage": "production",
@@ -92,46 +94,50 @@ def turn_of(release: int = 1, number: int = 1, **said: Any) -> Turn:
         "lease": NOON + LEASE,
         "deadline": after(60),
     }
-    return Turn(**values | said)
+    return Rollout(**values | said)
 
 
-def settled(turn: Turn, *, succeeded: bool, mixed: bool = False) -> Settled:
-    return Settled(at=NOON, stage=turn.stage, turn=turn.number, release=turn.release, succeeded=succeeded, mixed=mixed)
+def finished(rollout: Rollout, *, succeeded: bool, mixed: bool = False) -> RolloutFinished:
+    return RolloutFinished(
+        at=NOON, stage=rollout.stage, rollout=rollout.number, release=rollout.release, succeeded=succeeded, mixed=mixed
+    )
 
 
-def deploy_started(release: int = 1, turn: int = 1, attempt: int = 1) -> DeployStarted:
-    deployment = deployment_of(turn)
-    return DeployStarted(
+def deployment_started(release: int = 1, rollout: int = 1, attempt: int = 1) -> DeploymentStarted:
+    deployment = deployment_of(rollout)
+    return DeploymentStarted(
         at=NOON,
         release=release,
         stage="production",
-        turn=turn,
+        rollout=rollout,
         attempt=attempt,
         deployment=deployment,
         digest=digest_of(release),
     )
 
 
-def deployment_of(turn: int) -> str:
-    return f"d-{turn:09d}"
+def deployment_of(rollout: int) -> str:
+    return f"d-{rollout:09d}"
 
 
-def deployment_ended(turn: int = 1, status: Any = "Succeeded") -> DeploymentEnded:
-    return DeploymentEnded(at=NOON, deployment=deployment_of(turn), status=status)
+def deployment_ended(rollout: int = 1, status: Any = "Succeeded") -> DeploymentEnded:
+    return DeploymentEnded(at=NOON, deployment=deployment_of(rollout), status=status)
 
 
-def diagnosed(turn: int = 1, cause: str = "ValidateService: /ping answered 500", *, reached: bool = False) -> Diagnosed:
-    return Diagnosed(at=NOON, deployment=deployment_of(turn), cause=cause, reached=reached)
+def diagnosed(
+    rollout: int = 1, cause: str = "ValidateService: /ping answered 500", *, reached: bool = False
+) -> Diagnosed:
+    return Diagnosed(at=NOON, deployment=deployment_of(rollout), cause=cause, reached=reached)
 
 
-def deployed(release: int = 1, turn: int = 1) -> tuple[Fact, ...]:
-    """Return what is said about a release that was built and whose deployment in that turn succeeded."""
+def deployed(release: int = 1, rollout: int = 1) -> tuple[Fact, ...]:
+    """Return what is said about a release that was built and whose deployment in that rollout succeeded."""
     return (
         build_started(release),
         build_ended(release),
         accepted(release),
-        deploy_started(release, turn),
-        deployment_ended(turn),
+        deployment_started(release, rollout),
+        deployment_ended(rollout),
     )
 
 
@@ -140,10 +146,10 @@ def quiet(**said: Any) -> StageState:
     return StageState("production", **said)
 
 
-def live_on(release: int, turn: int = 1, **said: Any) -> StageState:
-    """Return a stage on which that release went live in that turn."""
-    latest = turn_of(release, turn, **said)
-    return quiet(turn=latest, settled=settled(latest, succeeded=True))
+def live_on(release: int, rollout: int = 1, **said: Any) -> StageState:
+    """Return a stage on which that release went live in that rollout."""
+    latest = rollout_of(release, rollout, **said)
+    return quiet(rollout=latest, finished=finished(latest, succeeded=True))
 
 
 def held(until: datetime) -> Held:

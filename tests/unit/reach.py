@@ -22,8 +22,8 @@ ANY = "any"
 AWS = "aws:"  # aws:dynamodb is a boto3 client of that service
 ARGUMENT = "argument"  # a type variable: whatever the arguments are
 
-FACTORY = "esteira.cloud.client"  # the one function that may make clients by a name it does not know
-MAKERS = {FACTORY, "esteira.cloud.Cloud.client", "boto3.client", "boto3.resource", "boto3.Session", "boto3.session"}
+FACTORY = "esteira.aws.client"  # the one function that may make clients by a name it does not know
+MAKERS = {FACTORY, "esteira.aws.Aws.client", "boto3.client", "boto3.resource", "boto3.Session", "boto3.session"}
 # What a client has that calls nothing; and what belongs to a container that a client may lie in.
 HARMLESS = {"can_paginate", "close", "exceptions", "get_paginator", "meta"}
 HARMLESS |= {name for container in (dict, list, set, str, tuple) for name in dir(container)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from console.local.appspec import AppspecError, Script, parse
+from console.local.agent.appspec_reader import AppspecError, Script, parse
 
 HEAD = "version: 0.0\nos: linux\n"
 

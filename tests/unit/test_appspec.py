@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esteira.appspec import LARGEST, SHOWN, File, inside, misnamed, named, problems, told
+from esteira.appspec.judge import LARGEST, SHOWN, File, inside, misnamed, named, problems, told
 
 HOST = Path(__file__).parents[2] / "functions" / "host"
 SCRIPT = File(b"#!/bin/bash\nset -euo pipefail\ntrue\n", executable=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.local.buildspec import BuildspecError, PhaseCommands, parse
+from console.local.build.buildspec import BuildspecError, PhaseCommands, parse
 
 pytestmark = pytest.mark.unit
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from esteira.claims import BuildClaim, TurnClaim, build_claim, turn_claim
+from esteira.claims import BuildClaim, RolloutClaim, build_claim, rollout_claim
 from esteira.config import Service, Settings, commit_tag, is_own_tag, release_tag
 from tests.unit.conftest import COMMIT, HEART
 
@@ -122,11 +122,11 @@ def test_a_builds_claim_reads_back(service: str, release: int, attempt: int) -> 
 @given(NAMES, COUNTS, NAMES, COUNTS, st.text(max_size=20))
 @settings(max_examples=20)
 def test_a_turns_claim_reads_back_from_a_description(
-    service: str, release: int, stage: str, turn: int, why: str
+    service: str, release: int, stage: str, rollout: int, why: str
 ) -> None:
     """The first word of a deployment's description is its claim, whatever sentence follows."""
-    claim = TurnClaim(service, release, stage, turn)
-    assert turn_claim(f"{claim} {why}") == turn_claim(str(claim)) == claim
+    claim = RolloutClaim(service, release, stage, rollout)
+    assert rollout_claim(f"{claim} {why}") == rollout_claim(str(claim)) == claim
 
 
 @pytest.mark.parametrize(
@@ -134,5 +134,5 @@ def test_a_turns_claim_reads_back_from_a_description(
 )
 def test_a_description_of_somebody_elses_is_no_claim(text: str) -> None:
     """Deployments made by hand are not the controller's."""
-    assert turn_claim(text) is None
+    assert rollout_claim(text) is None
     assert build_claim(text) is None

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from console.local.deploy_template import Fitted, fitted, nested, run_by, types
-from console.local.place import TEMPLATE
+from console.local.paths import TEMPLATE
+from console.local.sam.deploy_template import Fitted, fitted, nested, run_by, types
 from console.local.template import Loader
 
 REPOSITORY = "AWS::CodeCommit::Repository"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from console.local.deployed import LOOK_UPS, Found, absent, differences, found, is_there, retained
-from console.local.place import TEMPLATE
+from console.local.paths import TEMPLATE
+from console.local.sam.deployed import LOOK_UPS, Found, absent, differences, found, is_there, retained
 from console.local.template import Stack, read
 
 RULE = {"EventPattern": {"source": ["esteira"]}, "State": "ENABLED", "Targets": ["esteira-announce"]}

@@ -13,9 +13,9 @@ import botocore
 import botocore.session
 import pytest
 
-from console.doctor import judge
-from console.letters import unread
-from console.seen import (
+from console.doctor.checks import judge
+from console.doctor.dead_letters import unread
+from console.doctor.observed import (
     Alarm,
     Code,
     Deployment,
@@ -29,7 +29,7 @@ from console.seen import (
     Page,
     Rule,
     Silence,
-    Standing,
+    StackStatus,
     Tended,
     Use,
 )
@@ -56,7 +56,7 @@ WELL = Observed(
     vcpus=Use(32, 4),
     builds={"arm64": 1, "x86_64": 1},
     default_vpc=True,
-    standing=Standing("UPDATE_COMPLETE"),
+    stack_status=StackStatus("UPDATE_COMPLETE"),
     functions=(Function("esteira-intake", "Active"), Function("esteira-sweep", "Active")),
     rules=(
         Rule("r-push", True, ("esteira-intake",)),
@@ -101,14 +101,20 @@ def test_where_all_is_well_nothing_is_to_be_done_and_nothing_is_left_out() -> No
         (replace(WELL, here=replace(WELL.here, sam=False)), "SAM CLI: not here"),
         (replace(WELL, repositories=Silence("no", "OperationNotAllowedException")), "CodeCommit: this account may not"),
         (replace(WELL, concurrency=Use(4)), "Lambda's concurrency: 4 at once"),
-        (replace(WELL, vcpus=Use(5, 4), standing=None), "EC2's vCPUs: 1 of 5 left"),
+        (replace(WELL, vcpus=Use(5, 4), stack_status=None), "EC2's vCPUs: 1 of 5 left"),
         (replace(WELL, builds={"arm64": 0, "x86_64": 0}), "CodeBuild's builds: 0 at once on arm64"),
-        (replace(WELL, default_vpc=False, standing=None), "default VPC: there is none. Next: deploy with VpcId"),
-        (replace(WELL, standing=Standing("ROLLBACK_COMPLETE", "no")), "stack: esteira is ROLLBACK_COMPLETE: no"),
-        (replace(WELL, standing=Standing("UPDATE_ROLLBACK_FAILED")), "stack: esteira is UPDATE_ROLLBACK_FAILED"),
-        (replace(WELL, standing=Standing("UPDATE_ROLLBACK_COMPLETE")), "stack: esteira is UPDATE_ROLLBACK_COMPLETE"),
-        (replace(WELL, standing=Standing("CREATE_IN_PROGRESS")), "stack: esteira is CREATE_IN_PROGRESS. Next: ask"),
-        (replace(WELL, standing=Standing("DELETE_COMPLETE")), "stack: esteira is DELETE_COMPLETE"),
+        (replace(WELL, default_vpc=False, stack_status=None), "default VPC: there is none. Next: deploy with VpcId"),
+        (replace(WELL, stack_status=StackStatus("ROLLBACK_COMPLETE", "no")), "stack: esteira is ROLLBACK_COMPLETE: no"),
+        (replace(WELL, stack_status=StackStatus("UPDATE_ROLLBACK_FAILED")), "stack: esteira is UPDATE_ROLLBACK_FAILED"),
+        (
+            replace(WELL, stack_status=StackStatus("UPDATE_ROLLBACK_COMPLETE")),
+            "stack: esteira is UPDATE_ROLLBACK_COMPLETE",
+        ),
+        (
+            replace(WELL, stack_status=StackStatus("CREATE_IN_PROGRESS")),
+            "stack: esteira is CREATE_IN_PROGRESS. Next: ask",
+        ),
+        (replace(WELL, stack_status=StackStatus("DELETE_COMPLETE")), "stack: esteira is DELETE_COMPLETE"),
         (replace(WELL, functions=()), "functions: the stack has none"),
         (
             replace(
@@ -177,7 +183,7 @@ def test_what_is_wrong_is_one_line_that_says_what_to_do(seen: Observed, told: st
 @pytest.mark.parametrize(
     "field",
     [
-        "repositories", "concurrency", "vcpus", "builds", "default_vpc", "standing", "functions", "rules", "letters",
+        "repositories", "concurrency", "vcpus", "builds", "default_vpc", "stack_status", "functions", "rules", "letters",
         "alarms", "hearers", "table", "services",
     ],
 )  # fmt: skip
@@ -207,7 +213,7 @@ def test_without_credentials_nothing_is_asked_but_the_clock_is_judged() -> None:
 
 def test_before_the_first_deployment_there_is_nothing_to_attend_to() -> None:
     """A sound account without the stack passes: the stack's half says how to deploy it."""
-    seen = replace(WELL, standing=None, services=Silence("there is no stack yet"))
+    seen = replace(WELL, stack_status=None, services=Silence("there is no stack yet"))
     assert said(seen, "attend") == []
     assert said(seen, "skip") == [
         "stack: no stack esteira yet. Next: make build, then .venv-sam/bin/sam deploy --guided"
@@ -217,7 +223,7 @@ def test_before_the_first_deployment_there_is_nothing_to_attend_to() -> None:
 def test_what_an_earlier_stack_left_is_told_before_a_new_one_stops_at_it() -> None:
     """A repository that a deleted stack kept makes the next deployment fail halfway; it is known before, with the way
     to take it over."""
-    seen = replace(WELL, standing=None, services=Silence("none yet"), taken=("heart", ("an ECR repository heart",)))
+    seen = replace(WELL, stack_status=None, services=Silence("none yet"), taken=("heart", ("an ECR repository heart",)))
     [told] = said(seen, "attend")
     assert told.startswith("names: there is an ECR repository heart already")
     assert "esteira add-service heart --adopt" in told
@@ -260,10 +266,10 @@ RIGHTS = {"s3:HeadBucket": "s3:ListBucket", "sts:GetCallerIdentity": None}
 
 
 def test_the_guide_names_every_right_that_looking_wants() -> None:
-    """docs/aws.md lists what an operator needs for `esteira doctor`: each call that examination.py makes, and those of
+    """docs/aws.md lists what an operator needs for `esteira doctor`: each call that look.py makes, and those of
     the controller's doors that it uses."""
     root = Path(__file__).parents[2]
-    text = (root / "console" / "examination.py").read_text(encoding="utf-8")
+    text = (root / "console" / "doctor" / "look.py").read_text(encoding="utf-8")
     guide = (root / "docs" / "aws.md").read_text(encoding="utf-8")
     session = botocore.session.Session()
     wanted = {"codecommit:GetBranch", "codedeploy:ListDeploymentTargets", "codedeploy:BatchGetDeploymentTargets"}

@@ -1,4 +1,4 @@
-"""DORA's four keys, from a stage's turns."""
+"""DORA's four keys, from a stage's rollouts."""
 
 from __future__ import annotations
 
@@ -7,29 +7,31 @@ from datetime import timedelta
 
 import pytest
 
-from console.dora import TURNS, Keys, keys
-from esteira.facts import Fact, Settled
-from tests.unit.conftest import NOON, after, turn_of
+from console.read.dora import TURNS, Keys, keys
+from esteira.core.facts import Fact, RolloutFinished
+from tests.unit.conftest import NOON, after, rollout_of
 
 
-def turn(number: int, release: int, at: float, *, kind: str = "deploy", live: int = 0, ok: bool = True) -> list[Fact]:
-    """Return a turn and how it was settled, so many minutes after noon."""
-    begun = replace(turn_of(release, number), kind=kind, live=live, served=f"order-{number}")
-    return [begun, Settled(at=after(at), stage="production", turn=number, release=release, succeeded=ok)]
+def rollout(
+    number: int, release: int, at: float, *, kind: str = "deploy", live: int = 0, ok: bool = True
+) -> list[Fact]:
+    """Return a rollout and how it was settled, so many minutes after noon."""
+    begun = replace(rollout_of(release, number), kind=kind, live=live, served=f"order-{number}")
+    return [begun, RolloutFinished(at=after(at), stage="production", rollout=number, release=release, succeeded=ok)]
 
 
-def measured(*turns: list[Fact], days: int = 7) -> Keys:
+def measured(*rollouts: list[Fact], days: int = 7) -> Keys:
     pushed = dict.fromkeys(range(1, 4), NOON)
-    rows = [fact for rows in turns for fact in reversed(rows)]
+    rows = [fact for rows in rollouts for fact in reversed(rows)]
     return keys("heart", "production", rows, pushed, {"order-3": "ana"}, days, NOON + timedelta(days=6))
 
 
 STORY = (
-    turn(1, 1, 10),
-    turn(2, 2, 30, live=1),
-    turn(3, 1, 45, kind="rollback", live=2),
-    turn(4, 3, 60, live=1, ok=False),
-    turn(5, 1, 70, kind="restore", live=1),
+    rollout(1, 1, 10),
+    rollout(2, 2, 30, live=1),
+    rollout(3, 1, 45, kind="rollback", live=2),
+    rollout(4, 3, 60, live=1, ok=False),
+    rollout(5, 1, 70, kind="restore", live=1),
 )
 
 
@@ -50,13 +52,13 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
 
 
 def test_a_release_whose_push_is_not_known_has_no_lead_time() -> None:
-    told = measured(turn(1, 9, 10))
+    told = measured(rollout(1, 9, 10))
     assert (told.lead_seconds, len(told.deployments)) == (None, 1)
 
 
-@pytest.mark.parametrize("turns", [[], [[turn_of(1, 1)]]])
-def test_where_there_is_nothing_to_measure_nothing_is_said(turns: list[list[Fact]]) -> None:
-    told = measured(*turns)
+@pytest.mark.parametrize("rollouts", [[], [[rollout_of(1, 1)]]])
+def test_where_there_is_nothing_to_measure_nothing_is_said(rollouts: list[list[Fact]]) -> None:
+    told = measured(*rollouts)
     assert (told.lead_seconds, told.failure_rate, told.restore_seconds, told.per_week) == (None, None, None, 0)
 
 
@@ -67,25 +69,25 @@ def test_what_came_before_the_days_does_not_count() -> None:
 def test_a_release_that_is_gone_back_from_twice_failed_in_each_of_its_lives() -> None:
     """A retry brought it back; each life has its own end."""
     told = measured(
-        turn(1, 1, 0),
-        turn(2, 2, 10, live=1),
-        turn(3, 1, 20, kind="rollback", live=2),
-        turn(4, 2, 30, live=1),
-        turn(5, 1, 50, kind="rollback", live=2),
+        rollout(1, 1, 0),
+        rollout(2, 2, 10, live=1),
+        rollout(3, 1, 20, kind="rollback", live=2),
+        rollout(4, 2, 30, live=1),
+        rollout(5, 1, 50, kind="rollback", live=2),
     )
     assert [d.restored_seconds for d in told.deployments] == [None, 600, 1200]
 
 
 def test_where_not_every_turn_was_read_the_frequency_is_of_the_days_that_were() -> None:
     """A stage that had more turns than are read is measured since the first of those."""
-    turns = [turn(n, 1, 10 * n) for n in range(1, TURNS + 1)]
-    told = measured(*turns, days=365)
+    rollouts = [rollout(n, 1, 10 * n) for n in range(1, TURNS + 1)]
+    told = measured(*rollouts, days=365)
     assert told.since == NOON
     assert told.per_week == pytest.approx(len(told.deployments) * 7 / 6)
-    assert measured(*turns[:-1], days=365).since == NOON + timedelta(days=6 - 365)
+    assert measured(*rollouts[:-1], days=365).since == NOON + timedelta(days=6 - 365)
 
 
 def test_a_rollback_that_failed_has_restored_nothing() -> None:
-    """The bad release is still live; the rollback's turn counts among those that ended on the host."""
-    told = measured(turn(1, 1, 10), turn(2, 2, 20, live=1), turn(3, 1, 30, kind="rollback", live=2, ok=False))
+    """The bad release is still live; the rollback's rollout counts among those that ended on the host."""
+    told = measured(rollout(1, 1, 10), rollout(2, 2, 20, live=1), rollout(3, 1, 30, kind="rollback", live=2, ok=False))
     assert (told.failure_rate, told.refused) == (0, 1)

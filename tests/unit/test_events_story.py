@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from console.replay import routes
+from console.cli.replay import routes
 
 EVENTS = Path(__file__).parents[2] / "events"
 FILES = {path.name: json.loads(path.read_text()) for path in sorted(EVENTS.glob("*.json"))}
@@ -61,7 +61,19 @@ DOCUMENTED: dict[str, tuple[set[str], set[str]]] = {
     "Scheduled Event": (set(), set()),
     "Release Phase Changed": (
         {
-            *("service", "stage", "stages", "release", "number", "attempt", "turn", "phase", "before", "why", "cause"),
+            *(
+                "service",
+                "stage",
+                "stages",
+                "release",
+                "number",
+                "attempt",
+                "rollout",
+                "phase",
+                "before",
+                "why",
+                "cause",
+            ),
             *("commit", "tag", "digest"),
         },
         set(),

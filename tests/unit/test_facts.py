@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from esteira import facts
-from esteira.facts import Fact, from_row, stamp, to_row, unstamp
+from esteira.core import facts
+from esteira.core.facts import Fact, from_row, stamp, to_row, unstamp
 
 TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
 TEXTS = st.text(alphabet="ab-._/: é\n", max_size=8)
@@ -34,11 +34,11 @@ IDENTITY: dict[str, set[str]] = {
     "Overdue": {"release", "what", "number", "stage"},
     "Gated": {"release", "attempt"},
     "CommitPushed": {"commit", "by"},
-    "Bundled": {"release", "stage", "turn", "sha256"},
+    "Bundled": {"release", "stage", "rollout", "sha256"},
     "HostsAnswered": {"deployment"},
     "AlarmRang": {"alarm", "since"},
-    "AlarmUnanswered": {"release", "stage", "turn"},
-    "Sealed": {"stage", "turn"},
+    "AlarmUnanswered": {"release", "stage", "rollout"},
+    "Checkpoint": {"stage", "rollout"},
     "HoldReminded": {"stage", "hold"},
     "Approved": {"release", "stage", "at", "request"},
     "Disapproved": {"release", "stage", "at", "request"},
@@ -51,23 +51,23 @@ IDENTITY: dict[str, set[str]] = {
     "StopAsked": {"release", "thing"},
     "Retried": {"release", "attempt"},
     "Aborted": {"release", "attempt"},
-    "Turn": {"stage", "number"},
-    "Settled": {"stage", "turn"},
-    "DeployStarted": {"release", "stage", "turn", "deployment"},
-    "DeployGivenUp": {"release", "stage", "turn"},
+    "Rollout": {"stage", "number"},
+    "RolloutFinished": {"stage", "rollout"},
+    "DeploymentStarted": {"release", "stage", "rollout", "deployment"},
+    "DeploymentGivenUp": {"release", "stage", "rollout"},
     "DeploymentBegun": {"deployment"},
     "DeploymentEnded": {"deployment"},
     "Diagnosed": {"deployment"},
     "InstanceReported": {"deployment", "instance", "status"},
-    "Replaced": {"release", "stage", "turn"},
-    "RolledBack": {"release", "stage", "turn"},
+    "Replaced": {"release", "stage", "rollout"},
+    "RolledBack": {"release", "stage", "rollout"},
     # Of an operator's words the latest counts, so the time is part of the key.
     "Held": {"stage", "at", "request"},
     "Resumed": {"stage", "at", "request"},
     "RollbackOrdered": {"stage", "at", "request"},
     "Quarantined": {"subject", "at", "request"},
     "Lifted": {"subject", "at", "request"},
-    "Announced": {"release", "phase", "number", "turn", "channel", "stage", "cause"},
+    "Announced": {"release", "phase", "number", "rollout", "channel", "stage", "cause"},
     "HoldAnnounced": {"stage", "since", "channel"},
 }
 
@@ -196,8 +196,8 @@ def test_stamps_sort_as_time_does(one: datetime, other: datetime) -> None:
         ("Claimed", {"at", "lease"}),
         ("Declined", {"at", "error"}),
         ("Overdue", {"at", "why"}),
-        ("Turn", {"at", "lease", "deadline"}),
-        ("DeployGivenUp", {"at", "why", "remedy"}),
+        ("Rollout", {"at", "lease", "deadline"}),
+        ("DeploymentGivenUp", {"at", "why", "remedy"}),
         ("Diagnosed", {"at", "cause", "reached", "event"}),
         ("BuildEnded", {"at"}),
     ],

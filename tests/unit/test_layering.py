@@ -11,37 +11,37 @@ import pytest
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 MODULES = {str(path.relative_to(FUNCTIONS)): ast.parse(path.read_text()) for path in sorted(FUNCTIONS.rglob("*.py"))}
 PURE = [
-    "facts",
     "config",
     "claims",
     "windows",
     "gates",
-    "entry",
-    "seal",
-    "situation",
-    "phase",
-    "plan",
-    "events",
+    "core/facts",
+    "core/state",
+    "core/admission",
+    "core/status",
+    "core/plan",
+    "audit",
+    "aws_events",
     "inspection",
-    "appspec",
-    "hook",
-    "psych",
-    "shell",
+    "appspec/judge",
+    "appspec/hook",
+    "appspec/psych",
+    "appspec/shell",
 ]
 EFFECTS = {"os", "sys", "time", "io", "pathlib", "socket", "subprocess", "urllib", "random", "uuid", "threading"}
 SHELL = {
     f"esteira.{name}"
     for name in (
         "store",
-        "cloud",
-        "bundle",
+        "aws",
+        "appspec.bundle",
         "advance",
         "perform",
         "observe",
         "operate",
-        "going_back",
-        "desk",
-        "wiring",
+        "rollbacks",
+        "context",
+        "bootstrap",
         "telemetry",
     )
 }
@@ -80,7 +80,7 @@ def test_a_pure_module_imports_nothing_that_acts(name: str) -> None:
 def test_only_the_two_doors_know_aws() -> None:
     """boto3 and botocore are imported by store and cloud alone."""
     doors = {name for name, tree in MODULES.items() if roots(tree) & {"boto3", "botocore"}}
-    assert doors == {"esteira/store.py", "esteira/cloud.py"}
+    assert doors == {"esteira/store.py", "esteira/aws.py"}
 
 
 def test_nothing_that_ships_knows_the_console() -> None:
@@ -91,11 +91,11 @@ def test_nothing_that_ships_knows_the_console() -> None:
 def test_only_the_desk_reads_the_clock() -> None:
     """Time is an argument everywhere else."""
     shipped = {name: tree for name, tree in MODULES.items() if not name.startswith("host/")}
-    assert [name for name, tree in shipped.items() if asks_the_time(tree)] == ["esteira/wiring.py"]
+    assert [name for name, tree in shipped.items() if asks_the_time(tree)] == ["esteira/bootstrap.py"]
 
 
 def test_nothing_happens_when_a_pure_module_or_a_door_is_imported() -> None:
     """boto3 is imported inside the functions that need it, so that a function starts light."""
-    for name in [*(f"esteira/{pure}.py" for pure in PURE), "esteira/store.py", "esteira/cloud.py"]:
+    for name in [*(f"esteira/{pure}.py" for pure in PURE), "esteira/store.py", "esteira/aws.py"]:
         top: list[ast.stmt] = [n for n in MODULES[name].body if isinstance(n, ast.Import | ast.ImportFrom)]
         assert not roots(ast.Module(top, [])) & {"boto3", "botocore"}, name

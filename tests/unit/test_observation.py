@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from esteira.events import (
+from esteira.aws_events import (
     Heard,
     NotOurs,
     observed_build,
@@ -18,7 +18,7 @@ from esteira.events import (
     observed_instance,
     read,
 )
-from esteira.facts import DeploymentEnded, Fact, ImageArrived, ImageScanned
+from esteira.core.facts import DeploymentEnded, Fact, ImageArrived, ImageScanned
 from tests.unit.conftest import COMMIT, DIGEST, HEART, NOON, after, recorded
 
 EVENTS = Path(__file__).parents[2] / "events"

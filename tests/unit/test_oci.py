@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.local.docker_cli import main
-from console.local.docker_images import DockerError, Images
-from console.local.dockerfile import Recipe, read_context, words
-from console.local.oci import (
+from console.local.process.docker_cli import main
+from console.local.process.docker_images import DockerError, Images
+from console.local.process.dockerfile import Recipe, read_context, words
+from console.local.process.oci import (
     LAYER_TYPE,
     MANIFEST_TYPE,
     Entry,

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from esteira.events import Heard, read
-from esteira.facts import (
+from esteira.aws_events import Heard, read
+from esteira.core.facts import (
     Aborted,
     Claimed,
     Declined,
-    DeployGivenUp,
+    DeploymentGivenUp,
     Diagnosed,
     Fact,
     ImageArrived,
@@ -29,19 +29,18 @@ from esteira.facts import (
     StopAsked,
     Superseded,
 )
-from esteira.phase import Phase, phase_of
-from esteira.plan import (
+from esteira.core.plan import (
     AcceptImage,
     Action,
     Close,
     Diagnose,
     FindBuild,
     FindDeployment,
+    Finish,
     OpenCommit,
     OpenImage,
     Project,
     Record,
-    Settle,
     StartBuild,
     StartDeployment,
     StopBuild,
@@ -49,7 +48,8 @@ from esteira.plan import (
     back_off,
     plan,
 )
-from esteira.situation import Release, Situation, StageState, Written
+from esteira.core.state import Release, Snapshot, StageState, Written
+from esteira.core.status import Phase, status_on
 from tests.unit.conftest import (
     COMMIT,
     DIGEST,
@@ -61,36 +61,36 @@ from tests.unit.conftest import (
     born,
     build_ended,
     build_started,
-    deploy_started,
     deployed,
     deployment_ended,
     deployment_of,
+    deployment_started,
     diagnosed,
     digest_of,
+    finished,
     held,
     live_on,
     ordered,
     quiet,
     recorded,
     release,
-    settled,
-    turn_of,
+    rollout_of,
 )
 
 EVENTS = Path(__file__).parents[2] / "events"
 
 A = TypeVar("A", bound=Action)
-What = Literal["build", "deploy", "settle"]
-Refusable = Literal["build", "accept", "deploy", "settle"]
+What = Literal["build", "deploy", "finish"]
+Refusable = Literal["build", "accept", "deploy", "finish"]
 Kind = Literal["deploy", "rollback", "restore"]
 
 
 def written_down(r: Release, stage: StageState, now: datetime) -> Written:
-    phase, why, cause, _ = phase_of(r, stage, now)
+    phase, why, cause, _ = status_on(r, stage, now)
     return Written(phase.value, why, cause)
 
 
-def situation(*releases: Release, stage: StageState | None = None, now: datetime = NOON, **said: Any) -> Situation:
+def snapshot(*releases: Release, stage: StageState | None = None, now: datetime = NOON, **said: Any) -> Snapshot:
     """Return a situation whose releases' phases are written down already, so that plans are about what is to do."""
     stage = stage or quiet()
     values: dict[str, Any] = {
@@ -100,12 +100,12 @@ def situation(*releases: Release, stage: StageState | None = None, now: datetime
         "releases": tuple(sorted(releases, key=lambda r: r.number)),
         "written": {r.number: written_down(r, stage, now) for r in releases},
     }
-    return Situation(**values | said)
+    return Snapshot(**values | said)
 
 
 def planned(*releases: Release, now: datetime = NOON, **said: Any) -> tuple[Action, ...]:
     """Return what is planned for releases whose phases are written down already."""
-    return plan(situation(*releases, now=now, **said), now, LEASE)
+    return plan(snapshot(*releases, now=now, **said), now, LEASE)
 
 
 def only(actions: Sequence[Action], kind: type[A]) -> A:
@@ -130,9 +130,9 @@ def aborted(number: int = 1) -> Aborted:
 
 
 def deploying(*facts: Fact, **said: Any) -> tuple[Release, StageState]:
-    """Return release 1 that has turn 1, with more facts, and the stage."""
-    turn = turn_of(1, 1, **said)
-    return release(1, build_started(), build_ended(), accepted(), *facts, turn=turn), quiet(turn=turn)
+    """Return release 1 that has rollout 1, with more facts, and the stage."""
+    rollout = rollout_of(1, 1, **said)
+    return release(1, build_started(), build_ended(), accepted(), *facts, rollout=rollout), quiet(rollout=rollout)
 
 
 def overdue(actions: Sequence[Action], what: str, *, others: int = 0) -> Overdue:
@@ -200,11 +200,11 @@ def test_a_newer_release_supersedes_what_has_not_begun_before_anything_else() ->
 
 
 def test_what_is_deploying_live_or_over_is_not_superseded() -> None:
-    """It has begun, so it goes on; the newer one takes its turn after it."""
-    turn = turn_of(2, 2, live=1)
-    live, deploys = release(1, *deployed()), release(2, accepted(2), turn=turn)
+    """It has begun, so it goes on; the newer one takes its rollout after it."""
+    rollout = rollout_of(2, 2, live=1)
+    live, deploys = release(1, *deployed()), release(2, accepted(2), rollout=rollout)
     over = release(3, build_started(3), build_ended(3, status="FAILED"))
-    actions = planned(live, deploys, over, release(4, build_started(4)), stage=quiet(turn=turn))
+    actions = planned(live, deploys, over, release(4, build_started(4)), stage=quiet(rollout=rollout))
     assert not any(isinstance(a, Record) for a in actions)
 
 
@@ -277,7 +277,7 @@ def test_a_build_under_way_is_waited_for_until_its_deadline() -> None:
     building = release(1, claimed("build"), build_started())
     assert planned(building, now=after(29)) == ()
     late = overdue(planned(building, now=after(30)), "build")
-    assert phase_of(release(1, build_started(), late), quiet(), after(30)).phase is Phase.FAILED
+    assert status_on(release(1, build_started(), late), quiet(), after(30)).phase is Phase.FAILED
 
 
 def test_a_build_that_succeeded_has_its_image_accepted() -> None:
@@ -316,29 +316,29 @@ def test_a_build_that_failed_or_missed_its_image_is_not_followed_by_another() ->
         assert [type(a) for a in planned(release(1, build_started(), *facts), now=after(120))] == [Close]
 
 
-# --- the next turn -------------------------------------------------------------------------------------------------
+# --- the next rollout -------------------------------------------------------------------------------------------------
 
 
 def test_a_release_that_is_ready_gets_the_stages_first_turn() -> None:
-    """With everything a turn carries: what stood before, and how long it may last."""
+    """With everything a rollout carries: what stood before, and how long it may last."""
     action = only(planned(release(1, accepted(1))), StartDeployment)
     assert action.take == 1
-    assert action.turn == turn_of(1, 1)
-    assert (action.turn.lease, action.turn.deadline) == (NOON + LEASE, after(60))
+    assert action.rollout == rollout_of(1, 1)
+    assert (action.rollout.lease, action.rollout.deadline) == (NOON + LEASE, after(60))
 
 
 def test_the_next_turn_carries_what_is_live_and_what_was_healthy() -> None:
-    """So that the latest turn is all a rollback needs to know."""
+    """So that the latest rollout is all a rollback needs to know."""
     stage = live_on(2, 2, live=1, healthy=())
     action = only(planned(release(2, *deployed(2, 2)), release(3, accepted(3)), stage=stage), StartDeployment)
-    assert action.turn == turn_of(3, 3, live=2, healthy=(1,))
+    assert action.rollout == rollout_of(3, 3, live=2, healthy=(1,))
 
 
 @pytest.mark.parametrize("succeeded", [True, False])
 def test_after_a_turn_only_what_succeeded_is_live(succeeded: bool) -> None:
     """A failed deployment leaves the live one live, and is nothing to go back to."""
-    turn = turn_of(3, 3, live=2, healthy=(1,))
-    stage = quiet(turn=turn, settled=settled(turn, succeeded=succeeded))
+    rollout = rollout_of(3, 3, live=2, healthy=(1,))
+    stage = quiet(rollout=rollout, finished=finished(rollout, succeeded=succeeded))
     assert (stage.live, stage.healthy) == ((3, (1, 2)) if succeeded else (2, (1,)))
 
 
@@ -351,7 +351,7 @@ def test_after_a_rollback_the_one_gone_back_from_is_not_healthy() -> None:
 
 def test_one_turn_at_a_time() -> None:
     """A release that is ready waits for the turn to be settled."""
-    deploys, stage = deploying(deploy_started())
+    deploys, stage = deploying(deployment_started())
     assert planned(deploys, release(2, accepted(2)), stage=stage) == ()
 
 
@@ -366,28 +366,28 @@ def test_a_hold_does_not_block_a_rollback() -> None:
     """What is held is the next change, not the way back."""
     stage = replace(live_on(2, 2, live=1), hold=held(after(60)), rollback=ordered(to=1))
     actions = planned(release(1, *deployed()), release(2, *deployed(2, 2)), stage=stage)
-    assert only(actions, StartDeployment).turn == turn_of(
+    assert only(actions, StartDeployment).rollout == rollout_of(
         1, 3, kind="rollback", live=2, healthy=(1,), served=ordered(to=1).key
     )
 
 
 def test_a_rollback_goes_before_a_release_that_is_ready() -> None:
-    """The operator's word first; the new release has its turn after it."""
+    """The operator's word first; the new release has its rollout after it."""
     stage = replace(live_on(2, 2, live=1), rollback=ordered(to=1))
     was, live, ready = release(1, *deployed()), release(2, *deployed(2, 2)), release(3, accepted(3))
     first = only(planned(was, live, ready, stage=stage), StartDeployment)
-    assert (first.release, first.turn.kind) == (1, "rollback")
-    done = replace(stage, turn=first.turn, settled=settled(first.turn, succeeded=True))
+    assert (first.release, first.rollout.kind) == (1, "rollback")
+    done = replace(stage, rollout=first.rollout, finished=finished(first.rollout, succeeded=True))
     second = only(planned(release(1, *deployed(), *deployed(1, 3)), ready, stage=done), StartDeployment)
-    assert (second.release, second.turn.kind, second.turn.number) == (3, "deploy", 4)
+    assert (second.release, second.rollout.kind, second.rollout.number) == (3, "deploy", 4)
 
 
 def test_a_rollback_order_is_served_once() -> None:
     """Also where its deployment failed: it is the operator who says it again."""
     order = ordered(to=1)
     for succeeded in (True, False):
-        turn = turn_of(1, 3, kind="rollback", live=2, served=order.key)
-        stage = quiet(turn=turn, settled=settled(turn, succeeded=succeeded), rollback=order)
+        rollout = rollout_of(1, 3, kind="rollback", live=2, served=order.key)
+        stage = quiet(rollout=rollout, finished=finished(rollout, succeeded=succeeded), rollback=order)
         assert stage.ordered is None
 
 
@@ -398,10 +398,10 @@ def test_a_rollback_to_a_release_that_was_retried_in_vain_blocks_nothing_in_sile
     was = release(1, *deployed(), again, build_started(1, 2), build_ended(1, 2, status="FAILED"))
     stage = replace(live_on(2, 2), rollback=ordered(to=1))
     actions = planned(was, release(2, *deployed(2, 2)), release(3, accepted(3)), stage=stage, now=after(600))
-    assert [a.turn.digest for a in actions if isinstance(a, StartDeployment)] == [digest_of(1)]
+    assert [a.rollout.digest for a in actions if isinstance(a, StartDeployment)] == [digest_of(1)]
 
 
-# --- a turn --------------------------------------------------------------------------------------------------------
+# --- a rollout --------------------------------------------------------------------------------------------------------
 
 
 def test_a_claimed_turn_is_taken_over_when_its_lease_is_over_and_not_before() -> None:
@@ -409,7 +409,7 @@ def test_a_claimed_turn_is_taken_over_when_its_lease_is_over_and_not_before() ->
     deploys, stage = deploying()
     assert planned(deploys, stage=stage, now=NOON + LEASE - timedelta(seconds=1)) == ()
     action = only(planned(deploys, stage=stage, now=NOON + LEASE), StartDeployment)
-    assert (action.turn, action.take) == (stage.turn, 2)
+    assert (action.rollout, action.take) == (stage.rollout, 2)
     deploys, stage = deploying(claimed("deploy", take=2, at=NOON + LEASE))
     assert planned(deploys, stage=stage, now=NOON + LEASE) == ()
     assert only(planned(deploys, stage=stage, now=NOON + 2 * LEASE), StartDeployment).take == 3
@@ -421,14 +421,14 @@ def test_a_declined_deployment_is_tried_again_after_a_pause_and_given_up_at_its_
     assert planned(deploys, stage=stage, now=after(seconds=14)) == ()
     assert only(planned(deploys, stage=stage, now=after(seconds=15)), StartDeployment).take == 2
     given_up = only(planned(deploys, stage=stage, now=after(60)), Record).fact
-    assert isinstance(given_up, DeployGivenUp)
+    assert isinstance(given_up, DeploymentGivenUp)
     assert "LimitExceededException" in given_up.why
 
 
 def test_a_declined_deployment_that_was_called_off_is_given_up_at_once() -> None:
     """Nothing exists, so nothing is to be stopped."""
     deploys, stage = deploying(declined("deploy"), aborted())
-    assert isinstance(only(planned(deploys, stage=stage), Record).fact, DeployGivenUp)
+    assert isinstance(only(planned(deploys, stage=stage), Record).fact, DeploymentGivenUp)
 
 
 def test_a_claimed_deployment_that_was_called_off_is_not_created() -> None:
@@ -437,20 +437,20 @@ def test_a_claimed_deployment_that_was_called_off_is_not_created() -> None:
     deploys, stage = deploying(aborted())
     assert planned(deploys, stage=stage, now=NOON + LEASE - timedelta(seconds=1)) == ()
     found = only(planned(deploys, stage=stage, now=NOON + LEASE), FindDeployment)
-    assert (found.turn, found.take) == (stage.turn, 1)
-    deploys, stage = deploying(aborted(), deploy_started())
+    assert (found.rollout, found.take) == (stage.rollout, 1)
+    deploys, stage = deploying(aborted(), deployment_started())
     assert only(planned(deploys, stage=stage, now=NOON + LEASE), StopDeployment).deployment == deployment_of(1)
 
 
 def test_a_deployment_under_way_is_waited_for_until_its_deadline() -> None:
     """Then it is overdue, and stopped, once."""
-    deploys, stage = deploying(deploy_started())
+    deploys, stage = deploying(deployment_started())
     assert planned(deploys, stage=stage, now=after(59)) == ()
     late = overdue(planned(deploys, stage=stage, now=after(60)), "deploy")
-    deploys, stage = deploying(deploy_started(), late)
+    deploys, stage = deploying(deployment_started(), late)
     assert only(planned(deploys, stage=stage, now=after(60)), StopDeployment).deployment == deployment_of(1)
     asked = StopAsked(at=after(60), release=1, thing=deployment_of(1))
-    deploys, stage = deploying(deploy_started(), late, asked)
+    deploys, stage = deploying(deployment_started(), late, asked)
     assert planned(deploys, stage=stage, now=after(74)) == ()
 
 
@@ -458,66 +458,66 @@ def test_a_stopped_deployment_that_never_says_that_it_ended_is_given_up() -> Non
     """The stage must not wait for ever."""
     late = Overdue(at=after(60), release=1, what="deploy", number=1, why="too long")
     asked = StopAsked(at=after(60), release=1, thing=deployment_of(1))
-    deploys, stage = deploying(deploy_started(), late, asked)
+    deploys, stage = deploying(deployment_started(), late, asked)
     given_up = only(planned(deploys, stage=stage, now=after(75)), Record).fact
-    assert isinstance(given_up, DeployGivenUp)
-    deploys, stage = deploying(deploy_started(), late, asked, given_up)
-    assert only(planned(deploys, stage=stage, now=after(75)), Settle).succeeded is False
+    assert isinstance(given_up, DeploymentGivenUp)
+    deploys, stage = deploying(deployment_started(), late, asked, given_up)
+    assert only(planned(deploys, stage=stage, now=after(75)), Finish).succeeded is False
 
 
 def test_a_deployment_that_was_called_off_is_stopped_once() -> None:
     """An abort while it deploys."""
-    deploys, stage = deploying(deploy_started(), aborted())
+    deploys, stage = deploying(deployment_started(), aborted())
     assert only(planned(deploys, stage=stage), StopDeployment).deployment == deployment_of(1)
     asked = StopAsked(at=NOON, release=1, thing=deployment_of(1))
-    deploys, stage = deploying(deploy_started(), aborted(), asked)
+    deploys, stage = deploying(deployment_started(), aborted(), asked)
     assert planned(deploys, stage=stage) == ()
 
 
 def test_a_failed_deployment_is_diagnosed_then_settled() -> None:
     """The cause first: it is what people will read."""
-    deploys, stage = deploying(deploy_started(), deployment_ended(status="Failed"))
+    deploys, stage = deploying(deployment_started(), deployment_ended(status="Failed"))
     assert only(planned(deploys, stage=stage, now=after(14)), Diagnose).deployment == deployment_of(1)
-    deploys, stage = deploying(deploy_started(), deployment_ended(status="Failed"), diagnosed())
-    assert only(planned(deploys, stage=stage), Settle).succeeded is False
+    deploys, stage = deploying(deployment_started(), deployment_ended(status="Failed"), diagnosed())
+    assert only(planned(deploys, stage=stage), Finish).succeeded is False
 
 
 def test_a_stopped_deployment_is_diagnosed_too() -> None:
     """Some host may have it already."""
-    deploys, stage = deploying(deploy_started(), deployment_ended(status="Stopped"))
+    deploys, stage = deploying(deployment_started(), deployment_ended(status="Stopped"))
     assert only(planned(deploys, stage=stage, now=after(14)), Diagnose).deployment == deployment_of(1)
-    deploys, stage = deploying(deploy_started(), deployment_ended(status="Stopped"), diagnosed(reached=True))
-    action = only(planned(deploys, stage=stage), Settle)
+    deploys, stage = deploying(deployment_started(), deployment_ended(status="Stopped"), diagnosed(reached=True))
+    action = only(planned(deploys, stage=stage), Finish)
     assert (action.succeeded, action.mixed) == (False, True)
 
 
 def test_a_deployment_that_succeeded_without_a_host_is_settled_as_a_failure() -> None:
     """A cause that was written down counts more than CodeDeploy's word."""
-    deploys, stage = deploying(deploy_started(), deployment_ended(), diagnosed(reached=True))
-    action = only(planned(deploys, stage=stage), Settle)
+    deploys, stage = deploying(deployment_started(), deployment_ended(), diagnosed(reached=True))
+    action = only(planned(deploys, stage=stage), Finish)
     assert (action.succeeded, action.mixed, action.take) == (False, True, 1)
-    assert phase_of(deploys, stage, NOON).phase is Phase.FAILED
+    assert status_on(deploys, stage, NOON).phase is Phase.FAILED
     assert not deploys.was_live
 
 
 def test_hosts_that_could_not_be_asked_in_time_are_not_believed() -> None:
     """Tried until the deadline; where nobody tried yet, it is tried first."""
-    deploys, stage = deploying(deploy_started(), deployment_ended())
-    assert only(planned(deploys, stage=stage, now=after(24 * 60)), Settle).succeeded is True
-    refused = declined("settle", take=0)
-    deploys, stage = deploying(deploy_started(), deployment_ended(), refused)
-    assert only(planned(deploys, stage=stage, now=after(14)), Settle).succeeded is True
-    action = only(planned(deploys, stage=stage, now=after(15)), Settle)
+    deploys, stage = deploying(deployment_started(), deployment_ended())
+    assert only(planned(deploys, stage=stage, now=after(24 * 60)), Finish).succeeded is True
+    refused = declined("finish", take=0)
+    deploys, stage = deploying(deployment_started(), deployment_ended(), refused)
+    assert only(planned(deploys, stage=stage, now=after(14)), Finish).succeeded is True
+    action = only(planned(deploys, stage=stage, now=after(15)), Finish)
     assert (action.succeeded, action.mixed) == (False, True)
     assert "what became of each host within 15 minutes" in action.cause
-    deploys, stage = deploying(deploy_started(), deployment_ended(), refused, claimed("settle"))
+    deploys, stage = deploying(deployment_started(), deployment_ended(), refused, claimed("finish"))
     assert planned(deploys, stage=stage, now=after(1)) == ()
 
 
 def failed_over(live: int, *, kind: Kind = "deploy", mixed: bool = True, **said: Any) -> StageState:
-    """Return a stage on which release 2 failed in turn 2 and left hosts that run it; ``live`` was live before."""
-    turn = turn_of(2, 2, live=live, kind=kind, **said)
-    return quiet(turn=turn, settled=settled(turn, succeeded=False, mixed=mixed))
+    """Return a stage on which release 2 failed in rollout 2 and left hosts that run it; ``live`` was live before."""
+    rollout = rollout_of(2, 2, live=live, kind=kind, **said)
+    return quiet(rollout=rollout, finished=finished(rollout, succeeded=False, mixed=mixed))
 
 
 def test_what_is_live_is_put_back_where_a_failure_left_hosts_without_it() -> None:
@@ -526,12 +526,12 @@ def test_what_is_live_is_put_back_where_a_failure_left_hosts_without_it() -> Non
     newer = release(3, accepted(3))
     order = ordered(to=7, away=1)
     stage = replace(failed_over(1), hold=held(after(60)), rollback=order)
-    turn = only(planned(before, newer, stage=stage), StartDeployment).turn
-    assert (turn.number, turn.release, turn.kind, turn.digest) == (3, 1, "restore", digest_of(1))
-    assert (turn.live, turn.attempt, turn.served) == (1, 1, "")
-    over = quiet(turn=turn, settled=settled(turn, succeeded=True))
+    rollout = only(planned(before, newer, stage=stage), StartDeployment).rollout
+    assert (rollout.number, rollout.release, rollout.kind, rollout.digest) == (3, 1, "restore", digest_of(1))
+    assert (rollout.live, rollout.attempt, rollout.served) == (1, 1, "")
+    over = quiet(rollout=rollout, finished=finished(rollout, succeeded=True))
     assert (over.live, over.healthy, over.mixed) == (1, (), False)
-    again = quiet(turn=turn, settled=settled(turn, succeeded=False, mixed=True))
+    again = quiet(rollout=rollout, finished=finished(rollout, succeeded=False, mixed=True))
     assert (again.live, again.mixed) == (1, False)
 
 
@@ -554,50 +554,51 @@ def test_putting_back_leaves_a_retry_of_the_live_one_its_own_attempt() -> None:
     """The attempt the retry waits for is not the one that is put back."""
     again = Retried(at=NOON, release=1, attempt=2, by="ana", reason="")
     back = release(1, *deployed(1, 1), again, accepted(1, 2, reused=True))
-    turn = only(planned(back, stage=failed_over(1)), StartDeployment).turn
-    assert (turn.kind, turn.attempt) == ("restore", 1)
+    rollout = only(planned(back, stage=failed_over(1)), StartDeployment).rollout
+    assert (rollout.kind, rollout.attempt) == ("restore", 1)
 
 
 def test_an_abort_from_before_it_was_live_does_not_call_off_its_being_put_back() -> None:
     """One that is said while it is put back does."""
-    turn = turn_of(1, 3, kind="restore", live=1, at=after(5))
-    stage, started = quiet(turn=turn), deploy_started(1, 3)
+    rollout = rollout_of(1, 3, kind="restore", live=1, at=after(5))
+    stage, started = quiet(rollout=rollout), deployment_started(1, 3)
     early = Aborted(at=NOON, release=1, attempt=1, by="ana", reason="a mistake")
-    back = replace(release(1, *deployed(1, 1), started, early), turn=turn)
+    back = replace(release(1, *deployed(1, 1), started, early), rollout=rollout)
     assert not any(isinstance(a, StopDeployment) for a in planned(back, stage=stage, now=after(6)))
-    back = replace(release(1, *deployed(1, 1), started, replace(early, at=after(6))), turn=turn)
+    back = replace(release(1, *deployed(1, 1), started, replace(early, at=after(6))), rollout=rollout)
     assert any(isinstance(a, StopDeployment) for a in planned(back, stage=stage, now=after(6)))
 
 
 def test_a_live_release_that_could_not_be_put_back_stays_open() -> None:
     """It has failed, and something may take its place yet."""
-    turn = turn_of(1, 3, kind="restore", live=1)
-    facts = (*deployed(1, 1), deploy_started(1, 3), deployment_ended(3), diagnosed(3, reached=True))
-    back = replace(release(1, *facts), turn=turn)
-    stage = quiet(turn=turn, settled=settled(turn, succeeded=False, mixed=True))
-    assert phase_of(back, stage, NOON).phase is Phase.FAILED
+    rollout = rollout_of(1, 3, kind="restore", live=1)
+    facts = (*deployed(1, 1), deployment_started(1, 3), deployment_ended(3), diagnosed(3, reached=True))
+    back = replace(release(1, *facts), rollout=rollout)
+    stage = quiet(rollout=rollout, finished=finished(rollout, succeeded=False, mixed=True))
+    assert status_on(back, stage, NOON).phase is Phase.FAILED
     assert back.served_digest == digest_of(1)
     assert planned(back, stage=stage) == ()
 
 
 def test_a_deployment_that_succeeded_is_settled_by_one() -> None:
     """Claimed like everything that may be done only once, and taken over likewise."""
-    deploys, stage = deploying(deploy_started(), deployment_ended())
-    action = only(planned(deploys, stage=stage), Settle)
+    deploys, stage = deploying(deployment_started(), deployment_ended())
+    action = only(planned(deploys, stage=stage), Finish)
     assert (action.succeeded, action.take) == (True, 1)
-    deploys, stage = deploying(deploy_started(), deployment_ended(), claimed("settle"))
+    deploys, stage = deploying(deployment_started(), deployment_ended(), claimed("finish"))
     assert planned(deploys, stage=stage, now=after(1)) == ()
-    assert only(planned(deploys, stage=stage, now=NOON + LEASE), Settle).take == 2
-    deploys, stage = deploying(deploy_started(), deployment_ended(), claimed("settle"), declined("settle"))
+    assert only(planned(deploys, stage=stage, now=NOON + LEASE), Finish).take == 2
+    deploys, stage = deploying(deployment_started(), deployment_ended(), claimed("finish"), declined("finish"))
     assert planned(deploys, stage=stage, now=after(seconds=14)) == ()
-    assert only(planned(deploys, stage=stage, now=after(seconds=15)), Settle).take == 2
+    assert only(planned(deploys, stage=stage, now=after(seconds=15)), Finish).take == 2
 
 
 def test_tags_that_will_not_move_do_not_keep_the_stage() -> None:
-    """A registry that refuses for a quarter of an hour: the turn is settled without them, and the sentence says so."""
-    deploys, stage = deploying(deploy_started(), deployment_ended(), claimed("settle", at=after(12)))
-    assert only(planned(deploys, stage=stage, now=after(14)), Settle).tags is True
-    without = only(planned(deploys, stage=stage, now=after(15)), Settle)
+    """A registry that refuses for a quarter of an hour: the rollout is settled without them, and the sentence says
+    so."""
+    deploys, stage = deploying(deployment_started(), deployment_ended(), claimed("finish", at=after(12)))
+    assert only(planned(deploys, stage=stage, now=after(14)), Finish).tags is True
+    without = only(planned(deploys, stage=stage, now=after(15)), Finish)
     assert (without.succeeded, without.tags) == (True, False)
     assert "its tags stay" in without.why
 
@@ -625,9 +626,9 @@ def test_a_release_that_comes_to_life_says_how_long_that_took_from_its_push_or_r
 
     assert took(release(1, *deployed()), live_on(1)) == 30 * 60
     assert took(release(1, *deployed()), live_on(1), before="live") is None
-    assert took(release(1, *deployed(), deploy_started(turn=2), deployment_ended(2)), live_on(1, 2)) is None
+    assert took(release(1, *deployed(), deployment_started(rollout=2), deployment_ended(2)), live_on(1, 2)) is None
     retried = Retried(at=after(20), release=1, attempt=2, by="ana", reason="the registry was down")
-    late = release(1, retried, accepted(1, 2), deploy_started(attempt=2), deployment_ended())
+    late = release(1, retried, accepted(1, 2), deployment_started(attempt=2), deployment_ended())
     assert took(late, live_on(1, attempt=2)) == 10 * 60
 
 
@@ -673,8 +674,8 @@ def test_a_claimed_build_of_a_release_that_is_over_is_looked_for_before_it_is_cl
 
 def test_a_release_is_not_closed_while_the_stage_or_an_order_needs_it() -> None:
     """Its turn is to be settled, or it is to be gone back to."""
-    deploys, stage = deploying(deploy_started(), deployment_ended(status="Failed"), diagnosed(), claimed("settle"))
-    assert phase_of(deploys, stage, NOON).phase is Phase.FAILED
+    deploys, stage = deploying(deployment_started(), deployment_ended(status="Failed"), diagnosed(), claimed("finish"))
+    assert status_on(deploys, stage, NOON).phase is Phase.FAILED
     assert planned(deploys, stage=stage) == ()
     stage = replace(live_on(2, 2), rollback=ordered(to=1))
     rejected = Release(born(1, rejected="a secret"))
@@ -702,27 +703,27 @@ def test_a_build_that_was_claimed_in_vain_is_looked_for_before_it_is_overdue() -
 
 
 def test_a_deployment_that_never_started_for_whatever_reason_is_not_taken_over_for_ever() -> None:
-    """The turn's deadline was a day ago; creating its deployment now would surprise everybody, so it is only looked
+    """The rollout's deadline was a day ago; creating its deployment now would surprise everybody, so it is only looked
     for, and given up if it is nowhere."""
     late = after(24 * 60)
     deploys, stage = deploying(claimed("deploy", take=2))
     assert only(planned(deploys, stage=stage, now=late), FindDeployment).take == 2
     deploys, stage = deploying(claimed("deploy", take=2), declined("deploy", take=2, at=late))
     given_up = only(planned(deploys, stage=stage, now=late), Record).fact
-    assert isinstance(given_up, DeployGivenUp)
+    assert isinstance(given_up, DeploymentGivenUp)
     deploys, stage = deploying(claimed("deploy", take=2), given_up)
-    assert only(planned(deploys, stage=stage, now=late), Settle).succeeded is False
+    assert only(planned(deploys, stage=stage, now=late), Finish).succeeded is False
 
 
 def test_a_failure_whose_cause_cannot_be_read_ends_all_the_same() -> None:
     """CodeDeploy answers nothing but errors about it: the release has failed, and the stage must not wait for ever."""
-    deploys, stage = deploying(deploy_started(), deployment_ended(status="Failed"))
+    deploys, stage = deploying(deployment_started(), deployment_ended(status="Failed"))
     cause = only(planned(deploys, stage=stage, now=after(15)), Record).fact
     assert isinstance(cause, Diagnosed)
     assert "did not say why within 15 minutes" in cause.cause
-    deploys, stage = deploying(deploy_started(), deployment_ended(status="Failed"), cause)
-    assert only(planned(deploys, stage=stage, now=after(15)), Settle).succeeded is False
-    assert phase_of(deploys, stage, after(15)).phase is Phase.FAILED
+    deploys, stage = deploying(deployment_started(), deployment_ended(status="Failed"), cause)
+    assert only(planned(deploys, stage=stage, now=after(15)), Finish).succeeded is False
+    assert status_on(deploys, stage, after(15)).phase is Phase.FAILED
 
 
 # --- what no plan ever does ----------------------------------------------------------------------------------------
@@ -748,7 +749,7 @@ def histories(number: int) -> st.SearchStrategy[Release]:
         (*deployed(number, number)[:-1], deployment_ended(number, "Failed"), diagnosed(number)),
         (*deployed(number, number)[:-1], deployment_ended(number, "Stopped")),
         (*deployed(number, number), diagnosed(number, reached=True)),
-        (*deployed(number, number), declined("settle", number, 0, release=number)),
+        (*deployed(number, number), declined("finish", number, 0, release=number)),
         (accepted(number), again, accepted(number, 2, reused=True)),
         (build_started(number), build_ended(number, status="FAILED"), again),
     ]
@@ -769,31 +770,33 @@ def histories(number: int) -> st.SearchStrategy[Release]:
 
 
 @st.composite
-def situations(draw: st.DrawFn) -> tuple[Situation, datetime]:
-    """Make a situation as ``gather`` would: the live release and the one that has its turn are always in it."""
+def snapshots(draw: st.DrawFn) -> tuple[Snapshot, datetime]:
+    """Make a situation as ``gather`` would: the live release and the one that has its rollout are always in it."""
     numbers = draw(st.lists(st.sampled_from(NUMBERS), unique=True, min_size=1))
     releases = {n: draw(histories(n)) for n in numbers}
     stage = quiet()
-    able = [n for n in numbers if releases[n].pushed.effective]  # what is rejected never gets a turn
+    able = [n for n in numbers if releases[n].pushed.effective]  # what is rejected never gets a rollout
     if able and draw(st.sampled_from([True, False])):
         of, live = draw(st.sampled_from(able)), draw(st.sampled_from([0, *able]))
-        turn = turn_of(of, draw(st.integers(1, 9)), live=live, attempt=releases[of].attempt)
+        rollout = rollout_of(of, draw(st.integers(1, 9)), live=live, attempt=releases[of].attempt)
         ended = draw(st.sampled_from([None, True, False]))
         mixed = ended is False and draw(st.booleans())
-        stage = quiet(turn=turn, settled=None if ended is None else settled(turn, succeeded=ended, mixed=mixed))
-        releases[of] = replace(releases[of], turn=turn)
+        stage = quiet(
+            rollout=rollout, finished=None if ended is None else finished(rollout, succeeded=ended, mixed=mixed)
+        )
+        releases[of] = replace(releases[of], rollout=rollout)
     hold = draw(st.sampled_from([None, None, held(after(30))]))
     order = draw(st.sampled_from([None, None, ordered(to=numbers[0])]))
     stage = replace(stage, hold=hold, rollback=order)
     now = after(draw(st.sampled_from([0, 1, 3, 20, 45, 120])))
     written = draw(st.booleans())
-    made = situation(*releases.values(), stage=stage, now=now)
+    made = snapshot(*releases.values(), stage=stage, now=now)
     return (made if written else replace(made, written={})), now
 
 
-@given(situations())
+@given(snapshots())
 @settings(max_examples=40)
-def test_no_plan_begins_a_turn_while_one_is_not_settled(made: tuple[Situation, datetime]) -> None:
+def test_no_plan_begins_a_turn_while_one_is_not_settled(made: tuple[Snapshot, datetime]) -> None:
     """One deployment at a time; what is under way may only be taken over, as the same turn. The next has the next
     number, so two functions that plan it at once claim the same row."""
     s, now = made
@@ -801,66 +804,66 @@ def test_no_plan_begins_a_turn_while_one_is_not_settled(made: tuple[Situation, d
     assert len(starts) <= 1
     for start in starts:
         if s.first.busy:
-            assert start.turn == s.first.turn
+            assert start.rollout == s.first.rollout
             assert start.take > 1
         else:
-            assert start.turn.number == (s.first.turn.number + 1 if s.first.turn else 1)
+            assert start.rollout.number == (s.first.rollout.number + 1 if s.first.rollout else 1)
             assert start.take == 1
 
 
-@given(situations())
+@given(snapshots())
 @settings(max_examples=40)
-def test_no_plan_goes_backward_unless_an_operator_ordered_it(made: tuple[Situation, datetime]) -> None:
+def test_no_plan_goes_backward_unless_an_operator_ordered_it(made: tuple[Snapshot, datetime]) -> None:
     """A deployment is of the live release or a newer one; of an older one only as the rollback that was ordered."""
     s, now = made
     for start in (a for a in plan(s, now, LEASE) if isinstance(a, StartDeployment) and a.take == 1):
         ordered_so = s.first.ordered is not None and s.first.ordered.to == start.release
-        if start.turn.kind == "restore":
+        if start.rollout.kind == "restore":
             assert s.first.mixed
             assert start.release == s.first.live
         else:
-            assert start.turn.kind == ("rollback" if ordered_so else "deploy")
-            assert start.turn.kind == "rollback" or start.release >= s.first.live
+            assert start.rollout.kind == ("rollback" if ordered_so else "deploy")
+            assert start.rollout.kind == "rollback" or start.release >= s.first.live
 
 
-@given(situations())
+@given(snapshots())
 @settings(max_examples=40)
-def test_no_plan_begins_what_is_over_held_or_without_an_image(made: tuple[Situation, datetime]) -> None:
+def test_no_plan_begins_what_is_over_held_or_without_an_image(made: tuple[Snapshot, datetime]) -> None:
     """A turn is given only to a release that is ready for it, by its digest."""
     s, now = made
     assume(not s.first.busy)
     for start in (a for a in plan(s, now, LEASE) if isinstance(a, StartDeployment)):
         target = s.release(start.release)
         assert target is not None
-        back = start.turn.kind != "deploy"  # to the very image it was live with, whatever came of a retry since
-        assert start.turn.digest == (target.served_digest if back else target.digest) != ""
+        back = start.rollout.kind != "deploy"  # to the very image it was live with, whatever came of a retry since
+        assert start.rollout.digest == (target.served_digest if back else target.digest) != ""
         if not back:
             assert s.first.held(now) is None
-            assert phase_of(target, s.first, now).phase is Phase.BUILT
+            assert status_on(target, s.first, now).phase is Phase.BUILT
 
 
-@given(situations())
+@given(snapshots())
 @settings(max_examples=40)
-def test_no_plan_closes_what_is_not_over_or_still_runs(made: tuple[Situation, datetime]) -> None:
+def test_no_plan_closes_what_is_not_over_or_still_runs(made: tuple[Snapshot, datetime]) -> None:
     """A closed release is read no more, so nothing of it may be left."""
     s, now = made
     for close in (a for a in plan(s, now, LEASE) if isinstance(a, Close)):
         over = s.release(close.release)
         assert over is not None
-        assert phase_of(over, s.first, now).phase.ended
+        assert status_on(over, s.first, now).phase.ended
         assert close.release in s.written
         assert over.unanswered_build is None
-        assert not (s.first.busy and s.first.turn is not None and s.first.turn.release == close.release)
+        assert not (s.first.busy and s.first.rollout is not None and s.first.rollout.release == close.release)
 
 
-@given(situations())
+@given(snapshots())
 @settings(max_examples=20)
-def test_a_plan_is_the_same_for_the_same_situation_and_every_action_says_why(made: tuple[Situation, datetime]) -> None:
+def test_a_plan_is_the_same_for_the_same_situation_and_every_action_says_why(made: tuple[Snapshot, datetime]) -> None:
     """Pure, in the order of releases, each decision with its sentence."""
     s, now = made
     actions = plan(s, now, LEASE)
     assert actions == plan(s, now, LEASE)
     assert all(action.why.strip() and action.release > 0 for action in actions)
-    assert len({(type(a), a.release) for a in actions if isinstance(a, StartBuild | Settle | Close | Project)}) == len(
-        [a for a in actions if isinstance(a, StartBuild | Settle | Close | Project)]
+    assert len({(type(a), a.release) for a in actions if isinstance(a, StartBuild | Finish | Close | Project)}) == len(
+        [a for a in actions if isinstance(a, StartBuild | Finish | Close | Project)]
     )

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from esteira.psych import UnreadableError, read, scalar
+from esteira.appspec.psych import UnreadableError, read, scalar
 
 # Where PyYAML's safe loader says something else, it stands behind.
 VALUES = {

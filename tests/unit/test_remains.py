@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from console.doctor.leftovers import KEPT, named
 from console.local.template import read
-from console.remains import KEPT, named
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ("template.yaml", "service.yaml")

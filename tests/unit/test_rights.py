@@ -101,8 +101,8 @@ def test_a_call_that_nobody_granted_is_told_with_the_way_to_it() -> None:
 
 def test_a_call_of_one_function_is_missing_for_that_one_alone() -> None:
     """What only the sweep calls is no reason to widen what intake may do."""
-    old = "    situation = gather(service, desk, look=False)\n"
-    code = changed("esteira.observe", old, f'{old}    desk.cloud.client("codebuild").list_projects()\n')
+    old = "    snapshot = gather(service, context, look=False)\n"
+    code = changed("esteira.observe", old, f'{old}    context.aws.client("codebuild").list_projects()\n')
     found = {name: missing_and_extra(template("template.yaml"), name, code[name])[0] for name in HANDLERS}
     assert found.pop("SweepFunction") == [
         "codebuild:ListProjects, called by sweep.handler → sweep._observe → esteira.observe.observe"
@@ -112,7 +112,9 @@ def test_a_call_of_one_function_is_missing_for_that_one_alone() -> None:
 
 def test_a_call_that_is_made_no_more_leaves_a_right_too_many() -> None:
     """Without the comments, announce has no use for the right to write them."""
-    code = changed("esteira.announcement", "desk.cloud.comment(service, each.commit, each.text, each.token)", "pass")
+    code = changed(
+        "esteira.notify.announcement", "context.aws.comment(service, each.commit, each.text, each.token)", "pass"
+    )
     assert missing_and_extra(template("template.yaml"), "AnnounceFunction", code["AnnounceFunction"]) == (
         [],
         ["codecommit:PostCommentForComparedCommit"],
@@ -148,7 +150,7 @@ def test_a_change_of_the_template_is_told(old: str, new: str, expected: dict[str
 # --- how the code is read --------------------------------------------------------------------------------------------
 
 TOY = {
-    "esteira.cloud": """
+    "esteira.aws": """
         from collections.abc import Callable
         from typing import Any
 
@@ -157,7 +159,7 @@ TOY = {
             make: Any = boto3.client
             return make(name)
 
-        class Cloud:
+        class Aws:
             client: Callable[[str], Any] = client
 
             def publish(self, text: str) -> None:
@@ -166,23 +168,23 @@ TOY = {
             def tip(self) -> str:
                 return str(self.client("codecommit").get_branch()["branch"])
     """,
-    "esteira.desk": """
+    "esteira.context": """
         from dataclasses import dataclass
-        from esteira.cloud import Cloud
+        from esteira.aws import Aws
 
         @dataclass(frozen=True)
-        class Desk:
-            cloud: Cloud
+        class Context:
+            aws: Aws
             name: str = ""
     """,
     "esteira.telling": """
-        from esteira.desk import Desk
+        from esteira.context import Context
 
-        def tell(desk: Desk) -> None:
-            desk.cloud.publish("")
+        def tell(context: Context) -> None:
+            context.aws.publish("")
 
-        def ask(desk: Desk) -> str:
-            return desk.cloud.tip()
+        def ask(context: Context) -> str:
+            return context.aws.tip()
     """,
 }
 
@@ -195,86 +197,88 @@ def read(code: str) -> set[str]:
 
 HEAD = """
 from typing import Any, Protocol
-from esteira.desk import Desk
+from esteira.context import Context
 from esteira.telling import ask, tell
 """
-# Ways for a handler to come to Cloud.publish.
+# Ways for a handler to come to Aws.publish.
 WAYS = {
-    "a call": "def handler(desk: Desk): desk.cloud.publish('')",
-    "a function": "def handler(desk: Desk): tell(desk)",
-    "another name": "speak = tell\ndef handler(desk: Desk): speak(desk)",
-    "a module": "from esteira import telling\ndef handler(desk: Desk): telling.tell(desk)",
-    "a method handed on": "def handler(desk: Desk): list(map(desk.cloud.publish, ['']))",
-    "a method kept": "def handler(desk: Desk):\n    say = desk.cloud.publish\n    say('')",
-    "a lambda": "def handler(desk: Desk): return lambda text: desk.cloud.publish(text)",
-    "a lambda's argument": "def handler(desk: Desk): return (lambda d: d.cloud.publish(''))(desk)",
-    "a nested function": "def handler(desk: Desk):\n    def say(): desk.cloud.publish('')\n    say()",
-    "a table of functions": "VERBS = {'tell': tell}\ndef handler(desk: Desk): VERBS['tell'](desk)",
-    "a loop over functions": "def handler(desk: Desk):\n    for step in (ask, tell): step(desk)",
-    "a loop": "def handler(desks: list[Desk]):\n    for desk in desks: desk.cloud.publish('')",
-    "a comprehension": "def handler(desks: list[Desk]): return [d.cloud.publish('') for d in desks if d]",
-    "an unpacking": "def handler(desk: Desk):\n    _, cloud = 1, desk.cloud\n    cloud.publish('')",
-    "a list": "def handler(desk: Desk):\n    doors = []\n    doors.append(desk.cloud)\n    doors[0].publish('')",
-    "a dictionary": "def handler(desk: Desk):\n    doors = {}\n    doors['x'] = desk.cloud\n    doors['x'].publish('')",
-    "a walrus": "def handler(desk: Desk):\n    if cloud := desk.cloud: cloud.publish('')",
-    "a match": "def handler(desk: Desk):\n    match desk:\n        case Desk(cloud=cloud): cloud.publish('')",
-    "a with": "def handler(desk: Desk):\n    with desk.cloud as cloud: cloud.publish('')",
-    "a default": "def handler(desk: Desk, say=tell): say(desk)",
-    "an Any": "def say(x: Any): x.publish('')\ndef handler(desk: Desk): say(desk.cloud)",
-    "no annotation": "def say(x): x.publish('')\ndef handler(desk: Desk): say(desk.cloud)",
-    "a union": "def handler(desk: Desk | None): desk and desk.cloud.publish('')",
-    "an alias of a type": "Table = Desk | None\ndef handler(desk: Table): desk.cloud.publish('')",
-    "a text for a type": "def handler(desk: 'Desk'): desk.cloud.publish('')",
-    "getattr": "def handler(desk: Desk): getattr(desk.cloud, 'publish')('')",
-    "a foreign function": "from copy import copy\ndef handler(desk: Desk): copy([desk])[0].cloud.publish('')",
+    "a call": "def handler(context: Context): context.aws.publish('')",
+    "a function": "def handler(context: Context): tell(context)",
+    "another name": "speak = tell\ndef handler(context: Context): speak(context)",
+    "a module": "from esteira import telling\ndef handler(context: Context): telling.tell(context)",
+    "a method handed on": "def handler(context: Context): list(map(context.aws.publish, ['']))",
+    "a method kept": "def handler(context: Context):\n    say = context.aws.publish\n    say('')",
+    "a lambda": "def handler(context: Context): return lambda text: context.aws.publish(text)",
+    "a lambda's argument": "def handler(context: Context): return (lambda d: d.aws.publish(''))(context)",
+    "a nested function": "def handler(context: Context):\n    def say(): context.aws.publish('')\n    say()",
+    "a table of functions": "VERBS = {'tell': tell}\ndef handler(context: Context): VERBS['tell'](context)",
+    "a loop over functions": "def handler(context: Context):\n    for step in (ask, tell): step(context)",
+    "a loop": "def handler(contexts: list[Context]):\n    for context in contexts: context.aws.publish('')",
+    "a comprehension": "def handler(contexts: list[Context]): return [d.aws.publish('') for d in contexts if d]",
+    "an unpacking": "def handler(context: Context):\n    _, aws = 1, context.aws\n    aws.publish('')",
+    "a list": "def handler(context: Context):\n    doors = []\n    doors.append(context.aws)\n    doors[0].publish('')",
+    "a dictionary": "def handler(context: Context):\n"
+    "    doors = {}\n    doors['x'] = context.aws\n    doors['x'].publish('')",
+    "a walrus": "def handler(context: Context):\n    if aws := context.aws: aws.publish('')",
+    "a match": "def handler(context: Context):\n    match context:\n        case Context(aws=aws): aws.publish('')",
+    "a with": "def handler(context: Context):\n    with context.aws as aws: aws.publish('')",
+    "a default": "def handler(context: Context, say=tell): say(context)",
+    "an Any": "def say(x: Any): x.publish('')\ndef handler(context: Context): say(context.aws)",
+    "no annotation": "def say(x): x.publish('')\ndef handler(context: Context): say(context.aws)",
+    "a union": "def handler(context: Context | None): context and context.aws.publish('')",
+    "an alias of a type": "Table = Context | None\ndef handler(context: Table): context.aws.publish('')",
+    "a text for a type": "def handler(context: 'Context'): context.aws.publish('')",
+    "getattr": "def handler(context: Context): getattr(context.aws, 'publish')('')",
+    "a foreign function": "from copy import copy\ndef handler(context: Context): copy([context])[0].aws.publish('')",
     "a foreign function that takes it apart": "from dataclasses import asdict\n"
-    "def handler(desk: Desk): asdict(desk)['cloud'].publish('')",
-    "a property": "class Box:\n    desk: Desk\n    @property\n    def said(self): self.desk.cloud.publish('')\n"
+    "def handler(context: Context): asdict(context)['aws'].publish('')",
+    "a property": "class Box:\n    context: Context\n    @property\n    def said(self): self.context.aws.publish('')\n"
     "def handler(box: Box): return box.said",
-    "a field": "class Box:\n    def __init__(self, desk: Desk) -> None: self.cloud = desk.cloud\n"
-    "    def say(self) -> None: self.cloud.publish('')\n"
-    "def handler(desk: Desk): Box(desk).say()",
-    "a special method": "class Box:\n    desk: Desk\n    def __enter__(self): self.desk.cloud.publish('')\n"
+    "a field": "class Box:\n    def __init__(self, context: Context) -> None: self.aws = context.aws\n"
+    "    def say(self) -> None: self.aws.publish('')\n"
+    "def handler(context: Context): Box(context).say()",
+    "a special method": "class Box:\n    context: Context\n    def __enter__(self): self.context.aws.publish('')\n"
     "def handler():\n    with Box(): pass",
-    "a framework's method": "from pydantic import model_validator\nclass Box:\n    desk: Desk\n"
-    "    @model_validator(mode='after')\n    def _check(self): self.desk.cloud.publish('')\n"
+    "a framework's method": "from pydantic import model_validator\nclass Box:\n    context: Context\n"
+    "    @model_validator(mode='after')\n    def _check(self): self.context.aws.publish('')\n"
     "def handler(x): return Box.model_validate(x)",
-    "a field's class": "class Inner:\n    desk: Desk\n    def __post_init__(self): tell(self.desk)\n"
+    "a field's class": "class Inner:\n    context: Context\n    def __post_init__(self): tell(self.context)\n"
     "class Outer:\n    inner: Inner\ndef handler(x): return Outer.model_validate(x)",
-    "a base": "class Base:\n    def say(self, desk: Desk): tell(desk)\nclass Box(Base): pass\n"
-    "def handler(box: Box, desk: Desk): box.say(desk)",
-    "a subclass": "class Base:\n    def say(self, desk: Desk): ask(desk)\n"
-    "class Box(Base):\n    def say(self, desk: Desk): tell(desk)\n"
-    "def handler(box: Base, desk: Desk): box.say(desk)",
-    "super": "class Base:\n    def say(self, desk: Desk): tell(desk)\n"
-    "class Box(Base):\n    def say(self, desk: Desk): super().say(desk)\n"
-    "def handler(desk: Desk): Box().say(desk)",
+    "a base": "class Base:\n    def say(self, context: Context): tell(context)\nclass Box(Base): pass\n"
+    "def handler(box: Box, context: Context): box.say(context)",
+    "a subclass": "class Base:\n    def say(self, context: Context): ask(context)\n"
+    "class Box(Base):\n    def say(self, context: Context): tell(context)\n"
+    "def handler(box: Base, context: Context): box.say(context)",
+    "super": "class Base:\n    def say(self, context: Context): tell(context)\n"
+    "class Box(Base):\n    def say(self, context: Context): super().say(context)\n"
+    "def handler(context: Context): Box().say(context)",
     "a generic": "from typing import Generic, TypeVar\nT = TypeVar('T')\nclass Box(Generic[T]):\n    inside: T\n"
-    "def handler(box: Box[Desk]): box.inside.cloud.publish('')",
+    "def handler(box: Box[Context]): box.inside.aws.publish('')",
     "a function that gives back what it gets": "from typing import TypeVar\nT = TypeVar('T')\n"
-    "def same(x: T) -> T: return x\ndef handler(desk: Desk): same(desk).cloud.publish('')",
-    "a whole name": "import esteira.telling\ndef handler(desk: Desk): esteira.telling.tell(desk)",
-    "a short name": "import esteira.telling as t\ndef handler(desk: Desk): t.tell(desk)",
-    "an import inside": "def handler(desk: Desk):\n    from esteira.telling import tell as say\n    say(desk)",
+    "def same(x: T) -> T: return x\ndef handler(context: Context): same(context).aws.publish('')",
+    "a whole name": "import esteira.telling\ndef handler(context: Context): esteira.telling.tell(context)",
+    "a short name": "import esteira.telling as t\ndef handler(context: Context): t.tell(context)",
+    "an import inside": "def handler(context: Context):\n    from esteira.telling import tell as say\n    say(context)",
     "a register": "VERBS: dict[str, Any] = {}\ndef verb(f):\n    VERBS[f.__name__] = f\n    return f\n"
-    "@verb\ndef say(desk: Desk): tell(desk)\ndef handler(desk: Desk): VERBS['say'](desk)",
+    "@verb\ndef say(context: Context): tell(context)\ndef handler(context: Context): VERBS['say'](context)",
     "a table filled later": "VERBS: dict[str, Any] = {}\nVERBS['tell'] = tell\n"
-    "def handler(desk: Desk): VERBS['tell'](desk)",
+    "def handler(context: Context): VERBS['tell'](context)",
     "a protocol": "class Door(Protocol):\n    def publish(self, text: str) -> None: ...\n"
-    "def say(door: Door): door.publish('')\ndef handler(desk: Desk): say(desk.cloud)",
-    "a decorator": "def told(f):\n    def call(desk: Desk):\n        tell(desk)\n        f(desk)\n    return call\n"
-    "@told\ndef handler(desk: Desk): pass",
-    "an import": "from esteira.cloud import Cloud\nCloud().publish('')\ndef handler(): pass",
-    "a value made at import": "from esteira.cloud import Cloud\nSAID = Cloud().publish('')\ndef handler(): pass",
-    "a client": "def handler(desk: Desk): desk.cloud.client('sns').publish(Message='')",
+    "def say(door: Door): door.publish('')\ndef handler(context: Context): say(context.aws)",
+    "a decorator": "def told(f):\n    def call(context: Context):\n"
+    "        tell(context)\n        f(context)\n    return call\n"
+    "@told\ndef handler(context: Context): pass",
+    "an import": "from esteira.aws import Aws\nAws().publish('')\ndef handler(): pass",
+    "a value made at import": "from esteira.aws import Aws\nSAID = Aws().publish('')\ndef handler(): pass",
+    "a client": "def handler(context: Context): context.aws.client('sns').publish(Message='')",
     "a client of its own": "import boto3\ndef handler(): boto3.client('sns').publish(Message='')",
-    "a client kept": "def handler(desk: Desk):\n    sns = desk.cloud.client('sns')\n    sns.publish(Message='')",
+    "a client kept": "def handler(context: Context):\n    sns = context.aws.client('sns')\n    sns.publish(Message='')",
     "a client handed on": "def say(sns: Any): sns.publish(Message='')\n"
-    "def handler(desk: Desk): say(desk.cloud.client('sns'))",
+    "def handler(context: Context): say(context.aws.client('sns'))",
     "a client by its type": "from types_boto3_sns import SNSClient\ndef handler(sns: SNSClient): sns.publish()",
-    "a client's method": "def handler(desk: Desk):\n    say = desk.cloud.client('sns').publish\n    say()",
-    "a circle": "class Box:\n    def one(self, desk: Desk):\n        self.a = desk\n        x = self.b\n"
-    "    def two(self):\n        self.b = self.a\n        y = self.b\n        y.cloud.publish('')\n"
+    "a client's method": "def handler(context: Context):\n    say = context.aws.client('sns').publish\n    say()",
+    "a circle": "class Box:\n    def one(self, context: Context):\n        self.a = context\n        x = self.b\n"
+    "    def two(self):\n        self.b = self.a\n        y = self.b\n        y.aws.publish('')\n"
     "def handler(box: Box):\n    box.one(None)\n    box.two()",
 }  # fmt: skip
 
@@ -287,24 +291,27 @@ def test_whatever_way_leads_to_a_call_it_is_found(way: str) -> None:
 
 def test_what_does_not_lead_to_a_call_is_not_taken_for_one() -> None:
     """A handler that never comes there has no use for the right: the reading is not simply all there is."""
-    assert read(f"{HEAD}\ndef handler(desk: Desk): return ask(desk), desk.name.publish") == {"codecommit:GetBranch"}
+    assert read(f"{HEAD}\ndef handler(context: Context): return ask(context), context.name.publish") == {
+        "codecommit:GetBranch"
+    }
 
 
 UNFOLLOWABLE = {
-    "a name made at run time": "def handler(desk: Desk, name: str): getattr(desk.cloud, name)('')",
-    "a service's name": "def handler(desk: Desk, name: str): desk.cloud.client(name).publish()",
+    "a name made at run time": "def handler(context: Context, name: str): getattr(context.aws, name)('')",
+    "a service's name": "def handler(context: Context, name: str): context.aws.client(name).publish()",
     "boto3's own": "import boto3\ndef handler(name: str): boto3.client(name).publish()",
-    "the factory handed on": "def handler(desk: Desk): return desk.cloud.client",
+    "the factory handed on": "def handler(context: Context): return context.aws.client",
     "a session": "import boto3\ndef handler(): return boto3.Session().client('sns')",
-    "a page's name": "def handler(desk: Desk, name: str): desk.cloud.client('sns').get_paginator(name)",
-    "no operation": "def handler(desk: Desk): desk.cloud.client('sns').generate_presigned_url()",
-    "botocore's own door": "def handler(desk: Desk): desk.cloud.client('sns')._make_api_call('Publish', {})",
+    "a page's name": "def handler(context: Context, name: str): context.aws.client('sns').get_paginator(name)",
+    "no operation": "def handler(context: Context): context.aws.client('sns').generate_presigned_url()",
+    "botocore's own door": "def handler(context: Context): context.aws.client('sns')._make_api_call('Publish', {})",
     "eval": "def handler(text: str): eval(text)",
-    "vars": "def handler(desk: Desk): vars(desk)['cloud'].publish('')",
-    "a dictionary of attributes": "def handler(desk: Desk): desk.__dict__['cloud'].publish('')",
-    "a global": "DOOR: Any = None\ndef handler(desk: Desk):\n    global DOOR\n    DOOR = desk",
-    "an operator": "from operator import methodcaller\ndef handler(desk: Desk): methodcaller('publish')(desk.cloud)",
-    "a foreign place": "import logging\ndef handler(desk: Desk): logging.door = desk.cloud",
+    "vars": "def handler(context: Context): vars(context)['aws'].publish('')",
+    "a dictionary of attributes": "def handler(context: Context): context.__dict__['aws'].publish('')",
+    "a global": "DOOR: Any = None\ndef handler(context: Context):\n    global DOOR\n    DOOR = context",
+    "an operator": "from operator import methodcaller\n"
+    "def handler(context: Context): methodcaller('publish')(context.aws)",
+    "a foreign place": "import logging\ndef handler(context: Context): logging.door = context.aws",
 }
 
 
@@ -314,7 +321,7 @@ def test_what_cannot_be_followed_is_refused(trick: str) -> None:
     code = UNFOLLOWABLE[trick]
     if trick == "a name made at run time":  # on a known class every method counts, so it is followed
         assert "sns:Publish" in read(HEAD + code)
-        code = code.replace("desk: Desk", "desk: Any")
+        code = code.replace("context: Context", "context: Any")
     with pytest.raises(UnfollowableError, match=r"toy\.handler, line \d+: "):
         read(HEAD + code)
 

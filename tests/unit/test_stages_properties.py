@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esteira.config import Approvals, Stage, Window
-from esteira.entry import waits
-from esteira.facts import (
+from esteira.core.admission import waits
+from esteira.core.facts import (
     Aborted,
     AlarmRang,
     Approved,
     Bypassed,
     DeploymentEnded,
-    DeployStarted,
+    DeploymentStarted,
     Disapproved,
     Fact,
     Gated,
@@ -29,14 +29,14 @@ from esteira.facts import (
     Retried,
     RollbackOrdered,
     RolledBack,
-    Settled,
+    Rollout,
+    RolloutFinished,
     Superseded,
-    Turn,
 )
-from esteira.phase import Phase, phase_of, standing_of, standings
-from esteira.plan import AnswerAlarm, Project, Record, Remind, StartDeployment, plan
-from esteira.situation import Release, Situation, StageState, Written
-from tests.unit.conftest import HEART, LEASE, NOON, accepted, after, born, digest_of, recorded, turn_of
+from esteira.core.plan import AnswerAlarm, Project, Record, Remind, StartDeployment, plan
+from esteira.core.state import Release, Snapshot, StageState, Written
+from esteira.core.status import Phase, status_of, status_on, statuses
+from tests.unit.conftest import HEART, LEASE, NOON, accepted, after, born, digest_of, recorded, rollout_of
 
 NAMES = ("staging", "canary", "production")
 RULES: tuple[dict[str, Any], ...] = (
@@ -49,9 +49,9 @@ RULES: tuple[dict[str, Any], ...] = (
 TIMES = st.integers(min_value=0, max_value=200).map(after)
 
 
-def deployment_of(stage: str, turn: int) -> str:
-    """Return the id of a turn's deployment, of which no other stage has one."""
-    return f"d-{stage[:3].upper()}{turn:06d}"
+def deployment_of(stage: str, rollout: int) -> str:
+    """Return the id of a rollout's deployment, of which no other stage has one."""
+    return f"d-{stage[:3].upper()}{rollout:06d}"
 
 
 @st.composite
@@ -83,15 +83,17 @@ def words(draw: st.DrawFn, number: int, stage: str) -> Fact:
                 Superseded(at=at, release=number, by=number + 1),
                 Gated(at=at, release=number, attempt=1, against=0, refused=draw(st.sampled_from(((), ("low",))))),
                 Overdue(at=at, release=number, what="approval", number=1, why="nobody approved it", stage=stage),
-                Replaced(at=at, release=number, stage=stage, turn=draw(st.integers(1, 4)), by=number + 1),
-                RolledBack(at=at, release=number, stage=stage, turn=draw(st.integers(1, 4)), to=1, by="ana", reason=""),
+                Replaced(at=at, release=number, stage=stage, rollout=draw(st.integers(1, 4)), by=number + 1),
+                RolledBack(
+                    at=at, release=number, stage=stage, rollout=draw(st.integers(1, 4)), to=1, by="ana", reason=""
+                ),
             )
         )
     )
 
 
 @st.composite
-def situations(draw: st.DrawFn) -> Situation:
+def snapshots(draw: st.DrawFn) -> Snapshot:
     """A service on one to three stages: on each, turns that were given, by one release or another, and what came of
     them; and words about releases and stages. Not each can come about: what holds of all of them holds of those."""
     names = NAMES[-draw(st.integers(1, 3)) :]
@@ -111,7 +113,7 @@ def situations(draw: st.DrawFn) -> Situation:
         for n, said in facts.items()
     )
     newest = releases[-1].pushed
-    return Situation(service, tuple(stages), newest=newest, releases=releases, tip=newest.tip)
+    return Snapshot(service, tuple(stages), newest=newest, releases=releases, tip=newest.tip)
 
 
 @st.composite
@@ -124,28 +126,28 @@ def _quarantine(draw: st.DrawFn, number: int) -> Quarantined | None:
 
 @st.composite
 def _stage(draw: st.DrawFn, rules: Stage, facts: dict[int, list[Fact]], before: StageState | None) -> StageState:
-    turn: Turn | None = None
-    settled: Settled | None = None
+    rollout: Rollout | None = None
+    finished: RolloutFinished | None = None
     name, live = rules.name, 0
     healthy: tuple[int, ...] = ()
     for number in range(1, draw(st.integers(0, 3)) + 1):
         release = draw(st.sampled_from(sorted(facts)))
-        turn = turn_of(release, number, stage=name, live=live, healthy=healthy)
+        rollout = rollout_of(release, number, stage=name, live=live, healthy=healthy)
         deployment, at = deployment_of(name, number), after(number * 10)
-        started = DeployStarted(
-            at=at, release=release, stage=name, turn=number, attempt=1, deployment=deployment, digest=turn.digest
+        started = DeploymentStarted(
+            at=at, release=release, stage=name, rollout=number, attempt=1, deployment=deployment, digest=rollout.digest
         )
         status = draw(st.sampled_from(("Succeeded", "Succeeded", "Failed")))
         facts[release] += [started, DeploymentEnded(at=at, deployment=deployment, status=status)]  # type: ignore[arg-type]
-        settled = Settled(at=at, stage=name, turn=number, release=release, succeeded=status == "Succeeded")
-        state = StageState(name, turn, settled)
+        finished = RolloutFinished(at=at, stage=name, rollout=number, release=release, succeeded=status == "Succeeded")
+        state = StageState(name, rollout, finished)
         live, healthy = state.live, state.healthy
-    if turn is not None and draw(st.integers(0, 3)) == 0:
-        settled = None  # its turn is under way
+    if rollout is not None and draw(st.integers(0, 3)) == 0:
+        finished = None  # its rollout is under way
     return StageState(
         name,
-        turn,
-        settled,
+        rollout,
+        finished,
         hold=draw(st.none() | TIMES.map(lambda until: _held(name, until))),
         rollback=draw(st.none() | st.sampled_from(sorted(facts)).map(lambda to: _ordered(name, to))),
         alarms=draw(st.sampled_from(((), (AlarmRang(at=NOON, alarm="errors", since=after(15)),)))),
@@ -162,69 +164,69 @@ def _ordered(stage: str, to: int) -> RollbackOrdered:
     return RollbackOrdered(at=NOON, request="request-2", by="ana", reason="so", stage=stage, away=9, to=to)
 
 
-def projected(s: Situation, now: datetime) -> Situation:
+def projected(s: Snapshot, now: datetime) -> Snapshot:
     """Return the situation with every projection as it should be."""
-    found = {r.number: standing_of(r, s.stages, now) for r in s.releases}
+    found = {r.number: status_of(r, s.stages, now) for r in s.releases}
     return replace(s, written={n: Written(f.phase.value, f.why, f.cause) for n, f in found.items()})
 
 
 def _is_of(fact: Fact, release: Release) -> bool:
     """Return whether a fact is about the release, or about a deployment of it."""
-    deployments = {f.deployment for f in release.all(DeployStarted)}
+    deployments = {f.deployment for f in release.all(DeploymentStarted)}
     return getattr(fact, "release", 0) == release.number or getattr(fact, "deployment", "") in deployments
 
 
-@given(situations(), TIMES, st.data())
+@given(snapshots(), TIMES, st.data())
 def test_where_a_release_stands_does_not_depend_on_the_order_of_its_facts(
-    s: Situation, now: datetime, data: st.DataObject
+    s: Snapshot, now: datetime, data: st.DataObject
 ) -> None:
     """In all and on each stage; a fact twice is a fact once."""
     for r in s.releases:
         again = data.draw(st.permutations([*r.facts, *list(r.facts)[:2]]))
         other = replace(r, facts=frozenset(recorded(again).values()))
-        assert standing_of(other, s.stages, now) == standing_of(r, s.stages, now)
-        assert standings(other, s.stages, now) == standings(r, s.stages, now)
+        assert status_of(other, s.stages, now) == status_of(r, s.stages, now)
+        assert statuses(other, s.stages, now) == statuses(r, s.stages, now)
 
 
-@given(situations(), TIMES)
-def test_every_standing_has_a_reason_and_a_stage_of_the_service(s: Situation, now: datetime) -> None:
+@given(snapshots(), TIMES)
+def test_every_standing_has_a_reason_and_a_stage_of_the_service(s: Snapshot, now: datetime) -> None:
     """One sentence, never empty; what waits says for what."""
     names = {"", *(stage.name for stage in s.stages)}
     for r in s.releases:
-        standing = standing_of(r, s.stages, now)
-        assert standing.why.strip()
-        assert standing.stage in names
-        assert standing.phase is not Phase.WAITING or (standing.cause and standing.stage)
-        assert set(standings(r, s.stages, now)) <= names
+        status = status_of(r, s.stages, now)
+        assert status.why.strip()
+        assert status.stage in names
+        assert status.phase is not Phase.WAITING or (status.cause and status.stage)
+        assert set(statuses(r, s.stages, now)) <= names
 
 
 @settings(max_examples=150)
-@given(situations(), TIMES)
-def test_no_turn_is_given_while_anything_is_in_the_way(s: Situation, now: datetime) -> None:
+@given(snapshots(), TIMES)
+def test_no_turn_is_given_while_anything_is_in_the_way(s: Snapshot, now: datetime) -> None:
     """A deployment that nobody ordered begins only where the release waits for nothing, one a stage, never an older
     release over a newer one that came another way, and never one that is quarantined or over."""
     given_to: list[str] = []
     for action in plan(s, now, LEASE):
         if not isinstance(action, StartDeployment) or action.take > 1:
             continue
-        turn = action.turn
-        stage, r = s.stage(turn.stage), s.release(turn.release)
+        rollout = action.rollout
+        stage, r = s.stage(rollout.stage), s.release(rollout.release)
         assert r is not None
         assert not stage.busy
-        given_to.append(turn.stage)
-        if turn.kind != "deploy":
+        given_to.append(rollout.stage)
+        if rollout.kind != "deploy":
             continue
         assert waits(r, stage, now) == ()
-        assert phase_of(r, stage, now).phase is Phase.BUILT
+        assert status_on(r, stage, now).phase is Phase.BUILT
         assert r.quarantine is None
-        assert turn.digest == r.digest
+        assert rollout.digest == r.digest
         assert stage.before is None or stage.live < r.number
     assert len(given_to) == len(set(given_to))
 
 
 @settings(max_examples=150)
-@given(situations(), TIMES)
-def test_a_plan_is_the_same_however_often_it_is_made(s: Situation, now: datetime) -> None:
+@given(snapshots(), TIMES)
+def test_a_plan_is_the_same_however_often_it_is_made(s: Snapshot, now: datetime) -> None:
     """It depends on the situation and the time alone: releases in any order, made twice, give the same actions."""
     once = plan(s, now, LEASE)
     assert plan(s, now, LEASE) == once
@@ -233,8 +235,8 @@ def test_a_plan_is_the_same_however_often_it_is_made(s: Situation, now: datetime
 
 
 @settings(max_examples=150)
-@given(situations(), TIMES)
-def test_what_was_written_down_is_not_planned_again(s: Situation, now: datetime) -> None:
+@given(snapshots(), TIMES)
+def test_what_was_written_down_is_not_planned_again(s: Snapshot, now: datetime) -> None:
     """A fact that a plan recorded and a projection that it wrote are in the next situation: it plans neither again."""
     s = projected(s, now)
     first = plan(s, now, LEASE)
@@ -247,8 +249,8 @@ def test_what_was_written_down_is_not_planned_again(s: Situation, now: datetime)
 
 
 @settings(max_examples=150)
-@given(situations(), TIMES)
-def test_an_alarm_and_a_hold_are_answered_once_a_stage(s: Situation, now: datetime) -> None:
+@given(snapshots(), TIMES)
+def test_an_alarm_and_a_hold_are_answered_once_a_stage(s: Snapshot, now: datetime) -> None:
     """At most one answer and one reminder a stage, an answer only for what is live and watched there."""
     actions = plan(s, now, LEASE)
     for stage in s.stages:

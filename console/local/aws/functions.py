@@ -40,7 +40,7 @@ class Function:
 
 
 @dataclass(frozen=True)
-class Context:
+class InvocationContext:
     """What a handler is told about its invocation."""
 
     function_name: str
@@ -107,7 +107,7 @@ class Functions:
     def call(self, name: str, event: Any) -> Answer:
         """Run the handler on ``event`` as JSON carries it. What it raises, and a :class:`Crash`, become the answer."""
         function = self.named(name)
-        context = Context(function.name, function.memory, time.monotonic() + function.timeout)
+        context = InvocationContext(function.name, function.memory, time.monotonic() + function.timeout)
         try:
             result = json.loads(json.dumps(function.handler(json.loads(json.dumps(event)), context)))
         except (Exception, Crash) as error:  # noqa: BLE001 - whatever a handler dies of is Lambda's answer

@@ -20,7 +20,7 @@ from werkzeug.test import run_wsgi_app
 
 from console.local.aws import doors
 from console.local.aws.api import REGION, AwsError, user
-from console.local.aws.stack import Aws
+from console.local.aws.stack import LocalAws
 
 LOG = logging.getLogger(__name__)
 INVOKE = "/2015-03-31/functions/"
@@ -31,11 +31,11 @@ REPLAY = "/_esteira/replay"
 class AwsServer:
     """``aws`` (entered already) at ``http://127.0.0.1:PORT``; port 0 takes a free one."""
 
-    def __init__(self, aws: Aws, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, local_aws: LocalAws, host: str = "127.0.0.1", port: int = 0) -> None:
         if host not in ("127.0.0.1", "localhost"):
             raise ValueError(f"The local AWS knows no passwords and listens on 127.0.0.1 only, not on {host}.")
-        self._aws = aws
-        self._server = make_server("127.0.0.1", port, _Application(aws), threaded=True, request_handler=_Quiet)
+        self._local_aws = local_aws
+        self._server = make_server("127.0.0.1", port, _Application(local_aws), threaded=True, request_handler=_Quiet)
         self._thread = threading.Thread(target=self._server.serve_forever, name="aws", daemon=True)
 
     @property
@@ -45,7 +45,7 @@ class AwsServer:
 
     def start(self) -> None:
         """Listen, and let the repositories' hooks know where."""
-        self._aws.endpoint_file.write_text(self.url + "\n")
+        self._local_aws.endpoint_file.write_text(self.url + "\n")
         self._thread.start()
 
     def stop(self) -> None:
@@ -53,7 +53,7 @@ class AwsServer:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-        self._aws.endpoint_file.unlink(missing_ok=True)
+        self._local_aws.endpoint_file.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         self.start()
@@ -73,8 +73,8 @@ class _Quiet(MotoRequestHandler):  # type: ignore[misc, unused-ignore]
 class _Application:
     """The WSGI application."""
 
-    def __init__(self, aws: Aws) -> None:
-        self._aws = aws
+    def __init__(self, local_aws: LocalAws) -> None:
+        self._local_aws = local_aws
         self._moto = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -98,10 +98,10 @@ class _Application:
             return self._invoke(path.removeprefix(INVOKE).removesuffix("/invocations"), environ, body)
         if path.startswith(POST_RECEIVE):
             by = user(environ.get("HTTP_X_ESTEIRA_BY") or "local")
-            moved = self._aws.codecommit.received(path.removeprefix(POST_RECEIVE), body.decode(), by)
+            moved = self._local_aws.codecommit.received(path.removeprefix(POST_RECEIVE), body.decode(), by)
             return _json(200, {"moved": moved})
         if path == REPLAY:
-            rows = self._aws.bus.replay(json.loads(body))
+            rows = self._local_aws.bus.replay(json.loads(body))
             return _json(
                 200, [{"function": r.function, "error": r.answer.error, "payload": r.answer.payload} for r in rows]
             )
@@ -111,18 +111,18 @@ class _Application:
         self, function: str, environ: Mapping[str, Any], body: bytes
     ) -> tuple[str, list[tuple[str, str]], bytes]:
         kind = environ.get("HTTP_X_AMZ_INVOCATION_TYPE", "RequestResponse")
-        status, error, content = self._aws.invoked(function, kind, body)
+        status, error, content = self._local_aws.invoked(function, kind, body)
         headers = [("Content-Type", "application/json"), ("X-Amz-Executed-Version", "$LATEST")]
         return _line(status), headers + ([("X-Amz-Function-Error", error)] if error else []), content
 
     def _moto_answer(self, environ: dict[str, Any], body: bytes) -> tuple[str, list[tuple[str, str]], bytes]:
         service, operation = _asked(environ, body)
-        with self._aws.lock:
+        with self._local_aws.lock:
             chunks, status, headers = run_wsgi_app(self._moto, environ, buffered=True)
             content = b"".join(chunks)
             if int(status.split()[0]) < 300:
                 request = _request(service, environ, body)
-                self._aws.performed(service, operation, request)
+                self._local_aws.performed(service, operation, request)
         return status, list(headers), content
 
 

@@ -50,7 +50,7 @@ KEPT = {
 }
 
 
-class Aws:
+class LocalAws:
     """The local AWS as a context: inside it moto is this stack's, and ``in_process()`` or ``server.AwsServer`` opens
     its doors.
 

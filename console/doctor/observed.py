@@ -1,0 +1,183 @@
+"""What `esteira doctor` has seen of this machine, the account and the stack: values only, each in AWS's own words.
+
+What AWS did not tell is a ``Silence`` with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+
+@dataclass(frozen=True)
+class Silence:
+    """What could not be asked, in a sentence why; ``code`` is AWS's for its refusal and ``date`` when it refused, as
+    HTTP writes it, "" if there was none."""
+
+    why: str
+    code: str = ""
+    date: str = ""
+
+
+UNASKED = Silence("not asked")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who AWS takes the caller for."""
+
+    account: str
+    arn: str
+
+
+@dataclass(frozen=True)
+class Here:
+    """This machine: the Region it speaks to, the services that boto3 knows not to be there, what lets git push to
+    CodeCommit ("" for nothing), and whether the SAM CLI is installed."""
+
+    region: str | Silence = ""
+    lacking: tuple[str, ...] = ()
+    pushes_by: str = ""
+    sam: bool = True
+
+
+@dataclass(frozen=True)
+class Use:
+    """How much of a quota there is, and is used."""
+
+    allowed: float
+    used: float = 0
+
+
+@dataclass(frozen=True)
+class StackStatus:
+    """The controller's stack."""
+
+    status: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of the stack, with Lambda's words for how it is."""
+
+    name: str
+    state: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of the stack and the functions it wakes; ``schedule`` is "" for one that waits for events."""
+
+    name: str
+    enabled: bool
+    targets: tuple[str, ...]
+    schedule: str = ""
+    gone: bool = False
+
+
+@dataclass(frozen=True)
+class Letters:
+    """The dead-letter queue: how many lie there, and why the first of them does; ``where`` they are to be read."""
+
+    count: int
+    first: str = ""
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """An alarm of the stack: its state, and what its description says to do."""
+
+    name: str
+    state: str
+    says: str = ""
+
+
+@dataclass(frozen=True)
+class Hearers:
+    """Who is subscribed to the alarms: how many, and how many of them have not confirmed yet."""
+
+    confirmed: int
+    pending: int = 0
+
+
+@dataclass(frozen=True)
+class Code:
+    """A service's repository: how many branches it has, and whether the watched one is among them."""
+
+    branches: int
+    watched: bool
+
+
+@dataclass(frozen=True)
+class Host:
+    """One EC2 instance: its state, what Systems Manager hears of it ("" for nothing ever), and of the CodeDeploy agent
+    what systemd says (None: the host was not asked)."""
+
+    id: str
+    state: str
+    ping: str | Silence
+    agent: str | Silence | None = None
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The last deployment of a group: its id and status, and for each host whether a lifecycle event began there, which
+    only a living agent lets happen."""
+
+    id: str
+    status: str
+    began: Mapping[str, bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that was asked for: its address, the status it answered with (0: it did not), and who is let in."""
+
+    url: str
+    status: int = 0
+    allowed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tended:
+    """One registered service, as AWS has it. ``parts`` says of each by its kind and name whether it is there."""
+
+    name: str
+    branch: str
+    code: Code | Silence | None
+    parts: Mapping[str, bool | Silence]
+    hosts: tuple[Host, ...] | Silence
+    last: Deployment | Silence | None
+    live: str | Silence
+    pages: tuple[Page, ...] | Silence
+    push: str = ""  # where to push to
+
+
+@dataclass(frozen=True)
+class Observed:
+    """All that was seen. What stands after ``here`` is asked of AWS; what stands after ``standing`` of the stack."""
+
+    named: str  # what AWS is called in a sentence
+    stack: str
+    here: Here
+    identity: Identity | Silence
+    skew: timedelta | Silence = UNASKED
+    repositories: int | Silence = UNASKED
+    concurrency: Use | Silence = UNASKED
+    vcpus: Use | Silence = UNASKED
+    builds: Mapping[str, float] | Silence = UNASKED  # by processor
+    default_vpc: bool | Silence = UNASKED
+    stack_status: StackStatus | Silence | None = UNASKED
+    taken: tuple[str, Sequence[str]] | Silence | None = None  # a service still to be deployed, and what is called so
+    functions: Sequence[Function] | Silence = UNASKED
+    rules: Sequence[Rule] | Silence = UNASKED
+    letters: Letters | Silence = UNASKED
+    alarms: Sequence[Alarm] | Silence = UNASKED
+    hearers: Hearers | Silence = UNASKED
+    table: str | Silence = UNASKED  # its status
+    services: Sequence[Tended] | Silence = UNASKED
+    faults: Sequence[str] = ()

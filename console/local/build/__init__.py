@@ -1,0 +1,1 @@
+"""The local CodeBuild's machine."""

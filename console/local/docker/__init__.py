@@ -1,0 +1,1 @@
+"""The docker engine: real builds and real hosts."""

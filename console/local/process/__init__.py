@@ -1,0 +1,1 @@
+"""The process engine: builds and hosts without Docker."""

@@ -1,0 +1,74 @@
+"""The process engine: builds by the repository's own buildspec, hosts on which a release is a process. No Docker.
+
+What a newcomer meets. It is smaller than Docker, never fake: a real image with a real digest, a real swap under real
+requests. What it cannot do: run a Dockerfile's RUN, isolate a process, or be another machine (README, "Local mode").
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from console.local.build.builder import run_build, small_docker
+from console.local.engine import HOST, BuildJob, BuildResult, DeployJob, DeployResult, host_ids
+from console.local.process.host import Host
+from console.local.process.oci import Registry
+
+
+class ProcessEngine:
+    """Builds into ``folder``/registry, runs each deployment group on ``hosts`` hosts of its own under ``folder``/hosts.
+
+    ``ports`` says on which port of 127.0.0.1 a group's first host answers (0: a free one); ``environment`` gives what
+    builds need to reach the local AWS, once it is known.
+    """
+
+    name = "process"
+
+    def __init__(
+        self,
+        folder: Path,
+        ports: Mapping[str, int],
+        environment: Callable[[], Mapping[str, str]] = dict,
+        hosts: int = 1,
+    ) -> None:
+        self._folder = folder
+        self._ports = ports
+        self._environment = environment
+        self._registry = Registry(folder / "registry")
+        self._interpreter = Path(sys.executable)
+        self._ids = host_ids(hosts)
+        self._hosts: dict[tuple[str, str], Host] = {}
+        self._lock = threading.Lock()
+
+    def build(self, job: BuildJob) -> BuildResult:
+        """Run the build to its end."""
+        job = replace(job, environment={**job.environment, **self._environment()})
+        return run_build(job, small_docker(self._registry), self._interpreter)
+
+    def deploy(self, job: DeployJob) -> DeployResult:
+        """Swap the release in on the job's host, or leave the live one untouched and say why."""
+        return self.host(job.group, job.host).deploy(job)
+
+    def hosts(self, group: str) -> Sequence[str]:  # noqa: ARG002 - every group has as many
+        """Return the ids of the deployment group's hosts."""
+        return self._ids
+
+    def host(self, group: str, host: str = HOST) -> Host:
+        """Return a host of the deployment group, which answers from the first call on."""
+        with self._lock:
+            if (group, host) not in self._hosts:
+                first = host == self._ids[0]
+                folder = self._folder / "hosts" / (group if first else f"{group}-{host}")
+                port = self._ports.get(group, 0) if first else 0
+                self._hosts[group, host] = Host(folder, port, self._registry, self._interpreter)
+            return self._hosts[group, host]
+
+    def close(self) -> None:
+        """End every process this engine started."""
+        with self._lock:
+            hosts, self._hosts = list(self._hosts.values()), {}
+        for host in hosts:
+            host.close()

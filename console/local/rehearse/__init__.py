@@ -1,0 +1,1 @@
+"""The controller on the local AWS in one process, and chaos."""

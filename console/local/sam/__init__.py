@@ -1,0 +1,1 @@
+"""Building, invoking and deploying with the SAM CLI."""

@@ -1,0 +1,1 @@
+"""``esteira local up`` and the demo."""

@@ -1,0 +1,121 @@
+"""DORA's four keys of a stage, from its rollouts: lead time, deployment frequency, change-failure rate, time to
+restore.
+
+A *deployment* is a rollout by which a release came to life for itself: not a rollback to it, not its being put back.
+The
+*lead time* is from its push (or the image's) to then. A deployment *failed* when the stage was rolled back from it, by
+a person or an alarm; a release that the host refused never served and fails no one, so it is counted apart. The *time
+to restore* is from when the bad release came to life until the rollback from it had. Pure, but for ``measure``, which
+reads a bounded number of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import median
+
+from esteira.config import Service
+from esteira.core.facts import Fact, Rollout, RolloutFinished, about_stage, unstamp
+from esteira.store import Store
+
+# So many turns, and as many releases, are read at most: two or three years of a busy team, one query's page each.
+TURNS = 500
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One release coming to life: when, how long after its push (None: not known), and, if the stage was rolled back
+    from it, how long after that and by whom."""
+
+    release: int
+    at: datetime
+    lead_seconds: float | None
+    restored_seconds: float | None = None
+    rolled_back_by: str = ""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The four keys over ``days`` until ``until``, medians of seconds where they are times; None where there is nothing
+    to measure. ``refused`` are the rollouts that ended without the release coming to life. ``since`` is so many days
+    ago, or, where the stage had more turns than are read, when the first of those began."""
+
+    service: str
+    stage: str
+    days: int
+    since: datetime
+    until: datetime
+    deployments: tuple[Deployment, ...]
+    refused: int
+    lead_seconds: float | None
+    per_week: float
+    failure_rate: float | None
+    restore_seconds: float | None
+
+
+def measure(store: Store, service: Service, stage: str, days: int, now: datetime) -> Keys:
+    """Return the four keys of a service's stage over the last ``days``."""
+    rows = store.newest_facts(service.name, about_stage(stage), "rollout#", 2 * TURNS)
+    pushed = {v.number: unstamp(v.pushed_at) for v in store.views(service.name, TURNS)}
+    orders = store.newest_facts(service.name, about_stage(stage), "rollback#", TURNS)
+    return keys(service.name, stage, rows, pushed, {f.key: getattr(f, "by", "") for f in orders}, days, now)
+
+
+def keys(
+    service: str,
+    stage: str,
+    rows: Iterable[Fact],
+    pushed: Mapping[int, datetime],
+    ordered_by: Mapping[str, str],
+    days: int,
+    now: datetime,
+) -> Keys:
+    """Return the four keys. ``rows`` are the stage's rollouts and how they were settled, in any order; ``pushed`` is
+    when each release was; ``ordered_by`` says who ordered a rollback, by the order's key."""
+    facts = tuple(rows)
+    finished = {f.rollout: f for f in facts if isinstance(f, RolloutFinished)}
+    rollouts = sorted((f for f in facts if isinstance(f, Rollout)), key=lambda f: f.number)
+    since, lives, refused = now - timedelta(days=days), list[Deployment](), 0
+    if len(rollouts) >= TURNS:
+        since = max(since, rollouts[0].at)
+    for rollout in rollouts:
+        end = finished.get(rollout.number)
+        if end is None:
+            continue
+        if not end.succeeded:
+            refused += end.at >= since
+        elif rollout.kind == "deploy":
+            lead = pushed.get(rollout.release)
+            lives.append(Deployment(rollout.release, end.at, (end.at - lead).total_seconds() if lead else None))
+        elif rollout.kind == "rollback":
+            _fail(lives, rollout.live, end.at, ordered_by.get(rollout.served, ""))
+    counted = tuple(d for d in lives if d.at >= since)
+    failed = [d for d in counted if d.restored_seconds is not None]
+    return Keys(
+        service=service,
+        stage=stage,
+        days=days,
+        since=since,
+        until=now,
+        deployments=counted,
+        refused=refused,
+        lead_seconds=_median([d.lead_seconds for d in counted if d.lead_seconds is not None]),
+        per_week=len(counted) / max((now - since) / timedelta(days=7), 1 / 7),
+        failure_rate=len(failed) / len(counted) if counted else None,
+        restore_seconds=_median([d.restored_seconds for d in failed if d.restored_seconds is not None]),
+    )
+
+
+def _fail(lives: list[Deployment], away: int, at: datetime, by: str) -> None:
+    """Write down that the stage was rolled back from ``away``: from the last time it came to life by itself."""
+    for place in range(len(lives) - 1, -1, -1):
+        if lives[place].release == away:
+            was = lives[place]
+            lives[place] = Deployment(was.release, was.at, was.lead_seconds, (at - was.at).total_seconds(), by)
+            return
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return median(values) if values else None

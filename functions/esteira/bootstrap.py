@@ -1,0 +1,67 @@
+"""A Lambda function's desk: its settings from the environment, its table, its AWS, the clock, the log.
+
+Made when a function is first called, not when it is imported, and kept for the calls after. Tests make their own.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import cache
+
+from pydantic import ValidationError
+
+from esteira.aws import Aws, client
+from esteira.config import Service, Settings
+from esteira.context import Context, Decision
+from esteira.store import Store
+from esteira.telemetry import logger, metrics, subsegment
+
+
+def now() -> datetime:
+    """Return the time, aware, in UTC. The only clock in the controller."""
+    return datetime.now(UTC)
+
+
+@cache
+def from_environment() -> Context:
+    """Return the desk that ESTEIRA_TABLE, ESTEIRA_SERVICES_PATH and ESTEIRA_TOPIC_ARN describe."""
+    names = {
+        "table": "ESTEIRA_TABLE",
+        "services_path": "ESTEIRA_SERVICES_PATH",
+        "topic_arn": "ESTEIRA_TOPIC_ARN",
+    }
+    try:
+        settings = Settings(**{field: os.environ[name] for field, name in names.items() if name in os.environ})
+    except ValidationError as error:
+        missing = ", ".join(names[str(e["loc"][0])] for e in error.errors())
+        raise RuntimeError(f"the function's environment lacks {missing}; template.yaml sets it") from None
+    return Context(Store(client("dynamodb"), settings.table), Aws(), settings, now, tell, follow)
+
+
+def services(context: Context) -> tuple[Service, ...]:
+    """Return the registered services; a malformed registration is logged and left out."""
+    found, faults = context.aws.services(context.settings.services_path)
+    for fault in faults:
+        logger.error(fault)
+        metrics.add_metric("RegistrationsRefused", "Count", 1)
+    return found
+
+
+def tell(decision: Decision) -> None:
+    """Log one decision in one structured line. What the dashboard shows is computed from these lines when somebody
+    looks; only what an alarm watches is a metric, and is published only where there is something to say."""
+    said = {name: value for name, value in asdict(decision).items() if value not in ("", None)}
+    if decision.error:
+        logger.error(decision.error, **said)
+    else:
+        logger.info(decision.why, **said)
+    if decision.fact:
+        metrics.add_metric("FoundBySweep", "Count", 1)
+
+
+def follow(decision: Decision) -> AbstractContextManager[object]:
+    """Trace what is done inside as this decision's, so that a release's traces are found by its annotation."""
+    return subsegment(decision.action, decision.service, decision.release)

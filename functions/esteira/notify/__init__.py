@@ -1,0 +1,1 @@
+"""Telling people about a change: commit comment, topic, chat."""

@@ -1,0 +1,80 @@
+"""Going back from what is live: where to, and the words that order it, for an operator and for an alarm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from esteira.config import Service
+from esteira.context import Context
+from esteira.core.facts import Fact, Quarantined, RollbackOrdered
+from esteira.core.state import Release, StageState
+
+
+@dataclass(frozen=True)
+class Order:
+    """The words that order a stage back, to be said all or none, and the release that is to be read again: its number
+    and attempt."""
+
+    words: tuple[Fact, ...]
+    reopen: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Impossible:
+    """Why a stage cannot go back, in a sentence, and what to type next."""
+
+    why: str
+    instead: str
+
+
+def back(
+    service: Service, stage: StageState, to: int | None, *, request: str, by: str, reason: str, context: Context
+) -> Order | Impossible:
+    """Return the order to go back to release ``to`` (None: to the last one that was live and healthy), or why there is
+    none."""
+    live = context.store.release(service.name, stage.live) if stage.live else None
+    if live is None:
+        return Impossible(f"nothing is live on {stage.name}, so there is nothing to roll back from", "esteira status")
+    target = _target(service, stage, to, context)
+    if isinstance(target, Impossible):
+        return target
+    if target.number == stage.live:
+        return Impossible(f"{target.label} is live on {stage.name} already", "esteira status")
+    order = RollbackOrdered(
+        at=context.clock(), request=request, by=by, reason=reason, stage=stage.name, away=live.number, to=target.number
+    )
+    words = quarantine_words(live, request=request, by=by, reason=reason, context=context)
+    return Order((order, *words), (target.number, target.attempt))
+
+
+def _target(service: Service, stage: StageState, to: int | None, context: Context) -> Release | Impossible:
+    """Return the release to go back to, or why there is none."""
+    if to is not None:
+        target = context.store.release(service.name, to)
+        if target is None:
+            return Impossible(f"{service.name} has no release v{to}", "esteira releases")
+        if not target.on(stage).was_live:
+            return Impossible(f"{target.label} was never live on {stage.name}", "esteira releases")
+        if context.store.quarantine(service.name, subjects(target)):
+            return Impossible(f"{target.label} is quarantined", f"esteira why {target.label}")
+        return target
+    for number in reversed(stage.healthy):
+        target = context.store.release(service.name, number)
+        if target is not None and not context.store.quarantine(service.name, subjects(target)):
+            return target
+    return Impossible(f"no earlier release was live and healthy on {stage.name}", "esteira releases")
+
+
+def quarantine_words(
+    release: Release, *, request: str, by: str, reason: str, context: Context
+) -> tuple[Quarantined, ...]:
+    """Return the words that keep a release's commit and image from deploying again by themselves."""
+    return tuple(
+        Quarantined(at=context.clock(), request=request, by=by, reason=reason, subject=subject, release=release.number)
+        for subject in filter(None, subjects(release))
+    )
+
+
+def subjects(release: Release) -> tuple[str, str]:
+    """Return what a quarantine of the release is about: its commit and its image's digest, "" where it has none."""
+    return release.pushed.commit, release.digest

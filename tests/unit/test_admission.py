@@ -1,0 +1,246 @@
+"""What lets a release onto a stage: where it comes from, its bake, votes, holds, windows, and what goes past them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from esteira.config import Approvals, Stage, Window
+from esteira.core.admission import Waits, approval_expires, waits
+from esteira.core.facts import (
+    Approved,
+    Bypassed,
+    Disapproved,
+    Fact,
+    Gated,
+    Overdue,
+    Promoted,
+    ReleaseWord,
+    Replaced,
+    Retried,
+    RolloutFinished,
+)
+from esteira.core.state import Release, StageState
+from esteira.core.status import Cause, Phase, status_of, status_on, statuses
+from tests.unit.conftest import (
+    NOON,
+    accepted,
+    after,
+    build_ended,
+    build_started,
+    deployment_ended,
+    deployment_started,
+    digest_of,
+    held,
+    release,
+    rollout_of,
+)
+
+STAGING = Stage(name="staging", group="heart-staging", bake_minutes=30)
+PRODUCTION = Stage(group="heart-production", approvals=Approvals(votes=2))
+BUILT = (build_started(), build_ended(), accepted())
+ANA, RUI = "arn:aws:iam::1:user/ana", "arn:aws:iam::1:user/rui"
+
+
+def on_staging(number: int = 1, rules: Stage = STAGING) -> StageState:
+    """Return staging with that release live on it."""
+    rollout = replace(rollout_of(number), stage="staging")
+    done = RolloutFinished(at=NOON, stage="staging", rollout=1, release=number, succeeded=True)
+    return StageState("staging", rollout, done, rules=rules)
+
+
+def ahead(rules: Stage = PRODUCTION, before: StageState | None = None, **said: Any) -> StageState:
+    """Return production, to which nothing came yet."""
+    return StageState("production", rules=rules, before=before or on_staging(), **said)
+
+
+def live_on_staging(*facts: Fact) -> Release:
+    """Return v1, live on staging since noon."""
+    return release(1, *BUILT, replace(deployment_started(), stage="staging"), deployment_ended(), *facts)
+
+
+def word(kind: type[ReleaseWord], by: str = "ana", minutes: float = 0, **said: Any) -> Any:
+    values: dict[str, Any] = {
+        "at": after(minutes),
+        "release": 1,
+        "request": f"request-{by}-{minutes}",
+        "by": by,
+        "reason": "looks good",
+        "stage": "production",
+        "attempt": 1,
+        "digest": digest_of(1),
+    }
+    if kind in (Approved, Bypassed):
+        values["until"] = after(72 * 60)
+    return kind(**values | said)
+
+
+def retried() -> Retried:
+    return Retried(at=NOON, release=1, attempt=2, by="ana", reason="")
+
+
+def waited_for(r: Release, stage: StageState, minutes: float) -> list[Waits]:
+    return [w.what for w in waits(r, stage, after(minutes))]
+
+
+# --- where it comes from --------------------------------------------------------------------------------------------
+
+
+def test_a_release_that_is_not_live_on_the_stage_before_waits_for_that_alone() -> None:
+    assert waited_for(release(1, *BUILT), ahead(before=on_staging(2)), 0) == [Waits.STAGE_BEFORE]
+
+
+def test_what_is_live_there_with_another_image_is_not_promoted() -> None:
+    """By digest: what was watched on staging is what goes on, bit by bit."""
+    again = live_on_staging(retried(), replace(accepted(1, 2), digest="sha256:other"))
+    assert waited_for(again, ahead(), 60) == [Waits.STAGE_BEFORE]
+
+
+def test_it_is_watched_on_the_stage_before_until_its_bake_is_over() -> None:
+    rules = replace_rules(PRODUCTION, approvals=None)
+    assert waited_for(live_on_staging(), ahead(rules), 29) == [Waits.BAKE]
+    assert waited_for(live_on_staging(), ahead(rules), 30) == []
+    assert status_on(live_on_staging(), ahead(rules), after(30)).phase is Phase.BUILT
+
+
+def replace_rules(stage: Stage, **said: Any) -> Stage:
+    return stage.model_copy(update=said)
+
+
+# --- votes ----------------------------------------------------------------------------------------------------------
+
+
+def test_it_waits_for_as_many_votes_as_are_asked_for() -> None:
+    one = live_on_staging(word(Approved))
+    assert waited_for(one, ahead(), 60) == [Waits.APPROVAL]
+    assert "1 more approval, ana said yes" in waits(one, ahead(), after(60))[0].why
+    assert waited_for(live_on_staging(word(Approved), word(Approved, "rui")), ahead(), 60) == []
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        word(Approved, "ana", 1),  # nobody has two votes
+        word(Approved, "rui", digest="sha256:other"),
+        word(Approved, "rui", attempt=2),
+        word(Approved, "rui", stage="staging"),
+        word(Approved, "rui", until=after(59)),
+    ],
+    ids=["the same person", "another image", "another attempt", "another stage", "expired"],
+)
+def test_a_vote_counts_once_for_this_image_and_attempt_on_this_stage_until_it_expires(second: Approved) -> None:
+    assert waited_for(live_on_staging(word(Approved), second), ahead(), 60) == [Waits.APPROVAL]
+
+
+def test_a_vote_against_ends_it_there_and_may_be_taken_back() -> None:
+    no = live_on_staging(word(Approved), word(Disapproved, "rui", 1, reason="its recall fell"))
+    status = status_of(no, (on_staging(), ahead()), after(60))
+    assert (status.phase, status.cause, status.stage) == (Phase.REJECTED, Cause.DISAPPROVED, "production")
+    assert "rui rejected it for production: its recall fell" in status.why
+    changed = live_on_staging(word(Approved), word(Disapproved, "rui", 1), word(Approved, "rui", 2))
+    assert status_on(changed, ahead(), after(60)).phase is Phase.BUILT
+
+
+def test_under_the_two_person_rule_the_pusher_does_not_count_nor_who_proves_nothing() -> None:
+    two = ahead(replace_rules(PRODUCTION, approvals=Approvals(not_by_pusher=True)))
+    pushed = replace(live_on_staging(word(Approved, arn=ANA)), pushers=(ANA,))
+    assert waited_for(pushed, two, 60) == [Waits.APPROVAL]
+    unproven = replace(live_on_staging(word(Approved, "rui")), pushers=(ANA,))
+    assert waited_for(unproven, two, 60) == [Waits.APPROVAL]
+    other = replace(live_on_staging(word(Approved, "rui", arn=RUI)), pushers=(ANA,))
+    assert waited_for(other, two, 60) == []
+
+
+def test_where_nobody_knows_who_pushed_it_takes_two() -> None:
+    """One of two is another one than the pusher, whoever that is."""
+    two = ahead(replace_rules(PRODUCTION, approvals=Approvals(not_by_pusher=True)))
+    assert waited_for(live_on_staging(word(Approved, arn=ANA)), two, 60) == [Waits.APPROVAL]
+    both = live_on_staging(word(Approved, arn=ANA), word(Approved, "rui", arn=RUI))
+    assert waited_for(both, two, 60) == []
+
+
+def test_a_wait_for_approval_ends() -> None:
+    """It counts from when its bake was over."""
+    assert approval_expires(live_on_staging(), ahead()) == after(30) + timedelta(hours=168)
+    late = Overdue(at=NOON, release=1, what="approval", number=1, stage="production", why="nobody approved it")
+    status = status_of(live_on_staging(late), (on_staging(), ahead()), after(60))
+    assert (status.phase, status.cause) == (Phase.REJECTED, Cause.APPROVAL_EXPIRED)
+
+
+# --- holds, windows, a bypass -----------------------------------------------------------------------------------------
+
+
+def test_all_that_is_in_the_way_is_said() -> None:
+    closed = Window(kind="deny", cron="0 0 * * *", minutes=14 * 60, reason="the audit")
+    stage = ahead(replace_rules(PRODUCTION, windows=(closed,)), hold=held(after(120)))
+    assert waited_for(live_on_staging(), stage, 0) == [Waits.BAKE, Waits.APPROVAL, Waits.HOLD, Waits.WINDOW]
+    status = status_of(live_on_staging(), (on_staging(), stage), NOON)
+    assert status.cause == Waits.BAKE
+    assert status.why.startswith("live on staging; watched on staging until")
+    assert all(said in status.why for said in ("2 more approvals", "holds production", "the audit"))
+
+
+def test_a_bypass_goes_past_every_rule_until_it_expires() -> None:
+    stage = ahead(hold=held(after(120)))
+    bypassed = live_on_staging(word(Bypassed, until=after(20)))
+    assert waited_for(bypassed, stage, 19) == []
+    assert Waits.APPROVAL in waited_for(bypassed, stage, 20)
+    other = live_on_staging(word(Bypassed, digest="sha256:other"))
+    assert Waits.APPROVAL in waited_for(other, stage, 19)
+
+
+def test_figures_refused_by_a_gate_keep_it_from_the_first_stage_but_not_in_a_dry_run_or_by_a_bypass() -> None:
+    gated = Gated(at=NOON, release=1, attempt=1, against=0, refused=("roc_auc is 0.7, below 0.85",))
+    first = StageState("staging", rules=STAGING)
+    refused = status_on(release(1, *BUILT, gated), first, NOON)
+    assert (refused.phase, refused.cause) == (Phase.REJECTED, Cause.GATE)
+    assert "roc_auc is 0.7" in refused.why
+    assert status_on(release(1, *BUILT, replace(gated, dry_run=True)), first, NOON).phase is Phase.BUILT
+    assert status_on(release(1, *BUILT, gated, word(Bypassed, stage="staging")), first, NOON).phase is Phase.BUILT
+
+
+# --- promoted, superseded, in all -----------------------------------------------------------------------------------
+
+
+def test_what_lost_its_place_on_staging_is_superseded_until_somebody_promotes_it() -> None:
+    gone = Replaced(at=NOON, release=1, stage="staging", rollout=2, by=2)
+    stages = (on_staging(2), ahead(replace_rules(PRODUCTION, approvals=None), on_staging(2)))
+    assert status_of(live_on_staging(gone), stages, after(60)).phase is Phase.SUPERSEDED
+    promoted = live_on_staging(gone, word(Promoted))
+    assert status_of(promoted, stages, after(60)).phase is Phase.BUILT
+    overtaken = (
+        stages[0],
+        replace(
+            stages[1],
+            rollout=rollout_of(2),
+            finished=RolloutFinished(at=NOON, stage="production", rollout=1, release=2, succeeded=True),
+        ),
+    )
+    assert status_of(promoted, overtaken, after(60)).phase is Phase.SUPERSEDED
+
+
+def test_a_release_stands_in_all_where_it_came_to_last() -> None:
+    stages = (on_staging(), ahead(replace_rules(PRODUCTION, approvals=None)))
+    assert status_of(live_on_staging(), stages, NOON).phase is Phase.WAITING
+    there = live_on_staging(
+        replace(deployment_started(), deployment="d-2"), replace(deployment_ended(), deployment="d-2", status="Failed")
+    )
+    assert status_of(there, stages, after(60)).phase is Phase.DEPLOYING  # its cause is being read
+    assert {name: s.phase for name, s in statuses(there, stages, after(60)).items()} == {
+        "staging": Phase.LIVE,
+        "production": Phase.DEPLOYING,
+    }
+
+
+def test_a_retry_finds_it_live_on_staging_with_its_image_and_goes_on_from_there() -> None:
+    stages = (on_staging(), ahead(replace_rules(PRODUCTION, approvals=None)))
+    failed = (
+        replace(deployment_started(), deployment="d-2"),
+        replace(deployment_ended(), deployment="d-2", status="Failed"),
+    )
+    again = live_on_staging(*failed, retried(), replace(accepted(1, 2), reused=True))
+    assert status_on(again, stages[0], after(60)).phase is Phase.LIVE
+    assert status_of(again, stages, after(60)).phase is Phase.BUILT
