@@ -183,8 +183,8 @@ def test_what_is_wrong_is_one_line_that_says_what_to_do(seen: Observed, told: st
 @pytest.mark.parametrize(
     "field",
     [
-        "repositories", "concurrency", "vcpus", "builds", "default_vpc", "stack_status", "functions", "rules", "letters",
-        "alarms", "hearers", "table", "services",
+        "repositories", "concurrency", "vcpus", "builds", "default_vpc", "stack_status", "functions", "rules",
+        "letters", "alarms", "hearers", "table", "services",
     ],
 )  # fmt: skip
 def test_what_could_not_be_asked_is_skipped_with_its_reason_and_blames_nobody(field: str) -> None:
