@@ -18,13 +18,13 @@ from esteira.telemetry import about, logger, measured, traced
 @logger.inject_lambda_context
 @traced
 @measured
-def handler(event: Any, _context: LambdaContext, *, context: Context | None = None) -> Answer:
+def handler(event: Any, _context: LambdaContext, *, given: Context | None = None) -> Answer:
     """Tell people about one ``Release Phase Changed`` or ``Hold Ends Soon`` event, once.
 
     Returns ``{service, release, phase, why, actions}``, where ``actions`` are the channels told. Raises Refused for a
     malformed event, UntoldError where a channel could not be told.
     """
-    context = context or bootstrap.from_environment()
+    context = given or bootstrap.from_environment()
     said = announcement.read(event)
     service = next((s for s in bootstrap.services(context) if s.name == said.service), None)
     if service is None:

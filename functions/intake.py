@@ -19,13 +19,13 @@ from esteira.telemetry import about, logger, measured, traced
 @logger.inject_lambda_context
 @traced
 @measured
-def handler(event: Any, _context: LambdaContext, *, context: Context | None = None) -> Answer:
+def handler(event: Any, _context: LambdaContext, *, given: Context | None = None) -> Answer:
     """Take in one EventBridge event.
 
     Returns ``{service, release, phase, why, actions}``; for an event that is not ours all but ``why`` are empty.
     Raises Refused for a malformed one, which Lambda then sends to the dead-letter queue; nothing is recorded of it.
     """
-    context = context or bootstrap.from_environment()
+    context = given or bootstrap.from_environment()
     heard = read(event, bootstrap.services(context), context.clock())
     if isinstance(heard, NotOurs):
         logger.debug(heard.why)

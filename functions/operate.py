@@ -17,13 +17,13 @@ from esteira.telemetry import about, logger, measured, traced
 @logger.inject_lambda_context
 @traced
 @measured
-def handler(event: Any, _context: LambdaContext, *, context: Context | None = None) -> Answer:
+def handler(event: Any, _context: LambdaContext, *, given: Context | None = None) -> Answer:
     """Do what one request asks for (``esteira.operate.Request``).
 
     Returns ``{service, release, phase, why, actions}``, or ``{refused}`` with the sentence why not: a person's mistake
     is no error of the function's and should ring no alarm.
     """
-    context = context or bootstrap.from_environment()
+    context = given or bootstrap.from_environment()
     try:
         request, service = operate.read(event, bootstrap.services(context))
         operate.operate(_known(request, event), service, context)

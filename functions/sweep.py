@@ -19,13 +19,13 @@ from esteira.telemetry import logger, measured, traced
 @logger.inject_lambda_context
 @traced
 @measured
-def handler(_event: Any, _context: LambdaContext, *, context: Context | None = None) -> list[Answer]:
+def handler(_event: Any, _context: LambdaContext, *, given: Context | None = None) -> list[Answer]:
     """Look after every registered service; what the event says does not matter.
 
     Returns one ``{service, release, phase, why, actions}`` per service. One service's error keeps no other from its
     turn; the first is raised at the end.
     """
-    context = context or bootstrap.from_environment()
+    context = given or bootstrap.from_environment()
     answers: list[Answer] = []
     errors: list[Exception] = []
     for service in bootstrap.services(context):

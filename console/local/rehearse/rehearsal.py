@@ -228,7 +228,7 @@ class Rehearsal:
         return {**defaults, "service": self.service.name, "action": action, **request}
 
     def _handler(self, handler: str) -> Callable[[Any, Any], Any]:
-        call = load(FUNCTIONS, handler, lambda: {"context": self.context})
+        call = load(FUNCTIONS, handler, lambda: {"given": self.context})
 
         def function(event: Any, context: Any) -> Any:
             self._inside.handler, self._inside.number = handler, next(self._invocations)
