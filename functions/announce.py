@@ -1,5 +1,4 @@
-"""A phase change → a comment on the commit, a message to the topic and the chat. It can fail without hurting a
-release."""
+"""A phase change → a comment on the commit, a message to the topic and the chat. Its failure hurts no release."""
 
 from __future__ import annotations
 
@@ -10,8 +9,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from esteira import bootstrap
 from esteira.answer import Answer, answer
 from esteira.context import Context
-from esteira.notify import announcement
-from esteira.notify.announcement import HoldEnds
+from esteira.notify.announce import announce
+from esteira.notify.news import HoldEnds, read
 from esteira.telemetry import about, logger, measured, traced
 
 
@@ -21,17 +20,20 @@ from esteira.telemetry import about, logger, measured, traced
 def handler(event: Any, _context: LambdaContext, *, given: Context | None = None) -> Answer:
     """Tell people about one ``Release Phase Changed`` or ``Hold Ends Soon`` event, once.
 
-    Returns ``{service, release, phase, why, actions}``, where ``actions`` are the channels told. Raises Refused for a
-    malformed event, UntoldError where a channel could not be told.
+    The answer is ``{service, release, phase, why, actions}``, where ``actions`` are the channels told. Raises Refused
+    for a malformed event, UntoldError where a channel could not be told.
     """
     context = given or bootstrap.from_environment()
-    said = announcement.read(event)
+    said = read(event)
     service = next((s for s in bootstrap.services(context) if s.name == said.service), None)
     if service is None:
         return answer(why=f"no service is called {said.service}")
-    release, phase, why = ("", "", said.reason) if isinstance(said, HoldEnds) else (said.release, said.phase, said.why)
+    if isinstance(said, HoldEnds):
+        release, phase, why = "", "", said.reason
+    else:
+        release, phase, why = said.release, said.phase.value, said.summary
     about(service.name, release)
-    told = announcement.announce(said, service, context)
+    told = announce(said, service, context)
     if told:
         logger.info(
             f"told the {' and the '.join(told)}",

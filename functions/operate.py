@@ -38,7 +38,7 @@ def handler(event: Any, _context: LambdaContext, *, given: Context | None = None
 
 
 def _known(request: operate.Request, event: Any) -> operate.Request:
-    """Return the request with who AWS knows the caller as, where it brought a proof. Raises Refused.
+    """The request with who AWS knows the caller as, where it brought a proof. Raises Refused.
 
     Where STS cannot be asked the request is nobody's, and what must be somebody's is refused; an operator who has to
     go past the rules in a bad hour should not need STS for it.

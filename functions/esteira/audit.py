@@ -19,13 +19,13 @@ from esteira.core.state import Snapshot
 
 
 def hash_of(value: Any) -> str:
-    """Return the hash of a JSON value, in hexadecimal."""
+    """The hash of a JSON value, in hexadecimal."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def row_hash(fact: Fact) -> str:
-    """Return the hash of a fact's row, with everything in it, also when it was heard."""
+    """The hash of a fact's row, with everything in it, also when it was heard."""
     return hash_of({"about": fact.about, "key": fact.key, **to_row(fact)})
 
 
@@ -42,7 +42,7 @@ def checkpoint_of(rollout: Rollout, facts: Iterable[Fact], before: str, at: date
 
 
 def checkpoint_hash(checkpoint: Checkpoint) -> str:
-    """Return the hash that checkpoints a rollout: of everything the row says but itself."""
+    """The hash that checkpoints a rollout: of everything the row says but itself."""
     return row_hash(replace(checkpoint, sha256=""))
 
 
@@ -67,7 +67,7 @@ def broken(checkpoints: Sequence[Checkpoint]) -> Iterator[str]:
 
 
 def altered(row: Mapping[str, Any], about: str, key: str, wanted: str) -> str:
-    """Return what is wrong with the row that stands under ``about`` and ``key`` and was checkpointed with the hash
+    """What is wrong with the row that stands under ``about`` and ``key`` and was checkpointed with the hash
     ``wanted``: which of its fields say something else, as far as that can be told. "" where nothing is.
 
     A hash tells that a row was altered and not where. The fields that its key is made of contradict it; of the others,
@@ -88,7 +88,7 @@ def altered(row: Mapping[str, Any], about: str, key: str, wanted: str) -> str:
 
 
 def fields_beside_the_key(fact: Fact) -> tuple[str, ...]:
-    """Return the names of a fact's fields that neither its partition nor its key tells."""
+    """The names of a fact's fields that neither its partition nor its key tells."""
     return tuple(f.name for f in fields(fact) if _names_of(_with_another(fact, f.name)) == _names_of(fact))
 
 
@@ -97,7 +97,7 @@ def _names_of(fact: Fact) -> tuple[str, str]:
 
 
 def _with_another(fact: Fact, name: str) -> Fact:
-    """Return the fact with another value in one field."""
+    """The fact with another value in one field."""
     value = getattr(fact, name)
     other: Any
     match value:
@@ -115,18 +115,18 @@ def _with_another(fact: Fact, name: str) -> Fact:
 
 
 def configuration_of(service: Service, at: datetime) -> Configured:
-    """Return a service's registration under its hash."""
+    """A service's registration under its hash."""
     document = service.model_dump_json()
     return Configured(at=at, sha256=configuration_hash(document), document=document)
 
 
 def configuration_hash(document: str) -> str:
-    """Return the hash of a registration: 16 hexadecimal digits."""
+    """The hash of a registration: 16 hexadecimal digits."""
     return hashlib.sha256(document.encode()).hexdigest()[:16]
 
 
 def seen(s: Snapshot, at: datetime) -> Seen:
-    """Return everything a plan is made from, but the time and the registration, under its hash."""
+    """Everything a plan is made from, but the time and the registration, under its hash."""
     seen = Seen(
         at=at,
         sha256="",
@@ -139,7 +139,7 @@ def seen(s: Snapshot, at: datetime) -> Seen:
 
 
 def seen_hash(seen: Seen) -> str:
-    """Return the hash of what a plan is made from: 16 hexadecimal digits."""
+    """The hash of what a plan is made from: 16 hexadecimal digits."""
     return hash_of([list(seen.rows), seen.newest, seen.tip, list(seen.written)])[:16]
 
 

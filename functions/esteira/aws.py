@@ -28,7 +28,7 @@ from esteira.inspection import Change
 
 @cache
 def client(name: str) -> Any:
-    """Return the boto3 client of a service, made once per process."""
+    """The boto3 client of a service, made once per process."""
     import boto3
     from botocore.config import Config
 
@@ -47,7 +47,16 @@ class BusyError(DeclinedError):
 
 
 class UnsureError(Exception):
-    """AWS says two things that do not go together yet; asked again, it will have made up its mind."""
+    """Nobody knows: the answer to a request was lost, or AWS says two things that do not go together yet."""
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether AWS refused the request as it is (4xx, not a throttle): sent again, it would be refused again."""
+    response = getattr(error, "response", None)
+    if not isinstance(response, dict):
+        return isinstance(error, DeclinedError)
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return 400 <= status < 500 and "Throttl" not in _code(error) and "TooManyRequests" not in _code(error)
 
 
 @dataclass(frozen=True)
@@ -82,7 +91,7 @@ class Aws:
     # --- registration
 
     def services(self, path: str) -> tuple[tuple[Service, ...], tuple[str, ...]]:
-        """Return the services registered under the SSM path, and a sentence for each registration that is malformed."""
+        """The services registered under the SSM path, and a sentence for each registration that is malformed."""
         services: list[Service] = []
         faults: list[str] = []
         pages = self.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=path, Recursive=True)
@@ -96,14 +105,14 @@ class Aws:
         return tuple(services), tuple(faults)
 
     def secret(self, parameter: str) -> str:
-        """Return what an SSM parameter holds, decrypted: for the one who uses it, and for nobody's eyes."""
+        """What an SSM parameter holds, decrypted: for the one who uses it, and for nobody's eyes."""
         answer = self.client("ssm").get_parameter(Name=parameter, WithDecryption=True)
         return str(answer["Parameter"]["Value"])
 
     # --- CodeCommit
 
     def tip(self, service: Service) -> str | None:
-        """Return the branch's newest commit, None where the branch does not exist."""
+        """The branch's newest commit, None where the branch does not exist."""
         try:
             answer = self.client("codecommit").get_branch(repositoryName=service.repository, branchName=service.branch)
         except Exception as error:
@@ -113,7 +122,7 @@ class Aws:
         return str(answer["branch"]["commitId"])
 
     def changes(self, service: Service, base: str, commit: str) -> tuple[list[Change], bool]:
-        """Return what changed from ``base`` to ``commit``, and whether that is the whole tree: without a base, or where
+        """What changed from ``base`` to ``commit``, and whether that is the whole tree: without a base, or where
         the base is in the repository no more."""
         request = {"repositoryName": service.repository, "afterCommitSpecifier": commit}
         if base:
@@ -133,7 +142,7 @@ class Aws:
         return changes
 
     def blob(self, service: Service, blob: str) -> bytes | None:
-        """Return a file's content, None where CodeCommit finds it too large to give."""
+        """A file's content, None where CodeCommit finds it too large to give."""
         try:
             answer = self.client("codecommit").get_blob(repositoryName=service.repository, blobId=blob)
         except Exception as error:
@@ -143,7 +152,7 @@ class Aws:
         return bytes(answer["content"])
 
     def folder(self, service: Service, commit: str, path: str) -> Folder | None:
-        """Return a folder of the commit ("": its root), None where the commit is in the repository no more."""
+        """A folder of the commit ("": its root), None where the commit is in the repository no more."""
         try:
             answer = self.client("codecommit").get_folder(
                 repositoryName=service.repository, commitSpecifier=commit, folderPath=path
@@ -168,7 +177,7 @@ class Aws:
     # --- ECR
 
     def image(self, service: Service, *, tag: str = "", digest: str = "") -> Image | None:
-        """Return the image under a tag or digest, None if there is none."""
+        """The image under a tag or digest, None if there is none."""
         wanted = {"imageTag": tag} if tag else {"imageDigest": digest}
         try:
             answer = self.client("ecr").describe_images(repositoryName=service.images, imageIds=[wanted])
@@ -180,7 +189,7 @@ class Aws:
         return Image(found["imageDigest"], tuple(found.get("imageTags", ())), found["imagePushedAt"])
 
     def images(self, service: Service) -> Iterator[Mapping[str, Any]]:
-        """Yield the details of every tagged image; the repository's lifecycle policy bounds them."""
+        """The details of every tagged image; the repository's lifecycle policy bounds them."""
         pages = (
             self.client("ecr")
             .get_paginator("describe_images")
@@ -239,7 +248,7 @@ class Aws:
         return str(answer["build"]["id"])
 
     def find_build(self, service: Service, claim: BuildClaim) -> str | None:
-        """Return the id of the build that carries ``claim``, among the project's last hundred, or None."""
+        """The id of the build that carries ``claim``, among the project's last hundred, or None."""
         codebuild = self.client("codebuild")
         ids = codebuild.list_builds_for_project(projectName=service.project, sortOrder="DESCENDING")["ids"]
         for build in self.builds(ids):
@@ -294,7 +303,7 @@ class Aws:
         return str(answer["deploymentId"])
 
     def find_deployment(self, service: Service, claim: RolloutClaim) -> str | None:
-        """Return the id of the deployment that carries ``claim``, among the group's newest hundred, or None."""
+        """The id of the deployment that carries ``claim``, among the group's newest hundred, or None."""
         codedeploy = self.client("codedeploy")
         group = service.stage(claim.stage).group
         listed = codedeploy.list_deployments(applicationName=service.application, deploymentGroupName=group)
@@ -307,11 +316,11 @@ class Aws:
         return None
 
     def deployment_status(self, deployment: str) -> str:
-        """Return a deployment's status, in the API's words."""
+        """A deployment's status, in the API's words."""
         return str(self.client("codedeploy").get_deployment(deploymentId=deployment)["deploymentInfo"]["status"])
 
     def targets(self, deployment: str) -> list[Mapping[str, Any]]:
-        """Return what became of a deployment on each host: id, status, lifecycle events."""
+        """What became of a deployment on each host: id, status, lifecycle events."""
         codedeploy = self.client("codedeploy")
         found: list[Mapping[str, Any]] = []
         page: dict[str, str] = {}
@@ -326,7 +335,7 @@ class Aws:
             page = {"nextToken": answer["nextToken"]}
 
     def hosts(self, deployment: str) -> Hosts:
-        """Return what became of a deployment that has ended on all its hosts together."""
+        """What became of a deployment that has ended on all its hosts together."""
         targets = self.targets(deployment)
         unsure = (t for t in targets if t["status"] not in ("Succeeded", "Failed", "Skipped"))
         cause, event = _cause(targets)
@@ -340,7 +349,7 @@ class Aws:
         )
 
     def error(self, deployment: str) -> str:
-        """Return the reason CodeDeploy gives for a deployment that did not succeed, in a sentence."""
+        """The reason CodeDeploy gives for a deployment that did not succeed, in a sentence."""
         info = self.client("codedeploy").get_deployment(deploymentId=deployment)["deploymentInfo"]
         return str(info.get("errorInformation", {}).get("message") or "CodeDeploy gives no reason")
 
@@ -355,7 +364,7 @@ class Aws:
     # --- CloudWatch
 
     def alarms(self, names: Sequence[str]) -> list[tuple[str, datetime, str]]:
-        """Return of those alarms the ones that are in ALARM now: name, since when, and CloudWatch's reason.
+        """Of those alarms the ones that are in ALARM now: name, since when, and CloudWatch's reason.
 
         Since when is when it went off: StateUpdatedTimestamp moves on while it rings.
         """
@@ -386,7 +395,7 @@ class Aws:
 
 
 def _cause(targets: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-    """Return why the first host that failed did, with its name where there are several, and in which lifecycle event;
+    """Why the first host that failed did, with its name where there are several, and in which lifecycle event;
     "" where none says."""
     for target in targets:
         for event in target.get("lifecycleEvents", []):
@@ -397,13 +406,13 @@ def _cause(targets: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
 
 
 def _answer(target: Mapping[str, Any]) -> str:
-    """Return what one host answered: its state, and that of each lifecycle event it ran."""
+    """What one host answered: its state, and that of each lifecycle event it ran."""
     events = (f"{e['lifecycleEventName']} {e.get('status', 'Unknown')}" for e in target.get("lifecycleEvents", []))
     return f"{target['targetId']}: {target['status']}; {', '.join(events)}"[:1000]
 
 
 def _told(event: Mapping[str, Any]) -> str:
-    """Return a failed lifecycle event as a sentence with the last lines of its log below."""
+    """A failed lifecycle event as a sentence with the last lines of its log below."""
     diagnostics = event.get("diagnostics", {})
     message = diagnostics.get("message") or diagnostics.get("errorCode") or "no message"
     tail = "\n".join(diagnostics.get("logTail", "").strip().splitlines()[-12:])
@@ -427,6 +436,6 @@ def _declining() -> Iterator[None]:
 
 
 def _code(error: BaseException) -> str:
-    """Return AWS's code for an error, "" for one that is not AWS's."""
+    """AWS's code for an error, "" for one that is not AWS's."""
     response = getattr(error, "response", None)
     return str(response["Error"]["Code"]) if isinstance(response, dict) else ""

@@ -22,12 +22,11 @@ from esteira.core.facts import (
     BuildEnded,
     BuildStarted,
     CommitPushed,
-    DeploymentBegun,
-    DeploymentEnded,
+    DeploymentReported,
     Fact,
+    HostReported,
     ImageArrived,
     ImageScanned,
-    InstanceReported,
 )
 
 M = TypeVar("M", bound=BaseModel)
@@ -68,7 +67,7 @@ Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Severity = Annotated[str, Field(pattern=r"^[A-Z_]{1,20}$")]
 Counts = Annotated[dict[Severity, int], Field(max_length=20)]
 # Before EventBridge there was no event; a year of three digits would not sort as text does.
-Moment = Annotated[AwareDatetime, Field(ge=datetime(2016, 1, 1, tzinfo=UTC))]
+Timestamp = Annotated[AwareDatetime, Field(ge=datetime(2016, 1, 1, tzinfo=UTC))]
 # A bound on an optional value goes on the value: on the union, pydantic would measure None.
 Tag = Annotated[str, Field(max_length=300)]
 Blank = BeforeValidator(lambda v: None if v == "" else v)
@@ -79,7 +78,7 @@ class Envelope(BaseModel):
 
     source: str
     detail_type: Annotated[str, Field(alias="detail-type")]
-    time: Moment | None = None
+    time: Timestamp | None = None
     detail: dict[str, Any]
 
 
@@ -112,6 +111,7 @@ class _BuildPhase(BaseModel):
 class _Information(BaseModel):
     environment: _Environment = _Environment()
     phases: tuple[_BuildPhase, ...] = ()
+    began: Annotated[str, Field(alias="build-start-time")] = ""
 
 
 class BuildChange(BaseModel):
@@ -145,7 +145,7 @@ class ImageScan(BaseModel):
 class _AlarmState(BaseModel):
     value: Literal["OK", "ALARM", "INSUFFICIENT_DATA"]
     reason: str = ""
-    timestamp: Moment
+    timestamp: Timestamp
 
 
 class AlarmChange(BaseModel):
@@ -181,7 +181,7 @@ API_STATE = {
 
 
 def read(event: object, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
-    """Return what ``event`` tells about one of ``services``, or why it is not ours.
+    """What ``event`` tells about one of ``services``, or why it is not ours.
 
     Raises Refused where it is of a kind that is ours and malformed.
     """
@@ -192,13 +192,18 @@ def read(event: object, services: Sequence[Service], now: datetime) -> Heard | N
     heard = reader(envelope.detail, services, now)
     if isinstance(heard, NotOurs) or envelope.time is None:
         return heard
-    # An event may be a day late. Waits count from when a thing was heard; of images, the order of pushing counts.
-    pushed = min(envelope.time, now)
-    return replace(heard, facts=tuple(replace(f, at=pushed) if isinstance(f, ImageArrived) else f for f in heard.facts))
+    return replace(heard, facts=tuple(_dated(f, min(envelope.time, now)) for f in heard.facts))
+
+
+def _dated(fact: Fact, at: datetime) -> Fact:
+    """An event may be a day late. Waits count from when it was heard; images and scans by when they happened."""
+    if isinstance(fact, ImageArrived):
+        return replace(fact, at=at)
+    return replace(fact, scanned_at=at.replace(second=0, microsecond=0)) if isinstance(fact, ImageScanned) else fact
 
 
 def _validated(model: type[M], value: object, what: str) -> M:
-    """Return ``value`` read as ``model``; raise Refused with one sentence naming the first field that is wrong."""
+    """``value`` read as ``model``; raise Refused with one sentence naming the first field that is wrong."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -206,7 +211,7 @@ def _validated(model: type[M], value: object, what: str) -> M:
 
 
 def refusal(error: ValidationError, what: str) -> Refused:
-    """Return the Refused that says in one sentence what is wrong with ``what``, and in which field."""
+    """The Refused that says in one sentence what is wrong with ``what``, and in which field."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"]) or "the document"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
@@ -258,13 +263,28 @@ def _build_changed(detail: object, services: Sequence[Service], now: datetime) -
         raise Refused(f"the CodeBuild event is refused: build-id: it is not a build of {change.project}")
     claim = variables.get(CLAIM_VARIABLE)
     service = _of(sharing, "name", (claim or "").split("/")[0]) or sharing[0]
-    return _build_facts(service, build, change.status, claim, cause, now)
+    return _build_facts(service, build, change.status, claim, cause, now, _start_time(change.information.began))
+
+
+def _start_time(text: str) -> datetime | None:
+    """A build's start as its event writes it, ``Nov 23, 2026 10:00:10 AM`` in UTC; None for anything else."""
+    try:
+        return datetime.strptime(text, "%b %d, %Y %I:%M:%S %p").replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def _build_facts(
-    service: Service, build: str, status: str, claim: str | None, cause: str, now: datetime
+    service: Service,
+    build: str,
+    status: str,
+    claim: str | None,
+    cause: str,
+    now: datetime,
+    began: datetime | None,
+    retry_of: str = "",
 ) -> Heard | NotOurs:
-    """Return the facts of a build in some state, the same for the event and the API's answer."""
+    """The facts of a build in some state, the same for the event and the API's answer."""
     if claim is None:
         return NotOurs(f"build {build} was not started by esteira")
     of = build_claim(claim)
@@ -272,7 +292,7 @@ def _build_facts(
         raise Refused(f"the CodeBuild event is refused: {CLAIM_VARIABLE}: {claim[:80]!r} is not SERVICE/vN/build/N")
     if of.service != service.name:
         return NotOurs(f"build {build} belongs to {of.service}")
-    started = BuildStarted(at=now, release=of.release, attempt=of.attempt, build=build)
+    started = BuildStarted(at=now, release=of.release, attempt=of.attempt, build=build, began=began, retry_of=retry_of)
     if status in ("IN_PROGRESS", "QUEUED"):
         return Heard(service, (started,))
     cause = "" if status == "SUCCEEDED" else cause[:2000]
@@ -294,7 +314,7 @@ def _image_acted(detail: object, services: Sequence[Service], now: datetime) -> 
     if action.digest is None:
         raise Refused("the ECR event is refused: image-digest: Field required for a push")
     _validated(_Digest, {"image-digest": action.digest}, "ECR event")
-    return Heard(service, (ImageArrived(at=now, tag=action.tag, digest=action.digest),))
+    return Heard(service, (ImageArrived(at=now, tag=action.tag, digest=action.digest, heard=now),))
 
 
 class _Digest(BaseModel):
@@ -308,12 +328,18 @@ def _image_scanned(detail: object, services: Sequence[Service], now: datetime) -
         return NotOurs(f"no service has the image repository {scan.repository}")
     if scan.status not in ("COMPLETE", "FAILED"):
         return NotOurs(f"the scan of {scan.digest} is {scan.status}, not at an end")
-    return Heard(service, (_scanned(scan.digest, scan.status, scan.counts, now),))
+    return Heard(service, (_scanned(scan.digest, scan.status, scan.counts, now, now),))
 
 
-def _scanned(digest: str, status: str, counts: Mapping[str, int] | None, now: datetime) -> ImageScanned:
+def _scanned(
+    digest: str, status: str, counts: Mapping[str, int] | None, scanned_at: datetime, now: datetime
+) -> ImageScanned:
     found = ", ".join(f"{name} {count}" for name, count in sorted((counts or {}).items()) if count)
-    return ImageScanned(at=now, digest=digest, findings=(found or "none") if status == "COMPLETE" else status.lower())
+    findings = (found or "none") if status == "COMPLETE" else status.lower()
+    # To the minute: the event tells when it was sent, the API when the scan completed.
+    return ImageScanned(
+        at=now, digest=digest, scanned_at=scanned_at.replace(second=0, microsecond=0), findings=findings
+    )
 
 
 def _deployment_changed(detail: object, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
@@ -361,7 +387,7 @@ _READERS: dict[tuple[str, str], Callable[[object, Sequence[Service], datetime], 
 
 
 def observed_build(service: Service, build: Mapping[str, Any], now: datetime) -> tuple[Fact, ...]:
-    """Return the facts that one of ``BatchGetBuilds``' builds tells; none for a build that is not esteira's."""
+    """The facts that one of ``BatchGetBuilds``' builds tells; none for a build that is not esteira's."""
     variables = {v["name"]: v["value"] for v in build.get("environment", {}).get("environmentVariables", [])}
     failed = (p for p in build.get("phases", []) if p.get("phaseStatus") not in (None, "SUCCEEDED", "IN_PROGRESS"))
     cause = ""
@@ -369,15 +395,17 @@ def observed_build(service: Service, build: Mapping[str, Any], now: datetime) ->
         contexts = (f"{c.get('statusCode', '')}: {c.get('message', '')}" for c in phase.get("contexts", []))
         cause = ": ".join(filter(None, (phase["phaseType"], next((c for c in contexts if c.strip(": ")), ""))))
         break
+    retry_of = str(build.get("autoRetryConfig", {}).get("previousAutoRetry") or "").rpartition(":build/")[2]
+    claim, began = variables.get(CLAIM_VARIABLE), build.get("startTime")
     try:
-        heard = _build_facts(service, build["id"], build["buildStatus"], variables.get(CLAIM_VARIABLE), cause, now)
+        heard = _build_facts(service, build["id"], build["buildStatus"], claim, cause, now, began, retry_of)
     except Refused:
         return ()
     return heard.facts if isinstance(heard, Heard) else ()
 
 
 def exported_by(build: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what one of ``BatchGetBuilds``' builds exported, each as ``NAME=VALUE``, in the order of its buildspec.
+    """What one of ``BatchGetBuilds``' builds exported, each as ``NAME=VALUE``, in the order of its buildspec.
 
     No event carries this, so it is no part of the facts that ``observed_build`` gives. A name that is none, a value
     that is empty or too long, and whatever is too much in all is left out; an answer without the field is nothing.
@@ -397,37 +425,36 @@ def exported_by(build: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def observed_deployment(deployment: str, status: str, now: datetime) -> tuple[Fact, ...]:
-    """Return the facts that a deployment's ``status``, in the API's words, tells."""
+    """The facts that a deployment's ``status``, in the API's words, tells."""
+    begun = DeploymentReported(at=now, deployment=deployment, status="InProgress")
     if status in ("Succeeded", "Failed", "Stopped"):
-        return (
-            DeploymentBegun(at=now, deployment=deployment),
-            DeploymentEnded(at=now, deployment=deployment, status=status),  # type: ignore[arg-type]
-        )
-    return (DeploymentBegun(at=now, deployment=deployment),) if status in ("InProgress", "Ready", "Baking") else ()
+        return (begun, replace(begun, status=status))  # type: ignore[arg-type]
+    return (begun,) if status in ("InProgress", "Ready", "Baking") else ()
 
 
 def observed_instance(deployment: str, instance: str, status: str, now: datetime) -> tuple[Fact, ...]:
-    """Return the fact that one host's ``status`` in a deployment, in the API's words, tells."""
+    """The fact that one host's ``status`` in a deployment, in the API's words, tells."""
     # The event names the host by its ARN or its bare id; the API's target id is bare.
-    return (InstanceReported(at=now, deployment=deployment, instance=instance.rsplit("/", 1)[-1], status=status),)
+    return (HostReported(at=now, deployment=deployment, host=instance.rsplit("/", 1)[-1], status=status),)
 
 
 def observed_alarm(alarm: str, since: datetime, reason: str, now: datetime) -> tuple[Fact, ...]:
-    """Return the fact that an alarm in ALARM since then tells; CloudWatch's event and its API know milliseconds."""
+    """The fact that an alarm in ALARM since then tells; CloudWatch's event and its API know milliseconds."""
     since = since.astimezone(UTC).replace(microsecond=since.microsecond // 1000 * 1000)
     return (AlarmRang(at=now, alarm=alarm, since=since, reason=" ".join(reason.split())[:300]),)
 
 
 def observed_image(service: Service, image: Mapping[str, Any], now: datetime) -> tuple[Fact, ...]:
-    """Return the facts that one of ``DescribeImages``' imageDetails tells."""
+    """The facts that one of ``DescribeImages``' imageDetails tells."""
     digest = image["imageDigest"]
     facts: list[Fact] = [
-        ImageArrived(at=image.get("imagePushedAt", now), tag=tag, digest=digest)
+        ImageArrived(at=image.get("imagePushedAt", now), tag=tag, digest=digest, heard=now)
         for tag in image.get("imageTags", [])
         if service.accepts_tag(tag)
     ]
     status = image.get("imageScanStatus", {}).get("status", "")
     if status in ("COMPLETE", "FAILED"):
         summary = image.get("imageScanFindingsSummary", {})
-        facts.append(_scanned(digest, status, summary.get("findingSeverityCounts"), now))
+        completed = summary.get("imageScanCompletedAt", now)
+        facts.append(_scanned(digest, status, summary.get("findingSeverityCounts"), completed, now))
     return tuple(facts)

@@ -21,13 +21,13 @@ from esteira.telemetry import logger, metrics, subsegment
 
 
 def now() -> datetime:
-    """Return the time, aware, in UTC. The only clock in the controller."""
+    """The time, aware, in UTC. The only clock in the controller."""
     return datetime.now(UTC)
 
 
 @cache
 def from_environment() -> Context:
-    """Return the desk that ESTEIRA_TABLE, ESTEIRA_SERVICES_PATH and ESTEIRA_TOPIC_ARN describe."""
+    """The desk that ESTEIRA_TABLE, ESTEIRA_SERVICES_PATH and ESTEIRA_TOPIC_ARN describe."""
     names = {
         "table": "ESTEIRA_TABLE",
         "services_path": "ESTEIRA_SERVICES_PATH",
@@ -42,7 +42,7 @@ def from_environment() -> Context:
 
 
 def services(context: Context) -> tuple[Service, ...]:
-    """Return the registered services; a malformed registration is logged and left out."""
+    """The registered services; a malformed registration is logged and left out."""
     found, faults = context.aws.services(context.settings.services_path)
     for fault in faults:
         logger.error(fault)

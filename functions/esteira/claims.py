@@ -40,12 +40,12 @@ class RolloutClaim(NamedTuple):
 
 
 def build_claim(text: str) -> BuildClaim | None:
-    """Return the claim that ``text`` spells, or None."""
+    """The claim that ``text`` spells, or None."""
     match = _BUILD.fullmatch(text)
     return BuildClaim(match[1], int(match[2]), int(match[3])) if match else None
 
 
 def rollout_claim(description: str) -> RolloutClaim | None:
-    """Return the claim a deployment's description begins with, or None: not esteira's deployment."""
+    """The claim a deployment's description begins with, or None: not esteira's deployment."""
     match = _ROLLOUT.fullmatch(description.split(" ", 1)[0])
     return RolloutClaim(match[1], int(match[2]), match[3], int(match[4])) if match else None

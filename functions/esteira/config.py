@@ -78,7 +78,7 @@ class Stage(Strict):
     @model_validator(mode="after")
     def _opens_some_day(self) -> Self:
         if self.windows and windows.never(self.windows):
-            raise ValueError("its windows never let a deployment begin within a year")
+            raise ValueError("its windows never let a deployment begin")
         return self
 
 
@@ -181,7 +181,7 @@ class Service(Strict):
         return self
 
     def stage(self, name: str) -> Stage:
-        """Return the stage of that name. Raises LookupError."""
+        """The stage of that name. Raises LookupError."""
         for stage in self.stages:
             if stage.name == name:
                 return stage
@@ -189,15 +189,15 @@ class Service(Strict):
 
     @property
     def last(self) -> Stage:
-        """Return the stage that a release is pushed for: the last one."""
+        """The stage that a release is pushed for: the last one."""
         return self.stages[-1]
 
     def accepts_tag(self, tag: str) -> bool:
-        """Return whether an image pushed under ``tag`` becomes a release; never for the controller's own tags."""
+        """Whether an image pushed under ``tag`` becomes a release; never for the controller's own tags."""
         return not is_own_tag(tag) and any(fnmatchcase(tag, pattern) for pattern in self.accepted_tags)
 
     def minutes(self, what: str) -> timedelta:
-        """Return a deadline of the service, e.g. ``minutes("build")``."""
+        """A deadline of the service, e.g. ``minutes("build")``."""
         return timedelta(minutes=getattr(self.deadlines, f"{what}_minutes"))
 
 
@@ -211,21 +211,21 @@ class Settings(Strict):
 
 
 def is_own_tag(tag: str) -> bool:
-    """Return whether the controller or one of its builds set this tag, which never starts a release."""
+    """Whether the controller or one of its builds set this tag, which never starts a release."""
     return tag.startswith(("esteira-", "live-", "previous-", "git-"))
 
 
 def release_tag(number: int) -> str:
-    """Return the tag the controller puts on an image it accepted: the mark by which it trusts it again."""
+    """The tag the controller puts on an image it accepted: the mark by which it trusts it again."""
     return f"esteira-v{number}"
 
 
 def released_as(tag: str) -> int:
-    """Return the number of the release that accepted an image under ``tag``, 0 if it is no tag of that kind."""
+    """The number of the release that accepted an image under ``tag``, 0 if it is no tag of that kind."""
     match = re.fullmatch(r"esteira-v([1-9][0-9]{0,7})", tag)
     return int(match[1]) if match else 0
 
 
 def commit_tag(commit: str) -> str:
-    """Return the tag under which a build must push the image of ``commit``."""
+    """The tag under which a build must push the image of ``commit``."""
     return f"git-{commit}"

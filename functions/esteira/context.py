@@ -1,4 +1,4 @@
-"""What the controller works with: the table, AWS, its settings, the clock; and somebody who hears what it decides."""
+"""What the controller works with: the table, AWS, its settings, the clock, and who hears what it decides."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import uuid4
 
 from esteira.aws import Aws
 from esteira.config import Settings
@@ -14,12 +15,11 @@ from esteira.store import Store
 
 @dataclass(frozen=True)
 class Decision:
-    """One thing that was decided and done, for the log. What is "" or None is not said.
+    """One decision, for the log. A field that is "" or None is left out.
 
-    Where the decision is that a release stands elsewhere now, ``before`` is the phase it leaves (or ``NEW``, or
-    ``REOPENED`` where an operator's word brought it back), and ``cause`` and ``seconds_to_live`` are those of
-    ``plan.Project``. ``fact`` is the kind of a fact that the sweep found and no event had told. ``error`` is what
-    doing it met.
+    Where a release's phase changes, ``before`` is the phase it leaves (or ``NEW``, or ``REOPENED`` where an operator
+    brought it back), and ``cause`` and ``seconds_to_live`` are those of ``actions.Project``. ``fact`` is the kind of a
+    fact that the sweep found and no event had told. ``error`` is what doing it met.
     """
 
     service: str
@@ -41,8 +41,12 @@ REOPENED = "reopened"
 
 @dataclass(frozen=True)
 class Context:
-    """What the controller works with. ``clock`` gives the time, aware, in UTC; ``tell`` hears every decision, and
-    what a decision does is done inside ``follow``."""
+    """What the controller works with.
+
+    ``clock`` gives the time, aware, in UTC. ``tell`` hears every decision, and what a decision does is done inside
+    ``follow``. ``owner`` names this invocation in its claims. ``is_late`` says that the time for this service is used
+    up: what is begun is done, and the rest is left to the next call.
+    """
 
     store: Store
     aws: Aws
@@ -50,4 +54,6 @@ class Context:
     clock: Callable[[], datetime]
     tell: Callable[[Decision], None] = field(default=lambda _: None)
     follow: Callable[[Decision], AbstractContextManager[object]] = nullcontext
-    configured: set[str] = field(default_factory=set)  # the configurations written down by this process
+    owner: str = field(default_factory=lambda: uuid4().hex)
+    is_late: Callable[[], bool] = field(default=lambda: False)
+    configured: set[str] = field(default_factory=set)  # the registrations this process has recorded

@@ -13,7 +13,7 @@ from esteira.config import Gate
 
 
 def refusals(gates: Mapping[str, Gate], figures: Mapping[str, str], live: Mapping[str, str]) -> tuple[str, ...]:
-    """Return a sentence for each gate that ``figures`` do not pass, in the order of the gates; none if all are passed.
+    """A sentence for each gate that ``figures`` do not pass, in the order of the gates; none if all are passed.
 
     ``live`` are the live release's figures: where it has none of that name, it is not compared.
     """

@@ -47,19 +47,19 @@ class Proof(Strict):
 
 
 def digest(request: Mapping[str, Any]) -> str:
-    """Return the hash of a request without its proof: what a proof is signed for."""
+    """The hash of a request without its proof: what a proof is signed for."""
     bare = {name: value for name, value in request.items() if name != "proof"}
     return hashlib.sha256(json.dumps(bare, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def address(region: str, endpoint: str = "") -> str:
-    """Return where STS is: the Region's own, or whatever stands for AWS (``AWS_ENDPOINT_URL``)."""
+    """Where STS is: the Region's own, or whatever stands for AWS (``AWS_ENDPOINT_URL``)."""
     suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     return endpoint or f"https://sts.{region}.{suffix}/"
 
 
 def caller(proof: Proof, request: Mapping[str, Any]) -> str:
-    """Return the ARN of who signed the proof. Raises Refused where it proves nothing about this request, UnaskedError
+    """The ARN of who signed the proof. Raises Refused where it proves nothing about this request, UnaskedError
     where STS does not say."""
     headers = {name.lower(): value for name, value in proof.headers.items()}
     _check(headers, request)

@@ -69,13 +69,13 @@ def inspect(
 
 
 def matches(path: str, patterns: Iterable[str]) -> bool:
-    """Return whether one of the globs matches ``path``."""
+    """Whether one of the globs matches ``path``."""
     name = path.rsplit("/", 1)[-1]
     return any(fnmatchcase(path if "/" in pattern else name, pattern) for pattern in patterns)
 
 
 def class_of(path: str, classes: Classes) -> str:
-    """Return what a path is: infrastructure, data, model or application."""
+    """What a path is: infrastructure, data, model or application."""
     for name in ("infrastructure", "data", "model"):
         if matches(path, getattr(classes, name)):
             return name
@@ -83,7 +83,7 @@ def class_of(path: str, classes: Classes) -> str:
 
 
 def _secrets(service: Service, changes: Sequence[Change], read: Callable[[str], bytes | None]) -> tuple[str, int]:
-    """Return the sentence that names the first secret found, or "", and how many files were not read."""
+    """The sentence that names the first secret found, or "", and how many files were not read."""
     there = [c for c in changes if c.blob and not matches(c.path, service.guard.allow)]
     for change in there:
         if matches(change.path.lower(), _SECRET_NAMES):

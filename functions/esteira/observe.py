@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from esteira.advance import gather
 from esteira.aws_events import observed_alarm, observed_build, observed_deployment, observed_image, observed_instance
 from esteira.config import Service
 from esteira.context import Context, Decision
@@ -19,10 +18,12 @@ from esteira.core.facts import (
     ImageArrived,
     ImageScanned,
     ReleaseFact,
+    RolloutId,
     stamp,
     unstamp,
 )
-from esteira.core.state import Snapshot, StageState
+from esteira.core.state import Deployed, Snapshot, StageState
+from esteira.snapshot import snapshot
 
 # An event may be a day late; an image older than that and than the newest image release is outdated anyway.
 LATE = timedelta(days=1)
@@ -33,13 +34,13 @@ RINGING = timedelta(minutes=20)
 def observe(service: Service, context: Context) -> None:
     """Record what AWS says about everything of ``service`` that is under way, and tell each fact that is new: no event
     had told it, which was lost, or is late, or on its way at this moment."""
-    snapshot = gather(service, context, look=False)
-    deployments = (f for stage in snapshot.stages for f in _deployment(snapshot, stage, context))
-    alarms = (f for stage in snapshot.stages for f in _alarms(snapshot, stage, context))
-    for fact in (*_builds(snapshot, context), *deployments, *alarms):
+    s = snapshot(context.store, service, context.clock())
+    deployments = (f for stage in s.stages for f in _deployment(s, stage, context))
+    alarms = (f for stage in s.stages for f in _alarms(s, stage, context))
+    for fact in (*_builds(s, context), *deployments, *alarms):
         if context.store.record(service.name, fact):
-            tell_found(service.name, _release_of(fact, snapshot), fact.name, context)
-    for image in _images(snapshot, context):
+            tell_found(service.name, _release_of(fact, s), fact.name, context)
+    for image in _images(s, context):
         if context.store.record_arrival(service.name, image):
             tell_found(service.name, "", image.name, context)
 
@@ -55,12 +56,11 @@ def tell_found(service: str, release: str, kind: str, context: Context) -> None:
 
 
 def _release_of(fact: Fact, s: Snapshot) -> str:
-    """Return the release that an observed fact is about: of a deployment it is the rollout's, "" where none is."""
+    """The release that an observed fact is about: of a deployment it is the rollout's, "" where none is."""
     if isinstance(fact, ReleaseFact):
         return f"v{fact.release}"
     for stage in s.stages:
-        r = s.release(stage.rollout.release) if stage.rollout else None
-        started = r.on(stage).deployment(stage.rollout.number) if r and stage.rollout else None
+        started = _latest(s, stage).started
         if started and isinstance(fact, DeploymentFact) and fact.deployment == started.deployment:
             return f"v{started.release}"
     return ""
@@ -72,21 +72,26 @@ def _builds(s: Snapshot, context: Context) -> list[Fact]:
 
 
 def _alarms(s: Snapshot, stage: StageState, context: Context) -> list[Fact]:
-    """Return which of the stage's alarms are ringing, while somebody listens: a release is watched."""
+    """Which of the stage's alarms are ringing, while somebody listens: a release is watched."""
     now = context.clock()
     names = stage.alarms_heard(s.release(stage.live), now, RINGING)
     ringing = context.aws.alarms(names) if names else []
     return [f for alarm, at, reason in ringing for f in observed_alarm(alarm, at, reason, now)]
 
 
-def _deployment(s: Snapshot, stage: StageState, context: Context) -> list[Fact]:
+def _latest(s: Snapshot, stage: StageState) -> Deployed:
+    """The stage's latest rollout, with its deployment."""
     rollout = stage.rollout
-    release = s.release(rollout.release) if rollout and stage.busy else None
-    release = release.on(stage) if release else None
-    started = release.deployment(rollout.number) if release and rollout else None
-    if release is None or started is None or release.ended(started.deployment):
+    release = s.release(rollout.release) if rollout else None
+    last = release.on(stage).last if release else None
+    return last if last and rollout and last.number == rollout.number else Deployed(RolloutId(stage.name, 0), 0)
+
+
+def _deployment(s: Snapshot, stage: StageState, context: Context) -> list[Fact]:
+    latest = _latest(s, stage)
+    if not stage.busy or latest.started is None or latest.ended:
         return []
-    now, deployment = context.clock(), started.deployment
+    now, deployment = context.clock(), latest.started.deployment
     facts = list(observed_deployment(deployment, context.aws.deployment_status(deployment), now))
     for target in context.aws.targets(deployment):
         # The service also knows Pending, Unknown and Skipped, of which its events never speak.
@@ -96,7 +101,7 @@ def _deployment(s: Snapshot, stage: StageState, context: Context) -> list[Fact]:
 
 
 def _images(s: Snapshot, context: Context) -> list[ImageArrived]:
-    """Return the images under accepted tags that may be news: of a repository never seen before, only the newest."""
+    """The images under accepted tags that may be news: of a repository never seen before, only the newest."""
     mark = s.newest.mark if s.newest else ""
     since = unstamp(mark) - LATE if mark else None
     arrived: list[ImageArrived] = []
@@ -110,5 +115,5 @@ def _images(s: Snapshot, context: Context) -> list[ImageArrived]:
 
 
 def _current(s: Snapshot, digest: str) -> bool:
-    """Return whether the image belongs to a release that is under way or live: older scans were recorded before."""
+    """Whether the image belongs to a release that is under way or live: older scans were recorded before."""
     return any(r.digest == digest for r in s.releases)

@@ -6,8 +6,8 @@ A request is refused with a sentence that ends in what to type instead; then not
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
@@ -17,20 +17,19 @@ from esteira.config import Service, Strict
 from esteira.context import Context
 from esteira.core.facts import (
     Aborted,
-    Approved,
     Bypassed,
-    Disapproved,
     Fact,
     Held,
-    Lifted,
     Promoted,
-    Resumed,
+    Quarantined,
     Retried,
+    Voted,
 )
-from esteira.core.state import Release, StageState
-from esteira.core.status import Cause, Phase, Status, came_to, status_of
+from esteira.core.state import Release, Snapshot, StageState
+from esteira.core.status import Assessed, Cause, Phase, assess
 from esteira.identity import Proof
 from esteira.rollbacks import Impossible, back, quarantine_words, subjects
+from esteira.snapshot import snapshot
 
 Verb = Literal["rollback", "hold", "resume", "quarantine", "retry", "abort", "approve", "reject", "promote", "bypass"]
 # Why a release is rejected that a bypass goes past; a quarantine and a secret in the tree are no rules of a stage.
@@ -55,7 +54,7 @@ class Request(Strict):
 
 
 def read(payload: object, services: Sequence[Service]) -> tuple[Request, Service]:
-    """Return the request and the service it is about. Raises Refused."""
+    """The request and the service it is about. Raises Refused."""
     try:
         request = Request.model_validate(payload)
     except ValidationError as error:
@@ -75,142 +74,232 @@ def read(payload: object, services: Sequence[Service]) -> tuple[Request, Service
 
 
 def operate(request: Request, service: Service, context: Context) -> None:
-    """Record what ``request`` asks for. Raises Refused where it cannot be; a request said before changes nothing."""
-    _VERBS[request.action](request, service, context)
+    """Record what ``request`` asks for.
+
+    Raises Refused where that cannot be; then nothing was recorded. A request said before changes nothing.
+    """
+    _VERBS[request.action](_Asked(request, service, context))
 
 
-def _hold(request: Request, service: Service, context: Context) -> None:
-    now = context.clock()
+class _Asked:
+    """One request, and what the table holds about what it names."""
+
+    def __init__(self, request: Request, service: Service, context: Context) -> None:
+        self.request, self.service, self.context = request, service, context
+        self.now = context.clock()
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        number = int(self.request.release[1:]) if self.request.release else 0
+        return snapshot(self.context.store, self.service, self.now, also=(number,))
+
+    @property
+    def stages(self) -> tuple[StageState, ...]:
+        return self.snapshot.stages
+
+    @property
+    def stage(self) -> StageState:
+        """The stage that is meant: the one that was named, or the last."""
+        return self.snapshot.stage(self.request.stage or self.service.last.name)
+
+    @cached_property
+    def release(self) -> Release:
+        """The release that was named. Raises Refused."""
+        if self.request.release is None:
+            raise Refused(f"{self.request.action} needs a release, such as v3. Next: esteira releases")
+        release = self.snapshot.release(int(self.request.release[1:]))
+        if release is None:
+            raise Refused(f"{self.service.name} has no release {self.request.release}. Next: esteira releases")
+        return release
+
+    @cached_property
+    def assessed(self) -> Assessed:
+        """Where the release stands. Raises Refused."""
+        return assess(self.release, self.stages, self.now)
+
+    @property
+    def reason(self) -> str:
+        """The reason that was given. Raises Refused where there is none."""
+        if not self.request.reason.strip():
+            action = self.request.action
+            raise Refused(f"{action} needs a reason, which everybody will read. Next: add --reason '…'")
+        return self.request.reason.strip()
+
+    def say(self, words: Sequence[Fact], reopen: tuple[int, int] | None = None) -> None:
+        """Record the words, all or none; ``reopen`` is a release and its attempt that is to be read again."""
+        self.context.store.say(self.service.name, self.request.request, self.now, words, reopen)
+
+    def ahead(self, *, over: bool = False) -> StageState:
+        """The stage the release is on its way to: the one named, or the next it has not come to.
+
+        ``over``: it may also have been rejected by a rule of the stage. Raises Refused.
+        """
+        label, status = self.release.label, self.assessed.overall
+        if status.phase.ended and not (over and status.cause in BY_RULE):
+            raise Refused(f"{label} is {status.phase}. Next: esteira why {label}")
+        if not self.release.digest:
+            raise Refused(f"{label} has no image yet, and a vote is for an image. Next: esteira show {label}")
+        ahead = [stage for stage in self.stages if not self.release.on(stage).came]
+        stage = next((s for s in ahead if self.request.stage in ("", s.name)), None)
+        if stage is None:
+            where = self.request.stage or self.service.last.name
+            raise Refused(f"{label} came to {where} already. Next: esteira why {label}")
+        return stage
+
+    def about(self, stage: StageState) -> dict[str, Any]:
+        """The fields of a word about the release and the stage."""
+        return {
+            "at": self.now,
+            "release": self.release.number,
+            "request": self.request.request,
+            "by": self.request.by,
+            "reason": self.request.reason.strip(),
+            "stage": stage.name,
+            "attempt": self.release.attempt,
+            "digest": self.release.digest,
+            "arn": self.request.arn,
+        }
+
+
+def _hold(asked: _Asked) -> None:
+    request = asked.request
     held = Held(
-        at=now,
+        at=asked.now,
         request=request.request,
         by=request.by,
-        reason=_reason(request),
-        stage=request.stage or service.last.name,
-        until=now + timedelta(minutes=request.minutes),
+        reason=asked.reason,
+        stage=request.stage or asked.service.last.name,
+        until=asked.now + timedelta(minutes=request.minutes),
     )
-    _say(request, service, context, [held])
+    asked.say([held])
 
 
-def _resume(request: Request, service: Service, context: Context) -> None:
-    now, stage = context.clock(), _stage(request, service, context)
-    if stage.held(now) is None:
-        raise Refused(f"{stage.name} is not held; nothing to resume. Next: esteira status")
-    word = Resumed(at=now, request=request.request, by=request.by, reason=request.reason, stage=stage.name)
-    _say(request, service, context, [word])
+def _resume(asked: _Asked) -> None:
+    request, stage = asked.request, asked.stage
+    if stage.held(asked.now) is None:
+        raise Refused(f"{stage.name} is not held; there is nothing to resume. Next: esteira status")
+    word = Held(
+        at=asked.now, request=request.request, by=request.by, reason=request.reason, stage=stage.name, until=None
+    )
+    asked.say([word])
 
 
-def _rollback(request: Request, service: Service, context: Context) -> None:
-    stage = _stage(request, service, context)
+def _rollback(asked: _Asked) -> None:
+    request, stage = asked.request, asked.stage
     if stage.busy and stage.rollout:
         label = f"v{stage.rollout.release}"
-        raise Refused(f"{label} is deploying to {stage.name}. Next: esteira abort {label}, then esteira rollback")
+        raise Refused(f"{label} is being deployed to {stage.name}. Next: esteira abort {label}, then esteira rollback")
     to = int(request.to[1:]) if request.to else None
-    reason = _reason(request)
-    order = back(service, stage, to, request=request.request, by=request.by, reason=reason, context=context)
-    if isinstance(order, Impossible):
-        raise Refused(f"{order.why}. Next: {order.instead}")
-    _say(request, service, context, order.words, reopen=order.reopen)
+    said = {"request": request.request, "by": request.by, "reason": asked.reason}
+    words = back(asked.service, stage, to, **said, context=asked.context)
+    if isinstance(words, Impossible):
+        raise Refused(f"{words.why}. Next: {words.instead}")
+    asked.say(words.words, reopen=words.reopen)
 
 
-def _quarantine(request: Request, service: Service, context: Context) -> None:
-    release = _asked(request, service, context)
-    words = quarantine_words(release, request=request.request, by=request.by, reason=_reason(request), context=context)
-    _say(request, service, context, words)
+def _quarantine(asked: _Asked) -> None:
+    said = {"request": asked.request.request, "by": asked.request.by, "reason": asked.reason}
+    asked.say(quarantine_words(asked.release, **said, context=asked.context))
 
 
-def _retry(request: Request, service: Service, context: Context) -> None:
-    release, stages = _asked(request, service, context), tuple(context.store.stages(service))
-    label, phase = release.label, _standing(release, service, stages, context).phase
+def _retry(asked: _Asked) -> None:
+    request, release, stages = asked.request, asked.release, asked.stages
+    label, phase = release.label, asked.assessed.overall.phase
     if phase in (Phase.SUPERSEDED, Phase.SKIPPED) or not release.pushed.effective:
         raise Refused(f"{label} is {phase}, which a retry cannot change; push again. Next: esteira why {label}")
     if not phase.ended:
-        raise Refused(f"{label} is {phase}, it needs no retry. Next: esteira show {label}")
-    rows, _ = context.store.open(service.name)
-    newer = max([stages[0].live, stages[-1].live, *(n for n, row in rows.items() if not _over(row.phase))], default=0)
+        raise Refused(f"{label} is {phase} and needs no retry. Next: esteira show {label}")
+    under_way = (n for n, listed in asked.snapshot.written.items() if not _over(listed.phase))
+    newer = max([stages[0].live, stages[-1].live, *under_way], default=0)
     if newer > release.number:
-        if release.on(stages[-1]).was_live:
+        if release.on(stages[-1]).lives:
             raise Refused(f"v{newer} is newer than {label}. Next: esteira rollback --to {label}")
         raise Refused(f"v{newer} is newer than {label}, which was never live. Next: push {label}'s commit again")
-    now, attempt = context.clock(), release.attempt + 1
-    words: list[Fact] = [Retried(at=now, release=release.number, attempt=attempt, by=request.by, reason=request.reason)]
+    number, attempt = release.number, release.attempt + 1
+    words: list[Fact] = [Retried(at=asked.now, release=number, attempt=attempt, by=request.by, reason=request.reason)]
     words += [
-        Lifted(at=now, request=request.request, by=request.by, reason=f"retry of {label}", subject=subject)
-        for subject in sorted(_quarantined(release, service, context))
+        Quarantined(
+            at=asked.now,
+            request=request.request,
+            by=request.by,
+            reason=f"retry of {label}",
+            subject=subject,
+            release=number,
+            lifted=True,
+        )
+        for subject in sorted(_quarantined(asked))
     ]
-    _say(request, service, context, words, reopen=(release.number, attempt))
+    asked.say(words, reopen=(number, attempt))
 
 
-def _quarantined(release: Release, service: Service, context: Context) -> set[str]:
-    """Return what of the release is quarantined; its image's digest, too, though it may not be known by now."""
-    about = {*subjects(release)}
-    word = context.store.quarantine(service.name, about)
-    if word is not None:
-        about |= {*subjects(_known(service, context, word.release))}
-    return {subject for subject in about if context.store.quarantine(service.name, (subject,))}
+def _quarantined(asked: _Asked) -> set[str]:
+    """What of the release is quarantined: its commit, its image, and the image of a quarantine of its commit."""
+    store, name = asked.context.store, asked.service.name
+    about = {*subjects(asked.release)}
+    word = store.quarantine(name, about)
+    other = store.release(name, word.release) if word else None
+    about |= {*subjects(other)} if other else set()
+    return {subject for subject in about if store.quarantine(name, (subject,))}
 
 
-def _abort(request: Request, service: Service, context: Context) -> None:
-    release, stages = _asked(request, service, context), tuple(context.store.stages(service))
-    label, phase = release.label, _standing(release, service, stages, context).phase
+def _abort(asked: _Asked) -> None:
+    label, phase = asked.release.label, asked.assessed.overall.phase
     if phase is Phase.LIVE:
         raise Refused(f"{label} is live already. Next: esteira rollback")
     if phase.ended:
-        raise Refused(f"{label} is {phase}, there is nothing to abort. Next: esteira show {label}")
-    now = context.clock()
-    aborted = Aborted(at=now, release=release.number, attempt=release.attempt, by=request.by, reason=_reason(request))
-    _say(request, service, context, [aborted])
+        raise Refused(f"{label} is {phase}; there is nothing to abort. Next: esteira show {label}")
+    release, request = asked.release, asked.request
+    asked.say(
+        [Aborted(at=asked.now, release=release.number, attempt=release.attempt, by=request.by, reason=asked.reason)]
+    )
 
 
-def _approve(request: Request, service: Service, context: Context) -> None:
-    release, stage, now = *_ahead(request, service, context), context.clock()
+def _approve(asked: _Asked) -> None:
+    stage = asked.ahead()
     rule = stage.rules.approvals if stage.rules else None
     if rule is None:
-        raise Refused(f"{stage.name} asks for no approval. Next: esteira why {release.label}")
+        raise Refused(f"{stage.name} asks for no approval. Next: esteira why {asked.release.label}")
     if rule.not_by_pusher:
-        _not_the_pusher(request, service, release, context)
-    word = Approved(until=now + timedelta(hours=rule.valid_hours), **_about(request, release, stage, now))
-    _say(request, service, context, [word])
+        _not_the_pusher(asked)
+    until = asked.now + timedelta(hours=rule.valid_hours)
+    asked.say([Voted(approve=True, until=until, **asked.about(stage))])
 
 
-def _not_the_pusher(request: Request, service: Service, release: Release, context: Context) -> None:
+def _not_the_pusher(asked: _Asked) -> None:
     """Refuse a vote that the two-person rule would not count."""
-    if not request.arn:
+    arn, release = asked.request.arn, asked.release
+    if not arn:
         raise Refused(
             f"an approval of {release.label} must come from somebody AWS knows, and this one proves nobody. "
             f"Next: esteira approve {release.label}, which proves who you are"
         )
-    if request.arn in context.store.pushers(service.name, release.pushed.commit):
-        raise Refused(f"{request.arn} pushed {release.label}, and who pushed may not approve. Next: ask somebody else")
+    if arn in asked.context.store.pushers(asked.service.name, release.pushed.commit):
+        raise Refused(f"{arn} pushed {release.label}, and who pushed may not approve. Next: ask somebody else")
 
 
-def _reject(request: Request, service: Service, context: Context) -> None:
-    release, stage = _ahead(request, service, context)
-    _reason(request)
-    _say(request, service, context, [Disapproved(**_about(request, release, stage, context.clock()))])
+def _reject(asked: _Asked) -> None:
+    stage = asked.ahead()
+    _ = asked.reason
+    asked.say([Voted(approve=False, until=asked.now, **asked.about(stage))])
 
 
-def _bypass(request: Request, service: Service, context: Context) -> None:
-    release, stage = _ahead(request, service, context, over=True)
-    _reason(request)
-    now = context.clock()
-    word = Bypassed(until=now + timedelta(minutes=request.minutes), **_about(request, release, stage, now))
-    _say(request, service, context, [word], reopen=(release.number, release.attempt))
+def _bypass(asked: _Asked) -> None:
+    stage, release = asked.ahead(over=True), asked.release
+    _ = asked.reason
+    word = Bypassed(until=asked.now + timedelta(minutes=asked.request.minutes), **asked.about(stage))
+    asked.say([word], reopen=(release.number, release.attempt))
 
 
-def _promote(request: Request, service: Service, context: Context) -> None:
-    release = _asked(request, service, context)
-    stages = tuple(context.store.stages(service))
+def _promote(asked: _Asked) -> None:
+    release, stages, status = asked.release, asked.stages, asked.assessed.overall
     if len(stages) == 1:
-        raise Refused(f"{service.name} has one stage; there is nowhere to promote to. Next: esteira status")
-    status = _standing(release, service, stages, context)
-    came_to = [stage for stage in stages if release.on(stage).was_live]
+        raise Refused(f"{asked.service.name} has one stage; there is nowhere to promote to. Next: esteira status")
     ahead = [stage for stage in stages[1:] if not release.on(stage).begun]
-    stage = next((s for s in ahead if request.stage in ("", s.name)), None)
+    stage = next((s for s in ahead if asked.request.stage in ("", s.name)), None)
     if stage is None:
-        where = request.stage or stages[-1].name
+        where = asked.request.stage or stages[-1].name
         raise Refused(f"{release.label} came to {where} already. Next: esteira rollback --to {release.label}")
-    if stage.before not in came_to:
+    if stage.before is None or not release.on(stage.before).lives:
         before = stage.before.name if stage.before else ""
         raise Refused(
             f"{release.label} was never live on {before}, so it cannot be promoted to {stage.name}. "
@@ -220,42 +309,10 @@ def _promote(request: Request, service: Service, context: Context) -> None:
         raise Refused(f"v{stage.live} is live on {stage.name}, and newer. Next: esteira releases")
     if status.phase.ended and status.phase is not Phase.SUPERSEDED:
         raise Refused(f"{release.label} is {status.phase}. Next: esteira why {release.label}")
-    word = Promoted(**_about(request, release, stage, context.clock()))
-    _say(request, service, context, [word], reopen=(release.number, release.attempt))
+    asked.say([Promoted(**asked.about(stage))], reopen=(release.number, release.attempt))
 
 
-def _ahead(request: Request, service: Service, context: Context, *, over: bool = False) -> tuple[Release, StageState]:
-    """Return the release that is asked about and the stage it is on its way to: the one named, or the next it has not
-    come to. ``over``: it may also be rejected. Raises Refused."""
-    release, stages = _asked(request, service, context), tuple(context.store.stages(service))
-    status = _standing(release, service, stages, context)
-    if status.phase.ended and not (over and status.cause in BY_RULE):
-        raise Refused(f"{release.label} is {status.phase}. Next: esteira why {release.label}")
-    if not release.digest:
-        raise Refused(f"{release.label} has no image yet, and that is what counts. Next: esteira show {release.label}")
-    ahead = [stage for stage in stages if not came_to(release, stage)]
-    stage = next((s for s in ahead if request.stage in ("", s.name)), None)
-    if stage is None:
-        where = request.stage or service.last.name
-        raise Refused(f"{release.label} came to {where} already. Next: esteira why {release.label}")
-    return release, stage
-
-
-def _about(request: Request, release: Release, stage: StageState, now: datetime) -> dict[str, Any]:
-    return {
-        "at": now,
-        "release": release.number,
-        "request": request.request,
-        "by": request.by,
-        "reason": request.reason.strip(),
-        "stage": stage.name,
-        "attempt": release.attempt,
-        "digest": release.digest,
-        "arn": request.arn,
-    }
-
-
-_VERBS: dict[str, Callable[[Request, Service, Context], None]] = {
+_VERBS: dict[str, Callable[[_Asked], None]] = {
     "rollback": _rollback,
     "hold": _hold,
     "resume": _resume,
@@ -269,42 +326,5 @@ _VERBS: dict[str, Callable[[Request, Service, Context], None]] = {
 }
 
 
-def _say(
-    request: Request, service: Service, context: Context, words: Sequence[Fact], reopen: tuple[int, int] | None = None
-) -> None:
-    context.store.say(service.name, request.request, context.clock(), words, reopen)
-
-
-def _asked(request: Request, service: Service, context: Context) -> Release:
-    if request.release is None:
-        raise Refused(f"{request.action} needs a release, such as v3. Next: esteira releases")
-    return _known(service, context, int(request.release[1:]))
-
-
-def _known(service: Service, context: Context, number: int) -> Release:
-    release = context.store.release(service.name, number)
-    if release is None:
-        raise Refused(f"{service.name} has no release v{number}. Next: esteira releases")
-    return release
-
-
-def _stage(request: Request, service: Service, context: Context) -> StageState:
-    """Return the stage that is meant: the one that was named, or the last."""
-    name = request.stage or service.last.name
-    return next(stage for stage in context.store.stages(service) if stage.name == name)
-
-
-def _standing(release: Release, service: Service, stages: Sequence[StageState], context: Context) -> Status:
-    """Return where the release stands, with its quarantine in the picture."""
-    quarantine = context.store.quarantine(service.name, subjects(release))
-    return status_of(replace(release, quarantine=quarantine), stages, context.clock())
-
-
 def _over(phase: str) -> bool:
     return bool(phase) and Phase(phase).ended
-
-
-def _reason(request: Request) -> str:
-    if not request.reason.strip():
-        raise Refused(f"{request.action} needs a reason, which everybody will read. Next: add --reason '…'")
-    return request.reason.strip()

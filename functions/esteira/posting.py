@@ -12,7 +12,7 @@ HERE = ("127.0.0.1", "::1", "localhost")
 
 
 def address_of(text: str) -> SplitResult | None:
-    """Return the address in its parts, None where it is none to post to.
+    """The address in its parts, None where it is none to post to.
 
     Only https, so that nobody on the way reads what is sent. Plain http may go to this very machine, and only in the
     local mode, which is where AWS itself is at an address: in Lambda, "this machine" would be Lambda's own runtime.

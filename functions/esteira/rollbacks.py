@@ -1,4 +1,4 @@
-"""Going back from what is live: where to, and the words that order it, for an operator and for an alarm."""
+"""Rolling back from the live release: where to, and the words that order it, for an operator and for an alarm."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from esteira.core.state import Release, StageState
 
 
 @dataclass(frozen=True)
-class Order:
-    """The words that order a stage back, to be said all or none, and the release that is to be read again: its number
-    and attempt."""
+class RollbackWords:
+    """The words that order a stage back, to be said all or none.
+
+    ``reopen`` is the number and attempt of the release that is to be read again.
+    """
 
     words: tuple[Fact, ...]
     reopen: tuple[int, int]
@@ -29,9 +31,11 @@ class Impossible:
 
 def back(
     service: Service, stage: StageState, to: int | None, *, request: str, by: str, reason: str, context: Context
-) -> Order | Impossible:
-    """Return the order to go back to release ``to`` (None: to the last one that was live and healthy), or why there is
-    none."""
+) -> RollbackWords | Impossible:
+    """The words to go back to release ``to``, or why that cannot be.
+
+    Without ``to``, it is the last release that was live and healthy.
+    """
     live = context.store.release(service.name, stage.live) if stage.live else None
     if live is None:
         return Impossible(f"nothing is live on {stage.name}, so there is nothing to roll back from", "esteira status")
@@ -44,16 +48,16 @@ def back(
         at=context.clock(), request=request, by=by, reason=reason, stage=stage.name, away=live.number, to=target.number
     )
     words = quarantine_words(live, request=request, by=by, reason=reason, context=context)
-    return Order((order, *words), (target.number, target.attempt))
+    return RollbackWords((order, *words), (target.number, target.attempt))
 
 
 def _target(service: Service, stage: StageState, to: int | None, context: Context) -> Release | Impossible:
-    """Return the release to go back to, or why there is none."""
+    """The release to go back to, or why there is none."""
     if to is not None:
         target = context.store.release(service.name, to)
         if target is None:
             return Impossible(f"{service.name} has no release v{to}", "esteira releases")
-        if not target.on(stage).was_live:
+        if not target.on(stage).lives:
             return Impossible(f"{target.label} was never live on {stage.name}", "esteira releases")
         if context.store.quarantine(service.name, subjects(target)):
             return Impossible(f"{target.label} is quarantined", f"esteira why {target.label}")
@@ -68,7 +72,7 @@ def _target(service: Service, stage: StageState, to: int | None, context: Contex
 def quarantine_words(
     release: Release, *, request: str, by: str, reason: str, context: Context
 ) -> tuple[Quarantined, ...]:
-    """Return the words that keep a release's commit and image from deploying again by themselves."""
+    """The words that keep a release's commit and image from deploying again by themselves."""
     return tuple(
         Quarantined(at=context.clock(), request=request, by=by, reason=reason, subject=subject, release=release.number)
         for subject in filter(None, subjects(release))
@@ -76,5 +80,5 @@ def quarantine_words(
 
 
 def subjects(release: Release) -> tuple[str, str]:
-    """Return what a quarantine of the release is about: its commit and its image's digest, "" where it has none."""
+    """What a quarantine of the release is about: its commit and its image's digest, "" where it has none."""
     return release.pushed.commit, release.digest

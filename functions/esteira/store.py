@@ -19,13 +19,12 @@ from esteira.core.facts import (
     AlarmRang,
     CommitPushed,
     Decided,
-    DeploymentFact,
     DeploymentStarted,
     Fact,
     Held,
-    HoldReminded,
     ImageArrived,
     ImageTaken,
+    Notified,
     Pushed,
     Quarantined,
     RollbackOrdered,
@@ -33,16 +32,14 @@ from esteira.core.facts import (
     RolloutFinished,
     Seen,
     Superseded,
-    aborted_key,
-    about_alarm,
-    about_commit,
+    about_deployment,
     about_release,
     about_stage,
     from_row,
     stamp,
     to_row,
 )
-from esteira.core.state import Release, StageState
+from esteira.core.state import Listed, Release, StageState
 from esteira.core.status import Status
 
 if TYPE_CHECKING:
@@ -52,31 +49,28 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class OpenRow:
-    """A release that is under way or live: its attempt when it was opened, and its projected phase."""
-
-    number: int
-    attempt: int
-    phase: str
-    why: str
-    cause: str = ""
-
-
-@dataclass(frozen=True)
 class View:
     """One row of the history: a projection, as last written. ``stages`` are ``NAME=PHASE`` of each it came to."""
 
     number: int
     phase: str
-    why: str
+    summary: str
     commit: str
     tag: str
     digest: str
     classes: tuple[str, ...]
     pushed_at: str
     changed_at: str
+    detail: tuple[str, ...] = ()
+    next: str = ""
     cause: str = ""
+    stage: str = ""
     stages: tuple[str, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """The sentence and the next step in one line."""
+        return f"{self.summary}; next: {self.next}" if self.next else self.summary
 
 
 class Store:
@@ -97,48 +91,44 @@ class Store:
         return not self.taken(service, image) and self.record(service, image)
 
     def facts(self, service: str, about: str, prefix: str = "") -> tuple[Fact, ...]:
-        """Return all facts in a partition whose keys begin with ``prefix``."""
+        """All facts in a partition whose keys begin with ``prefix``."""
         return tuple(from_row(row) for row in self._query(service, about, prefix) if "fact" in row)
 
     def newest_facts(self, service: str, about: str, prefix: str, limit: int) -> tuple[Fact, ...]:
-        """Return the last ``limit`` facts of a partition whose keys begin with ``prefix``, the last first."""
+        """The last ``limit`` facts of a partition whose keys begin with ``prefix``, the last first."""
         return tuple(from_row(row) for row in self._query(service, about, prefix, newest=limit) if "fact" in row)
 
     # --- releases
 
     def newest(self, service: str) -> Pushed | None:
-        """Return how the newest release was born, None before the first."""
+        """How the newest release was born, None before the first."""
         rows = self._query(service, RELEASES, "release#", newest=1)
         return _one(rows, Pushed)
 
     def pushed(self, service: str, number: int) -> Pushed | None:
-        """Return how release ``number`` was born, None if there is none."""
+        """How release ``number`` was born, None if there is none."""
         row = self._get(service, RELEASES, f"release#{number:08d}")
         return _one([row] if row else [], Pushed)
 
-    def open(self, service: str) -> tuple[dict[int, OpenRow], tuple[ImageArrived, ...]]:
-        """Return the releases that are under way or live, and the images that are not a release yet."""
+    def open(self, service: str) -> tuple[dict[int, Listed], tuple[ImageArrived, ...]]:
+        """The releases that are under way or live, and the images that are not a release yet."""
         rows = {}
         arrived: list[ImageArrived] = []
         for row in self._query(service, RELEASES, "open#"):
             if "fact" in row:
                 arrived.append(from_row(row))  # type: ignore[arg-type]
             else:
-                number = int(row["number"])
-                rows[number] = OpenRow(
-                    number, int(row["attempt"]), *(row.get(k, "") for k in ("phase", "why", "cause"))
-                )
+                rows[int(row["number"])] = _listed(row)
         return rows, tuple(arrived)
 
     def release(self, service: str, number: int) -> Release | None:
-        """Return a release with everything said about it, its builds and its deployments; None if there is none."""
+        """A release with everything said about it, its builds and its deployments; None if there is none."""
         pushed = self.pushed(service, number)
         if pushed is None:
             return None
         facts = list(self.facts(service, about_release(number)))
         for started in [f for f in facts if isinstance(f, DeploymentStarted)]:
-            about = DeploymentFact(at=started.at, deployment=started.deployment).about
-            facts.extend(self.facts(service, about))
+            facts.extend(self.facts(service, about_deployment(started.deployment)))
         return Release(pushed, frozenset(facts))
 
     def birth(self, service: str, pushed: Pushed, image: ImageArrived | None = None) -> bool:
@@ -146,14 +136,15 @@ class Store:
         open_row = _packed(self._open_row(service, pushed.number, 1))
         puts = [self._new(self._row(service, pushed)), {"Put": {"TableName": self._table, "Item": open_row}}]
         if image is not None:
-            taken = ImageTaken(at=pushed.at, tag=image.tag, digest=image.digest, release=pushed.number)
+            missing = bool(pushed.rejected)
+            taken = ImageTaken(at=pushed.at, tag=image.tag, digest=image.digest, release=pushed.number, missing=missing)
             puts.append(self._new(self._row(service, taken)))
             puts.append({"Delete": {"TableName": self._table, "Key": self._key(service, image.about, image.key)}})
         return self._transact(puts)
 
-    def taken(self, service: str, image: ImageArrived) -> bool:
-        """Return whether an arrived image became a release, or was dismissed, already."""
-        key = ImageTaken(at=image.at, tag=image.tag, digest=image.digest, release=0).key
+    def taken(self, service: str, image: ImageArrived, *, missing: bool = False) -> bool:
+        """Whether an arrived image became a release or was dismissed; ``missing``: whether a release says it is gone."""
+        key = ImageTaken(at=image.at, tag=image.tag, digest=image.digest, release=0, missing=missing).key
         return self._get(service, RELEASES, key) is not None
 
     def dismiss(self, service: str, image: ImageArrived, at: datetime) -> None:
@@ -179,20 +170,20 @@ class Store:
     # --- the stage
 
     def stage(self, service: str, stage: str) -> StageState:
-        """Return the stage's latest rollout, how it ended, and the latest words of operators."""
+        """The stage's latest rollout, how it ended, and the latest words of operators."""
         about = about_stage(stage)
-        rollouts = [from_row(r) for r in self._query(service, about, "rollout#", newest=2)]
+        rollouts = self.newest_facts(service, about, "rollout#", 2)
         rollout = next((f for f in rollouts if isinstance(f, Rollout)), None)
-        finished = next(
-            (f for f in rollouts if isinstance(f, RolloutFinished) and rollout and f.rollout == rollout.number), None
-        )
+        ends = (f for f in rollouts if isinstance(f, RolloutFinished))
+        finished = next((f for f in ends if rollout and f.rollout == rollout.number), None)
         hold = _one(self._query(service, about, "hold#", newest=1), Held)
         rollback = _one(self._query(service, about, "rollback#", newest=1), RollbackOrdered)
-        reminded = _one(self._query(service, about, "reminded#", newest=1), HoldReminded) if hold else None
+        reminder = f"notified#hold-ends-soon#{stamp(hold.at)}#event" if hold else ""
+        reminded = _one(self._query(service, about, reminder, newest=1), Notified) if hold and hold.until else None
         return StageState(stage, rollout, finished, hold, rollback, reminded)
 
     def stages(self, service: Service) -> Iterator[StageState]:
-        """Yield the service's stages in their order, each with its rules and the one before it."""
+        """The service's stages in their order, each with its rules and the one before it."""
         before = None
         for rules in service.stages:
             before = replace(self.stage(service.name, rules.name), rules=rules, before=before)
@@ -209,27 +200,27 @@ class Store:
                     "ConditionExpression": "attribute_not_exists(pk)",
                 }
             }
-            for key in (aborted_key(rollout.attempt), superseded.key)
+            for key in (f"aborted#{rollout.attempt:04d}", superseded.key)
             if rollout.kind == "deploy"
         ]
         return self._transact([self._new(self._row(service, rollout)), *checks])
 
     def quarantine(self, service: str, subjects: Iterable[str]) -> Quarantined | None:
-        """Return the word that quarantines one of ``subjects`` (commits, digests; "" is none), unless it was lifted."""
+        """The word that quarantines one of ``subjects`` (commits, digests; "" is none), unless it was lifted."""
         for subject in filter(None, subjects):
             word = _one(self._query(service, f"quarantine/{subject}", "quarantine#", newest=1), Quarantined)
-            if word is not None:
+            if word is not None and not word.lifted:
                 return word
         return None
 
     def pushers(self, service: str, commit: str) -> tuple[str, ...]:
-        """Return who CodeCommit said made a commit the branch's tip: IAM ARNs; none where no event told."""
-        facts = self.facts(service, about_commit(commit), "pushed-by#")
+        """Who CodeCommit said made a commit the branch's tip: IAM ARNs; none where no event told."""
+        facts = self.facts(service, f"commit/{commit}", "pushed-by#")
         return tuple(sorted(f.by for f in facts if isinstance(f, CommitPushed)))
 
     def alarms(self, service: str, names: Iterable[str]) -> tuple[AlarmRang, ...]:
-        """Return the last time each of those alarms went off, of those that ever did."""
-        rang = (_one(self._query(service, about_alarm(name), "rang#", newest=1), AlarmRang) for name in names)
+        """The last time each of those alarms went off, of those that ever did."""
+        rang = (_one(self._query(service, f"alarm/{name}", "rang#", newest=1), AlarmRang) for name in names)
         return tuple(filter(None, rang))
 
     def say(
@@ -270,30 +261,33 @@ class Store:
         view = View(
             number=pushed.number,
             phase=status.phase.value,
-            why=status.why,
+            summary=status.summary,
             commit=pushed.commit,
             tag=pushed.tag,
             digest=release.digest,
             classes=pushed.classes,
             pushed_at=stamp(pushed.at),
             changed_at=stamp(at),
+            detail=status.detail,
+            next=status.next,
             cause=status.cause,
+            stage=status.stage,
             stages=tuple(f"{name}={there.phase.value}" for name, there in stages.items()),
         )
         row: dict[str, Any] = {"pk": _pk(service, RELEASES), "sk": f"view#{pushed.number:08d}"}
         row |= {f.name: getattr(view, f.name) for f in fields(view)}
-        row |= {"classes": list(view.classes), "stages": list(view.stages)}
+        row |= {name: list(row[name]) for name in ("classes", "detail", "stages")}
         self._client.put_item(TableName=self._table, Item=_packed(row))
         is_open = _conditionally(
             lambda: self._client.update_item(
                 TableName=self._table,
                 Key=self._key(service, RELEASES, f"open#release#{pushed.number:08d}"),
-                UpdateExpression="SET phase = :p, why = :w, cause = :c",
+                UpdateExpression="SET phase = :p, summary = :s, detail = :d, #n = :n, cause = :c, stage = :t",
                 ConditionExpression="attribute_exists(pk)",
+                ExpressionAttributeNames={"#n": "next"},
                 ExpressionAttributeValues={
-                    ":p": {"S": status.phase.value},
-                    ":w": {"S": status.why},
-                    ":c": {"S": status.cause},
+                    f":{mark}": value
+                    for mark, value in zip("psdnct", _packed(row_of(status.listed)).values(), strict=True)
                 },
             )
         )
@@ -301,15 +295,24 @@ class Store:
             self.reopen(service, pushed.number, release.attempt)
 
     def views(self, service: str, limit: int = 20, before: int | None = None) -> list[View]:
-        """Return the newest ``limit`` rows of the history, newest first, of releases below ``before``."""
+        """The newest ``limit`` rows of the history, newest first, of releases below ``before``."""
         names = {f.name for f in fields(View)}
         last = f"view#{before - 1:08d}" if before else None
         rows = self._query(service, RELEASES, "view#", newest=limit, last=last)
         views = [View(**{k: v for k, v in row.items() if k in names}) for row in rows]
-        return [replace(v, number=int(v.number), classes=tuple(v.classes), stages=tuple(v.stages)) for v in views]
+        return [
+            replace(
+                v,
+                number=int(v.number),
+                classes=tuple(v.classes),
+                detail=tuple(v.detail),
+                stages=tuple(v.stages),
+            )
+            for v in views
+        ]
 
     def find(self, service: str, commit: str, depth: int = 1000) -> int | None:
-        """Return the newest release of a commit (or its first characters) among the last ``depth``, if there is one."""
+        """The newest release of a commit (or its first characters) among the last ``depth``, if there is one."""
         before = None
         while depth > 0:
             page = self.views(service, min(depth, 100), before)
@@ -362,7 +365,7 @@ class Store:
     def _query(
         self, service: str, about: str, prefix: str, newest: int | None = None, last: str | None = None
     ) -> list[dict[str, Any]]:
-        """Return a partition's rows under ``prefix``: all ascending, or the ``newest`` up to ``last``, descending."""
+        """A partition's rows under ``prefix``: all ascending, or the ``newest`` up to ``last``, descending."""
         request: dict[str, Any] = {
             "TableName": self._table,
             "KeyConditionExpression": "pk = :pk",
@@ -399,12 +402,22 @@ def _conditionally(write: Callable[[], object]) -> bool:
     return True
 
 
+def _listed(row: Mapping[str, Any]) -> Listed:
+    values = {f.name: row.get(f.name, "") for f in fields(Listed)}
+    return Listed(**{**values, "detail": tuple(row.get("detail", ()))})
+
+
+def row_of(listed: Listed) -> dict[str, Any]:
+    """The listed status as plain values, in the order of its fields."""
+    return {f.name: getattr(listed, f.name) for f in fields(listed)} | {"detail": list(listed.detail)}
+
+
 def _pk(service: str, about: str) -> str:
     return f"{service}#{about}"
 
 
 def _one(rows: Iterable[Mapping[str, Any]], kind: type[T]) -> T | None:
-    """Return the first row's fact if it is of that kind."""
+    """The first row's fact if it is of that kind."""
     first = next(iter(rows), None)
     fact = from_row(first) if first else None
     return fact if isinstance(fact, kind) else None

@@ -88,7 +88,7 @@ def measured(handler: Callable[P, R]) -> Callable[P, R]:
 
 @cache
 def tracer() -> Tracer:
-    """Return the tracer, with every AWS call in its traces."""
+    """The tracer, with every AWS call in its traces."""
     from aws_lambda_powertools import Tracer
 
     return Tracer(patch_modules=["botocore"])

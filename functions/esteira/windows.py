@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 YEAR = timedelta(days=366)
 # So many openings and closings are looked at for the next time that is open.
 MOMENTS = 3000
+# After 28 years the Gregorian calendar repeats its weekdays, leap days included.
+FIRST_DAY, CYCLE_DAYS = date(2026, 1, 1), 28 * 365 + 7
 
 
 class Window(Protocol):
@@ -36,12 +38,10 @@ class Window(Protocol):
 
 @dataclass(frozen=True)
 class Closed:
-    """Why no deployment may begin now, and when one may: None if that was not found, ``never`` if it is known that none
-    may within a year."""
+    """Why no deployment may begin now, and when one may; None if that was not found within a year."""
 
     why: str
     until: datetime | None
-    never: bool = False
 
 
 def check(cron: str, timezone: str) -> None:
@@ -59,26 +59,61 @@ def check(cron: str, timezone: str) -> None:
 
 
 def never(windows: Sequence[Window]) -> bool:
-    """Return whether the windows let nothing begin in a whole year, whichever that is."""
-    closed = closed_at(windows, datetime(2026, 1, 1, tzinfo=UTC))
-    return closed is not None and closed.never
+    """Whether the windows let nothing begin on any minute of the calendar's whole cycle.
+
+    The days are judged by the cron fields themselves, so the number of a window's openings does not matter.
+    """
+    from cronsim import CronSim
+
+    crons = [(w, CronSim(w.cron, datetime(2026, 1, 1, tzinfo=UTC)), _zone(w.timezone)) for w in windows]
+    minutes = [sorted(h * 60 + m for h in cron.hours for m in cron.minutes) for _, cron, _ in crons]
+    allows = any(w.kind == "allow" for w in windows)
+    running: list[tuple[int, int, str]] = []  # from when, until when (minutes since the first day, UTC), which kind
+    for day in range(CYCLE_DAYS):
+        today = FIRST_DAY + timedelta(days=day)
+        for (window, cron, zone), starts in zip(crons, minutes, strict=True):
+            if today.month in cron.months and cron.match_day(today):
+                noon = datetime(today.year, today.month, today.day, 12, tzinfo=zone)
+                offset = day * 1440 - int((noon.utcoffset() or timedelta()).total_seconds()) // 60
+                running += [(offset + a, offset + b, window.kind) for a, b in _merged(starts, window.minutes)]
+        # A window of a place far east of Greenwich begins on the day before.
+        if day and _opens(running, (day - 1) * 1440, day * 1440, allows):
+            return False
+        running = [row for row in running if row[1] > (day - 1) * 1440]
+    return True
+
+
+def _merged(starts: Sequence[int], length: int) -> list[tuple[int, int]]:
+    """The stretches of ``length`` that begin at ``starts`` (ascending), those that touch as one."""
+    merged: list[tuple[int, int]] = []
+    for start in starts:
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], start + length)
+        else:
+            merged.append((start, start + length))
+    return merged
+
+
+def _opens(running: Sequence[tuple[int, int, str]], since: int, until: int, allows: bool) -> bool:
+    """Whether a minute between ``since`` and ``until`` is not denied and, if any window allows, allowed."""
+    edges = sorted({since, *(edge for row in running for edge in row[:2] if since < edge < until)})
+    for edge in edges:
+        kinds = {kind for start, end, kind in running if start <= edge < end}
+        if "deny" not in kinds and ("allow" in kinds or not allows):
+            return True
+    return False
 
 
 def closed_at(windows: Sequence[Window], now: datetime) -> Closed | None:
-    """Return why no deployment may begin at ``now`` (aware), None where one may."""
+    """Why no deployment may begin at ``now`` (aware), None where one may."""
     why = _shut(windows, now)
     if not why:
         return None
-    looked_at = 0
-    for moment in _moments(windows, now):
-        looked_at += 1
-        if not _shut(windows, moment):
-            return Closed(why, moment)
-    return Closed(why, None, never=looked_at < MOMENTS)
+    return Closed(why, next((moment for moment in _moments(windows, now) if not _shut(windows, moment)), None))
 
 
 def openings(windows: Sequence[Window], now: datetime, days: int = 7) -> list[tuple[datetime, datetime, Window]]:
-    """Return every window that is open at some time in the coming days: from when, until when, and which."""
+    """Every window that is open at some time in the coming days: from when, until when, and which."""
     found = []
     for window in windows:
         for start in _starts(window, now - timedelta(minutes=window.minutes), now + timedelta(days=days)):
@@ -89,7 +124,7 @@ def openings(windows: Sequence[Window], now: datetime, days: int = 7) -> list[tu
 
 
 def _shut(windows: Sequence[Window], now: datetime) -> str:
-    """Return the sentence's end that says why it is shut, "" where it is open."""
+    """The sentence's end that says why it is shut, "" where it is open."""
     denying = next((w for w in windows if w.kind == "deny" and _covers(w, now)), None)
     if denying is not None:
         return f"a window denies it ({_named(denying)})"
@@ -110,7 +145,7 @@ def _covers(window: Window, now: datetime) -> bool:
 
 
 def _starts(window: Window, after: datetime, until: datetime) -> Iterator[datetime]:
-    """Yield when the window opens, in UTC: after ``after``, and at the latest at ``until``."""
+    """When the window opens, in UTC: after ``after``, and at the latest at ``until``."""
     from cronsim import CronSim, CronSimError
 
     try:
@@ -125,7 +160,7 @@ def _starts(window: Window, after: datetime, until: datetime) -> Iterator[dateti
 
 
 def _moments(windows: Iterable[Window], now: datetime) -> Iterator[datetime]:
-    """Yield the moments after ``now`` at which a window opens or closes, in order, for a year at most."""
+    """The moments after ``now`` at which a window opens or closes, in order, for a year at most."""
     from heapq import merge
     from itertools import islice
 

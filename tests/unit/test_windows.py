@@ -97,6 +97,27 @@ def test_windows_that_never_open_are_refused_at_registration() -> None:
         Stage(group="g", windows=(OFFICE, always))
 
 
+@pytest.mark.parametrize(
+    ("cron", "minutes"), [("* * * * *", 1), ("*/5 * * * *", 5), ("0,30 * * * *", 45), ("0 0 * * mon", 7 * 1440)]
+)
+def test_a_deny_window_that_is_always_shut_is_refused_however_often_it_opens(cron: str, minutes: int) -> None:
+    """A search for the next opening gives up after some thousands; the verdict must not."""
+    with pytest.raises(ValidationError, match="never let a deployment begin"):
+        Stage(group="g", windows=(Window(kind="deny", cron=cron, minutes=minutes),))
+
+
+@pytest.mark.parametrize("cron", ["0 9 29 2 *", "0 9 29 2 mon", "0 0 31 12 *"])
+def test_a_window_that_opens_in_some_years_only_is_accepted(cron: str) -> None:
+    """29 February comes every fourth year; on a Monday, once in 28."""
+    assert not never([Window(kind="allow", cron=cron, minutes=60)])
+
+
+def test_a_day_that_never_comes_is_refused() -> None:
+    """30 February is no day, and a gap of one minute is an opening."""
+    assert never([Window(kind="allow", cron="0 9 30 2 *", minutes=60)])
+    assert not never([Window(kind="deny", cron="1 0 * * *", minutes=1439)])
+
+
 @given(
     st.lists(
         st.builds(

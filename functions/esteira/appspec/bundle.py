@@ -40,10 +40,10 @@ class Repository(Protocol):
     """What is asked of CodeCommit; ``cloud.Cloud`` is one."""
 
     def folder(self, service: Service, commit: str, path: str) -> Folder | None:
-        """Return a folder of the commit ("": its root), None where the commit is in the repository no more."""
+        """A folder of the commit ("": its root), None where the commit is in the repository no more."""
 
     def blob(self, service: Service, blob: str) -> bytes | None:
-        """Return a file's content, None where it is too large to give."""
+        """A file's content, None where it is too large to give."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class RefusedError(Exception):
 
 
 def default() -> Bundle:
-    """Return the bundle of a release without an ``appspec.yml`` of its own."""
+    """The bundle of a release without an ``appspec.yml`` of its own."""
     paths = sorted(p for p in DEFAULT.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
     return Bundle({p.relative_to(DEFAULT).as_posix(): File(p.read_bytes(), p.suffix == ".sh") for p in paths})
 
 
 def of_commit(service: Service, commit: str, repository: Repository, *, judged: bool) -> Bundle:
-    """Return the bundle of a commit. ``judged``: refuse an ``appspec.yml`` that has problems; one that was live is not
+    """The bundle of a commit. ``judged``: refuse an ``appspec.yml`` that has problems; one that was live is not
     judged again."""
     reading = _Reading(service, commit, repository)
     try:
@@ -105,7 +105,7 @@ class _Reading:
         return found
 
     def misnamed(self, root: Folder) -> Iterator[str]:
-        """Yield what is wrong with files of the root that were meant to be an appspec.yml."""
+        """What is wrong with files of the root that were meant to be an appspec.yml."""
         for name, what in root.strange.items():
             if name == judge.NAME:
                 yield f"{name} is {what}, which esteira does not follow; commit the file itself"
@@ -116,7 +116,7 @@ class _Reading:
                     yield wrong
 
     def named(self, document: bytes) -> Iterator[tuple[str, tuple[str, bool]]]:
-        """Yield what an appspec.yml names, with what travels along: path, blob and whether it is executable."""
+        """What an appspec.yml names, with what travels along: path, blob and whether it is executable."""
         scripts, sources = judge.named(document)
         for script in scripts:
             folder = posixpath.dirname(script)
@@ -129,7 +129,7 @@ class _Reading:
             yield from self._tree(source)
 
     def _tree(self, path: str) -> Iterator[tuple[str, tuple[str, bool]]]:
-        """Yield a file, or everything below a folder; nothing where there is neither."""
+        """A file, or everything below a folder; nothing where there is neither."""
         folder, name = self.folder(""), ""
         parts = path.split("/") if path else []
         for depth, part in enumerate(parts):
@@ -159,7 +159,7 @@ class _Reading:
         yield from ()
 
     def read(self, files: Mapping[str, tuple[str, bool]]) -> dict[str, File]:
-        """Return the files' contents."""
+        """The files' contents."""
         if len(files) > FILES:
             raise RefusedError(f"{judge.NAME} brings {len(files)} files; {_SMALLER}")
         contents: dict[str, File] = {}

@@ -36,7 +36,7 @@ class Trap(NamedTuple):
 
 
 def traps(path: str, content: bytes, bundle: Collection[str]) -> Iterator[Trap]:
-    """Yield what is wrong with the script at ``path`` in a bundle that has the files ``bundle``."""
+    """What is wrong with the script at ``path`` in a bundle that has the files ``bundle``."""
     first = content.partition(b"\n")[0]
     if content.startswith(b"\xef\xbb\xbf#!"):
         yield Trap(1, "", "begins with a byte order mark, so its #! is not seen and sh runs it; save it without")
@@ -84,7 +84,7 @@ def _background(found: Sequence[Command], *, bash: bool) -> Iterator[Trap]:
 
 
 def _kills_its_child(found: Sequence[Command]) -> bool:
-    """Return whether the script ends a child that it started itself: ``pid=$!`` and then ``kill "$pid"``."""
+    """Whether the script ends a child that it started itself: ``pid=$!`` and then ``kill "$pid"``."""
     words = [word for c in found for word in c.words]
     names = [m[1] for word in words if (m := re.fullmatch(r"(\w+)=\$\{?!\}?", word))]
     killed = " ".join(" ".join(c.words) for c in found if c.verb in ("kill", "trap"))
@@ -92,7 +92,7 @@ def _kills_its_child(found: Sequence[Command]) -> bool:
 
 
 def _held(found: Sequence[Command], i: int, files: dict[int, str], *, bash: bool) -> str:
-    """Return what is wrong with the list that command ``i`` ends with &, "" if nothing is."""
+    """What is wrong with the list that command ``i`` ends with &, "" if nothing is."""
     command = found[i]
     said = _said(command)
     own = _open(files, command.redirects)
@@ -116,7 +116,7 @@ def _held(found: Sequence[Command], i: int, files: dict[int, str], *, bash: bool
 
 
 def _said(command: Command) -> str:
-    """Return a command as it may be shown; the end of a compound one stands for the whole."""
+    """A command as it may be shown; the end of a compound one stands for the whole."""
     if command.closes:
         return {")": "( … )", "}": "{ … }"}.get(command.words[0], f"… {command.words[0]}")
     return " ".join(command.words[command.words[:1] == (")",) :])
@@ -130,14 +130,14 @@ def _sentence(command: str, held: str) -> str:
 
 
 def _open(files: dict[int, str], redirects: Sequence[Redirect]) -> str:
-    """Return which of the agent's pipes a command would hold, in words; "" for none."""
+    """Which of the agent's pipes a command would hold, in words; "" for none."""
     names = {1: "standard output", 2: "standard error"}
     held = (fd for fd, where in sorted(_redirected(files, redirects).items()) if where == _HELD)
     return " and ".join(names.get(fd, f"descriptor {fd}") for fd in held)
 
 
 def _redirected(files: dict[int, str], redirects: Sequence[Redirect]) -> dict[int, str]:
-    """Return where each descriptor goes after the redirections, which count from left to right."""
+    """Where each descriptor goes after the redirections, which count from left to right."""
     now = dict(files)
     for redirect in redirects:
         target = re.sub(r"^/dev/(?:fd/|std(?=out|err))", "&", redirect.target)
@@ -152,7 +152,7 @@ def _redirected(files: dict[int, str], redirects: Sequence[Redirect]) -> dict[in
 
 
 def _given_to_a_shell(command: Command) -> Iterator[str]:
-    """Yield the scripts that a command gives another shell of this host: ``su app -c "…"``."""
+    """The scripts that a command gives another shell of this host: ``su app -c "…"``."""
     words = command.words
     if not _SHELLS.intersection(posixpath.basename(w) for w in words) or _ELSEWHERE.intersection(words):
         return
@@ -183,7 +183,7 @@ def _working_directory(path: str, found: Sequence[Command], bundle: Collection[s
 
 
 def _relative(command: Command, folder: str, bundle: Collection[str]) -> Iterator[str]:
-    """Yield the words of a command by which it opens a file of the bundle, or what is meant to be one."""
+    """The words of a command by which it opens a file of the bundle, or what is meant to be one."""
     verb, *arguments = command.run or ("",)
     if verb.startswith(("./", "../")) and re.fullmatch(r"[\w./-]+", verb):
         yield verb

@@ -67,7 +67,7 @@ Problems = Iterator[Problem]
 
 
 def problems(appspec: bytes, files: Mapping[str, File]) -> list[str]:
-    """Return what is wrong with an appspec.yml in a bundle of ``files`` (by path), each in a sentence that says where,
+    """What is wrong with an appspec.yml in a bundle of ``files`` (by path), each in a sentence that says where,
     what the agent would do and what to write instead. Empty: nothing is."""
     found = list(_judged(appspec, files))
     allowed = {path: _allowed(files[path].content) for path in {p.path for p in found} & files.keys()}
@@ -76,7 +76,7 @@ def problems(appspec: bytes, files: Mapping[str, File]) -> list[str]:
 
 
 def named(appspec: bytes) -> tuple[list[str], list[str]]:
-    """Return the paths in the bundle that an appspec.yml names: its scripts, and the sources of its ``files``, where ""
+    """The paths in the bundle that an appspec.yml names: its scripts, and the sources of its ``files``, where ""
     is the whole of it. What cannot be read, or leads out of the bundle, is not among them: ``problems`` tells it."""
     try:
         spec, _ = read(appspec[: LARGEST + 1])
@@ -88,13 +88,13 @@ def named(appspec: bytes) -> tuple[list[str], list[str]]:
 
 
 def told(found: Sequence[str]) -> str:
-    """Return the first problems, each on a line, and how many more there are."""
+    """The first problems, each on a line, and how many more there are."""
     more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
     return "\n".join([*found[:SHOWN], *more])
 
 
 def misnamed(name: str, content: bytes) -> str:
-    """Return what is wrong with a file that stands at the root in place of an appspec.yml, such as ``appspec.yaml``;
+    """What is wrong with a file that stands at the root in place of an appspec.yml, such as ``appspec.yaml``;
     "" where it is none for hosts (it has ``Resources``) or is allowed to be passed over."""
     if "misnamed" in _allowed(content) or re.search(rb"^\s*\"?Resources\"?\s*:", content, re.MULTILINE):
         return ""
@@ -103,7 +103,7 @@ def misnamed(name: str, content: bytes) -> str:
 
 
 def inside(path: str) -> str | None:
-    """Return a path of an appspec.yml as one from the bundle's root ("" is the root), None if it leads out of it."""
+    """A path of an appspec.yml as one from the bundle's root ("" is the root), None if it leads out of it."""
     parts: list[str] = []
     for part in path.split("/"):
         if part == "..":
@@ -341,7 +341,7 @@ def _timeout(timeout: Node) -> Problems:
 
 
 def seconds_of(timeout: Node) -> int | None:
-    """Return a timeout as Ruby's ``to_i`` does, None where it has none."""
+    """A timeout as Ruby's ``to_i`` does, None where it has none."""
     value = timeout.value
     if isinstance(value, str):
         match = re.match(r"\s*([-+]?\d+(?:_\d+)*)", value[:40])
@@ -471,7 +471,7 @@ def _copies(entry: Node, files: Mapping[str, File], targets: dict[str, str]) -> 
 
 
 def _targets(source: str, folder: str, files: Mapping[str, File]) -> Iterator[tuple[str, str]]:
-    """Yield each file that an entry copies, and where to."""
+    """Each file that an entry copies, and where to."""
     if source in files:
         yield source, posixpath.join(folder, posixpath.basename(source))
         return
@@ -584,7 +584,7 @@ def _acls(node: Node) -> Problems:
 
 
 def _is_acl(text: str) -> bool:
-    """Return whether the agent takes an access control entry: ``[d:][u|g|m|o:][name]:rwx``, no base entry."""
+    """Whether the agent takes an access control entry: ``[d:][u|g|m|o:][name]:rwx``, no base entry."""
     *front, rights = text.split(":")
     if not 1 <= len(front) <= 3 or not re.fullmatch(r"[0-7]|[rwx-]*", rights):
         return False
@@ -622,13 +622,13 @@ _RULES: Mapping[str, Callable[[Node], Problems]] = {
 
 
 def section(spec: Node, name: str) -> Node:
-    """Return what a map has under a name, as it is written; a null where that is not there."""
+    """What a map has under a name, as it is written; a null where that is not there."""
     found = spec.value.get(name) if isinstance(spec.value, dict) else None
     return found or Node(None, 0)
 
 
 def _events(spec: Node) -> Iterator[tuple[Node, Node]]:
-    """Yield the events of the hooks with their scripts, each once, as the agent has them."""
+    """The events of the hooks with their scripts, each once, as the agent has them."""
     hooks = section(spec, "hooks")
     if isinstance(hooks.value, dict):
         yield from ((next(k for k in hooks.keys if k.value == event), node) for event, node in hooks.value.items())
@@ -639,7 +639,7 @@ def _maps(node: Node) -> list[Node]:
 
 
 def text_of(node: Node | None) -> str:
-    """Return a scalar as Ruby's ``to_s`` gives it, without blanks around; "" for what is no scalar."""
+    """A scalar as Ruby's ``to_s`` gives it, without blanks around; "" for what is no scalar."""
     if node is None or node.value is None or isinstance(node.value, list | dict):
         return ""
     return str(node.value).lower() if isinstance(node.value, bool) else str(node.value).strip()
@@ -655,7 +655,7 @@ def _kind(node: Node) -> str:
 
 
 def _shown(node: Node, *, bare: bool = False) -> str:
-    """Return a value as it is written, shortened; a text in quotes has them unless it is to be ``bare``."""
+    """A value as it is written, shortened; a text in quotes has them unless it is to be ``bare``."""
     if isinstance(node.value, list | dict):
         return _kind(node)
     text = _short(node.text)

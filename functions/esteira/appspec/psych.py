@@ -54,17 +54,17 @@ class Node:
 
     @property
     def absent(self) -> bool:
-        """Return whether Ruby takes it for nothing: null and false."""
+        """Whether Ruby takes it for nothing: null and false."""
         return self.value is None or self.value is False
 
     def get(self, key: str) -> Node | None:
-        """Return what a map has under a key, None where that is not there or null."""
+        """What a map has under a key, None where that is not there or null."""
         found: Node | None = self.value.get(key)
         return None if found is None or found.value is None else found
 
 
 def read(document: bytes) -> tuple[Node, int]:
-    """Return the first document of a YAML text, and the line of a second one, 0 where there is none.
+    """The first document of a YAML text, and the line of a second one, 0 where there is none.
 
     An empty text is a null. Raises UnreadableError.
     """
@@ -142,7 +142,7 @@ def _map(nodes: list[Node], line: int) -> Node:
 
 
 def scalar(text: str, line: int = 0) -> bool | int | float | str | None:
-    """Return what a plain (unquoted) scalar is to Psych. Raises UnreadableError for what loading safely refuses."""
+    """What a plain (unquoted) scalar is to Psych. Raises UnreadableError for what loading safely refuses."""
     if text == "":
         return None
     if _WORD.match(text) or "\n" in text:

@@ -47,17 +47,17 @@ class Command:
 
     @property
     def closes(self) -> bool:
-        """Return whether it is nothing but the end of a compound command."""
+        """Whether it is nothing but the end of a compound command."""
         return len(self.words) == 1 and self.words[0] in _GROUP_ENDS
 
     @property
     def verb(self) -> str:
-        """Return the name of what runs, behind keywords, assignments and such as ``sudo``; "" where nothing does."""
+        """The name of what runs, behind keywords, assignments and such as ``sudo``; "" where nothing does."""
         return next(iter(self.run), "")
 
     @property
     def run(self) -> tuple[str, ...]:
-        """Return the words from the verb on."""
+        """The words from the verb on."""
         wrapped = False
         for i, word in enumerate(self.words):
             if word in _WRAPPERS:
@@ -70,7 +70,7 @@ class Command:
 
 
 def commands(text: str) -> list[Command]:
-    """Return the commands of a script in the order they are written."""
+    """The commands of a script in the order they are written."""
     return list(_Lexer(text).commands())
 
 
@@ -85,7 +85,7 @@ class _Lexer:
         self._here: list[tuple[str, bool]] = []  # here-documents that begin behind this line: their end, and "<<-"
 
     def commands(self) -> Iterator[Command]:
-        """Yield the commands."""
+        """The commands."""
         words: list[str] = []
         redirects: list[Redirect] = []
         while True:
@@ -115,7 +115,7 @@ class _Lexer:
         return Redirect(descriptor, operator, target)
 
     def _next(self, *, inside: bool) -> tuple[str | None, str]:
-        """Return the next word and "", or an operator twice; (None, "") at the end. ``inside`` a command?"""
+        """The next word and "", or an operator twice; (None, "") at the end. ``inside`` a command?"""
         self._skip_blanks()
         self._ended = self._at
         if self._here_is("#"):
@@ -161,7 +161,7 @@ class _Lexer:
         self._here = []
 
     def _word(self) -> str:
-        """Return one word; its quotes are taken off, what it substitutes stays as it is written."""
+        """One word; its quotes are taken off, what it substitutes stays as it is written."""
         said: list[str] = []
         while self._at < len(self._text) and not self._here_is(" ", "\t", "\r", "\n", ";", "&", "|"):
             if self._here_is("$(", "${", "<(", ">("):
@@ -179,7 +179,7 @@ class _Lexer:
         return "".join(said)
 
     def _quoted(self) -> str:
-        """Return a quoted text with its quotes."""
+        """A quoted text with its quotes."""
         start, quote = self._at, self._text[self._at]
         self._at += 1
         while self._at < len(self._text) and not self._here_is(quote):

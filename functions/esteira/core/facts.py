@@ -1,71 +1,119 @@
-"""What AWS, an operator or the controller itself said: immutable, each under a natural key made of what it says.
+"""Facts: what AWS, an operator or the controller said. Immutable rows with natural keys.
 
-A fact is written once, by a conditional put under ``(about, key)``; the same fact twice is one fact. ``at`` is when it
-was first heard. It takes no part in equality, so that a fact from an event equals the fact from an observation.
-This file knows no I/O and no clock; ``situation`` gathers facts into a picture, ``phase`` and ``plan`` read it.
+A fact is written once, by a conditional put under ``(about, key)``; the same fact twice is one row. The class line of
+each kind declares the partition it is written to and its key. ``at`` is when the fact was first heard; it takes no
+part in equality, so a fact from an event equals the fact from an observation. Pure: no I/O, no clock.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Literal
+from functools import cached_property
+from typing import Any, ClassVar, Literal, NamedTuple, dataclass_transform
 
-# What is said about a service's releases as a whole stands under this partition.
-RELEASES = "releases"
-# What the keys of a release's accepted images begin with.
-ACCEPTED = "accepted#"
+RELEASES = "releases"  # the partition of what concerns all releases of a service
 
 
 def about_release(number: int) -> str:
-    """Return the partition that holds everything said about release ``v<number>``."""
+    """The partition of release ``v<number>``."""
     return f"release/{number:08d}"
 
 
 def about_stage(stage: str) -> str:
-    """Return the partition that holds a stage's rollouts and what operators said about it."""
+    """The partition of a stage's rollouts and of what operators said about the stage."""
     return f"stage/{stage}"
 
 
+def about_deployment(deployment: str) -> str:
+    """The partition of a deployment: CodeDeploy's events name no release."""
+    return f"deployment/{deployment}"
+
+
+def about_decisions(number: int) -> str:
+    """The partition of what was decided about release ``v<number>``, apart from what decisions are made from."""
+    return f"decisions/{number:08d}"
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
 @dataclass(frozen=True, kw_only=True)
 class Fact:
-    """Base of all facts. ``about`` names the partition, ``key`` the row in it."""
+    """Base of all facts; a subclass is a frozen dataclass with keyword arguments.
+
+    ``about`` and ``key`` in the class line are format strings over the fields; a time is written by ``stamp``.
+    ``kept_days`` is how long the table keeps such a row (its TTL); None means for ever.
+    """
 
     at: datetime = field(compare=False)
     name: ClassVar[str]
-    kept_days: ClassVar[int | None] = None  # None: for ever; the table forgets the others by its TTL
+    kept_days: ClassVar[int | None] = None
+    _about: ClassVar[str] = ""
+    _key: ClassVar[str] = ""
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, about: str = "", key: str = "", kept_days: int | None = None) -> None:
+        dataclass(frozen=True, kw_only=True)(cls)
+        cls._about, cls._key = about or cls._about, key or cls._key
+        cls.kept_days = kept_days if kept_days is not None else cls.kept_days
         cls.name = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
-        _KINDS[cls.name] = cls
+        if cls._key:
+            _KINDS[cls.name] = cls
 
-    @property
+    @cached_property
     def about(self) -> str:
-        """Return the partition this fact belongs to."""
-        raise NotImplementedError
+        """The partition of the row."""
+        return self._about.format_map(_Fields(self))
 
-    @property
+    @cached_property
     def key(self) -> str:
-        """Return the natural key within the partition."""
-        raise NotImplementedError
+        """The natural key of the row within its partition."""
+        return self._key.format_map(_Fields(self))
 
 
 _KINDS: dict[str, type[Fact]] = {}
 
 
-# --- a release comes into being ------------------------------------------------------------------------------------
+class _Fields(dict[str, Any]):
+    """A fact's fields as a key shows them."""
+
+    def __init__(self, fact: Fact) -> None:
+        self.fact = fact
+
+    def __missing__(self, name: str) -> object:
+        value = getattr(self.fact, name)
+        return stamp(value) if isinstance(value, datetime) else value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pushed(Fact):
+class Unknown(Fact):
+    """A row of a kind that this version does not know, kept whole as JSON. Newer versions write such rows."""
+
+    partition: str
+    sort_key: str
+    document: str
+
+    @cached_property
+    def about(self) -> str:
+        """The partition the row was read from."""
+        return self.partition
+
+    @cached_property
+    def key(self) -> str:
+        """The key the row was read under."""
+        return self.sort_key
+
+
+# --- a release is born ----------------------------------------------------------------------------------------------
+
+
+class Pushed(Fact, about=RELEASES, key="release#{number:08d}"):
     """A release was born: a commit became the branch's tip, or an image was pushed under an accepted tag.
 
-    ``tip``, ``base`` and ``mark`` are carried from release to release, so that the newest one alone tells what the
+    ``tip``, ``base`` and ``mark`` are carried from release to release, so the newest release alone tells what the
     controller has seen: the branch's newest commit, the newest commit that was neither skipped nor rejected, and when
-    the newest effective release came (``stamp``). A reason in ``rejected``, ``skipped`` or ``outdated`` means
-    that it ended at birth.
+    the newest effective release came (``stamp``). A reason in ``rejected``, ``skipped`` or ``outdated`` means that the
+    release ended at birth.
     """
 
     number: int
@@ -77,7 +125,7 @@ class Pushed(Fact):
     base: str = ""
     mark: str = ""
     classes: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()  # the first paths; all of them are in the commit
+    changed: tuple[str, ...] = ()  # the first paths; the commit has all of them
     changed_count: int = 0
     rejected: str = ""
     skipped: str = ""
@@ -85,160 +133,110 @@ class Pushed(Fact):
     note: str = ""
 
     @property
-    def about(self) -> str:
-        return RELEASES
-
-    @property
-    def key(self) -> str:
-        return f"release#{self.number:08d}"
-
-    @property
     def effective(self) -> bool:
-        """Return whether it takes part at all: an effective release supersedes the ones before it."""
+        """Whether the release takes part at all: an effective release supersedes the ones before it."""
         return not (self.rejected or self.skipped or self.outdated)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImageArrived(Fact):
-    """An image was pushed under an accepted tag and is not a release yet. The one row that is deleted: when it is."""
+class ImageArrived(Fact, about=RELEASES, key="open#image#{tag}#{digest}"):
+    """An image was pushed under an accepted tag and is no release yet. The one kind of row that is deleted.
+
+    ``at`` is when it was pushed, ``heard`` when the controller heard of it.
+    """
 
     tag: str
     digest: str
-
-    @property
-    def about(self) -> str:
-        return RELEASES
-
-    @property
-    def key(self) -> str:
-        return f"open#image#{self.tag}#{self.digest}"
+    heard: datetime | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImageTaken(Fact):
-    """The image pushed under this tag became this release (0: it was gone or moved before it could)."""
+class ImageTaken(Fact, about=RELEASES, key="image#{tag}#{digest}#{missing:d}"):
+    """The image pushed under this tag became this release; 0 where its tag had moved on to another image.
+
+    ``missing``: the image was not in the registry until the deadline, and the release says so. Pushed again, it can
+    become a release of its own.
+    """
 
     tag: str
     digest: str
     release: int
-
-    @property
-    def about(self) -> str:
-        return RELEASES
-
-    @property
-    def key(self) -> str:
-        return f"image#{self.tag}#{self.digest}"
+    missing: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImageScanned(Fact):
-    """ECR scanned an image. ``findings`` is like "CRITICAL 1, HIGH 3", "none" or, where it failed, "failed"."""
+class ImageScanned(Fact, about="image/{digest}", key="scanned#{scanned_at}#{findings}", kept_days=400):
+    """ECR scanned an image. ``findings`` is such as "CRITICAL 1, HIGH 3", "none", or "failed" for a failed scan."""
 
     digest: str
+    scanned_at: datetime
     findings: str
-    kept_days = 400
-
-    @property
-    def about(self) -> str:
-        return f"image/{self.digest}"
-
-    @property
-    def key(self) -> str:
-        return f"scanned#{self.findings}"
 
 
-# --- a release on its way ------------------------------------------------------------------------------------------
+class CommitPushed(Fact, about="commit/{commit}", key="pushed-by#{by}"):
+    """CodeCommit said who made this commit the branch's tip: an IAM ARN, which no git client can choose."""
+
+    commit: str
+    by: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReleaseFact(Fact):
+# --- a release on its way -------------------------------------------------------------------------------------------
+
+
+class ReleaseFact(Fact, about="release/{release:08d}"):
     """A fact about one release."""
 
     release: int
 
-    @property
-    def about(self) -> str:
-        return about_release(self.release)
 
+class Claimed(ReleaseFact, key="claimed#{action}#{stage}#{attempt:04d}#{take:04d}"):
+    """One invocation (``owner``) took on ``action`` for an attempt (of a build) or a rollout (on a stage).
 
-@dataclass(frozen=True, kw_only=True)
-class Claimed(ReleaseFact):
-    """One function took it on itself to do ``action`` for the attempt (of a build) or turn (of a stage).
-
-    Nobody else may before ``lease``, which is later than any function can live; whoever comes after looks in AWS for
-    what the first may have done, under ``take + 1``.
+    Nobody else may do it before ``lease``, which is later than any function can live. Whoever comes after that looks
+    in AWS for what the owner may have done, under ``take + 1``.
     """
 
     action: Literal["build", "deploy", "finish"]
     attempt: int
     take: int
     lease: datetime = field(compare=False)
-    stage: str = ""  # of a rollout
-
-    @property
-    def key(self) -> str:
-        return f"claimed#{self.action}{_on(self.stage)}#{self.attempt:04d}#{self.take:04d}"
+    stage: str = ""
+    owner: str = field(default="", compare=False)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Declined(ReleaseFact):
-    """What was claimed did not happen: AWS refused the call, or it was never made. Nothing exists; try again later."""
+class Declined(ReleaseFact, key="declined#{action}#{stage}#{attempt:04d}#{take:04d}"):
+    """What was claimed did not happen: AWS refused the call, or it was never made. It may be tried again later."""
 
     action: Literal["build", "accept", "deploy", "finish"]
     attempt: int
     take: int
     error: str = field(compare=False)
-    stage: str = ""  # of a rollout
-
-    @property
-    def key(self) -> str:
-        return f"declined#{self.action}{_on(self.stage)}#{self.attempt:04d}#{self.take:04d}"
+    stage: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class BuildStarted(ReleaseFact):
-    """CodeBuild runs this build for the attempt. ``build`` is the API's id, ``PROJECT:UUID``."""
+class BuildStarted(ReleaseFact, key="build-started#{attempt:04d}#{build}"):
+    """A build carries the claim of this attempt. ``build`` is the API's id, ``PROJECT:UUID``.
+
+    ``began`` is CodeBuild's start time. A build that somebody copies in the console carries the same claim and began
+    later; ``retry_of`` is the build that CodeBuild itself retries with this one.
+    """
 
     attempt: int
     build: str
-
-    @property
-    def key(self) -> str:
-        return f"build-started#{self.attempt:04d}#{self.build}"
+    began: datetime | None = field(default=None, compare=False)
+    retry_of: str = field(default="", compare=False)
 
 
-@dataclass(frozen=True, kw_only=True)
-class BuildEnded(ReleaseFact):
-    """The build ended. ``status`` is CodeBuild's, upper case; ``cause`` is the first failed phase and its message."""
+class BuildEnded(ReleaseFact, key="build-ended#{attempt:04d}#{build}"):
+    """The build ended. ``status`` is CodeBuild's, in upper case; ``cause`` is the first failed phase and its message."""
 
     attempt: int
     build: str
     status: str
     cause: str = ""
 
-    @property
-    def key(self) -> str:
-        return f"build-ended#{self.attempt:04d}#{self.build}"
 
+class Accepted(ReleaseFact, key="accepted#{attempt:04d}"):
+    """The release's image is known and carries the controller's tag. ``reused``: it existed before, without a build.
 
-@dataclass(frozen=True, kw_only=True)
-class ImageMissed(ReleaseFact):
-    """The build succeeded and pushed no image under its tag."""
-
-    attempt: int
-    tag: str
-
-    @property
-    def key(self) -> str:
-        return f"image-missed#{self.attempt:04d}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Accepted(ReleaseFact):
-    """The release's image is known and carries the controller's own tag. ``reused``: it was there before, no build.
-
-    ``exported`` is what the build that made the image exported, such as a model's figures, each as ``NAME=VALUE``.
+    ``exported`` is what the image's build exported, such as a model's figures, each as ``NAME=VALUE``.
     """
 
     attempt: int
@@ -247,87 +245,15 @@ class Accepted(ReleaseFact):
     exported: tuple[str, ...] = ()
 
     @property
-    def key(self) -> str:
-        return f"{ACCEPTED}{self.attempt:04d}"
-
-    @property
     def figures(self) -> dict[str, str]:
-        """Return what was exported, by name."""
+        """The exported values by name."""
         return {name: value for name, _, value in (pair.partition("=") for pair in self.exported)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Superseded(ReleaseFact):
-    """A newer release came before this one had begun to deploy."""
+class Gated(ReleaseFact, key="gated#{attempt:04d}"):
+    """The attempt's figures were compared with the service's gates and with release ``against`` (0: nothing was live).
 
-    by: int
-
-    @property
-    def key(self) -> str:
-        return "superseded"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Overdue(ReleaseFact):
-    """A wait passed its deadline. ``number`` is the rollout of a deployment, else the attempt."""
-
-    what: Literal["start", "build", "accept", "approval", "deploy"]
-    number: int
-    why: str = field(compare=False)
-    stage: str = ""  # of an approval or a deployment
-
-    @property
-    def key(self) -> str:
-        return f"overdue#{self.what}{_on(self.stage)}#{self.number:08d}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class StopAsked(ReleaseFact):
-    """AWS was asked to stop this build or deployment."""
-
-    thing: str
-
-    @property
-    def key(self) -> str:
-        return f"stop-asked#{self.thing}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Retried(ReleaseFact):
-    """An operator asked for a fresh attempt; attempts count from 1, so the first retry is attempt 2."""
-
-    attempt: int
-    by: str
-    reason: str
-
-    @property
-    def key(self) -> str:
-        return f"retried#{self.attempt:04d}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Aborted(ReleaseFact):
-    """An operator called this attempt off."""
-
-    attempt: int
-    by: str
-    reason: str
-
-    @property
-    def key(self) -> str:
-        return aborted_key(self.attempt)
-
-
-def aborted_key(attempt: int) -> str:
-    """Return the key under which an attempt's abort stands, which a rollout's claim must not find."""
-    return f"aborted#{attempt:04d}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gated(ReleaseFact):
-    """The attempt's figures were held against the service's gates and the release ``against`` that was live (0: none).
-
-    ``refused`` are the sentences why not; with ``dry_run`` they stop nothing.
+    ``refused`` holds a sentence per gate that was not passed; with ``dry_run`` they stop nothing.
     """
 
     attempt: int
@@ -335,43 +261,52 @@ class Gated(ReleaseFact):
     refused: tuple[str, ...] = ()
     dry_run: bool = False
 
-    @property
-    def key(self) -> str:
-        return f"gated#{self.attempt:04d}"
+
+class Superseded(ReleaseFact, key="superseded"):
+    """A newer release came before this one had begun to deploy."""
+
+    by: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class CommitPushed(Fact):
-    """CodeCommit said who made this commit the branch's tip: an IAM ARN, which no git client can choose."""
+class GivenUp(ReleaseFact, key="given-up#{what}#{stage}#{number:08d}"):
+    """A wait ended without what was waited for. ``number`` is the rollout's on ``stage``, or else the attempt.
 
-    commit: str
-    by: str
+    start, build, accept, approval: the deadline passed. image: the build pushed none. deadline: the deployment is to
+    be stopped. deployment: the rollout ends without one that succeeded. alarm: there is no release to go back to.
+    ``remedy`` is what would help where a retry would not; ``why`` may have log lines below its sentence.
+    """
 
-    @property
-    def about(self) -> str:
-        return about_commit(self.commit)
-
-    @property
-    def key(self) -> str:
-        return f"pushed-by#{self.by}"
-
-
-def about_commit(commit: str) -> str:
-    """Return the partition of what is said about a commit."""
-    return f"commit/{commit}"
+    what: Literal["start", "build", "image", "accept", "approval", "deadline", "deployment", "alarm"]
+    number: int
+    why: str = field(compare=False)
+    stage: str = ""
+    attempt: int = field(default=0, compare=False)
+    remedy: str = field(default="", compare=False)
 
 
-# --- deployments ---------------------------------------------------------------------------------------------------
+class StopAsked(ReleaseFact, key="stop-asked#{thing}"):
+    """AWS was asked to stop this build or deployment."""
+
+    thing: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rollout(Fact):
-    """It is this release's rollout on the stage: turns count 1, 2, 3 … without a gap, so one at a time and in order.
+# --- rollouts and deployments ---------------------------------------------------------------------------------------
 
-    A turn is the claim of its deployment. It carries what stood before it, so that the latest rollout and how it ended
-    are all that is needed: ``live`` (0: nothing), ``healthy`` (earlier live releases a rollback may return to, newest
-    last) and ``served`` (the key of the last rollback order that got its rollout). A ``restore`` puts the live release
-    back on hosts where the rollout before it left another one.
+
+class RolloutId(NamedTuple):
+    """What names one rollout: rollouts are counted on each stage."""
+
+    stage: str
+    number: int
+
+
+class Rollout(Fact, about="stage/{stage}", key="rollout#{number:08d}"):
+    """One deployment of a release to a stage. Rollouts count 1, 2, 3 … without a gap: one at a time and in order.
+
+    A rollout is the claim of its deployment. It carries what stood before it, so the latest rollout and how it ended
+    are all that is needed: ``live`` (0: nothing), ``healthy`` (earlier live releases that a rollback may return to,
+    newest last) and ``served`` (the key of the last rollback order that was carried out). A ``restore`` puts the live
+    release back on hosts where the rollout before it left another one.
     """
 
     stage: str
@@ -385,21 +320,13 @@ class Rollout(Fact):
     served: str
     lease: datetime = field(compare=False)
     deadline: datetime = field(compare=False)
-
-    @property
-    def about(self) -> str:
-        return about_stage(self.stage)
-
-    @property
-    def key(self) -> str:
-        return f"rollout#{self.number:08d}"
+    owner: str = field(default="", compare=False)
 
 
-@dataclass(frozen=True, kw_only=True)
-class RolloutFinished(Fact):
-    """A turn is over, its tags moved and its neighbours told; the next may begin.
+class RolloutFinished(Fact, about="stage/{stage}", key="rollout#{rollout:08d}#finished"):
+    """A rollout is over, its tags are moved and the releases concerned are told; the next may begin.
 
-    ``mixed``: it failed, and some hosts may run what it deployed all the same.
+    ``mixed``: it failed, and some hosts may still run what it deployed.
     """
 
     stage: str
@@ -408,204 +335,194 @@ class RolloutFinished(Fact):
     succeeded: bool
     mixed: bool = False
 
-    @property
-    def about(self) -> str:
-        return about_stage(self.stage)
 
-    @property
-    def key(self) -> str:
-        return f"rollout#{self.rollout:08d}#finished"
+class Bundled(ReleaseFact, key="bundled#{stage}#{rollout:08d}#{sha256}"):
+    """The rollout's bundle was written to the bucket under ``name_in_bucket``; ``sha256`` is the zip's.
 
-
-@dataclass(frozen=True, kw_only=True)
-class Bundled(ReleaseFact):
-    """What the hosts are to get in that rollout was written to the bucket, under that name; ``sha256`` is the zip's."""
+    ``content`` is the hash of everything the hosts get except the release's number and commit: two bundles with one
+    content run the same container with the same settings.
+    """
 
     stage: str
     rollout: int
     name_in_bucket: str
     sha256: str
-
-    @property
-    def key(self) -> str:
-        return f"bundled#{self.stage}#{self.rollout:08d}#{self.sha256}"
+    content: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeploymentStarted(ReleaseFact):
-    """CodeDeploy deploys this image for the rollout; ``attempt`` is the release's attempt which got the rollout."""
+class DeploymentStarted(ReleaseFact, key="deployment-started#{stage}#{rollout:08d}#{deployment}"):
+    """CodeDeploy deploys this image for the rollout; ``attempt`` is the release's attempt that got the rollout.
+
+    ``unchanged``: no deployment was made, because ``deployment`` already runs this image with these settings.
+    """
 
     stage: str
     rollout: int
     attempt: int
     deployment: str
     digest: str
-
-    @property
-    def key(self) -> str:
-        return f"deployment-started#{self.stage}#{self.rollout:08d}#{self.deployment}"
+    unchanged: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeploymentGivenUp(ReleaseFact):
-    """The turn ended without a deployment that succeeded: AWS never made it, or it never said how it ended.
-
-    Or it was never asked for: the commit's own bundle is refused, and ``remedy`` says what would help, since a retry
-    would not. ``why`` may have further lines below its sentence.
-    """
-
-    stage: str
-    rollout: int
-    attempt: int
-    why: str = field(compare=False)
-    remedy: str = field(default="", compare=False)
-
-    @property
-    def key(self) -> str:
-        return f"deployment-given-up#{self.stage}#{self.rollout:08d}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeploymentFact(Fact):
-    """A fact about one deployment: CodeDeploy's events name no release, so these stand under the deployment's id."""
+class DeploymentFact(Fact, about="deployment/{deployment}"):
+    """A fact about one deployment."""
 
     deployment: str
 
-    @property
-    def about(self) -> str:
-        return f"deployment/{self.deployment}"
 
+class DeploymentReported(DeploymentFact, key="{milestone}"):
+    """CodeDeploy reported a deployment's status, in the API's words."""
 
-@dataclass(frozen=True, kw_only=True)
-class DeploymentBegun(DeploymentFact):
-    """CodeDeploy said START (InProgress), or READY."""
+    status: Literal["InProgress", "Succeeded", "Failed", "Stopped"]
 
     @property
-    def key(self) -> str:
-        return "begun"
+    def milestone(self) -> str:
+        """``begun`` or ``ended``: the first report of each counts."""
+        return "begun" if self.status == "InProgress" else "ended"
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeploymentEnded(DeploymentFact):
-    """The deployment ended: ``Succeeded``, ``Failed`` or ``Stopped``, in the API's words."""
-
-    status: Literal["Succeeded", "Failed", "Stopped"]
-
-    @property
-    def key(self) -> str:
-        return "ended"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Diagnosed(DeploymentFact):
-    """Why the deployment failed: the lifecycle event, its message and the last lines of its log.
-
-    Of a deployment that CodeDeploy calls ``Succeeded`` this says that a host is without it all the same, so it failed.
-    ``reached``: some host took it, or may have. ``event`` is the lifecycle event that failed, where a host says so.
-    """
-
-    cause: str = field(compare=False)
-    reached: bool = field(default=False, compare=False)
-    event: str = field(default="", compare=False)
-
-    @property
-    def key(self) -> str:
-        return "diagnosed"
-
-
-@dataclass(frozen=True, kw_only=True)
-class HostsAnswered(DeploymentFact):
-    """What each host had answered when the deployment was over, each as ``HOST: Succeeded; EVENT Status, …``."""
-
-    answers: tuple[str, ...]
-
-    @property
-    def key(self) -> str:
-        return "answered"
-
-
-@dataclass(frozen=True, kw_only=True)
-class InstanceReported(DeploymentFact):
+class HostReported(DeploymentFact, key="host#{host}#{status}", kept_days=400):
     """One host's state in a deployment, in the API's words."""
 
-    instance: str
+    host: str
     status: str
-    kept_days = 400
-
-    @property
-    def key(self) -> str:
-        return f"instance#{self.instance}#{self.status}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Replaced(ReleaseFact):
-    """Another release took this one's place on the stage, in that rollout."""
+class Diagnosed(DeploymentFact, key="diagnosed"):
+    """What became of a deployment on its hosts, read once when it had ended.
+
+    ``failed``: it did not succeed on every host, whatever CodeDeploy calls it; ``cause`` says why, log lines below its
+    sentence, and ``event`` is the lifecycle event that failed. ``reached``: some host runs it, or may. ``answers``
+    are the hosts' own, each as ``HOST: Succeeded; EVENT Status, …``.
+    """
+
+    failed: bool
+    cause: str = field(default="", compare=False)
+    reached: bool = field(default=False, compare=False)
+    event: str = field(default="", compare=False)
+    answers: tuple[str, ...] = field(default=(), compare=False)
+
+
+class Replaced(ReleaseFact, key="replaced#{stage}#{rollout:08d}"):
+    """Release ``by`` took this one's place on the stage in that rollout.
+
+    ``ordered_by`` and ``reason`` are set where it was a rollback.
+    """
 
     stage: str
     rollout: int
     by: int
-
-    @property
-    def key(self) -> str:
-        return f"replaced#{self.stage}#{self.rollout:08d}"
+    ordered_by: str = ""
+    reason: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RolledBack(ReleaseFact):
-    """The stage went back from this release to an earlier one, in that rollout."""
-
-    stage: str
-    rollout: int
-    to: int
-    by: str
-    reason: str
-
-    @property
-    def key(self) -> str:
-        return f"rolled-back#{self.stage}#{self.rollout:08d}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class AlarmRang(Fact):
-    """A CloudWatch alarm went off at ``since``, by CloudWatch's clock."""
+class AlarmRang(Fact, about="alarm/{alarm}", key="rang#{since}", kept_days=400):
+    """A CloudWatch alarm went into ALARM at ``since``, by CloudWatch's clock."""
 
     alarm: str
     since: datetime
     reason: str = field(default="", compare=False)
-    kept_days = 400
-
-    @property
-    def about(self) -> str:
-        return about_alarm(self.alarm)
-
-    @property
-    def key(self) -> str:
-        return f"rang#{stamp(self.since)}"
 
 
-def about_alarm(alarm: str) -> str:
-    """Return the partition of what an alarm said."""
-    return f"alarm/{alarm}"
+# --- what operators say ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class AlarmUnanswered(ReleaseFact):
-    """An alarm went off while the release of that rollout was watched, and there is nothing to go back to."""
+class Word(Fact):
+    """What an operator said. ``request`` is the request's own id: said twice, it is one word. The latest counts."""
+
+    request: str
+    by: str
+    reason: str
+
+
+class Held(Word, about="stage/{stage}", key="hold#{at}#{request}"):
+    """Nothing may begin to deploy on the stage until then; without ``until``, the hold is over."""
 
     stage: str
-    rollout: int
-    alarm: str
-    why: str = field(compare=False)
-
-    @property
-    def key(self) -> str:
-        return f"alarm-unanswered#{self.stage}#{self.rollout:08d}"
+    until: datetime | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Checkpoint(Fact):
-    """The rows of a finished rollout, each with its hash, chained to the rollout before, so an altered row can be
-    named.
+class RollbackOrdered(Word, about="stage/{stage}", key="rollback#{at}#{request}"):
+    """The stage is to go back from release ``away`` to release ``to``."""
+
+    stage: str
+    away: int
+    to: int
+
+
+class Quarantined(Word, about="quarantine/{subject}", key="quarantine#{at}#{request}"):
+    """This commit or digest (``subject``) may not deploy by itself; ``lifted``: it may again."""
+
+    subject: str
+    release: int
+    lifted: bool = False
+
+
+class Retried(ReleaseFact, key="retried#{attempt:04d}"):
+    """An operator asked for a fresh attempt. Attempts count from 1, so the first retry is attempt 2."""
+
+    attempt: int
+    by: str
+    reason: str
+
+
+class Aborted(ReleaseFact, key="aborted#{attempt:04d}"):
+    """An operator called this attempt off."""
+
+    attempt: int
+    by: str
+    reason: str
+
+
+class ReleaseWord(ReleaseFact):
+    """What somebody said about a release and a stage: for the attempt and, where it is known, the image's digest.
+
+    ``by`` is who they say they are; ``arn`` is who AWS knows them as, "" where that was not proven.
+    """
+
+    request: str
+    by: str
+    reason: str
+    stage: str
+    attempt: int
+    digest: str
+    arn: str = ""
+
+
+class Voted(ReleaseWord, key="vote#{stage}#{at}#{request}"):
+    """Somebody wants the release on the stage, which counts until then; or, ``approve`` False, ends its way there."""
+
+    approve: bool
+    until: datetime
+
+
+class Promoted(ReleaseWord, key="promoted#{stage}#{at}#{request}"):
+    """The release is to come to the stage although the stage before has moved on to another release."""
+
+
+class Bypassed(ReleaseWord, key="bypass#{stage}#{at}#{request}"):
+    """Until then no rule of the stage applies to the release: no bake, approvals, windows, holds or gates."""
+
+    until: datetime
+
+
+class Notified(Fact, about="{subject}", key="notified#{topic}#{channel}", kept_days=400):
+    """A change (``topic``) of a release or stage (``subject``: its partition) was told on a channel.
+
+    ``told`` is False for news that was old by then and is not to be told any more.
+    """
+
+    subject: str
+    topic: str
+    channel: str
+    told: bool = field(default=True, compare=False)
+
+
+# --- the record -----------------------------------------------------------------------------------------------------
+
+
+class Checkpoint(Fact, about="checkpoints/{stage}", key="checkpoint#{rollout:08d}"):
+    """The rows of a finished rollout, each with its hash, chained to the rollout before, so an altered row can be named.
 
     ``rows`` are ``ABOUT KEY SHA256``; ``sha256`` is the hash of this whole row (``esteira.audit``), ``before`` that of
     the previous rollout on the stage, "" for the first.
@@ -618,211 +535,12 @@ class Checkpoint(Fact):
     before: str
     sha256: str
 
-    @property
-    def about(self) -> str:
-        return f"checkpoints/{self.stage}"
 
-    @property
-    def key(self) -> str:
-        return f"checkpoint#{self.rollout:08d}"
+class Decided(Fact, about="decisions/{release:08d}", key="decided#{at}#{round:02d}#{seen}#{place:03d}", kept_days=400):
+    """The controller decided this about the release, in that round of a call and at that place of the plan.
 
-
-# --- an operator's words -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Word(Fact):
-    """What an operator said. ``request`` is the request's own id: said twice, it is one word. The latest counts."""
-
-    request: str
-    by: str
-    reason: str
-    series: ClassVar[str]
-
-    @property
-    def key(self) -> str:
-        return f"{self.series}#{stamp(self.at)}#{self.request}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Held(Word):
-    """Nothing may begin to deploy on the stage until then."""
-
-    stage: str
-    until: datetime
-    series = "hold"
-
-    @property
-    def about(self) -> str:
-        return about_stage(self.stage)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resumed(Word):
-    """The hold on the stage is over."""
-
-    stage: str
-    series = "hold"
-
-    @property
-    def about(self) -> str:
-        return about_stage(self.stage)
-
-
-@dataclass(frozen=True, kw_only=True)
-class HoldReminded(Fact):
-    """People were reminded that a hold is in force and soon over. ``hold`` is its key."""
-
-    stage: str
-    hold: str
-
-    @property
-    def about(self) -> str:
-        return about_stage(self.stage)
-
-    @property
-    def key(self) -> str:
-        return f"reminded#{self.hold}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReleaseWord(ReleaseFact):
-    """What somebody said about a release and a stage: for the attempt, and, where it is known, for the image's digest.
-
-    ``by`` is who they say they are; ``arn`` who AWS knows them as, "" where that was not proven.
-    """
-
-    request: str
-    by: str
-    reason: str
-    stage: str
-    attempt: int
-    digest: str
-    arn: str = ""
-    series: ClassVar[str]
-
-    @property
-    def key(self) -> str:
-        return f"{self.series}#{self.stage}#{stamp(self.at)}#{self.request}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Approved(ReleaseWord):
-    """Somebody wants it on the stage; that counts until then."""
-
-    until: datetime
-    series = "vote"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Disapproved(ReleaseWord):
-    """Somebody does not want it on the stage: it ends there."""
-
-    series = "vote"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Promoted(ReleaseWord):
-    """It is to come to the stage although the stage before has moved on to another release."""
-
-    series = "promoted"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bypassed(ReleaseWord):
-    """Until then no rule of the stage stands in its way: neither bake, approvals, windows, holds nor gates."""
-
-    until: datetime
-    series = "bypass"
-
-
-@dataclass(frozen=True, kw_only=True)
-class RollbackOrdered(Word):
-    """The stage is to go back from release ``away`` to release ``to``."""
-
-    stage: str
-    away: int
-    to: int
-    series = "rollback"
-
-    @property
-    def about(self) -> str:
-        return about_stage(self.stage)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quarantined(Word):
-    """This commit or digest (``subject``) may not deploy by itself."""
-
-    subject: str
-    release: int
-    series = "quarantine"
-
-    @property
-    def about(self) -> str:
-        return f"quarantine/{self.subject}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lifted(Word):
-    """The quarantine of this commit or digest is over."""
-
-    subject: str
-    series = "quarantine"
-
-    @property
-    def about(self) -> str:
-        return f"quarantine/{self.subject}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Announced(ReleaseFact):
-    """A change of a release was told to the people who listen on a channel: its phase in that attempt (``number``),
-    stage and turn, and the cause, of a wait what is waited for. ``started`` stands for the first news of an attempt.
-    Not ``told``: it was old news by then, and is not to be told any more."""
-
-    phase: str
-    number: int
-    rollout: int
-    channel: str
-    stage: str = ""
-    cause: str = ""
-    told: bool = field(default=True, compare=False)
-    kept_days = 400
-
-    @property
-    def key(self) -> str:
-        told = f"{self.phase}{_on(self.stage)}{_on(self.cause)}"
-        return f"announced#{told}#{self.number:04d}#{self.rollout:08d}#{self.channel}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class HoldAnnounced(Fact):
-    """That a hold, in force ``since`` then, is soon over was told to the people who listen on a channel."""
-
-    stage: str
-    since: datetime
-    channel: str
-    kept_days = 400
-
-    @property
-    def about(self) -> str:
-        return about_stage(self.stage)
-
-    @property
-    def key(self) -> str:
-        return f"announced#{stamp(self.since)}#{self.channel}"
-
-
-# --- the record ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decided(Fact):
-    """The controller decided this about the release at that moment, in that round of a call, at that place of the plan.
-
-    ``seen`` is the hash of everything the decision was made from, ``configuration`` that of the service's registration
-    then (``esteira.audit``): so it can be made again from the recorded facts and compared.
+    ``seen`` is the hash of everything the decision was made from, ``configuration`` that of the registration then
+    (``esteira.audit``), so the decision can be made again from the recorded facts and compared.
     """
 
     release: int
@@ -832,29 +550,14 @@ class Decided(Fact):
     place: int
     seen: str
     configuration: str
-    kept_days = 400
-
-    @property
-    def about(self) -> str:
-        return about_decisions(self.release)  # apart from what decisions are made from, which is read every time
-
-    @property
-    def key(self) -> str:
-        return f"decided#{stamp(self.at)}#{self.round:02d}#{self.seen}#{self.place:03d}"
 
 
-def about_decisions(number: int) -> str:
-    """Return the partition of what was decided about release ``v<number>``."""
-    return f"decisions/{number:08d}"
+class Seen(Fact, about="seen", key="seen#{sha256}", kept_days=400):
+    """What the plan of one moment was made from, under its hash; a ``Decided`` names it.
 
-
-@dataclass(frozen=True, kw_only=True)
-class Seen(Fact):
-    """What the plan of one moment was made from, under its hash: by it a ``Decided`` names its grounds.
-
-    ``rows`` are ``ABOUT<tab>KEY``; ``newest`` is the number of the newest release, which was read before the open ones
-    and may be older than one of them; ``tip`` is the branch's newest commit where it was asked for; ``written`` is
-    where listings had each open release, as JSON: ``[NUMBER, PHASE, WHY, CAUSE]``.
+    ``rows`` are ``ABOUT<tab>KEY``. ``newest`` is the newest release's number, read before the open ones. ``tip`` is the
+    branch's newest commit where it was asked for. ``written`` is each open release's listed status as JSON:
+    ``[NUMBER, PHASE, SUMMARY, DETAIL, NEXT, CAUSE, STAGE]``.
     """
 
     sha256: str
@@ -862,79 +565,40 @@ class Seen(Fact):
     newest: int
     tip: str
     written: tuple[str, ...]
-    kept_days = 400
-
-    @property
-    def about(self) -> str:
-        return "seen"
-
-    @property
-    def key(self) -> str:
-        return seen_key(self.sha256)
 
 
-def seen_key(sha256: str) -> str:
-    """Return the key under which it stands what decisions with that hash were made from."""
-    return f"seen#{sha256}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Configured(Fact):
+class Configured(Fact, about="configurations", key="configuration#{sha256}"):
     """The service's registration, as JSON, under its hash."""
 
     sha256: str
     document: str
 
-    @property
-    def about(self) -> str:
-        return "configurations"
 
-    @property
-    def key(self) -> str:
-        return configuration_key(self.sha256)
-
-
-def configuration_key(sha256: str) -> str:
-    """Return the key under which the registration of that hash stands."""
-    return f"configuration#{sha256}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FoundBySweep(Fact):
-    """The sweep found a fact of that kind by itself; no event had told it."""
+class FoundBySweep(Fact, about="found", key="found#{at}#{kind}#{release:08d}", kept_days=400):
+    """The sweep found a fact of that kind by itself; no event had told it. ``release`` is 0 for none."""
 
     kind: str
-    release: int  # 0: of none
-    kept_days = 400
-
-    @property
-    def about(self) -> str:
-        return "found"
-
-    @property
-    def key(self) -> str:
-        return f"found#{stamp(self.at)}#{self.kind}#{self.release:08d}"
+    release: int
 
 
-# --- rows ----------------------------------------------------------------------------------------------------------
-
-
-def _on(stage: str) -> str:
-    return f"#{stage}" if stage else ""
+# --- rows -----------------------------------------------------------------------------------------------------------
 
 
 def stamp(at: datetime) -> str:
-    """Return ``at`` (aware) as a UTC text of fixed width, which sorts as time does."""
+    """``at`` (aware) as a UTC text of fixed width, which sorts as time does."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def unstamp(text: str) -> datetime:
-    """Return the aware UTC time that ``stamp`` wrote."""
+    """The aware UTC time that ``stamp`` wrote."""
     return datetime.fromisoformat(text)
 
 
 def to_row(fact: Fact) -> dict[str, Any]:
-    """Return the fact as plain values (str, int, bool, list) with its kind under ``fact``, for a table."""
+    """The fact as plain values (str, int, bool, None, list) with its kind under ``fact``, for a table."""
+    if isinstance(fact, Unknown):
+        document: dict[str, Any] = json.loads(fact.document)
+        return document
     row: dict[str, Any] = {"fact": fact.name}
     for f in fields(fact):
         value = getattr(fact, f.name)
@@ -947,20 +611,34 @@ def to_row(fact: Fact) -> dict[str, Any]:
 
 
 def from_row(row: Mapping[str, Any]) -> Fact:
-    """Return the fact that ``to_row`` wrote. Unknown attributes are ignored, so older code reads newer rows."""
-    kind = _KINDS[row["fact"]]
+    """The fact that ``to_row`` wrote. Unknown attributes are ignored, and a row of an unknown kind is kept whole."""
+    kind = _KINDS.get(row["fact"])
+    if kind is None:
+        return _unknown(row)
     values: dict[str, Any] = {}
     for f in fields(kind):
-        if f.name not in row:
-            continue
-        value = row[f.name]
-        if "datetime" in str(f.type):
-            value = unstamp(value)
-        elif str(f.type) == "int":
-            value = int(value)
-        elif str(f.type) == "tuple[int, ...]":
-            value = tuple(int(v) for v in value)
-        elif isinstance(value, list):
-            value = tuple(value)
-        values[f.name] = value
+        if f.name in row:
+            values[f.name] = _value(str(f.type), row[f.name])
     return kind(**values)
+
+
+def _value(declared: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if "datetime" in declared:
+        return unstamp(value)
+    if declared == "int":
+        return int(value)
+    if declared == "tuple[int, ...]":
+        return tuple(int(v) for v in value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _unknown(row: Mapping[str, Any]) -> Unknown:
+    partition, key = str(row.get("pk", "")).partition("#")[2], str(row.get("sk", ""))
+    kept = {name: value for name, value in row.items() if name not in ("pk", "sk", "expires")}
+    try:
+        at = unstamp(str(row.get("at", "")))
+    except ValueError:
+        at = datetime.fromtimestamp(0, UTC)
+    return Unknown(at=at, partition=partition, sort_key=key, document=json.dumps(kept, sort_keys=True, default=str))

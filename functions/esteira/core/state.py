@@ -1,14 +1,16 @@
-"""What is known about a service at one moment, put together from facts: releases, its stages, the branch's tip.
+"""What is known about a service at one moment, put together from facts: releases, stages, the branch's tip.
 
-Pure values; ``store`` and ``cloud`` fill them, ``phase`` and ``plan`` read them. Everything in a situation is bounded:
-the open releases, each stage's latest rollout and latest words, whatever the history behind them.
+Pure values. ``snapshot`` reads them, ``status`` and ``plan`` use them. Everything is bounded whatever the history: the
+open releases, each stage's latest rollout and the latest words of operators.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TypeVar
 
 from esteira.config import Service, Stage
@@ -16,302 +18,396 @@ from esteira.core.facts import (
     Aborted,
     Accepted,
     AlarmRang,
-    AlarmUnanswered,
-    Approved,
     BuildEnded,
     BuildStarted,
     Bypassed,
     Claimed,
     Declined,
-    DeploymentEnded,
-    DeploymentGivenUp,
+    DeploymentReported,
     DeploymentStarted,
     Diagnosed,
-    Disapproved,
     Fact,
     Gated,
+    GivenUp,
     Held,
-    HoldReminded,
     ImageArrived,
-    ImageMissed,
-    Overdue,
+    Notified,
     Promoted,
     Pushed,
     Quarantined,
     Replaced,
     Retried,
     RollbackOrdered,
-    RolledBack,
     Rollout,
     RolloutFinished,
-    StopAsked,
+    RolloutId,
     Superseded,
+    Voted,
 )
+from esteira.core.lease import Lease, lease_of
 
 F = TypeVar("F", bound=Fact)
 
 
 @dataclass(frozen=True)
-class Release:
-    """One release: how it was born and everything said about it, its builds and its deployments.
+class Deployed:
+    """One rollout of a release: its deployment, if there is one, and what became of it."""
 
-    What is said of its deployments is of one stage: ``on`` gives the release as a stage sees it.
+    id: RolloutId
+    attempt: int
+    rollout: Rollout | None = None  # where it is also the stage's latest
+    started: DeploymentStarted | None = None
+    ended: DeploymentReported | None = None
+    diagnosed: Diagnosed | None = None
+    given_up: GivenUp | None = None
+    overdue: GivenUp | None = None  # it passed its deadline and is to be stopped
+    looked_at: bool = False  # somebody claimed to finish it, having looked at every host
+
+    @property
+    def number(self) -> int:
+        """Which rollout on its stage it is."""
+        return self.id.number
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether CodeDeploy says so, and no host is known to be without it."""
+        failed = self.diagnosed is not None and self.diagnosed.failed
+        return self.ended is not None and self.ended.status == "Succeeded" and not failed and self.given_up is None
+
+    @property
+    def live_since(self) -> datetime | None:
+        """When the release came to life by it, None if it did not."""
+        if not self.succeeded or self.started is None or self.ended is None:
+            return None
+        return self.started.at if self.started.unchanged else self.ended.at
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release: how it was born and every fact about it, its builds and its deployments, on all stages.
+
+    ``on`` gives the release as one stage sees it.
     """
 
     pushed: Pushed
     facts: frozenset[Fact] = frozenset()
-    rollout: Rollout | None = None  # its latest rollout, where it is also the stage's latest
     quarantine: Quarantined | None = None
     pushers: tuple[str, ...] = ()  # who CodeCommit says pushed its commit; empty where that is not known
 
-    def on(self, stage: StageState) -> Release:
-        """Return the release with what was said of it on ``stage``, and on no other."""
-        mine = frozenset(f for f in self.facts if getattr(f, "stage", "") in ("", stage.name))
-        rollout = stage.rollout if stage.rollout and stage.rollout.release == self.number else None
-        return replace(self, facts=mine, rollout=rollout)
+    @cached_property
+    def _by_kind(self) -> Mapping[type[Fact], list[Fact]]:
+        index: dict[type[Fact], list[Fact]] = defaultdict(list)
+        for fact in sorted(self.facts, key=lambda f: f.key):
+            index[type(fact)].append(fact)
+        return index
+
+    @cached_property
+    def _views(self) -> dict[StageState, OnStage]:
+        return {}
+
+    def on(self, stage: StageState) -> OnStage:
+        """The release as ``stage`` sees it; made once for each state of a stage."""
+        if stage not in self._views:
+            self._views[stage] = OnStage(self, stage)
+        return self._views[stage]
+
+    def all(self, kind: type[F]) -> Iterator[F]:
+        """The release's facts of one kind, in the order of their keys."""
+        return iter(self._by_kind.get(kind, ()))  # type: ignore[arg-type]
+
+    def one(self, kind: type[F], **said: object) -> F | None:
+        """The first fact of that kind, by key, with these values; or None."""
+        return next((f for f in self.all(kind) if all(getattr(f, k) == v for k, v in said.items())), None)
 
     @property
     def number(self) -> int:
+        """The release's number, 17 of ``v17``."""
         return self.pushed.number
 
     @property
     def label(self) -> str:
+        """The release as people write it: ``v17``."""
         return f"v{self.number}"
 
-    @property
+    @cached_property
     def attempt(self) -> int:
-        """Return the current attempt: 1, and one more for each retry."""
+        """The current attempt: 1, and one more for each retry."""
         return max((f.attempt for f in self.all(Retried)), default=1)
 
     @property
+    def began(self) -> datetime:
+        """When the current attempt began."""
+        return max([self.pushed.at, *(f.at for f in self.all(Retried))])
+
+    @cached_property
     def digest(self) -> str:
-        """Return its image's digest: the current attempt's, or the one it was last live with, or ""."""
-        accepted = self.accepted
-        return accepted.digest if accepted else self.served_digest or self.pushed.digest
-
-    @property
-    def served_digest(self) -> str:
-        """Return the digest it was last live with, "" if it never was: what a rollback to it deploys."""
-        served = self._succeeded()
-        return max(served, key=_order).digest if served else ""
-
-    @property
-    def figures(self) -> dict[str, str]:
-        """Return what the build of the image it was last live with exported, by name; empty if that is not known."""
-        accepted = self.one(Accepted, digest=self.served_digest)
-        return accepted.figures if accepted else {}
-
-    def all(self, kind: type[F]) -> Iterator[F]:
-        """Yield the release's facts of one kind."""
-        return (f for f in self.facts if isinstance(f, kind))
-
-    def one(self, kind: type[F], **said: object) -> F | None:
-        """Return the fact of that kind that says so (the least by key, were there several), or None."""
-        found = [f for f in self.all(kind) if all(getattr(f, k) == v for k, v in said.items())]
-        return min(found, key=lambda f: f.key, default=None)
-
-    # --- the current attempt's build
+        """Its image's digest: the current attempt's, or the one it was last live with on any stage, or ""."""
+        if self.accepted:
+            return self.accepted.digest
+        served = [d for d in self.deployed if d.started and d.succeeded]
+        newest = max(served, key=lambda d: (d.started.at if d.started else d.id, d.id), default=None)
+        return newest.started.digest if newest and newest.started else self.pushed.digest
 
     @property
     def accepted(self) -> Accepted | None:
+        """The current attempt's image."""
         return self.one(Accepted, attempt=self.attempt)
 
     @property
-    def image_missed(self) -> ImageMissed | None:
-        return self.one(ImageMissed, attempt=self.attempt)
-
-    @property
-    def build(self) -> BuildStarted | None:
-        return self.one(BuildStarted, attempt=self.attempt)
-
-    @property
-    def build_ended(self) -> BuildEnded | None:
-        return self.one(BuildEnded, attempt=self.attempt)
-
-    def claim(self, action: str, attempt: int) -> Claimed | None:
-        """Return the latest claim of that action for the attempt or turn."""
-        claims = [c for c in self.all(Claimed) if c.action == action and c.attempt == attempt]
-        return max(claims, key=lambda c: c.take, default=None)
-
-    def declined(self, action: str, attempt: int, take: int) -> Declined | None:
-        return self.one(Declined, action=action, attempt=attempt, take=take)
-
-    @property
-    def running_builds(self) -> list[BuildStarted]:
-        """Return the builds, of whatever attempt, that started and have not ended."""
-        ended = {f.build for f in self.all(BuildEnded)}
-        return sorted((b for b in self.all(BuildStarted) if b.build not in ended), key=lambda b: b.key)
-
-    @property
-    def unanswered_build(self) -> Claimed | None:
-        """Return the latest claim of a build, of whatever attempt, of which it is not known what came."""
-        for attempt in range(self.attempt, 0, -1):
-            claim = self.claim("build", attempt)
-            if claim and not (
-                self.one(BuildStarted, attempt=attempt)
-                or self.one(Accepted, attempt=attempt)
-                or self.declined("build", attempt, claim.take)
-            ):
-                return claim
-        return None
-
-    @property
     def aborted(self) -> Aborted | None:
+        """The word that called the current attempt off."""
         return self.one(Aborted, attempt=self.attempt)
 
     @property
     def superseded(self) -> Superseded | None:
+        """The newer release that came before this one began to deploy."""
         return self.one(Superseded)
 
     @property
     def gated(self) -> Gated | None:
+        """What came of comparing the current attempt's figures with the gates."""
         return self.one(Gated, attempt=self.attempt)
 
-    def overdue(self, what: str, number: int) -> Overdue | None:
-        return self.one(Overdue, what=what, number=number)
+    def given_up(self, what: str, number: int, stage: str = "") -> GivenUp | None:
+        """The wait for ``what`` that ended in vain."""
+        return self.one(GivenUp, what=what, number=number, stage=stage)
 
-    # --- what people said of its way onto the stage
+    # --- builds
+
+    def builds(self, attempt: int) -> list[BuildStarted]:
+        """The builds that carry an attempt's claim, in order of time. The first is the controller's own."""
+        found = [b for b in self.all(BuildStarted) if b.attempt == attempt]
+        return sorted(found, key=lambda b: (b.began or b.at, b.build))
 
     @property
-    def votes(self) -> tuple[Approved | Disapproved, ...]:
-        """Return each person's latest vote for this attempt and image, in order of time."""
-        latest: dict[str, Approved | Disapproved] = {}
-        for kind in (Approved, Disapproved):
-            votes: Iterator[Approved | Disapproved] = self.all(kind)
-            for vote in votes:
-                if (vote.attempt, vote.digest) == (self.attempt, self.digest):
-                    who = vote.arn or vote.by
-                    latest[who] = max(latest.get(who, vote), vote, key=lambda v: v.key)
+    def build(self) -> BuildStarted | None:
+        """The build that decides: the controller's own of the current attempt, or CodeBuild's latest retry of it."""
+        decides: BuildStarted | None = None
+        for build in self.builds(self.attempt):
+            if decides is None or build.retry_of == decides.build:
+                decides = build
+        return decides
+
+    @property
+    def copies(self) -> list[BuildStarted]:
+        """Builds that somebody else started with the current attempt's claim; they decide nothing."""
+        ours = {self.build.build, self.build.retry_of} if self.build else set()
+        return [b for b in self.builds(self.attempt) if b.build not in ours and not b.retry_of]
+
+    @property
+    def build_ended(self) -> BuildEnded | None:
+        """How the deciding build ended; the event of its start may be lost."""
+        build = self.build
+        if build is None:
+            return self.one(BuildEnded, attempt=self.attempt)
+        return self.one(BuildEnded, attempt=self.attempt, build=build.build)
+
+    @property
+    def running_builds(self) -> list[BuildStarted]:
+        """The builds of any attempt that started and have not ended."""
+        ended = {f.build for f in self.all(BuildEnded)}
+        return [b for b in self.all(BuildStarted) if b.build not in ended]
+
+    @property
+    def unanswered_build(self) -> Claimed | None:
+        """The latest claim of a build, of any attempt, with no recorded outcome."""
+        for attempt in range(self.attempt, 0, -1):
+            if self.lease("build", attempt).unanswered and not (
+                self.builds(attempt) or self.one(Accepted, attempt=attempt)
+            ):
+                claims = (c for c in self.all(Claimed) if (c.action, c.attempt) == ("build", attempt))
+                return max(claims, key=lambda c: c.take)
+        return None
+
+    def lease(self, action: str, number: int, stage: str = "", first: datetime | None = None) -> Lease:
+        """The lease on an action of the attempt, or of the rollout on ``stage``."""
+        named = (action, number, stage)
+        return lease_of(
+            (c for c in self.all(Claimed) if (c.action, c.attempt, c.stage) == named),
+            (d for d in self.all(Declined) if (d.action, d.attempt, d.stage) == named),
+            first,
+        )
+
+    def declined(self, action: str, number: int, take: int, stage: str = "") -> Declined | None:
+        """The refusal of one take of an action."""
+        return self.one(Declined, action=action, attempt=number, take=take, stage=stage)
+
+    # --- deployments
+
+    @cached_property
+    def deployed(self) -> tuple[Deployed, ...]:
+        """Its rollouts on all stages that are known from its own facts, in the order of stage and number."""
+        ids = {RolloutId(f.stage, f.rollout) for f in self.all(DeploymentStarted)}
+        ids |= {RolloutId(f.stage, f.number) for f in self.all(GivenUp) if f.what == "deployment"}
+        return tuple(self.rollout(name) for name in sorted(ids))
+
+    def rollout(self, name: RolloutId, latest: Rollout | None = None) -> Deployed:
+        """One rollout with its deployment and what became of that. ``latest`` is the stage's row of it."""
+        started = self.one(DeploymentStarted, stage=name.stage, rollout=name.number)
+        given_up = self.given_up("deployment", name.number, name.stage)
+        reports = self.all(DeploymentReported) if started else ()
+        ended = (r for r in reports if started and r.deployment == started.deployment and r.milestone == "ended")
+        known = latest or started or given_up
+        return Deployed(
+            id=name,
+            attempt=known.attempt if known else 0,
+            rollout=latest,
+            started=started,
+            ended=next(ended, None),
+            diagnosed=self.one(Diagnosed, deployment=started.deployment) if started else None,
+            given_up=given_up,
+            overdue=self.given_up("deadline", name.number, name.stage),
+            looked_at=self.lease("finish", name.number, name.stage).held_until is not None,
+        )
+
+
+@dataclass(frozen=True)
+class OnStage:
+    """A release as one stage sees it: its rollouts there, and what people said of its way onto the stage."""
+
+    release: Release
+    stage: StageState
+
+    @cached_property
+    def rollouts(self) -> tuple[Deployed, ...]:
+        """The release's rollouts on the stage, oldest first."""
+        mine = {d.number: d for d in self.release.deployed if d.id.stage == self.stage.name}
+        latest = self.stage.rollout
+        if latest is not None and latest.release == self.release.number:
+            mine[latest.number] = self.release.rollout(RolloutId(self.stage.name, latest.number), latest)
+        return tuple(mine[number] for number in sorted(mine))
+
+    @property
+    def last(self) -> Deployed | None:
+        """The release's latest rollout on the stage."""
+        return self.rollouts[-1] if self.rollouts else None
+
+    @property
+    def last_rollout(self) -> int:
+        """The number of its latest rollout on the stage, 0 if it had none."""
+        return self.last.number if self.last else 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether the current attempt has had a rollout on the stage."""
+        return self.last is not None and self.last.attempt == self.release.attempt
+
+    @cached_property
+    def _succeeded(self) -> tuple[Deployed, ...]:
+        return tuple(d for d in self.rollouts if d.succeeded)
+
+    @property
+    def lives(self) -> int:
+        """How often a deployment of it succeeded here: by its own push, by a rollback to it, or to restore it."""
+        return len(self._succeeded)
+
+    @property
+    def live_since(self) -> datetime | None:
+        """When it last came to life on the stage, None if it never did."""
+        return self._succeeded[-1].live_since if self._succeeded else None
+
+    @property
+    def served_digest(self) -> str:
+        """The digest it was last live with here, "" if it never was: what a rollback to it deploys."""
+        started = self._succeeded[-1].started if self._succeeded else None
+        return started.digest if started else ""
+
+    @property
+    def figures(self) -> dict[str, str]:
+        """What the build of the image it was last live with exported, by name; empty if that is not known."""
+        accepted = self.release.one(Accepted, digest=self.served_digest)
+        return accepted.figures if accepted else {}
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is what the stage runs."""
+        return self.stage.live == self.release.number
+
+    @property
+    def live_with_its_image(self) -> bool:
+        """Whether a further attempt found the release live here with the very image it has now."""
+        accepted = self.release.accepted
+        return accepted is not None and not self.stage.busy and self.is_live and self.served_digest == accepted.digest
+
+    @property
+    def came(self) -> bool:
+        """Whether the current attempt came to the stage: by a rollout, or because it was live here already."""
+        return self.begun or self.live_with_its_image
+
+    @property
+    def came_by_itself(self) -> bool:
+        """Whether it is live by its own deployment: only then it is watched. What was rolled back to is not."""
+        if self.stage.rollout is not None and self.stage.rollout.release == self.release.number:
+            return self.stage.rollout.kind == "deploy"
+        return self.lives == 1
+
+    @property
+    def replaced(self) -> Replaced | None:
+        """What took its place here after its latest rollout."""
+        found = self.release.all(Replaced)
+        return next((f for f in found if f.stage == self.stage.name and f.rollout > self.last_rollout), None)
+
+    @property
+    def votes(self) -> tuple[Voted, ...]:
+        """Each person's latest vote for this attempt and image, in order of time."""
+        latest: dict[str, Voted] = {}
+        for vote in self.release.all(Voted):
+            if (vote.stage, vote.attempt, vote.digest) == (self.stage.name, self.release.attempt, self.release.digest):
+                latest[vote.arn or vote.by] = vote
         return tuple(sorted(latest.values(), key=lambda vote: vote.key))
 
     @property
     def promoted(self) -> Promoted | None:
-        """Return the latest word that it is to come to the stage whatever is on the one before."""
-        words = [f for f in self.all(Promoted) if f.attempt == self.attempt]
-        return max(words, key=lambda f: f.key, default=None)
+        """The latest word that it is to come here whatever is live on the stage before."""
+        words = (f for f in self.release.all(Promoted) if f.stage == self.stage.name)
+        return max((f for f in words if f.attempt == self.release.attempt), key=lambda f: f.key, default=None)
 
     def bypass(self, now: datetime) -> Bypassed | None:
-        """Return the bypass that is in force at ``now``, if any: it is for this image."""
-        words = [f for f in self.all(Bypassed) if f.until > now and f.digest in ("", self.digest)]
-        return max(words, key=lambda f: f.key, default=None)
-
-    def stop_asked(self, thing: str) -> StopAsked | None:
-        return self.one(StopAsked, thing=thing)
-
-    # --- its deployments
-
-    @property
-    def last_rollout(self) -> int:
-        """Return the number of the latest rollout this release had, 0 if it had none."""
-        rollouts = [f.rollout for f in self.all(DeploymentStarted)] + [f.rollout for f in self.all(DeploymentGivenUp)]
-        return max([*rollouts, self.rollout.number if self.rollout else 0], default=0)
-
-    @property
-    def rollout_attempt(self) -> int:
-        """Return the attempt that got the latest rollout, 0 if none did."""
-        if self.rollout and self.rollout.number == self.last_rollout:
-            return self.rollout.attempt
-        started = [f.attempt for f in self.all(DeploymentStarted) if f.rollout == self.last_rollout]
-        given_up = [f.attempt for f in self.all(DeploymentGivenUp) if f.rollout == self.last_rollout]
-        return max([*started, *given_up], default=0)
-
-    def deployment(self, rollout: int) -> DeploymentStarted | None:
-        return self.one(DeploymentStarted, rollout=rollout)
-
-    def given_up(self, rollout: int) -> DeploymentGivenUp | None:
-        return self.one(DeploymentGivenUp, rollout=rollout)
-
-    def ended(self, deployment: str) -> DeploymentEnded | None:
-        return self.one(DeploymentEnded, deployment=deployment)
-
-    def diagnosed(self, deployment: str) -> Diagnosed | None:
-        return self.one(Diagnosed, deployment=deployment)
-
-    @property
-    def begun(self) -> bool:
-        """Return whether its current attempt has had a rollout."""
-        return self.last_rollout > 0 and self.rollout_attempt == self.attempt
-
-    @property
-    def live_since(self) -> datetime | None:
-        """Return when the latest deployment of it that succeeded ended, None if none did."""
-        served = max(self._succeeded(), key=_order, default=None)
-        ended = self.ended(served.deployment) if served else None
-        return ended.at if ended else None
-
-    def alarm_unanswered(self, rollout: int) -> AlarmUnanswered | None:
-        return self.one(AlarmUnanswered, rollout=rollout)
-
-    @property
-    def was_live(self) -> bool:
-        """Return whether any deployment of it ever succeeded."""
-        return bool(self._succeeded())
-
-    @property
-    def lives(self) -> int:
-        """Return how often a deployment of it succeeded: by its own push, a rollback to it, or when it was put back."""
-        return len(self._succeeded())
-
-    def _succeeded(self) -> list[DeploymentStarted]:
-        succeeded = {f.deployment for f in self.all(DeploymentEnded) if f.status == "Succeeded"}
-        succeeded -= {f.deployment for f in self.all(Diagnosed)}  # a host was without it, whatever CodeDeploy says
-        return [f for f in self.all(DeploymentStarted) if f.deployment in succeeded and not self.given_up(f.rollout)]
-
-    @property
-    def rolled_back(self) -> RolledBack | None:
-        """Return the rollback away from it after its latest rollout, if there was one."""
-        return min(
-            (f for f in self.all(RolledBack) if f.rollout > self.last_rollout), key=lambda f: f.key, default=None
-        )
-
-    @property
-    def replaced(self) -> Replaced | None:
-        """Return what took its place after its latest rollout, if anything did."""
-        return min((f for f in self.all(Replaced) if f.rollout > self.last_rollout), key=lambda f: f.key, default=None)
-
-
-def _order(started: DeploymentStarted) -> tuple[datetime, int]:
-    """Return what deployments are in order by; turns are counted on each stage, so they alone would not do."""
-    return started.at, started.rollout
+        """The bypass that is in force at ``now``, if any; it is for this image."""
+        words = (f for f in self.release.all(Bypassed) if f.stage == self.stage.name and f.until > now)
+        return max((f for f in words if f.digest in ("", self.release.digest)), key=lambda f: f.key, default=None)
 
 
 @dataclass(frozen=True)
 class StageState:
-    """A stage: its latest rollout and how it ended, the latest words of operators, and what its alarms said last.
+    """A stage: its latest rollout and how it ended, the latest words of operators, and when its alarms last rang.
 
-    ``before`` is the stage that a release comes from, None for the first; ``rules`` is its configuration, None for one
+    ``before`` is the stage that a release comes from, None for the first. ``rules`` is its configuration, None for one
     that asks for nothing.
     """
 
     name: str
     rollout: Rollout | None = None
     finished: RolloutFinished | None = None
-    hold: Held | None = None  # the latest word on holding, if it was "hold"
+    hold: Held | None = None  # the latest word on holding
     rollback: RollbackOrdered | None = None  # the latest order
-    reminded: HoldReminded | None = None  # the latest reminder of a hold
-    alarms: tuple[AlarmRang, ...] = ()  # the last time each went off
+    reminded: Notified | None = None  # the latest reminder of a hold
+    alarms: tuple[AlarmRang, ...] = ()  # the last time each rang
     rules: Stage | None = None
     before: StageState | None = None
 
+    def __hash__(self) -> int:
+        return hash((self.name, self.rollout, self.finished))
+
     @property
     def busy(self) -> bool:
-        """Return whether a rollout has begun and is not settled."""
+        """Whether a rollout has begun and is not finished."""
         return self.rollout is not None and self.finished is None
 
     @property
     def live(self) -> int:
-        """Return the number of the live release, 0 if nothing is."""
+        """The number of the live release, 0 for none."""
         if self.rollout is None:
             return 0
         return self.rollout.release if self.finished and self.finished.succeeded else self.rollout.live
 
     @property
     def healthy(self) -> tuple[int, ...]:
-        """Return the releases that were live and healthy before, newest last: what a rollback may return to."""
+        """The releases that were live and healthy before, newest last: what a rollback may return to."""
         rollout = self.rollout
         if rollout is None or not (self.finished and self.finished.succeeded):
             return rollout.healthy if rollout else ()
-        if rollout.kind == "rollback":  # what came after the release gone back to was gone back from
+        if rollout.kind == "rollback":  # the releases after its target were rolled back from
             known = rollout.healthy
             return known[: known.index(rollout.release)] if rollout.release in known else ()
         rest = tuple(n for n in rollout.healthy if n not in (rollout.release, rollout.live))
@@ -319,41 +415,40 @@ class StageState:
 
     @property
     def mixed(self) -> bool:
-        """Return whether the latest rollout failed and left hosts that run what is not live, where something else is.
+        """Whether the latest rollout failed and left hosts that run something else than the live release.
 
-        Not after a rollback: the operator wanted to leave what is live. Not after a restore: it would go on for ever.
+        Not after a rollback: the operator wanted to leave what is live. Not after a restore, which would never end.
         """
         rollout, finished = self.rollout, self.finished
         return bool(rollout and rollout.live and rollout.kind == "deploy" and finished and finished.mixed)
 
     @property
     def baking(self) -> timedelta:
-        """Return how long a release is watched here after it came to life."""
+        """How long a release is watched here after it came to life."""
         return timedelta(minutes=self.rules.bake_minutes if self.rules else 0)
 
     def alarms_heard(self, live: Release | None, now: datetime, late: timedelta) -> tuple[str, ...]:
-        """Return the names of the alarms that are listened to at ``now``: the stage's, while what is ``live`` here is
-        watched, and for ``late`` after that."""
+        """The alarms listened to at ``now``: the stage's, while ``live`` is watched here and for ``late`` after."""
         since = live.on(self).live_since if live and self.rules and self.rules.alarms else None
         if self.rules is None or since is None or now > since + self.baking + late:
             return ()
         return self.rules.alarms
 
-    def rang(self, release: Release) -> AlarmRang | None:
-        """Return the alarm that went off first while ``release``, as this stage sees it, was watched."""
-        since = release.live_since
+    def rang(self, here: OnStage) -> AlarmRang | None:
+        """The alarm that rang first while the release was watched on this stage."""
+        since = here.live_since
         if since is None:
             return None
         rang = [a for a in self.alarms if since < a.since <= since + self.baking]
         return min(rang, key=lambda a: (a.since, a.alarm), default=None)
 
     def held(self, now: datetime) -> Held | None:
-        """Return the hold that is in force at ``now``, if any."""
-        return self.hold if self.hold and self.hold.until > now else None
+        """The hold that is in force at ``now``, if any."""
+        return self.hold if self.hold and self.hold.until and self.hold.until > now else None
 
     @property
     def ordered(self) -> RollbackOrdered | None:
-        """Return the rollback order that has not had its rollout yet and still asks for something."""
+        """The rollback order that has had no rollout yet and still asks for something."""
         order = self.rollback
         if order is None or order.key <= (self.rollout.served if self.rollout else ""):
             return None
@@ -361,48 +456,51 @@ class StageState:
 
 
 @dataclass(frozen=True)
-class Written:
-    """What was last written of where a release stands (``phase.Standing``), for listing."""
+class Listed:
+    """What listings say about where a release stands: a status as it was last written."""
 
     phase: str
-    why: str
+    summary: str
+    detail: tuple[str, ...] = ()
+    next: str = ""
     cause: str = ""
+    stage: str = ""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything a plan is made from, but the time. ``stages`` are in the order a release takes them."""
+    """Everything a plan is made from, except the time. ``stages`` are in the order a release takes them."""
 
     service: Service
     stages: tuple[StageState, ...]
     newest: Pushed | None = None
-    releases: tuple[Release, ...] = ()  # the open ones: under way, or live; ascending
+    releases: tuple[Release, ...] = ()  # the open ones: under way or live, ascending
     arrived: tuple[ImageArrived, ...] = ()
-    tip: str | None = None  # the branch's newest commit; None: no such branch, or it was not asked
-    written: dict[int, Written] = field(default_factory=dict)  # the projection, by number
+    tip: str | None = None  # the branch's newest commit; None: no such branch, or it was not asked for
+    written: Mapping[int, Listed] = field(default_factory=dict)  # the listed status, by release
 
     @property
     def first(self) -> StageState:
-        """Return the stage a release comes to first."""
+        """The stage a release comes to first."""
         return self.stages[0]
 
     @property
     def last(self) -> StageState:
-        """Return the stage a release is pushed for."""
+        """The stage a release is pushed for."""
         return self.stages[-1]
 
     def stage(self, name: str) -> StageState:
-        """Return the stage of that name. Raises LookupError."""
+        """The stage of that name. Raises LookupError."""
         for stage in self.stages:
             if stage.name == name:
                 return stage
         raise LookupError(f"{self.service.name} has no stage {name}")
 
     def release(self, number: int) -> Release | None:
-        """Return an open release by its number."""
+        """An open release by its number."""
         return next((r for r in self.releases if r.number == number), None)
 
     @property
     def newest_effective(self) -> int:
-        """Return the number of the newest open release that was neither skipped nor rejected, 0 if none is."""
+        """The number of the newest open release that was neither skipped nor rejected, 0 if there is none."""
         return max((r.number for r in self.releases if r.pushed.effective), default=0)

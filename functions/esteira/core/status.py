@@ -1,20 +1,20 @@
-"""Where a release stands, on one stage and in all, and why, derived from the facts alone: a ladder of early returns,
-what is final first.
+"""Where a release stands, on each stage and in all, and why: a ladder of early returns, what is final first.
 
-Pure: no I/O, no clock; ``now`` is an argument. The same facts give the same phase in whatever order they came.
+Pure: ``now`` is an argument, and the same facts give the same status in whatever order they came. ``assess`` computes
+the status once per stage; everything else reads it from there.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
 
-from esteira.core.admission import Waits, disapproved, waits
-from esteira.core.facts import DeploymentGivenUp, DeploymentStarted, Diagnosed
-from esteira.core.state import Release, StageState
+from esteira.core.admission import Wait, Waits, disapproved, waits
+from esteira.core.facts import Diagnosed, GivenUp
+from esteira.core.state import Deployed, Listed, OnStage, Release, StageState
 
 
 class Phase(StrEnum):
@@ -35,12 +35,12 @@ class Phase(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Return whether a release in this phase is over, until an operator says otherwise."""
+        """Whether a release in this phase is over until an operator says otherwise."""
         return self not in _UNDER_WAY
 
     @property
     def begun(self) -> bool:
-        """Return whether a release in this phase has begun to deploy, or is over: nothing supersedes it."""
+        """Whether a release in this phase has begun to deploy or is over: nothing supersedes it."""
         return self in (Phase.DEPLOYING, Phase.LIVE) or self.ended
 
 
@@ -48,12 +48,13 @@ _UNDER_WAY = {Phase.PUSHED, Phase.BUILDING, Phase.BUILT, Phase.WAITING, Phase.DE
 
 
 class Cause(StrEnum):
-    """Why a release failed or was rejected, in a word to count by; the sentence is for people and may change its words.
+    """Why a release failed or was rejected, in a word to count by.
 
-    What failed on the host is counted by CodeDeploy's lifecycle event instead (``_failed_in``).
+    A failure on the host is counted by CodeDeploy's lifecycle event instead, as ``application-start-failed``; what a
+    waiting release waits for is ``admission.Waits``.
     """
 
-    GUARD = "guard"  # the push itself: a secret in the tree, or more than can be looked through
+    GUARD = "guard"  # the push itself: a secret in the tree
     GATE = "gate"  # the model's figures
     QUARANTINED = "quarantined"
     DISAPPROVED = "disapproved"
@@ -67,35 +68,190 @@ class Cause(StrEnum):
     IMAGE_NOT_ACCEPTED = "image-not-accepted"
     BUNDLE_REFUSED = "bundle-refused"
     DEPLOYMENT_NOT_STARTED = "deployment-not-started"
-    DEPLOYMENT_LOST = "deployment-lost"  # it was asked to stop and never said that it ended
+    DEPLOYMENT_LOST = "deployment-lost"  # it was asked to stop and did not say that it ended
     DEPLOYMENT_TIMED_OUT = "deployment-timed-out"
     DEPLOYMENT_STOPPED = "deployment-stopped"
     DEPLOYMENT_FAILED = "deployment-failed"  # on the host, and no lifecycle event says where
+    ALARM = "alarm"  # of a live release: an alarm rang, and there is nothing to roll back to
 
 
-class Status(NamedTuple):
-    """A phase, the one sentence that explains it, and a word: of a failure or a rejection the one to count it by, of a
-    wait what is waited for (``entry.Waits``), of a live release ``alarm`` where one went off in vain. ``stage`` is the
-    one it is about, "" where none is."""
+@dataclass(frozen=True)
+class Status:
+    """Where a release stands: the phase, one sentence, log lines that belong to it, and the next thing to type.
+
+    ``cause`` is a ``Cause`` or, for a wait, what is waited for. ``stage`` is the stage it is about, "" for none.
+    """
 
     phase: Phase
-    why: str
+    summary: str
+    detail: tuple[str, ...] = ()
+    next: str = ""
     cause: str = ""
     stage: str = ""
 
+    @property
+    def why(self) -> str:
+        """The sentence and the next step in one line, for a log or an answer."""
+        return f"{self.summary}; next: {self.next}" if self.next else self.summary
 
-# The word for a live release that an alarm went off for, and nothing is there to go back to.
-ALARM = "alarm"
+    @property
+    def listed(self) -> Listed:
+        """The status as listings keep it."""
+        return Listed(self.phase.value, self.summary, self.detail, self.next, self.cause, self.stage)
 
 
-# How a build ended, by CodeBuild's status.
-_ENDED = {
-    "FAILED": ("failed", Cause.BUILD_FAILED),
-    "STOPPED": ("was stopped", Cause.BUILD_STOPPED),
-    "TIMED_OUT": ("timed out", Cause.BUILD_TIMED_OUT),
-    "FAULT": ("ended by a fault of CodeBuild's", Cause.BUILD_FAULT),
-}
-# Which wait before a rollout passed its deadline.
+@dataclass(frozen=True)
+class Assessed:
+    """A release's status in all, on each stage, and what it waits for on each stage where it waits."""
+
+    release: Release
+    overall: Status
+    on: Mapping[str, Status]
+    waits: Mapping[str, tuple[Wait, ...]]
+    came_to: tuple[str, ...]  # the stages its current attempt came to, or was promoted to
+
+    def shown(self, stages: Sequence[StageState]) -> dict[str, Status]:
+        """The status on each stage that the release ever came to or is live on, by the stage's name."""
+        there = (s for s in stages if self.release.pushed.effective)
+        return {s.name: self.on[s.name] for s in there if self.release.on(s).last or self.release.on(s).is_live}
+
+
+def assess(release: Release, stages: Sequence[StageState], now: datetime) -> Assessed:
+    """Where ``release`` stands at ``now``, in all and on each of the service's ``stages``."""
+    views = [release.on(stage) for stage in stages]
+    waiting = {v.stage.name: waits(v, now) if release.accepted else () for v in views}
+    on = {v.stage.name: _on_stage(v, waiting[v.stage.name], now) for v in views}
+    came = tuple(v.stage.name for v in views if v.promoted is not None or v.came)
+    return Assessed(release, _overall(views, on, came), on, waiting, came)
+
+
+def _overall(views: Sequence[OnStage], on: Mapping[str, Status], came: Sequence[str]) -> Status:
+    """The status on the last stage that the current attempt came to; live there, that on the way to the next one.
+
+    A sentence about a release that has ended also says where it is live all the same.
+    """
+    at = max((n for n, v in enumerate(views) if v.stage.name in came), default=0)
+    status = on[views[at].stage.name]
+    if status.phase is Phase.LIVE and at + 1 < len(views):
+        ahead = on[views[at + 1].stage.name]
+        if ahead.cause == Waits.STAGE_BEFORE:  # it is not live with this image any more, or not finished yet
+            return status
+        status = ahead
+    elsewhere = [v.stage.name for v in views if v.is_live and v.stage.name != status.stage]
+    if elsewhere and status.phase not in (Phase.LIVE, Phase.SUPERSEDED):
+        return replace(status, summary=f"live on {' and '.join(elsewhere)}; {status.summary}")
+    return status
+
+
+def _on_stage(here: OnStage, waiting: tuple[Wait, ...], now: datetime) -> Status:
+    pushed = here.release.pushed
+    if pushed.rejected:
+        return Status(Phase.REJECTED, pushed.rejected, cause=Cause.GUARD if pushed.source == "commit" else "")
+    if pushed.skipped:
+        return Status(Phase.SKIPPED, pushed.skipped)
+    if pushed.outdated:
+        return Status(Phase.SUPERSEDED, pushed.outdated)
+    name = here.stage.name
+    if here.begun and here.last is not None:
+        return replace(_after_rollout(here, here.last), stage=name)
+    if here.live_with_its_image:
+        return Status(Phase.LIVE, f"{name} runs this image already", stage=name)
+    return _before_rollout(here, waiting, now)
+
+
+# --- from the rollout on --------------------------------------------------------------------------------------------
+
+
+def _after_rollout(here: OnStage, last: Deployed) -> Status:
+    """The status of a release whose current attempt has had a rollout on the stage."""
+    name, gone, aborted = here.stage.name, here.replaced, here.release.aborted
+    if gone is not None and gone.ordered_by:
+        return Status(Phase.ROLLED_BACK, f"{gone.ordered_by} rolled {name} back to v{gone.by}: {gone.reason}")
+    if gone is not None:
+        return Status(Phase.SUPERSEDED, f"v{gone.by} replaced it on {name}")
+    if last.given_up is not None:
+        return _given_up(here, last, last.given_up)
+    if last.started is None:
+        return Status(Phase.DEPLOYING, _being_created(here, last))
+    if last.ended is not None and last.ended.status == "Succeeded":
+        return _succeeded(here, last)
+    if last.ended is not None:
+        return _deployment_failed(here, last)
+    deployment = last.started.deployment
+    if last.overdue is not None:
+        return Status(Phase.DEPLOYING, f"{last.overdue.why}; stopping deployment {deployment}")
+    if aborted:
+        return Status(Phase.DEPLOYING, f"{aborted.by} aborted it; stopping deployment {deployment}")
+    return Status(Phase.DEPLOYING, f"deployment {deployment} to {name} is in progress")
+
+
+def _succeeded(here: OnStage, last: Deployed) -> Status:
+    """The status of a release whose deployment CodeDeploy calls Succeeded, which it may be without some host."""
+    name, started = here.stage.name, last.started
+    deployment = started.deployment if started else ""
+    if last.diagnosed is not None and last.diagnosed.failed:
+        return _diagnosed(here, f"deployment {deployment} did not reach every host", last.diagnosed)
+    if last.rollout is not None and here.stage.busy and not last.looked_at:
+        declined = here.release.declined("finish", last.number, 0, name)
+        cause = f": {declined.error}" if declined else ""
+        return Status(Phase.DEPLOYING, f"deployment {deployment} succeeded; checking its hosts{cause}")
+    summary = f"deployment {deployment} to {name} succeeded"
+    if started is not None and started.unchanged:
+        summary = f"{name} already ran this image with these settings ({deployment}), so nothing was restarted"
+    unanswered = here.release.given_up("alarm", last.number, name)
+    if unanswered is not None:
+        return Status(Phase.LIVE, f"{summary}; {unanswered.why}", cause=Cause.ALARM)
+    return Status(Phase.LIVE, summary)
+
+
+def _given_up(here: OnStage, last: Deployed, given_up: GivenUp) -> Status:
+    aborted = here.release.aborted
+    sentence, *detail = given_up.why.split("\n")
+    if aborted is None:
+        cause = Cause.DEPLOYMENT_LOST if last.started else Cause.DEPLOYMENT_NOT_STARTED
+        if given_up.remedy:  # only a bundle that is refused has one
+            cause = Cause.BUNDLE_REFUSED
+        return Status(Phase.FAILED, sentence, tuple(detail), given_up.remedy or _retry(here.release), cause)
+    if last.started:
+        return Status(Phase.ABORTED, f"{aborted.by} aborted it while it was being deployed; {sentence}")
+    return Status(Phase.ABORTED, f"{aborted.by} aborted it before it was deployed: {aborted.reason}")
+
+
+def _being_created(here: OnStage, last: Deployed) -> str:
+    name = here.stage.name
+    error = here.release.lease("deploy", last.number, name, last.rollout.lease if last.rollout else None).error
+    if error:
+        return f"could not start the deployment to {name}: {error} (retrying)"
+    return f"its deployment to {name} is being created"
+
+
+def _deployment_failed(here: OnStage, last: Deployed) -> Status:
+    release, deployment = here.release, last.started.deployment if last.started else ""
+    if last.overdue is not None:
+        summary = f"{last.overdue.why}; deployment {deployment} was stopped"
+        return Status(Phase.FAILED, summary, next=_retry(release), cause=Cause.DEPLOYMENT_TIMED_OUT)
+    if release.aborted:
+        by, reason = release.aborted.by, release.aborted.reason
+        return Status(Phase.ABORTED, f"{by} aborted it while it was being deployed: {reason}")
+    if last.ended is not None and last.ended.status == "Stopped":
+        summary = f"deployment {deployment} was stopped, not by esteira"
+        return Status(Phase.FAILED, summary, next=_retry(release), cause=Cause.DEPLOYMENT_STOPPED)
+    if last.diagnosed is None:
+        return Status(Phase.DEPLOYING, f"deployment {deployment} failed; reading the cause")
+    return _diagnosed(here, f"deployment {deployment} failed", last.diagnosed)
+
+
+def _diagnosed(here: OnStage, how: str, diagnosed: Diagnosed) -> Status:
+    """A failure on the host, counted by the lifecycle event where it failed: ``application-start-failed``."""
+    sentence, *detail = diagnosed.cause.split("\n")
+    event = re.sub(r"(?<!^)(?=[A-Z])", "-", diagnosed.event).lower()
+    cause = f"{event}-failed" if event else Cause.DEPLOYMENT_FAILED
+    return Status(Phase.FAILED, f"{how}: {sentence}", tuple(detail), f"push a fix, or {_retry(here.release)}", cause)
+
+
+# --- up to the rollout ----------------------------------------------------------------------------------------------
+
+# Which wait passed its deadline before the rollout.
 _OVERDUE = {
     "start": Cause.BUILD_NOT_STARTED,
     "build": Cause.BUILD_TIMED_OUT,
@@ -103,243 +259,96 @@ _OVERDUE = {
 }
 
 
-def status_of(release: Release, stages: Sequence[StageState], now: datetime) -> Status:
-    """Return where ``release`` stands in all: on the stage it came to last in its current attempt, or, where it is live
-    there, on its way to the next one."""
-    reached = [n for n, stage in enumerate(stages) if _reached(release, stage)]
-    at = max(reached, default=0)
-    status = status_on(release, stages[at], now)
-    if status.phase is not Phase.LIVE or at + 1 == len(stages):
-        return status
-    ahead = status_on(release, stages[at + 1], now)
-    if ahead.cause == Waits.STAGE_BEFORE:  # it is not live with this image any more, or not settled yet
-        return status
-    return ahead if ahead.phase.ended else ahead._replace(why=f"live on {stages[at].name}; {ahead.why}")
-
-
-def statuses(release: Release, stages: Sequence[StageState], now: datetime) -> dict[str, Status]:
-    """Return where ``release`` stands on each stage that it has come to, or is live on, by the stage's name."""
-    there = (s for s in stages if release.pushed.effective and (release.on(s).last_rollout or s.live == release.number))
-    return {stage.name: status_on(release, stage, now) for stage in there}
-
-
-def _reached(release: Release, stage: StageState) -> bool:
-    here = release.on(stage)
-    return here.promoted is not None or came_to(release, stage)
-
-
-def came_to(release: Release, stage: StageState) -> bool:
-    """Return whether the release's current attempt came to the stage: by a rollout, or as it was live there already."""
-    here = release.on(stage)
-    return here.begun or _is_live_with_its_image(here, stage)
-
-
-def _is_live_with_its_image(here: Release, stage: StageState) -> bool:
-    """Return whether a further attempt found the release live on the stage with the very image it has now."""
-    accepted = here.accepted
-    return (
-        accepted is not None and not stage.busy and stage.live == here.number and here.served_digest == accepted.digest
-    )
-
-
-def status_on(release: Release, stage: StageState, now: datetime) -> Status:
-    """Return where ``release`` stands on ``stage`` at ``now``."""
-    pushed = release.pushed
-    if pushed.rejected:
-        return Status(Phase.REJECTED, pushed.rejected, Cause.GUARD)
-    if pushed.skipped:
-        return Status(Phase.SKIPPED, pushed.skipped)
-    if pushed.outdated:
-        return Status(Phase.SUPERSEDED, pushed.outdated)
-    here = release.on(stage)
-    if here.begun:
-        return _after_rollout(here, stage)._replace(stage=stage.name)
-    if _is_live_with_its_image(here, stage):
-        return Status(Phase.LIVE, f"it is live on {stage.name} with this image already", stage=stage.name)
-    return _before_rollout(release, here, stage, now)
-
-
-def _after_rollout(release: Release, stage: StageState) -> Status:
-    """Return where a release stands that has had a rollout on the stage in its current attempt."""
-    rollout = release.last_rollout
-    if release.rolled_back is not None:
-        back = release.rolled_back
-        return Status(Phase.ROLLED_BACK, f"{back.by} rolled {stage.name} back to v{back.to}: {back.reason}")
-    if release.replaced is not None:
-        return Status(Phase.SUPERSEDED, f"v{release.replaced.by} took its place on {stage.name}")
-    given_up, started = release.given_up(rollout), release.deployment(rollout)
-    if given_up is not None:
-        return _given_up(release, given_up, began=started is not None)
-    ended = release.ended(started.deployment) if started else None
-    if started is not None and ended is not None and ended.status == "Succeeded":
-        return _succeeded(release, stage, started)
-    if started is not None and ended is not None:
-        return _deployment_failed(release, started, ended.status)
-    if started is None:
-        return Status(Phase.DEPLOYING, _being_created(release, stage.name, rollout))
-    overdue = release.overdue("deploy", rollout)
-    if overdue is not None:
-        return Status(Phase.DEPLOYING, f"{overdue.why}; {started.deployment} is being stopped")
-    if release.aborted:
-        return Status(Phase.DEPLOYING, f"{release.aborted.by} aborted it; {started.deployment} is being stopped")
-    return Status(Phase.DEPLOYING, f"deployment {started.deployment} is under way on {stage.name}")
-
-
-def _succeeded(release: Release, stage: StageState, started: DeploymentStarted) -> Status:
-    """Return where a release stands whose deployment CodeDeploy calls Succeeded, which it may be without a host."""
-    name, rollout = started.deployment, started.rollout
-    diagnosed = release.diagnosed(name)
-    if diagnosed is not None:
-        sentence, _, log = diagnosed.cause.partition("\n")
-        why = f"deployment {name} did not reach every host: {sentence}; next: push a fix, or {_retry(release)}"
-        return Status(Phase.FAILED, f"{why}\n{log}" if log else why, _failed_in(diagnosed))
-    of_stage = stage.rollout is not None and stage.rollout.number == rollout and stage.busy
-    if of_stage and release.claim("finish", rollout) is None:  # who claims that has looked at every host
-        declined = release.declined("finish", rollout, 0)
-        cause = f": {declined.error}" if declined else ""
-        return Status(Phase.DEPLOYING, f"deployment {name} succeeded; its hosts are being looked at{cause}")
-    unanswered = release.alarm_unanswered(rollout)
-    if unanswered is not None:
-        return Status(Phase.LIVE, f"deployment {name} succeeded on {stage.name}; {unanswered.why}", ALARM)
-    return Status(Phase.LIVE, f"deployment {name} succeeded on {stage.name}")
-
-
-def _given_up(release: Release, given_up: DeploymentGivenUp, *, began: bool) -> Status:
-    aborted = release.aborted
-    if aborted is None:
-        sentence, _, more = given_up.why.partition("\n")
-        why = f"{sentence}; next: {given_up.remedy or _retry(release)}"
-        return Status(Phase.FAILED, f"{why}\n{more}" if more else why, _gave_up_on(given_up, began=began))
-    if began:
-        return Status(Phase.ABORTED, f"{aborted.by} aborted it while it deployed; {given_up.why}")
-    return Status(Phase.ABORTED, f"{aborted.by} aborted it before it deployed: {aborted.reason}")
-
-
-def _being_created(release: Release, stage: str, rollout: int) -> str:
-    claim = release.claim("deploy", rollout)
-    declined = release.declined("deploy", rollout, claim.take if claim else 1)
-    if declined is not None:
-        return f"its deployment on {stage} could not start yet: {declined.error}"
-    return f"its deployment on {stage} is being created"
-
-
-def _deployment_failed(release: Release, started: DeploymentStarted, status: str) -> Status:
-    overdue = release.overdue("deploy", started.rollout)
-    if overdue is not None:
-        why = f"{overdue.why}; {started.deployment} was stopped; next: {_retry(release)}"
-        return Status(Phase.FAILED, why, Cause.DEPLOYMENT_TIMED_OUT)
-    if release.aborted:
-        return Status(Phase.ABORTED, f"{release.aborted.by} aborted it while it deployed: {release.aborted.reason}")
-    if status == "Stopped":
-        why = f"deployment {started.deployment} was stopped, not by esteira; next: {_retry(release)}"
-        return Status(Phase.FAILED, why, Cause.DEPLOYMENT_STOPPED)
-    diagnosed = release.diagnosed(started.deployment)
-    if diagnosed is None:
-        return Status(Phase.DEPLOYING, f"deployment {started.deployment} failed; its cause is being read")
-    sentence, _, log = diagnosed.cause.partition("\n")
-    why = f"deployment {started.deployment} failed: {sentence}; next: push a fix, or {_retry(release)}"
-    return Status(Phase.FAILED, f"{why}\n{log}" if log else why, _failed_in(diagnosed))
-
-
-def _failed_in(diagnosed: Diagnosed) -> str:
-    """Return the word for a failure on the host: where in its deployment, as ``application-start-failed``."""
-    event = re.sub(r"(?<!^)(?=[A-Z])", "-", diagnosed.event).lower()
-    return f"{event}-failed" if event else Cause.DEPLOYMENT_FAILED
-
-
-def _gave_up_on(given_up: DeploymentGivenUp, *, began: bool) -> Cause:
-    if given_up.remedy:  # only a bundle that is refused has one
-        return Cause.BUNDLE_REFUSED
-    return Cause.DEPLOYMENT_LOST if began else Cause.DEPLOYMENT_NOT_STARTED
-
-
-def _before_rollout(release: Release, here: Release, stage: StageState, now: datetime) -> Status:
-    """Return where a release stands that its current attempt gave no rollout on ``stage``, which sees it as
-    ``here``."""
+def _before_rollout(here: OnStage, waiting: tuple[Wait, ...], now: datetime) -> Status:
+    """The status of a release whose current attempt has had no rollout on the stage."""
+    release = here.release
     if release.aborted:
         return Status(Phase.ABORTED, f"{release.aborted.by} aborted it: {release.aborted.reason}")
     if release.superseded:
-        return Status(Phase.SUPERSEDED, f"v{release.superseded.by} came before it began to deploy")
+        return Status(Phase.SUPERSEDED, f"v{release.superseded.by} came before it was deployed")
     for what, cause in _OVERDUE.items():
-        overdue = release.overdue(what, release.attempt)
+        overdue = release.given_up(what, release.attempt)
         if overdue is not None:
-            return Status(Phase.FAILED, f"{overdue.why}; next: {_retry(release)}", cause)
+            return Status(Phase.FAILED, overdue.why, next=_retry(release), cause=cause)
     if release.quarantine is not None:
         q = release.quarantine
-        why = f"{q.by} quarantined {q.subject[:19]} with v{q.release}: {q.reason}; next: {_retry(release)}"
-        return Status(Phase.REJECTED, why, Cause.QUARANTINED)
-    if release.image_missed is not None:
-        return Status(Phase.FAILED, _missed(release, release.image_missed.tag), Cause.IMAGE_MISSING)
+        summary = f"{q.by} quarantined {q.subject[:19]} with v{q.release}: {q.reason}"
+        return Status(Phase.REJECTED, summary, next=_retry(release), cause=Cause.QUARANTINED)
+    missing = release.given_up("image", release.attempt)
+    if missing is not None:
+        return Status(Phase.FAILED, missing.why, next=missing.remedy, cause=Cause.IMAGE_MISSING)
     if release.accepted:
-        return _refused(here, stage, now) or _ready(release, stage, now)
+        return _refused(here, now) or _ready(here, waiting)
     if release.pushed.source == "image":
         return Status(Phase.BUILT, "its image is being accepted")
     return _building(release)
 
 
-def _refused(here: Release, stage: StageState, now: datetime) -> Status | None:
-    """Return what keeps a release from the stage for good: its figures, somebody's vote, or that none came in time."""
+def _refused(here: OnStage, now: datetime) -> Status | None:
+    """What keeps a release from the stage for good: its figures, a vote against it, or no vote in time."""
     if here.bypass(now):
         return None
-    gated = here.gated
-    # Asked before the first stage: what was let onto it by a bypass is not stopped on its further way.
-    if stage.before is None and gated and gated.refused and not gated.dry_run:
-        why = f"{'; '.join(gated.refused)}; next: push a better model, or esteira bypass {here.label} --reason …"
-        return Status(Phase.REJECTED, why, Cause.GATE)
+    release, name, gated = here.release, here.stage.name, here.release.gated
+    # Asked before the first stage: what a bypass let onto it is not stopped on its further way.
+    if here.stage.before is None and gated and gated.refused and not gated.dry_run:
+        remedy = f"push a better model, or esteira bypass {release.label} --reason …"
+        return Status(Phase.REJECTED, "; ".join(gated.refused), next=remedy, cause=Cause.GATE)
     no = disapproved(here)
     if no is not None:
-        why = f"{no.by} rejected it for {stage.name}: {no.reason}; next: push a fix, or {_retry(here)}"
-        return Status(Phase.REJECTED, why, Cause.DISAPPROVED, stage.name)
-    late = here.overdue("approval", here.attempt)
+        summary, remedy = f"{no.by} rejected it for {name}: {no.reason}", f"push a fix, or {_retry(release)}"
+        return Status(Phase.REJECTED, summary, next=remedy, cause=Cause.DISAPPROVED, stage=name)
+    late = release.given_up("approval", release.attempt, name)
     if late is not None:
-        return Status(Phase.REJECTED, f"{late.why}; next: {_retry(here)}", Cause.APPROVAL_EXPIRED, stage.name)
-    if here.promoted and stage.live > here.number:
-        return Status(Phase.SUPERSEDED, f"v{stage.live} came before it began to deploy to {stage.name}")
+        return Status(Phase.REJECTED, late.why, next=_retry(release), cause=Cause.APPROVAL_EXPIRED, stage=name)
+    if here.promoted and here.stage.live > release.number:
+        return Status(Phase.SUPERSEDED, f"v{here.stage.live} came before it was deployed to {name}")
     return None
 
 
-def _missed(release: Release, tag: str) -> str:
-    if release.pushed.source == "image":
-        return f"image {tag} is not in the registry any more; push it again under a new tag"
-    return (
-        f"the build succeeded without pushing its image {tag}; "
-        f"let buildspec.yml push $IMAGE_URI:$IMAGE_TAG, then push the commit"
-    )
-
-
-def _ready(release: Release, stage: StageState, now: datetime) -> Status:
-    """Return where a release stands whose image is accepted: built, or waiting for what is in its way."""
-    in_the_way = waits(release, stage, now)
-    if in_the_way:
-        rules = [w.why for w in in_the_way if w.what not in (Waits.ROLLOUT, Waits.ROLLBACK)]
-        return Status(Phase.WAITING, "; ".join(rules) or in_the_way[0].why, in_the_way[0].what, stage.name)
-    if stage.before is not None:
-        return Status(Phase.BUILT, f"{stage.name} is next", stage=stage.name)
+def _ready(here: OnStage, waiting: tuple[Wait, ...]) -> Status:
+    """The status of a release whose image is accepted: built, or waiting for what is in its way."""
+    release, name = here.release, here.stage.name
+    if waiting:
+        rules = [w for w in waiting if w.what not in (Waits.ROLLOUT, Waits.ROLLBACK)] or waiting[:1]
+        remedy = next((w.next for w in rules if w.next), "")
+        summary = "; ".join(w.why for w in rules)
+        return Status(Phase.WAITING, summary, next=remedy, cause=waiting[0].what, stage=name)
+    if here.stage.before is not None:
+        return Status(Phase.BUILT, f"{name} is next", stage=name)
     reused = release.accepted is not None and release.accepted.reused
-    source = "an image of this commit was there already" if reused else "its image is accepted"
+    source = "an image of this commit existed already" if reused else "its image is accepted"
     return Status(Phase.BUILT, f"{source}, {release.digest[:19]}")
 
 
+# How a build ended, by CodeBuild's status.
+_ENDED = {
+    "FAILED": ("failed", Cause.BUILD_FAILED),
+    "STOPPED": ("was stopped", Cause.BUILD_STOPPED),
+    "TIMED_OUT": ("timed out", Cause.BUILD_TIMED_OUT),
+    "FAULT": ("ended by a fault in CodeBuild", Cause.BUILD_FAULT),
+}
+
+
 def _building(release: Release) -> Status:
-    """Return where a release stands whose image is not there yet."""
+    """The status of a release without an image yet."""
     ended = release.build_ended
-    if ended is not None and ended.status == "SUCCEEDED":
-        return Status(Phase.BUILDING, f"build {ended.build} succeeded; its image is being looked up")
-    if ended is not None:
-        how, cause = _ENDED.get(
-            ended.status, (f"ended with {ended.status.lower().replace('_', ' ')}", Cause.BUILD_FAILED)
-        )
-        why = f"build {ended.build} {how}" + (f": {ended.cause}" if ended.cause else "")
-        return Status(Phase.FAILED, f"{why}; next: push a fix, or {_retry(release)}", cause)
-    if release.build is not None:
-        return Status(Phase.BUILDING, f"build {release.build.build} is under way")
-    claim = release.claim("build", release.attempt)
-    declined = release.declined("build", release.attempt, claim.take) if claim else None
-    if declined is not None:
-        return Status(Phase.PUSHED, f"its build could not start yet: {declined.error}")
-    if claim is not None:
+    build, lease = release.build or ended, release.lease("build", release.attempt)
+    if build is None and lease.error:
+        return Status(Phase.PUSHED, f"could not start its build: {lease.error} (retrying)")
+    if build is None and lease.take:
         return Status(Phase.BUILDING, "its build is being started")
-    return Status(Phase.PUSHED, "its build is about to start")
+    if build is None:
+        return Status(Phase.PUSHED, "its build is about to start")
+    copies = "".join(f"; build {copy.build} carries the same claim and does not count" for copy in release.copies)
+    if ended is None:
+        return Status(Phase.BUILDING, f"build {build.build} is in progress{copies}")
+    if ended.status == "SUCCEEDED":
+        return Status(Phase.BUILDING, f"build {build.build} succeeded; looking up its image{copies}")
+    unknown = (f"ended with {ended.status.lower().replace('_', ' ')}", Cause.BUILD_FAILED)
+    how, cause = _ENDED.get(ended.status, unknown)
+    sentence, *detail = ended.cause.split("\n")
+    summary = f"build {build.build} {how}" + (f": {sentence}" if sentence else "") + copies
+    return Status(Phase.FAILED, summary, tuple(detail), f"push a fix, or {_retry(release)}", cause)
 
 
 def _retry(release: Release) -> str:

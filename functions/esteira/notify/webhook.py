@@ -19,7 +19,7 @@ class WebhookError(Exception):
 
 
 def address(parameter: str, value: str) -> SplitResult:
-    """Return the address that the parameter holds. Raises WebhookError where it is none to post to."""
+    """The address that the parameter holds. Raises WebhookError where it is none to post to."""
     parts = address_of(value.strip())
     if parts is None:
         raise WebhookError(
@@ -32,7 +32,7 @@ def address(parameter: str, value: str) -> SplitResult:
 def content(
     form: Literal["slack", "teams", "json"], subject: str, text: str, detail: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return what a chat of that kind takes; ``json`` is for programs, and has the event's detail too."""
+    """What a chat of that kind takes; ``json`` is for programs, and has the event's detail too."""
     if form == "slack":  # https://docs.slack.dev/messaging/formatting-message-text: these three are its markup's
         return {"text": text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")}
     if form == "json":

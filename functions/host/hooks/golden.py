@@ -58,7 +58,7 @@ def ask_all(base_url: str, file: Path) -> str:
 
 
 def opened(base_url: str) -> http.client.HTTPConnection:
-    """Return the connection over which all is asked, to be made with the first question."""
+    """The connection over which all is asked, to be made with the first question."""
     try:
         address = urllib.parse.urlsplit(base_url)
         host, port = address.hostname, address.port
@@ -73,7 +73,7 @@ def opened(base_url: str) -> http.client.HTTPConnection:
 
 
 def read(file: Path) -> dict[str, Any]:
-    """Return the file's content, checked. Raises WrongError where it is not there or not in the format above."""
+    """The file's content, checked. Raises WrongError where it is not there or not in the format above."""
     try:
         golden: dict[str, Any] = json.loads(text_of(file), parse_constant=refuse)
         problem = problem_of_file(golden)
@@ -85,7 +85,7 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def text_of(file: Path) -> str:
-    """Return the file's text. Raises OSError or ValueError."""
+    """The file's text. Raises OSError or ValueError."""
     with file.open("rb") as content:
         text = content.read(FILE_BYTES + 1)
     if len(text) > FILE_BYTES:
@@ -148,7 +148,7 @@ def problem_of_answer(
 
 
 def answer_of(connection: http.client.HTTPConnection, path: str, content_type: str, body: bytes) -> tuple[int, bytes]:
-    """Return the status and the body of the answer. Raises OSError or HTTPException where none came in time."""
+    """The status and the body of the answer. Raises OSError or HTTPException where none came in time."""
     # A socket's timeout counts anew with every byte; this one counts for the answer as a whole.
     signal.signal(signal.SIGALRM, give_up)
     signal.setitimer(signal.ITIMER_REAL, ANSWER_SECONDS)
@@ -187,17 +187,17 @@ def difference(expected: Any, got: Any, tolerance: float, where: str) -> str:
 
 
 def first(problems: Iterator[str]) -> str:
-    """Return the first problem that is one, "" if none is."""
+    """The first problem that is one, "" if none is."""
     return next(filter(None, problems), "")
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a JSON value is a number; to Python, true is one too."""
+    """Whether a JSON value is a number; to Python, true is one too."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def is_near(expected: float, got: float, tolerance: float) -> bool:
-    """Return whether two numbers are no further apart than the tolerance."""
+    """Whether two numbers are no further apart than the tolerance."""
     try:
         return expected == got or abs(expected - got) <= tolerance
     except OverflowError:  # a whole number beyond what a float holds
@@ -208,34 +208,34 @@ def is_near(expected: float, got: float, tolerance: float) -> bool:
 
 
 def member(where: str, key: str) -> str:
-    """Return the place of an object's member."""
+    """The place of an object's member."""
     return f"{where}.{key}" if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key) else f"{where}[{short(key)}]"
 
 
 def place(where: str) -> str:
-    """Return a place in an answer as people read it, such as "at predictions[0].probability"."""
+    """A place in an answer as people read it, such as "at predictions[0].probability"."""
     path = where.lstrip(".")
     return f"at {path if len(path) <= MOST else '...' + path[3 - MOST :]}" if path else "the answer"
 
 
 def short(value: Any) -> str:
-    """Return a JSON value on one line, in ASCII, cut where it is long."""
+    """A JSON value on one line, in ASCII, cut where it is long."""
     return cut(json.dumps(value))
 
 
 def short_text(answer: bytes) -> str:
-    """Return the beginning of an answer on one line, in ASCII."""
+    """The beginning of an answer on one line, in ASCII."""
     return cut(" ".join(re.sub(rb"[^!-~]", b" ", answer[: 4 * MOST]).decode("ascii").split()))
 
 
 def one_line(error: Exception) -> str:
-    """Return what an error says, on one line, in ASCII."""
+    """What an error says, on one line, in ASCII."""
     said = str(error) or type(error).__name__
     return cut(" ".join(said.encode("ascii", "backslashreplace").decode("ascii").split()))
 
 
 def cut(text: str) -> str:
-    """Return the text, or its beginning: a sentence has to fit into what the agent sends back."""
+    """The text, or its beginning: a sentence has to fit into what the agent sends back."""
     return text if len(text) <= MOST else text[: MOST - 3] + "..."
 
 

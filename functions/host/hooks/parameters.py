@@ -27,7 +27,7 @@ class FetchError(Exception):
 
 
 def fetched(names: list[str], aws: str, region: str) -> dict[str, dict[str, Any]]:
-    """Return SSM's word on each parameter, by name. Raises FetchError."""
+    """SSM's word on each parameter, by name. Raises FetchError."""
     found: dict[str, dict[str, Any]] = {}
     for first in range(0, len(names), AT_ONCE):
         answer = asked(names[first : first + AT_ONCE], aws, region)
@@ -38,7 +38,7 @@ def fetched(names: list[str], aws: str, region: str) -> dict[str, dict[str, Any]
 
 
 def asked(names: list[str], aws: str, region: str) -> dict[str, Any]:
-    """Return the answer to one GetParameters. Raises FetchError with the last line of what aws said."""
+    """The answer to one GetParameters. Raises FetchError with the last line of what aws said."""
     command = [aws, "ssm", "get-parameters", "--with-decryption", "--output", "json", "--names", *names]
     command += ["--region", region] if region else []
     try:

@@ -64,7 +64,7 @@ def problem_of(release: Any) -> str:
 
 
 def field(release: dict[str, Any], name: str) -> Any:
-    """Return a field, or its default where it is null or absent: an image pushed from elsewhere has no commit."""
+    """A field, or its default where it is null or absent: an image pushed from elsewhere has no commit."""
     value = release.get(name)
     return DEFAULTS.get(name) if value is None else value
 
@@ -88,7 +88,7 @@ def problem_of_environment(environment: Any, parameters: Any) -> str:
 
 
 def assignments(release: dict[str, Any]) -> str:
-    """Return the release as bash assignments, with IDENTITY and its environment added.
+    """The release as bash assignments, with IDENTITY and its environment added.
 
     IDENTITY is equal for two releases whose containers would be equal: a stopped container with the same one may be
     started again in place of a new one.
@@ -103,7 +103,7 @@ def assignments(release: dict[str, Any]) -> str:
 
 
 def environment_assignments(environment: dict[str, str]) -> str:
-    """Return ENV_FILE, what ``docker run --env-file`` is to read, and ENV_OTHERS, what such a file cannot hold."""
+    """ENV_FILE, what ``docker run --env-file`` is to read, and ENV_OTHERS, what such a file cannot hold."""
     others = {name: value for name, value in environment.items() if re.search(r"[\r\n]", value) or len(value) > 50_000}
     text = "\n".join(f"{name}={value}" for name, value in environment.items() if name not in others)
     options = " ".join(shlex.quote(f"{name}={value}") for name, value in others.items())
@@ -111,7 +111,7 @@ def environment_assignments(environment: dict[str, str]) -> str:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the release. Raises ValueError or OSError with what is wrong with it."""
+    """The release. Raises ValueError or OSError with what is wrong with it."""
     release: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     problem = problem_of(release)
     if problem:

@@ -1,0 +1,82 @@
+"""Telling people about a change, once on each channel.
+
+A change is recorded as told before it is told: a message too few is better than one every time something fails half
+way.
+"""
+
+from __future__ import annotations
+
+from esteira.aws_events import Refused
+from esteira.config import Service
+from esteira.context import Context
+from esteira.notify import webhook
+from esteira.notify.news import Channel, HoldEnds, News, PhaseChange, news
+
+
+class UntoldError(Exception):
+    """Some channels could not be told; the others were."""
+
+
+def announce(said: PhaseChange | HoldEnds, service: Service, context: Context) -> tuple[Channel, ...]:
+    """Tell the channels what they were not told yet; the channels that heard something.
+
+    A channel that fails keeps no other from hearing. Raises UntoldError when all were tried, and Refused for a release
+    that does not exist.
+    """
+    if isinstance(said, PhaseChange) and context.store.pushed(service.name, said.number) is None:
+        raise Refused(f"the Release Phase Changed event is refused: {service.name} has no release {said.release}")
+    told: dict[Channel, None] = {}
+    faults: list[tuple[Channel, Exception]] = []
+    for each in news(said, service):
+        for channel in each.channels:
+            try:
+                if _tell(each, channel, said, service, context):
+                    told[channel] = None
+            except Exception as error:  # noqa: BLE001 - raised below, after the others
+                faults.append((channel, error))
+    if faults:
+        untold = "; ".join(f"the {channel}: {error}" for channel, error in faults)
+        raise UntoldError(f"{service.name}: could not tell {untold}") from faults[0][1]
+    return tuple(told)
+
+
+def _tell(each: News, channel: Channel, said: PhaseChange | HoldEnds, service: Service, context: Context) -> bool:
+    """Tell one channel, if there is one and it was not told; whether it heard something."""
+    if channel == "commit":
+        if not each.commit or not _first(each, channel, service, context):
+            return False
+        context.aws.comment(service, each.commit, each.text, each.token)
+    elif channel == "topic":
+        if not context.settings.topic_arn or not _first(each, channel, service, context):
+            return False
+        context.aws.publish(context.settings.topic_arn, each.title, each.text)
+    else:
+        if service.webhook is None:
+            return False
+        # Before it is recorded: whoever corrects the parameter in time finds the message not lost but tried again.
+        parameter = _own(service.webhook.parameter, service, context)
+        address = webhook.address(parameter, context.aws.secret(parameter))
+        if not _first(each, channel, service, context):
+            return False
+        detail = said.model_dump(mode="json")
+        webhook.say(address, webhook.content(service.webhook.format, each.title, each.text, detail))
+    return True
+
+
+def _first(each: News, channel: Channel, service: Service, context: Context) -> bool:
+    """Record that the channel is told; whether it is to be told now."""
+    return context.store.record(service.name, each.notified(channel, context.clock())) and bool(each.text)
+
+
+def _own(parameter: str, service: Service, context: Context) -> str:
+    """The parameter, if it is one of the service's own.
+
+    Raises WebhookError: a registration must not make announce read another service's secrets.
+    """
+    path = f"{context.settings.services_path.removesuffix('services/')}parameters/{service.name}/"
+    if not parameter.startswith(path) or ".." in parameter:
+        raise webhook.WebhookError(
+            f"the parameter {parameter} is not one of {service.name}'s own. "
+            f"Next: name one under {path} in the registration's webhook"
+        )
+    return parameter

@@ -1,0 +1,122 @@
+"""A rollout ends: what became of it on every host, the stage's tags, the checkpoint, the fact that it is finished."""
+
+from __future__ import annotations
+
+from esteira.audit import checkpoint_of
+from esteira.aws import UnsureError
+from esteira.core.actions import Diagnose, Finish
+from esteira.core.facts import Checkpoint, Diagnosed, Replaced, Rollout, RolloutFinished
+from esteira.perform.effects import Effects, Take
+
+
+def diagnose(action: Diagnose, do: Effects) -> None:
+    """Record why a deployment failed: the first failed host's own words, or else CodeDeploy's."""
+    hosts = do.aws.hosts(action.deployment)
+    fact = Diagnosed(
+        at=do.now(),
+        deployment=action.deployment,
+        failed=True,
+        cause=hosts.cause or do.aws.error(action.deployment),
+        reached=hosts.reached,
+        event=hosts.event,
+        answers=hosts.answers,
+    )
+    do.record(fact)
+
+
+def finish(action: Finish, do: Effects) -> None:
+    """Finish a rollout, once; one that succeeded only if every host has it."""
+    rollout = action.rollout
+    take = Take("finish", action.release, rollout.number, action.take, rollout.stage)
+    if action.succeeded and action.take == 1 and not _every_host_has_it(action, do):
+        return
+    if not do.claim("finish", take):
+        return
+    with do.declining(take, of=Exception):
+        deployment = _deployment(rollout, do)
+        if action.cause and deployment:
+            failure = Diagnosed(
+                at=do.now(), deployment=deployment, failed=True, cause=action.cause, reached=action.mixed
+            )
+            do.record(failure)
+        if action.succeeded:
+            _take_the_place(action, do)
+        _checkpoint(rollout, do)
+        finished = RolloutFinished(
+            at=do.now(),
+            stage=rollout.stage,
+            rollout=rollout.number,
+            release=action.release,
+            succeeded=action.succeeded,
+            mixed=action.mixed,
+        )
+        do.record(finished)
+
+
+def _deployment(rollout: Rollout, do: Effects) -> str:
+    """The rollout's deployment, "" where none was created."""
+    last = do.release(rollout.release).on(do.s.stage(rollout.stage)).last
+    return last.started.deployment if last and last.started and last.number == rollout.number else ""
+
+
+def _every_host_has_it(action: Finish, do: Effects) -> bool:
+    """Whether a deployment that CodeDeploy calls Succeeded is so on every host; records what each host answered.
+
+    CodeDeploy calls it so although a host failed, as long as its configuration's number of healthy hosts is kept.
+    """
+    rollout, deployment = action.rollout, _deployment(action.rollout, do)
+    if not deployment:
+        raise LookupError(f"rollout {rollout.number} on {rollout.stage} has no deployment")
+    # Under take 0: before anybody claims to finish it.
+    with do.declining(Take("finish", action.release, rollout.number, 0, rollout.stage), of=Exception):
+        hosts = do.aws.hosts(deployment)
+        if hosts.unsure:
+            raise UnsureError(f"CodeDeploy says that {deployment} succeeded, and of {hosts.unsure}")
+    missed = ", ".join(hosts.missed)
+    cause = (hosts.cause or f"{missed}: CodeDeploy gives no reason") if missed else ""
+    fact = Diagnosed(
+        at=do.now(),
+        deployment=deployment,
+        failed=bool(missed),
+        cause=cause,
+        reached=hosts.reached,
+        event=hosts.event if missed else "",
+        answers=hosts.answers,
+    )
+    do.record(fact)
+    return not missed
+
+
+def _take_the_place(action: Finish, do: Effects) -> None:
+    """Move the stage's tags, and tell the release that was live until now what took its place."""
+    rollout, stage = action.rollout, do.s.stage(action.rollout.stage)
+    before = do.release(rollout.live) if rollout.live and rollout.live != action.release else None
+    if action.tags:
+        digest = before.on(stage).served_digest if before else ""
+        if digest not in ("", rollout.digest):
+            do.aws.tag_image(do.service, digest, f"previous-{rollout.stage}")
+        do.aws.tag_image(do.service, rollout.digest, f"live-{rollout.stage}")
+    if before is not None:
+        order = stage.rollback if rollout.kind == "rollback" else None
+        replaced = Replaced(
+            at=do.now(),
+            release=before.number,
+            stage=rollout.stage,
+            rollout=rollout.number,
+            by=action.release,
+            ordered_by=order.by if order else "",
+            reason=order.reason if order else "",
+        )
+        do.record(replaced)
+
+
+def _checkpoint(rollout: Rollout, do: Effects) -> None:
+    """Write the checkpoint of everything said about the rollout's release until now, chained to the one before."""
+    name = do.service.name
+    release = do.store.release(name, rollout.release)
+    newest = do.store.newest_facts(name, f"checkpoints/{rollout.stage}", "checkpoint#", 1)
+    before = next((f for f in newest if isinstance(f, Checkpoint)), None)
+    if release is None or (before is not None and before.rollout >= rollout.number):
+        return
+    facts = {release.pushed, *release.facts}
+    do.record(checkpoint_of(rollout, facts, before.sha256 if before else "", do.now()))

@@ -1,0 +1,54 @@
+"""What the controller says about its releases: the listed status, the event of a change, the reminder of a hold."""
+
+from __future__ import annotations
+
+from esteira.core.actions import Project, Remind
+from esteira.core.facts import Notified, about_stage, stamp
+from esteira.perform.effects import Effects
+
+
+def project(action: Project, do: Effects) -> None:
+    """Write the status for listings; before that, put an event on the bus if the status is news."""
+    release, status = do.release(action.release), action.status
+    if action.news:
+        stage = status.stage or do.s.first.name
+        do.aws.emit(
+            {
+                "service": do.service.name,
+                "stage": stage,
+                "release": release.label,
+                "number": release.number,
+                "attempt": release.attempt,
+                "rollout": release.on(do.s.stage(stage)).last_rollout,
+                "phase": status.phase.value,
+                "before": action.before,
+                "summary": status.summary[:2000],
+                "detail": [line[:300] for line in status.detail[:20]],
+                "next": status.next,
+                "cause": status.cause,
+                "stages": {name: there.phase.value for name, there in action.stages.items()},
+                "commit": release.pushed.commit,
+                "tag": release.pushed.tag,
+                "digest": release.digest,
+            }
+        )
+    do.store.project(do.service.name, release, status, action.stages, do.now())
+
+
+def remind(action: Remind, do: Effects) -> None:
+    """Put the reminder on the bus, then record that it was; ``announce`` tells it once, however often it hears it."""
+    hold = action.hold
+    until = stamp(hold.until) if hold.until else ""
+    do.aws.emit(
+        {
+            "service": do.service.name,
+            "stage": hold.stage,
+            "by": hold.by,
+            "reason": hold.reason,
+            "since": stamp(hold.at),
+            "until": until,
+        },
+        "Hold Ends Soon",
+    )
+    topic = f"hold-ends-soon#{stamp(hold.at)}"
+    do.record(Notified(at=do.now(), subject=about_stage(hold.stage), topic=topic, channel="event"))

@@ -1,0 +1,198 @@
+"""A release is deployed to a stage: the rollout is claimed, its bundle written, its deployment created.
+
+CreateDeployment has no idempotency token, so it is sent once. Where its answer is lost, nobody knows whether the
+deployment exists: CodeDeploy is asked for one that carries the rollout's claim, now and again when the lease is over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Any
+
+from esteira.appspec.bundle import Bundle, default, of_commit
+from esteira.aws import UnsureError
+from esteira.claims import RolloutClaim
+from esteira.core.actions import AnswerAlarm, FindDeployment, StartDeployment, StopDeployment
+from esteira.core.facts import Bundled, DeploymentStarted, GivenUp, Rollout, StopAsked
+from esteira.core.state import Release
+from esteira.perform.effects import Effects, Take
+from esteira.rollbacks import RollbackWords, back
+
+
+def start(action: StartDeployment, do: Effects) -> None:
+    """Claim the rollout, or take it over, and create its deployment unless it exists."""
+    rollout = action.rollout
+    take = Take("deploy", rollout.release, rollout.number, action.take, rollout.stage)
+    mine = do.claim("deploy", take) if action.take > 1 else do.store.claim_rollout(do.service.name, rollout)
+    if not mine:
+        return
+    claim = _claim(rollout, do)
+    deployment = do.aws.find_deployment(do.service, claim) if action.take > 1 else None
+    if deployment is None:
+        release = do.release(rollout.release)
+        with do.declining(take, of=Exception):
+            bundle = _bundle(release, rollout, do)
+        if bundle.refused:
+            do.record(_bundle_refused(rollout, release, bundle, do.now()))
+            return
+        document = release_document(release, rollout, do)
+        content = content_hash(bundle, document)
+        running = _running(rollout, content, do)
+        if running is not None:
+            do.record(_started(rollout, running, do.now(), unchanged=True))
+            return
+        with do.declining(take):
+            deployment = _create(action, bundle, document, content, do)
+    do.record(_started(rollout, deployment, do.now()))
+
+
+def _create(action: StartDeployment, bundle: Bundle, document: dict[str, Any], content: str, do: Effects) -> str:
+    """Write the bundle and create the deployment; its id. Raises UnsureError where nobody knows whether it exists."""
+    rollout = action.rollout
+    key = f"{do.service.name}/v{rollout.release}/{rollout.stage}-{rollout.number}.zip"
+    sha256 = do.aws.put_bundle(do.service, key, bundle, document)
+    bundled = Bundled(
+        at=do.now(),
+        release=rollout.release,
+        stage=rollout.stage,
+        rollout=rollout.number,
+        name_in_bucket=key,
+        sha256=sha256,
+        content=content,
+    )
+    do.record(bundled)
+    claim = _claim(rollout, do)
+    try:
+        return do.aws.create_deployment(do.service, claim, action.why, key)
+    except UnsureError:
+        deployment = do.aws.find_deployment(do.service, claim)
+        if deployment is None:
+            raise
+        return deployment
+
+
+def _bundle(release: Release, rollout: Rollout, do: Effects) -> Bundle:
+    """What the hosts are to get. A rollback's target ran before, so its bundle is not judged again."""
+    commit = release.pushed.commit
+    return of_commit(do.service, commit, do.aws, judged=rollout.kind == "deploy") if commit else default()
+
+
+def _bundle_refused(rollout: Rollout, release: Release, bundle: Bundle, now: datetime) -> GivenUp:
+    commit = release.pushed.commit[:8]
+    return GivenUp(
+        at=now,
+        release=rollout.release,
+        what="deployment",
+        number=rollout.number,
+        stage=rollout.stage,
+        attempt=rollout.attempt,
+        why=f"the bundle of {commit} is refused and nothing was deployed: {bundle.refused}",
+        remedy="correct it and push",
+    )
+
+
+def release_document(release: Release, rollout: Rollout, do: Effects) -> dict[str, Any]:
+    """What the host reads as ``release.json``."""
+    service = do.service
+    return {
+        "service": service.name,
+        "release": release.label,
+        "number": release.number,
+        "commit": release.pushed.commit,
+        "stage": rollout.stage,
+        "image": f"{service.image_uri}@{rollout.digest}",
+        "digest": rollout.digest,
+        "port": service.port,
+        "health_path": service.health_path,
+        "startup_seconds": service.startup_seconds,
+        "drain_seconds": service.drain_seconds,
+        "validation_seconds": service.validation_seconds,
+        "memory_mb": service.memory_mb,
+        "when_memory_is_short": service.when_memory_is_short,
+        "environment": service.environment,
+        "parameters": service.parameters,
+    }
+
+
+def content_hash(bundle: Bundle, document: dict[str, Any]) -> str:
+    """The hash of everything the hosts get, except which release and commit it is."""
+    kept = {name: value for name, value in document.items() if name not in ("release", "number", "commit")}
+    digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode())
+    for path, file in sorted(bundle.files.items()):
+        digest.update(f"\0{path}\0{file.executable}\0{len(file.content)}\0".encode() + file.content)
+    return digest.hexdigest()
+
+
+def _running(rollout: Rollout, content: str, do: Effects) -> str | None:
+    """The deployment that already runs this content on every host of the stage, or None.
+
+    Only where a release is deployed onto a stage in order: a rollback or a restore always runs. SSM parameters may
+    have changed behind their names, so a release that has some is deployed.
+    """
+    stage = do.s.stage(rollout.stage)
+    live = do.s.release(stage.live)
+    if rollout.kind != "deploy" or live is None or live.number == rollout.release or do.service.parameters:
+        return None
+    if stage.finished is None or not stage.finished.succeeded:
+        return None
+    last = live.on(stage).last
+    bundled = last and live.one(Bundled, stage=rollout.stage, rollout=last.number)
+    started = last.started if last and last.succeeded else None
+    return started.deployment if started and bundled and bundled.content == content else None
+
+
+def _started(rollout: Rollout, deployment: str, now: datetime, *, unchanged: bool = False) -> DeploymentStarted:
+    return DeploymentStarted(
+        at=now,
+        release=rollout.release,
+        stage=rollout.stage,
+        rollout=rollout.number,
+        attempt=rollout.attempt,
+        deployment=deployment,
+        digest=rollout.digest,
+        unchanged=unchanged,
+    )
+
+
+def _claim(rollout: Rollout, do: Effects) -> RolloutClaim:
+    return RolloutClaim(do.service.name, rollout.release, rollout.stage, rollout.number)
+
+
+def find(action: FindDeployment, do: Effects) -> None:
+    """Record whether a claimed deployment was ever created."""
+    rollout = action.rollout
+    deployment = do.aws.find_deployment(do.service, _claim(rollout, do))
+    if deployment is not None:
+        do.record(_started(rollout, deployment, do.now()))
+        return
+    take = Take("deploy", rollout.release, rollout.number, action.take, rollout.stage)
+    do.declined(take, "it was never created")
+
+
+def stop(action: StopDeployment, do: Effects) -> None:
+    """Ask CodeDeploy to stop the deployment, and record that it was asked."""
+    do.aws.stop_deployment(action.deployment)
+    do.record(StopAsked(at=do.now(), release=action.release, thing=action.deployment))
+
+
+def answer_alarm(action: AnswerAlarm, do: Effects) -> None:
+    """Order the stage back as an operator would, in the alarm's name, or record that there is nothing to go back to."""
+    request = f"alarm-{action.stage}-{action.rollout:08d}"
+    stage = do.s.stage(action.stage)
+    order = back(
+        do.service, stage, None, request=request, by=f"alarm {action.alarm}", reason=action.why, context=do.context
+    )
+    if isinstance(order, RollbackWords):
+        do.store.say(do.service.name, request, do.now(), order.words, order.reopen)
+        return
+    unanswered = GivenUp(
+        at=do.now(),
+        release=action.release,
+        what="alarm",
+        number=action.rollout,
+        stage=action.stage,
+        why=f"{action.why}; {order.why}",
+    )
+    do.record(unanswered)
