@@ -143,7 +143,7 @@ class Store:
         return self._transact(puts)
 
     def taken(self, service: str, image: ImageArrived, *, missing: bool = False) -> bool:
-        """Whether an arrived image became a release or was dismissed; ``missing``: whether a release says it is gone."""
+        """Whether an arrived image became a release or was dismissed; ``missing``: whether a release calls it gone."""
         key = ImageTaken(at=image.at, tag=image.tag, digest=image.digest, release=0, missing=missing).key
         return self._get(service, RELEASES, key) is not None
 

@@ -12,7 +12,6 @@ import threading
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any
@@ -28,9 +27,10 @@ from console.local.rehearse.rehearsal import Rehearsal
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
 from console.local.sam.ministack import Ministack, MinistackError, find
 from console.local.stages import Rules
-from esteira.core.facts import Fact, ImageScanned, about_release, about_stage
-from esteira.core.state import Release, StageState
-from esteira.core.status import Status, status_of, statuses
+from esteira.core.facts import Fact, about_release, about_stage
+from esteira.core.state import Snapshot, StageState
+from esteira.core.status import Assessed, Status, assess
+from esteira.snapshot import snapshot
 from tests.unit.rights import asked, called
 
 PRODUCTION = "production"
@@ -154,19 +154,22 @@ class Story(Rehearsal):
 
     def stands(self, number: int) -> Status:
         """Return where a release stands in all, derived from its facts now."""
-        return status_of(self._pictured(number), tuple(self.store.stages(self.service)), self.clock.now())
+        return self._assessed(number).overall
 
     def stages_of(self, number: int) -> dict[str, str]:
         """Return a release's phase on each stage it came to, by the stage's name."""
-        found = statuses(self._pictured(number), tuple(self.store.stages(self.service)), self.clock.now())
+        found = self._assessed(number).shown(self.snapshot(number).stages)
         return {name: status.phase.value for name, status in found.items()}
 
-    def _pictured(self, number: int) -> Release:
-        release = self.store.release(self.service.name, number)
+    def snapshot(self, *also: int) -> Snapshot:
+        """The service as the table has it, with these releases."""
+        return snapshot(self.store, self.service, self.clock.now(), also)
+
+    def _assessed(self, number: int) -> Assessed:
+        s = self.snapshot(number)
+        release = s.release(number)
         assert release is not None, f"there is no v{number}"
-        quarantine = self.store.quarantine(self.service.name, (release.pushed.commit, release.digest))
-        pushers = self.store.pushers(self.service.name, release.pushed.commit)
-        return replace(release, quarantine=quarantine, pushers=pushers)
+        return assess(release, s.stages, self.clock.now())
 
     def why(self, number: int) -> str:
         """Return the sentence that explains where a release stands."""
@@ -186,9 +189,7 @@ class Story(Rehearsal):
 
     def scans(self, digest: str) -> list[Fact]:
         """Return what is known of the scans of an image."""
-        return list(
-            self.store.facts(self.service.name, ImageScanned(at=self.clock.now(), digest=digest, findings="").about)
-        )
+        return list(self.store.facts(self.service.name, f"image/{digest}"))
 
     def rollouts(self, stage: str = PRODUCTION) -> int:
         """Return how many rows the stage's rollouts have made: two for each that is over."""

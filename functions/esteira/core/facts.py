@@ -225,7 +225,7 @@ class BuildStarted(ReleaseFact, key="build-started#{attempt:04d}#{build}"):
 
 
 class BuildEnded(ReleaseFact, key="build-ended#{attempt:04d}#{build}"):
-    """The build ended. ``status`` is CodeBuild's, in upper case; ``cause`` is the first failed phase and its message."""
+    """The build ended. ``status`` is CodeBuild's, in upper case; ``cause`` is the first failed phase's message."""
 
     attempt: int
     build: str
@@ -522,7 +522,7 @@ class Notified(Fact, about="{subject}", key="notified#{topic}#{channel}", kept_d
 
 
 class Checkpoint(Fact, about="checkpoints/{stage}", key="checkpoint#{rollout:08d}"):
-    """The rows of a finished rollout, each with its hash, chained to the rollout before, so an altered row can be named.
+    """The rows of a finished rollout, each with its hash, chained to the rollout before: an altered row can be named.
 
     ``rows`` are ``ABOUT KEY SHA256``; ``sha256`` is the hash of this whole row (``esteira.audit``), ``before`` that of
     the previous rollout on the stage, "" for the first.
