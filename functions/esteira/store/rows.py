@@ -55,7 +55,7 @@ def latest_place(about: str, key: str) -> tuple[str, str] | None:
     return (about, OWN_LATEST) if about.startswith(_OWN_LATEST) and key != OWN_LATEST else None
 
 
-def latest_rows(rows: Iterable[Row]) -> list[Row]:
+def latest_rows(rows: Iterable[Mapping[str, Any]]) -> list[Row]:
     """The rows that repeat those facts as the latest of their series: one for each series, made from its last fact.
 
     ``fact_key`` is the fact's own key. A write only replaces a row whose ``fact_key`` is smaller.
@@ -64,7 +64,7 @@ def latest_rows(rows: Iterable[Row]) -> list[Row]:
     for row in sorted(rows, key=lambda r: str(r["sk"])):
         service, _, about = str(row["pk"]).partition("#")
         if "fact" in row and (place := latest_place(about, row["sk"])) is not None:
-            found[place] = row | {"pk": pk_of(service, place[0]), "sk": place[1], "fact_key": row["sk"]}
+            found[place] = {**row, "pk": pk_of(service, place[0]), "sk": place[1], "fact_key": row["sk"]}
     return list(found.values())
 
 
