@@ -193,12 +193,10 @@ def _calls(stack: Stack, faults: Faults, original: Any, elsewhere: frozenset[str
     return make_api_call
 
 
-def _sent(
-    faults: Faults, client: Any, model: Any, params: Any, context: dict[str, Any], send: Callable[[], Any]
-) -> Any:
+def _sent(faults: Faults, client: Any, model: Any, context: Any, send: Callable[[], Any]) -> Any:
     """What ``send`` gives, sent again while its answer is lost and botocore's retry handler wants it. Raises
     ConnectionClosedError where it does not."""
-    call = Call(model.service_model.service_name, model.name, params)
+    call = Call(model.service_model.service_name, model.name, {})
     event = f"needs-retry.{model.service_model.service_id.hyphenize()}.{model.name}"
     for attempts in itertools.count(1):
         result, refused = None, None
@@ -241,7 +239,7 @@ def _perform(stack: Stack, faults: Faults, client: Any, name: str, params: Any, 
             return deepcopy(operation(params))
 
     try:
-        result = _sent(faults, client, model, params, context, send)
+        result = _sent(faults, client, model, context, send)
     except AwsError as error:
         raise _client_error(client, name, error) from None
     result["ResponseMetadata"] = {"RequestId": "local", "HTTPStatusCode": 200, "HTTPHeaders": {}, "RetryAttempts": 0}
@@ -293,7 +291,7 @@ def _requests(stack: Stack, faults: Faults, original: Any, elsewhere: frozenset[
                     stack.performed(service, model.name, kept)
             return status, told, content
 
-        status, told, content = _sent(faults, client, model, {}, dict(context), send)
+        status, told, content = _sent(faults, client, model, context, send)
         return _parsed(client, model, _response(prepared.url, int(status), told, content))
 
     return make_request

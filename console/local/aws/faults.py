@@ -53,8 +53,9 @@ class Faults:
     """Counts every call and asks ``hook`` before and after each; the hook may raise :class:`Throttle` or
     :class:`Crash`.
 
-    ``lose`` is asked each time AWS performed a call, also when it was sent again: True loses the answer. ``counts`` holds ``service:operation`` → calls asked, ``calls`` every call in order when ``keep`` is set, and
-    ``watch`` is told of each, but of those that the hook makes itself.
+    ``lose`` is asked each time AWS performed a call, also when it was sent again: True loses the answer. ``counts``
+    holds ``service:operation`` → calls asked, ``calls`` every call in order when ``keep`` is set, and ``watch`` is told
+    of each, but of those that the hook makes itself.
     """
 
     def __init__(self, hook: Hook | None = None, *, keep: bool = False) -> None:
