@@ -1,4 +1,4 @@
-"""Answers lost inside one process meet the same retry handler as over HTTP: crash-point and chaos runs may lose them."""
+"""Answers lost inside one process meet the same retry handler as over HTTP, for crash-point and chaos runs."""
 
 from __future__ import annotations
 
