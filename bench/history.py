@@ -59,6 +59,7 @@ from esteira.core.facts import (
 )
 from esteira.core.state import StageState
 from esteira.core.status import Phase, status_of
+from esteira.store.rows import latest_rows
 
 PERIOD = 20  # releases; enough for ten that were live, which is as far back as a rollout remembers
 # In a longer history the releases in between have no decisions: most of its rows, which no function ever reads.
@@ -275,7 +276,7 @@ def _multiply(stage: Stage, began: Mark, first: Mark, second: Mark, releases: in
         raise BenchError(f"the periods differ, so one cannot stand for another: {steps}. Next: see bench/history.py")
     _, rollouts, time = steps[1]
     table, last = stage.context.settings.table, releases // PERIOD - 2
-    rows = list(_drained(stage, table))
+    rows = [row for row in _drained(stage, table) if "fact_key" not in row]  # the latest rows are made anew
     early = [row for row in rows if not _is_late(row, first)]
     late = [row for row in rows if _is_late(row, first)]
     left = _left(early, late, Move(PERIOD, rollouts, -time))
@@ -319,8 +320,8 @@ def _moved(rows: Iterable[Row], move: Move, checkpoints: dict[str, str]) -> list
     pack, rows = TypeSerializer().serialize, list(rows)
     facts = {(fact.about, fact.key): move.fact(fact) for fact in (from_row(row) for row in rows if "fact" in row)}
     facts |= _sealed(facts, checkpoints)
-    moved = (_moved_fact(row, facts, move) if "fact" in row else _moved_row(row, move) for row in rows)
-    return [{name: pack(value) for name, value in row.items()} for row in moved]
+    moved = [_moved_fact(row, facts, move) if "fact" in row else _moved_row(row, move) for row in rows]
+    return [{name: pack(value) for name, value in row.items()} for row in (*moved, *latest_rows(moved))]
 
 
 def _sealed(facts: Mapping[Name, Fact], checkpoints: dict[str, str]) -> dict[Name, Fact]:

@@ -19,7 +19,7 @@ from console.local.aws.bus import Delivered
 from console.local.aws.faults import Call, When
 from console.local.rehearse.rehearsal import Rehearsal
 
-READS = ("GetItem", "Query")
+READS = ("BatchGetItem", "GetItem", "Query")
 WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem")
 
 

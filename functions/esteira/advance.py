@@ -16,13 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from esteira.audit import configuration_of, seen
-from esteira.aws import DeclinedError
 from esteira.config import Service
 from esteira.context import NEW, REOPENED, Context, Decision
 from esteira.core.actions import Action, OpenCommit, OpenImage, Project
 from esteira.core.facts import Decided
 from esteira.core.plan import Moment, moment, plan
 from esteira.core.status import Assessed, Phase, assess
+from esteira.errors import DeclinedError
 from esteira.perform import perform
 from esteira.snapshot import snapshot
 

@@ -35,6 +35,7 @@ from esteira.core.facts import (
     stamp,
 )
 from esteira.store import View
+from esteira.store.rows import latest_rows
 from tests.integration.conftest import Story
 
 TWO_STAGES: list[dict[str, Any]] = [{"name": "staging"}, {"name": "production", "approvals": {"votes": 1}}]
@@ -160,7 +161,7 @@ def lengthen(story: Story, releases: int) -> None:
         write(DeploymentEnded(at=end, deployment=deployment, status="Succeeded"))
     pack = TypeSerializer().serialize
     story.local_aws.dynamodb.load(
-        {story.context.settings.table: [{k: pack(v) for k, v in row.items()} for row in rows]}
+        {story.context.settings.table: [{k: pack(v) for k, v in row.items()} for row in (*rows, *latest_rows(rows))]}
     )
     store.reopen(name, releases, 1)
     # AWS's memory is in this process, as it is not where the page is served: its garbage collector would walk through

@@ -23,7 +23,11 @@ AWS = "aws:"  # aws:dynamodb is a boto3 client of that service
 ARGUMENT = "argument"  # a type variable: whatever the arguments are
 
 FACTORY = "esteira.aws.client"  # the one function that may make clients by a name it does not know
-MAKERS = {FACTORY, "esteira.aws.Aws.client", "boto3.client", "boto3.resource", "boto3.Session", "boto3.session"}
+# The parts that Aws is put together from; each has the same field.
+PARTS = ("aws.codecommit.CodeCommit", "aws.ecr.Ecr", "aws.codebuild.CodeBuild", "aws.cloudwatch.CloudWatch")
+PARTS += ("aws.registrations.Registrations", "aws.telling.Telling", "targets.ec2.Ec2", "aws.Aws")
+MAKERS = {FACTORY, "boto3.client", "boto3.resource", "boto3.Session", "boto3.session"}
+MAKERS |= {f"esteira.{part}.client" for part in PARTS}
 # What a client has that calls nothing; and what belongs to a container that a client may lie in.
 HARMLESS = {"can_paginate", "close", "exceptions", "get_paginator", "meta"}
 HARMLESS |= {name for container in (dict, list, set, str, tuple) for name in dir(container)}

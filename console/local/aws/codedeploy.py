@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -397,7 +397,8 @@ def _at_once(config: str, hosts: int) -> int:
 
 
 def _within(at: datetime, limits: Mapping[str, datetime]) -> bool:
-    start, end = limits.get("start"), limits.get("end")
+    # Over HTTP they come without a zone, and are UTC.
+    start, end = (one and one.replace(tzinfo=one.tzinfo or UTC) for one in (limits.get("start"), limits.get("end")))
     return (start is None or at >= start) and (end is None or at <= end)
 
 

@@ -4,6 +4,7 @@ operations behind boto3 clients of this process, without a socket. Both hold the
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,8 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse, HeadersDict
 from botocore.client import BaseClient as BotocoreClient
 from botocore.compat import HTTPHeaders
 from botocore.endpoint import convert_to_response_dict
-from botocore.exceptions import ParamValidationError
+from botocore.exceptions import ConnectionClosedError, ParamValidationError
+from botocore.hooks import first_non_none_response
 from botocore.validate import ParamValidator
 from moto.cloudwatch.responses import CloudWatchResponse
 from moto.codebuild.responses import CodeBuildResponse
@@ -144,8 +146,8 @@ def in_process(
     """While inside, every boto3 client of this process, whenever it was made, is answered by ``stack``, in this
     process; but the services of ``elsewhere``, by the clients made inside, at the addresses it says.
 
-    The calls pass ``faults``. Parameters are validated as botocore does; nothing is signed, sent or retried: a throttle
-    reaches the caller as it does after botocore gave up.
+    The calls pass ``faults``. Parameters are validated as botocore does; nothing is signed or sent. A throttle reaches
+    the caller as it does after botocore gave up; a lost answer passes botocore's retry handler, without its pauses.
     """
     faults = faults or Faults()
     call, request = BaseClient._make_api_call, BaseClient._make_request
@@ -157,7 +159,7 @@ def in_process(
     os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "local")
     os.environ.update(addresses)
     BaseClient._make_api_call = _calls(stack, faults, call, frozenset(elsewhere))
-    BaseClient._make_request = _requests(stack, request, frozenset(elsewhere))
+    BaseClient._make_request = _requests(stack, faults, request, frozenset(elsewhere))
     try:
         yield faults
     finally:
@@ -181,7 +183,7 @@ def _calls(stack: Stack, faults: Faults, original: Any, elsewhere: frozenset[str
         if operation is None:
             result = original(client, operation_name, api_params)
         else:
-            result = _perform(stack, client, operation_name, api_params, operation)
+            result = _perform(stack, faults, client, operation_name, api_params, operation)
         try:
             faults.after(call)
         except AwsError as error:
@@ -191,7 +193,30 @@ def _calls(stack: Stack, faults: Faults, original: Any, elsewhere: frozenset[str
     return make_api_call
 
 
-def _perform(stack: Stack, client: Any, name: str, params: Any, operation: Operation) -> Any:
+def _sent(faults: Faults, client: Any, model: Any, context: Any, send: Callable[[], Any]) -> Any:
+    """What ``send`` gives, sent again while its answer is lost and botocore's retry handler wants it. Raises
+    ConnectionClosedError where it does not."""
+    call = Call(model.service_model.service_name, model.name, {})
+    event = f"needs-retry.{model.service_model.service_id.hyphenize()}.{model.name}"
+    for attempts in itertools.count(1):
+        result, refused = None, None
+        try:
+            result = send()
+        except AwsError as error:
+            refused = error
+        if not faults.loses(call):
+            break
+        lost = ConnectionClosedError(endpoint_url=client.meta.endpoint_url)
+        told = {"operation": model, "attempts": attempts, "request_dict": {"context": context}}
+        told |= {"response": None, "endpoint": None, "caught_exception": lost}
+        if first_non_none_response(client.meta.events.emit(event, **told)) in (None, False):
+            raise lost
+    if refused is not None:
+        raise refused
+    return result
+
+
+def _perform(stack: Stack, faults: Faults, client: Any, name: str, params: Any, operation: Operation) -> Any:
     """Our own operation, past serializing: botocore's parameter hooks and validation, the operation, botocore's answer
     hooks.
     """
@@ -206,12 +231,15 @@ def _perform(stack: Stack, client: Any, name: str, params: Any, operation: Opera
         report = ParamValidator().validate(params, model.input_shape)
         if report.has_errors():
             raise ParamValidationError(report=report.generate_report())
-    try:
+
+    def send() -> Any:
         if (model.service_model.service_name, name) in UNLOCKED:
-            result = operation(params)
-        else:
-            with stack.lock:
-                result = deepcopy(operation(params))
+            return operation(params)
+        with stack.lock:
+            return deepcopy(operation(params))
+
+    try:
+        result = _sent(faults, client, model, context, send)
     except AwsError as error:
         raise _client_error(client, name, error) from None
     result["ResponseMetadata"] = {"RequestId": "local", "HTTPStatusCode": 200, "HTTPHeaders": {}, "RetryAttempts": 0}
@@ -231,7 +259,7 @@ def _client_error(client: Any, operation: str, error: AwsError) -> Exception:
     return raised
 
 
-def _requests(stack: Stack, original: Any, elsewhere: frozenset[str]) -> Any:
+def _requests(stack: Stack, faults: Faults, original: Any, elsewhere: frozenset[str]) -> Any:
     """In place of sending: the prepared request answered by moto, and botocore's own parser on the answer."""
 
     def make_request(client: Any, model: Any, request_dict: Mapping[str, Any], context: Any) -> Any:
@@ -254,11 +282,16 @@ def _requests(stack: Stack, original: Any, elsewhere: frozenset[str]) -> Any:
         prepared = AWSPreparedRequest(
             request_dict["method"], _url(request_dict, service), headers, body, stream_output=False
         )
-        with stack.lock:
-            status, told, content = answer(prepared)
-            if status < 300:
-                kept = {"method": prepared.method, "url": prepared.url, "headers": dict(headers), "body": body}
-                stack.performed(service, model.name, kept)
+
+        def send() -> tuple[int, Any, Any]:
+            with stack.lock:
+                status, told, content = answer(prepared)
+                if status < 300:
+                    kept = {"method": prepared.method, "url": prepared.url, "headers": dict(headers), "body": body}
+                    stack.performed(service, model.name, kept)
+            return status, told, content
+
+        status, told, content = _sent(faults, client, model, context, send)
         return _parsed(client, model, _response(prepared.url, int(status), told, content))
 
     return make_request

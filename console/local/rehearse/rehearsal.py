@@ -32,11 +32,12 @@ from esteira.context import Context, Decision
 from esteira.store import Store
 
 
-def _made(service: str) -> Any:
+def _made(service: str, *, once: bool = False) -> Any:
     import boto3
+    from botocore.config import Config
 
     make: Any = boto3.client
-    return make(service)
+    return make(service, config=Config(retries={"total_max_attempts": 1}) if once else None)
 
 
 # Made once: a test suite has hundreds of stages, and whichever is entered answers every client of the process.
