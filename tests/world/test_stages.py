@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,26 +17,13 @@ from esteira.core.facts import Approved, Gated, about_alarm
 from esteira.core.status import ALARM, Cause, Phase
 from esteira.operate import Request
 from esteira.operate import operate as say
-from tests.integration.conftest import Story, told
+from tests.world.story import Story
 
 STAGING: dict[str, Any] = {"name": "staging"}
 PRODUCTION: dict[str, Any] = {"name": "production"}
 VOTED = PRODUCTION | {"approvals": {"votes": 1}}
 WATCHED: dict[str, Any] = {"bake_minutes": 30, "alarms": ["errors"]}
 Begin = Callable[..., Story]
-
-
-@pytest.fixture
-def on(tmp_path: Path) -> Iterator[Begin]:
-    """Begins a story on the stages that a test names."""
-    with ExitStack() as stack:
-
-        def begin(*stages: dict[str, Any]) -> Story:
-            story = stack.enter_context(Story(tmp_path, stages=stages))
-            stack.enter_context(contextmanager(told)(story))
-            return story
-
-        yield begin
 
 
 def vote(story: Story, action: str, release: str, *, by: str = "bea", **more: Any) -> None:
