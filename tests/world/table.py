@@ -17,9 +17,11 @@ from console.local.aws.api import AwsError
 Item = dict[str, Any]
 Params = Mapping[str, Any]
 BATCH = 25
+LAST = chr(0x10FFFF)
 FAILED = "ConditionalCheckFailed"
 _FUNCTION = re.compile(r"(\w+)\(\s*([\w#]+)\s*(?:,\s*(:\w+)\s*)?\)")
 _COMPARED = re.compile(r"([\w#]+)\s*(=|<>|<=|>=|<|>)\s*(:\w+|[\w#]+)")
+_BEGINS = re.compile(r"begins_with\(\s*sk\s*,\s*(:\w+)\s*\)")
 _BETWEEN = re.compile(r"([\w#]+)\s+BETWEEN\s+(:\w+)\s+AND\s+(:\w+)")
 
 
@@ -64,13 +66,11 @@ class Table:
     def query(self, p: Params) -> dict[str, Any]:
         """Query of the table: one partition, a range of its sort keys, in either direction, in pages."""
         assert "IndexName" not in p, "no index is known here"
-        names = p.get("ExpressionAttributeNames", {})
-        values = p["ExpressionAttributeValues"]
         partition, _, rest = p["KeyConditionExpression"].partition(" AND ")
         equal = _COMPARED.fullmatch(partition.strip())
         assert equal is not None, partition
-        part = (p["TableName"], values[equal[3]]["S"])
-        keys = [k for k in self._order[part] if not rest or holds(rest, {"sk": {"S": k}}, names, values)]
+        part = (p["TableName"], p["ExpressionAttributeValues"][equal[3]]["S"])
+        keys = self._within(self._order[part], rest.strip(), p)
         if not p.get("ScanIndexForward", True):
             keys.reverse()
         if "ExclusiveStartKey" in p:
@@ -125,6 +125,15 @@ class Table:
         return {}
 
     # --- helpers, in order of use
+
+    @staticmethod
+    def _within(order: list[str], range_: str, p: Params) -> list[str]:
+        """The sort keys that satisfy a condition on them; those of a prefix without a look at the others."""
+        names, values = p.get("ExpressionAttributeNames", {}), p["ExpressionAttributeValues"]
+        if begins := _BEGINS.fullmatch(range_):
+            prefix = values[begins[1]]["S"]
+            return order[bisect_left(order, prefix) : bisect_left(order, prefix + LAST)]
+        return [key for key in order if not range_ or holds(range_, {"sk": {"S": key}}, names, values)]
 
     def _found(self, table: str, key: Item) -> Item | None:
         pk, sk = _key(key)
