@@ -29,6 +29,7 @@ class Table:
     """Every item of every table: one dictionary a partition, with its sort keys in order."""
 
     def __init__(self) -> None:
+        self.read = self.written = 0  # items, in all
         self.items: defaultdict[tuple[str, str], dict[str, Item]] = defaultdict(dict)
         self._order: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
 
@@ -77,6 +78,7 @@ class Table:
             keys = keys[keys.index(p["ExclusiveStartKey"]["sk"]["S"]) + 1 :]
         chosen = keys[: p["Limit"]] if "Limit" in p else keys
         items = [dict(self.items[part][k]) for k in chosen]
+        self.read += len(items)
         answer: dict[str, Any] = {"Items": [i for i in items if _filtered(i, p)], "ScannedCount": len(items)}
         if "Limit" in p and len(chosen) == p["Limit"]:
             answer["LastEvaluatedKey"] = {"pk": {"S": part[1]}, "sk": {"S": chosen[-1]}}
@@ -137,6 +139,7 @@ class Table:
 
     def _found(self, table: str, key: Item) -> Item | None:
         pk, sk = _key(key)
+        self.read += 1
         return self.items[table, pk].get(sk)
 
     def _check(self, p: Params, key: Item) -> None:
@@ -155,6 +158,7 @@ class Table:
         return {"Code": FAILED} | ({"Item": dict(there or {})} if told else {})
 
     def _write(self, table: str, key: Item, item: Item | None) -> None:
+        self.written += 1
         pk, sk = _key(key)
         part, order = self.items[table, pk], self._order[table, pk]
         if sk not in part and item is not None:

@@ -200,6 +200,10 @@ class World:
         """The claim of every deployment CodeDeploy ever created."""
         return [d["description"].split(" ", 1)[0] for d in self.local_aws.codedeploy.deployments()]
 
+    def succeeded_deployments(self) -> list[str]:
+        """The descriptions of the deployments that succeeded, oldest first."""
+        return [d["description"] for d in self.local_aws.codedeploy.deployments() if d["status"] == "Succeeded"]
+
     def _handler(self, handler: str) -> Callable[[Any, Any], Any]:
         call = load(FUNCTIONS, handler, lambda: {"given": self.context})
 
