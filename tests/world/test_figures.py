@@ -10,7 +10,7 @@ from console.local.aws.api import AwsError
 from console.local.aws.faults import Call, Hook, When
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
 from esteira.core.facts import Accepted
-from tests.integration.conftest import Story, dying, refusing
+from tests.world.story import Story, dying, refusing
 
 READ = "codebuild:BatchGetBuilds"
 

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from console.local.aws.bus import Chaos
 from console.local.aws.faults import Call, When
 from console.local.rehearse.rehearsal_engine import DeployOutcome
-from esteira.core.facts import DeploymentEnded, Diagnosed, Rollout
-from tests.integration.conftest import Story, doubles, dying, refusing
+from esteira.core.facts import DeploymentReported, Diagnosed, Rollout
+from tests.world.story import Story, dying, refusing
 
 SICK = DeployOutcome(False, "GET /ping answered 500", log_tail="Traceback\nMemoryError")
 FIRST, LAST = "i-1", "i-2"
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Story]:
+def pair(begin: Callable[..., Story]) -> Story:
     """A story on two hosts that has not begun."""
-    with Story(tmp_path, there=(FIRST, LAST)) as story:
-        yield story
-        story.faults.hook = None
-        assert doubles(story.deployment_claims()) == []
+    return begin(there=(FIRST, LAST))
 
 
 def runs(story: Story) -> dict[str, str]:
@@ -126,30 +122,29 @@ def test_a_failure_on_the_first_host_touches_no_other_and_puts_nothing_back(pair
     assert runs(pair) == {FIRST: "v1", LAST: "v1"}
 
 
-def test_a_deployment_stopped_between_two_hosts_is_taken_back_from_the_first(tmp_path: Path) -> None:
+def test_a_deployment_stopped_between_two_hosts_is_taken_back_from_the_first(pair: Story) -> None:
     """An abort, half way: the host that has it already gets the live one again."""
-    with Story(tmp_path, there=(FIRST, LAST)) as story:
-        story.live("one")
-        story.push("two")
-        story.deliver()
-        story.end_build()
-        story.on = {LAST: SICK}
-        stop = story.local_aws.codedeploy.stop_deployment
-        chosen = story.engine._choose_deploy
+    pair.live("one")
+    pair.push("two")
+    pair.deliver()
+    pair.end_build()
+    pair.on = {LAST: SICK}
+    stop = pair.local_aws.codedeploy.stop_deployment
+    chosen = pair.engine._choose_deploy
 
-        def between(job: object) -> DeployOutcome:
-            """The first host succeeds, and then somebody stops the deployment."""
-            if job.host == FIRST:  # type: ignore[attr-defined]
-                stop({"deploymentId": job.deployment_id})  # type: ignore[attr-defined]
-            return chosen(job)  # type: ignore[arg-type]
+    def between(job: object) -> DeployOutcome:
+        """The first host succeeds, and then somebody stops the deployment."""
+        if job.host == FIRST:  # type: ignore[attr-defined]
+            stop({"deploymentId": job.deployment_id})  # type: ignore[attr-defined]
+        return chosen(job)  # type: ignore[arg-type]
 
-        story.engine._choose_deploy = between
-        story.end_deployment()
-        story.engine._choose_deploy, story.on = chosen, {}
-        story.play()
-        assert story.deployed() == ["v1 Succeeded", "v2 Stopped", "v1 Succeeded"]
-        assert story.phases == ["live", "failed"]
-        assert runs(story) == {FIRST: "v1", LAST: "v1"}
+    pair.engine._choose_deploy = between
+    pair.end_deployment()
+    pair.engine._choose_deploy, pair.on = chosen, {}
+    pair.play()
+    assert pair.deployed() == ["v1 Succeeded", "v2 Stopped", "v1 Succeeded"]
+    assert pair.phases == ["live", "failed"]
+    assert runs(pair) == {FIRST: "v1", LAST: "v1"}
 
 
 def test_what_cannot_be_put_back_is_tried_once_and_said(pair: Story) -> None:
@@ -314,6 +309,6 @@ def test_what_it_came_from_is_in_the_facts(pair: Story) -> None:
     pair.play()
     release = pair.store.release(pair.service.name, 2)
     assert release is not None
-    assert [f.status for f in release.all(DeploymentEnded)] == ["Succeeded"]
+    assert [f.status for f in release.all(DeploymentReported) if f.milestone == "ended"] == ["Succeeded"]
     assert [f.reached for f in release.all(Diagnosed)] == [True]
-    assert not release.was_live
+    assert not release.on(pair.stage_state).lives

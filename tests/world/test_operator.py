@@ -9,7 +9,7 @@ import pytest
 
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
 from esteira.core.facts import Held, about_stage
-from tests.integration.conftest import Story
+from tests.world.story import Story
 
 FAILED_BUILD = BuildOutcome("FAILED", "COMMAND_EXECUTION_ERROR: Error while executing command: pytest. Reason: exit 1")
 SICK = DeployOutcome(False, "GET /ping answered 500")

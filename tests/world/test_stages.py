@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,30 +13,17 @@ from console.local.engine import DeployJob
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
 from esteira.advance import advance
 from esteira.core.admission import Waits
-from esteira.core.facts import Approved, Gated, about_alarm
-from esteira.core.status import ALARM, Cause, Phase
+from esteira.core.facts import Gated, Voted
+from esteira.core.status import Cause, Phase
 from esteira.operate import Request
 from esteira.operate import operate as say
-from tests.integration.conftest import Story, told
+from tests.world.story import Story
 
 STAGING: dict[str, Any] = {"name": "staging"}
 PRODUCTION: dict[str, Any] = {"name": "production"}
 VOTED = PRODUCTION | {"approvals": {"votes": 1}}
 WATCHED: dict[str, Any] = {"bake_minutes": 30, "alarms": ["errors"]}
 Begin = Callable[..., Story]
-
-
-@pytest.fixture
-def on(tmp_path: Path) -> Iterator[Begin]:
-    """Begins a story on the stages that a test names."""
-    with ExitStack() as stack:
-
-        def begin(*stages: dict[str, Any]) -> Story:
-            story = stack.enter_context(Story(tmp_path, stages=stages))
-            stack.enter_context(contextmanager(told)(story))
-            return story
-
-        yield begin
 
 
 def vote(story: Story, action: str, release: str, *, by: str = "bea", **more: Any) -> None:
@@ -198,7 +183,7 @@ def test_a_vote_is_for_one_attempt_and_one_image(on: Begin) -> None:
     story.live("1")
     vote(story, "approve", "v1")
     assert story.phases == ["failed"]
-    (said,) = (f for f in story.facts(1) if isinstance(f, Approved))
+    (said,) = (f for f in story.facts(1) if isinstance(f, Voted))
     assert (said.attempt, said.digest) == (1, story.digest("esteira-v1"))
     failing_on(story, "")
     story.operate("retry", release="v1")
@@ -439,7 +424,7 @@ def test_an_alarm_takes_a_release_back_and_it_stays_away(on: Begin, heard: str) 
     assert story.phases == ["live", "rolled back"]
     assert "alarm errors rolled production back to v1" in story.why(2)
     assert "5 minutes after v2 came to life on production: too many errors" in story.why(2)
-    assert len(story.store.facts(story.service.name, about_alarm("errors"))) == 1
+    assert len(story.store.facts(story.service.name, "alarm/errors")) == 1
     story.commit({"app.py": b"3"})
     story.play()
     story.force_push(bad)
@@ -493,7 +478,7 @@ def test_an_alarm_with_nothing_to_go_back_to_is_said_and_nothing_more(on: Begin)
     story.clock.advance(60)
     story.ring("errors")
     story.play()
-    assert (story.stands(1).phase, story.stands(1).cause) == (Phase.LIVE, ALARM)
+    assert (story.stands(1).phase, story.stands(1).cause) == (Phase.LIVE, Cause.ALARM)
     assert "no earlier release was live and healthy on production" in story.why(1)
     rows = story.rows()
     later(story, 1)

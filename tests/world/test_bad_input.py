@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from console.local.paths import ROOT
-from console.local.rehearse.rehearsal import Rehearsal
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
+from tests.world.world import World
 
 HANDLERS = ("IntakeFunction", "OperateFunction", "AnnounceFunction")
 REAL = {path.name: json.loads(path.read_text()) for path in sorted((ROOT / "events").glob("*.json"))}
@@ -27,10 +27,9 @@ relaxed = settings(max_examples=150, deadline=None, suppress_health_check=[Healt
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
+def stage() -> Iterator[World]:
     """A stage with two releases of history."""
-    folder = tmp_path_factory.mktemp("stage")
-    with Rehearsal(folder, ScriptedEngine(manual=True), retries=0) as stage:
+    with World(ScriptedEngine(manual=True), retries=0) as stage:
         for content in (b"1", b"2"):
             stage.commit({"app.py": content})
             stage.play()
@@ -39,7 +38,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
 
 @relaxed
 @given(garbage=json_values, handler=st.sampled_from(HANDLERS))
-def test_garbage_is_refused_with_a_sentence_and_leaves_nothing(stage: Rehearsal, garbage: Any, handler: str) -> None:
+def test_garbage_is_refused_with_a_sentence_and_leaves_nothing(stage: World, garbage: Any, handler: str) -> None:
     """Whatever JSON comes, a function answers or says in a sentence what is wrong, and writes nothing."""
     before = _rows(stage)
     _refused_or_not_ours(stage, handler, garbage)
@@ -48,7 +47,7 @@ def test_garbage_is_refused_with_a_sentence_and_leaves_nothing(stage: Rehearsal,
 
 @relaxed
 @given(data=st.data(), name=st.sampled_from(sorted(REAL)))
-def test_a_real_event_with_one_field_wrong_breaks_nothing(stage: Rehearsal, data: st.DataObject, name: str) -> None:
+def test_a_real_event_with_one_field_wrong_breaks_nothing(stage: World, data: st.DataObject, name: str) -> None:
     """A real event with a value replaced or taken away is understood, not ours, or refused: never another error."""
     event = copy.deepcopy(REAL[name])
     path = data.draw(st.sampled_from(list(_paths(event))))
@@ -62,12 +61,12 @@ def test_a_real_event_with_one_field_wrong_breaks_nothing(stage: Rehearsal, data
 
 @pytest.mark.parametrize("handler", HANDLERS)
 @pytest.mark.parametrize("nothing", [None, {}, [], "", 0, {"detail": "{}"}, {"source": "aws.codebuild", "detail": {}}])
-def test_nothing_is_refused_too(stage: Rehearsal, handler: str, nothing: object) -> None:
+def test_nothing_is_refused_too(stage: World, handler: str, nothing: object) -> None:
     """An empty event is as malformed as any."""
     assert _refused_or_not_ours(stage, handler, nothing)
 
 
-def test_a_refused_event_ends_in_the_dead_letter_queue(stage: Rehearsal) -> None:
+def test_a_refused_event_ends_in_the_dead_letter_queue(stage: World) -> None:
     """A malformed event of ours is called again as Lambda does, and then kept where somebody will look."""
     event = copy.deepcopy(REAL["codebuild_succeeded.json"])
     del event["detail"]["build-status"]
@@ -78,7 +77,7 @@ def test_a_refused_event_ends_in_the_dead_letter_queue(stage: Rehearsal) -> None
     assert "Refused" in json.dumps(letter)
 
 
-def _refused_or_not_ours(stage: Rehearsal, handler: str, event: object) -> bool:
+def _refused_or_not_ours(stage: World, handler: str, event: object) -> bool:
     """Call the handler; assert that it answered or refused with one sentence; return whether it refused."""
     answer = stage.bus.functions.call(handler, event)
     if answer.error:
@@ -94,8 +93,7 @@ def _refused_or_not_ours(stage: Rehearsal, handler: str, event: object) -> bool:
     return True
 
 
-def _rows(stage: Rehearsal) -> Any:
-    """Return the whole table; not by a scan, which takes a tenth of a second each of some hundred times."""
+def _rows(stage: World) -> Any:
     return stage.local_aws.dynamodb.dump()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from console.local.rehearse.rehearsal_engine import DeployOutcome, manifest_for
-from tests.integration.conftest import Story, refusing
+from tests.world.story import Story, refusing
 
 
 def deploying(story: Story) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from console.local.rehearse.rehearsal_engine import manifest_for
 from esteira.core.facts import ImageScanned
-from tests.integration.conftest import Story
+from tests.world.story import Story
 
 
 def image_event(story: Story, digest: str, tag: str | None, **more: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 from console.local.aws.bus import Chaos
 from console.local.aws.git import NOTHING
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome, manifest_for
-from tests.integration.conftest import ACCESS_KEY_ID, Story
+from tests.world.story import ACCESS_KEY_ID, Story
 
 FAILED_BUILD = BuildOutcome("FAILED", "COMMAND_EXECUTION_ERROR: Error while executing command: pytest. Reason: exit 1")
 SICK = DeployOutcome(False, "GET /ping answered 500", log_tail="Traceback\nValueError: no model")
