@@ -20,7 +20,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from esteira.appspec.bundle import RELEASE, Bundle, Folder
+from esteira.appspec import RELEASE, Bundle, Folder
 from esteira.claims import CLAIM_VARIABLE, BuildClaim, RolloutClaim, rollout_claim
 from esteira.config import Service, commit_tag
 from esteira.inspection import Change

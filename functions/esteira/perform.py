@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from esteira.appspec.bundle import Bundle, default, of_commit
+from esteira.appspec import Bundle, default, of_commit
 from esteira.audit import checkpoint_of
 from esteira.aws import DeclinedError, Hosts, UnsureError
 from esteira.aws_events import exported_by
