@@ -100,7 +100,7 @@ class _Lexer:
             elif self._text[self._at] == "#":
                 self._at = self._find("\n")
             else:
-                words.append(self._word())
+                words += filter(None, [self._word()])
 
     def _operator(self) -> str:
         match = _OPERATOR.match(self._text, self._at)
