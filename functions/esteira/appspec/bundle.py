@@ -81,9 +81,7 @@ def of_commit(service: Service, commit: str, repository: Repository, *, judged: 
     except RefusedError as refusal:
         return Bundle({}, str(refusal))
     if RELEASE in files:
-        return Bundle(
-            {}, f"{RELEASE} is a file that esteira writes into the bundle itself; rename the one in the commit"
-        )
+        return Bundle({}, f"{RELEASE} of the commit would be replaced by the one that esteira writes; rename it")
     found = verdict.problems(own.content, {**files, RELEASE: File(b"{}")}) if judged else []
     return Bundle({} if found else files, verdict.told(found))
 
