@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from esteira.appspec import judge as appspec
+from esteira import appspec
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -23,10 +23,18 @@ PURE = [
     "audit",
     "aws_events",
     "inspection",
-    "appspec/judge",
-    "appspec/hook",
+    "appspec/node",
+    "appspec/scalar",
     "appspec/psych",
+    "appspec/problem",
+    "appspec/paths",
+    "appspec/files",
+    "appspec/hooks",
+    "appspec/permissions",
     "appspec/shell",
+    "appspec/background",
+    "appspec/script",
+    "appspec/verdict",
 ]
 EFFECTS = {"os", "sys", "time", "io", "pathlib", "socket", "subprocess", "urllib", "random", "uuid", "threading"}
 SHELL = {

@@ -16,7 +16,7 @@ from datetime import datetime
 from time import sleep as wait
 from typing import Any
 
-from esteira.appspec.bundle import RELEASE, Bundle
+from esteira.appspec import RELEASE, Bundle
 from esteira.backoff import Sleep, tries
 from esteira.claims import RolloutClaim, rollout_claim
 from esteira.config import Service
