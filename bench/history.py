@@ -32,14 +32,10 @@ from esteira.core.facts import (
     AlarmUnanswered,
     Announced,
     Bundled,
-    Checkpoint,
     Claimed,
-    Decided,
     Declined,
     DeploymentGivenUp,
     DeploymentStarted,
-    Fact,
-    FoundBySweep,
     Gated,
     Overdue,
     Pushed,
@@ -52,11 +48,15 @@ from esteira.core.facts import (
     RolloutFinished,
     Superseded,
     about_stage,
+)
+from esteira.fact import (
+    Fact,
     from_row,
     stamp,
     to_row,
     unstamp,
 )
+from esteira.trail import Checkpoint, Decided, FoundBySweep
 from esteira.core.state import StageState
 from esteira.core.status import Phase, status_of
 from esteira.store.rows import latest_rows

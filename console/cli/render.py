@@ -25,7 +25,7 @@ from console.read.history import Account, Bypass, Hold, Line, Said, StageStatus,
 from console.read.openings import StageWindows
 from console.read.sentences import short
 from console.read.tail import Change, State
-from esteira.core.facts import stamp
+from esteira.fact import stamp
 
 _COLOURS = {
     "pushed": "cyan",

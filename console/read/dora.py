@@ -17,7 +17,8 @@ from datetime import datetime, timedelta
 from statistics import median
 
 from esteira.config import Service
-from esteira.core.facts import Fact, Rollout, RolloutFinished, about_stage, unstamp
+from esteira.core.facts import Rollout, RolloutFinished, about_stage
+from esteira.fact import Fact, unstamp
 from esteira.store import Store
 
 # So many turns, and as many releases, are read at most: two or three years of a busy team, one query's page each.

@@ -22,17 +22,16 @@ from esteira.core.facts import (
     Bypassed,
     DeploymentBegun,
     DeploymentStarted,
-    Fact,
     ImageArrived,
     ImageScanned,
     RollbackOrdered,
     Rollout,
     about_commit,
-    about_decisions,
     about_release,
     about_stage,
-    unstamp,
 )
+from esteira.fact import Fact, unstamp
+from esteira.trail import about_decisions
 from esteira.core.state import Release, StageState
 from esteira.core.status import ALARM, Phase, Status, status_of, status_on, statuses
 from esteira.store import Store, View

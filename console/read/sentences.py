@@ -16,11 +16,8 @@ from esteira.core.facts import (
     BuildStarted,
     Bundled,
     Bypassed,
-    Checkpoint,
     Claimed,
     CommitPushed,
-    Configured,
-    Decided,
     Declined,
     DeploymentBegun,
     DeploymentEnded,
@@ -28,8 +25,6 @@ from esteira.core.facts import (
     DeploymentStarted,
     Diagnosed,
     Disapproved,
-    Fact,
-    FoundBySweep,
     Gated,
     Held,
     HoldAnnounced,
@@ -53,9 +48,16 @@ from esteira.core.facts import (
     RolledBack,
     Rollout,
     RolloutFinished,
-    Seen,
     StopAsked,
     Superseded,
+)
+from esteira.fact import Fact
+from esteira.trail import (
+    Checkpoint,
+    Configured,
+    Decided,
+    FoundBySweep,
+    Seen,
 )
 
 _CLAIMS = {

@@ -17,7 +17,14 @@ from esteira.advance import gather
 from esteira.aws import Aws
 from esteira.config import Service, Settings
 from esteira.context import Context
-from esteira.core.facts import RELEASES, ImageArrived, ImageTaken, Pushed, Seen, from_row, to_row
+from esteira.core.facts import (
+    RELEASES,
+    ImageArrived,
+    ImageTaken,
+    Pushed,
+)
+from esteira.fact import from_row, to_row
+from esteira.trail import Seen
 from esteira.core.state import Snapshot
 from esteira.store import Store
 

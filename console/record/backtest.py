@@ -27,7 +27,6 @@ from esteira.core.facts import (
     AlarmRang,
     BuildEnded,
     BuildStarted,
-    Decided,
     DeploymentStarted,
     Gated,
     Overdue,
@@ -36,8 +35,9 @@ from esteira.core.facts import (
     Rollout,
     about_alarm,
     about_stage,
-    from_row,
 )
+from esteira.fact import from_row
+from esteira.trail import Decided
 from esteira.core.plan import Record, StartDeployment, plan
 from esteira.core.state import Release, Snapshot, StageState
 from esteira.core.status import Phase, status_of

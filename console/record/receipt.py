@@ -39,20 +39,19 @@ from esteira.core.facts import (
     BuildEnded,
     BuildStarted,
     Bundled,
-    Checkpoint,
     DeploymentEnded,
     DeploymentGivenUp,
     DeploymentStarted,
     Diagnosed,
-    Fact,
     HostsAnswered,
     Pushed,
     Rollout,
     RolloutFinished,
     about_release,
     about_stage,
-    from_row,
 )
+from esteira.fact import Fact, from_row
+from esteira.trail import Checkpoint
 
 F = TypeVar("F", bound=Fact)
 # So many of a stage's checkpoints are looked at unless all are asked for.

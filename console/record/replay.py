@@ -17,7 +17,14 @@ from pydantic import ValidationError
 from console.record.as_of import UNREADABLE, AsOf, Rows, snapshot
 from esteira.audit import configuration_hash, seen, seen_hash
 from esteira.config import Service
-from esteira.core.facts import Configured, Decided, Seen, about_decisions, configuration_key, from_row, seen_key
+from esteira.core.facts import configuration_key, seen_key
+from esteira.fact import from_row
+from esteira.trail import (
+    Configured,
+    Decided,
+    Seen,
+    about_decisions,
+)
 from esteira.core.plan import Action, plan
 
 Verdict = Literal["same", "partly", "differs", "unknown"]

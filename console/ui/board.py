@@ -10,7 +10,7 @@ from typing import Any
 
 from console.read import dora, history
 from esteira.config import Service
-from esteira.core.facts import FoundBySweep
+from esteira.trail import FoundBySweep
 from esteira.core.status import Phase
 from esteira.store import Store
 

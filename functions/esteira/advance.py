@@ -19,12 +19,12 @@ from esteira.audit import configuration_of, seen
 from esteira.config import Service
 from esteira.context import NEW, REOPENED, Context, Decision
 from esteira.core.actions import Action, OpenCommit, OpenImage, Project
-from esteira.core.facts import Decided
 from esteira.core.plan import Moment, moment, plan
 from esteira.core.status import Assessed, Phase, assess
 from esteira.errors import DeclinedError
 from esteira.perform import perform
 from esteira.snapshot import snapshot
+from esteira.trail import Decided
 
 # A push to live takes four rounds in one call where nothing has to be waited for; past this something turns in circles.
 ROUNDS = 25

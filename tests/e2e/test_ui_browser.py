@@ -18,7 +18,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from console.local.rehearse.rehearsal_engine import BuildOutcome
-from esteira.core.facts import Aborted, Approved, Bypassed, Disapproved, Promoted, Retried
+from esteira.core.facts import (
+    Aborted,
+    Approved,
+    Bypassed,
+    Disapproved,
+    Promoted,
+    Retried,
+)
 from esteira.core.status import Status, status_of
 from tests.integration.conftest import Story
 from tests.integration.page import Reads, call_of, lengthen, served, story_of_two_stages

@@ -33,13 +33,13 @@ from esteira.core.facts import (
     DeploymentEnded,
     DeploymentStarted,
     Diagnosed,
-    Fact,
     ImageScanned,
     Pushed,
     Replaced,
     Rollout,
     RolloutFinished,
 )
+from esteira.fact import Fact
 from esteira.core.status import status_of, statuses
 from esteira.store import Store
 

@@ -26,14 +26,13 @@ from esteira.core.facts import (
     Accepted,
     DeploymentEnded,
     DeploymentStarted,
-    Fact,
-    FoundBySweep,
     Pushed,
     RollbackOrdered,
     Rollout,
     RolloutFinished,
-    stamp,
 )
+from esteira.fact import Fact, stamp
+from esteira.trail import FoundBySweep
 from esteira.store import View
 from esteira.store.rows import latest_rows
 from tests.integration.conftest import Story

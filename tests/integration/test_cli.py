@@ -25,9 +25,7 @@ from console.read.history import releases
 from console.read.remote import Controller, Invoked, Where, answered, clients
 from console.read.sentences import sentence
 from esteira.core import facts
-from esteira.core.facts import (
-    Held,
-)
+from esteira.core.facts import Held
 from tests.integration.operated import CLIENT, CRASH, START, World, commit, operated, service
 
 pytestmark = pytest.mark.integration

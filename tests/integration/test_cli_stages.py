@@ -29,11 +29,11 @@ from esteira.core.facts import (
     Approved,
     Bypassed,
     CommitPushed,
-    Decided,
     Gated,
     Promoted,
-    stamp,
 )
+from esteira.fact import stamp
+from esteira.trail import Decided
 from esteira.core.state import Release
 from tests.integration.operated import START, World, commit, digest, operated, service
 

@@ -25,7 +25,9 @@ from console.record.as_of import Rows
 from console.record.receipt import receipt
 from console.record.replay import Replayed, replay
 from esteira.audit import checkpoint_hash, row_hash
-from esteira.core.facts import AlarmRang, Checkpoint, about_decisions, from_row
+from esteira.core.facts import AlarmRang
+from esteira.fact import from_row
+from esteira.trail import Checkpoint, about_decisions
 from tests.integration.conftest import ACCESS_KEY_ID, Story, refusing, told
 
 pytestmark = pytest.mark.integration

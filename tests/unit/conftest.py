@@ -14,7 +14,6 @@ from esteira.core.facts import (
     DeploymentEnded,
     DeploymentStarted,
     Diagnosed,
-    Fact,
     Held,
     Pushed,
     Quarantined,
@@ -22,6 +21,7 @@ from esteira.core.facts import (
     Rollout,
     RolloutFinished,
 )
+from esteira.fact import Fact
 from esteira.core.state import Release, StageState
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

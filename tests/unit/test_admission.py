@@ -14,7 +14,6 @@ from esteira.core.facts import (
     Approved,
     Bypassed,
     Disapproved,
-    Fact,
     Gated,
     Overdue,
     Promoted,
@@ -23,6 +22,7 @@ from esteira.core.facts import (
     Retried,
     RolloutFinished,
 )
+from esteira.fact import Fact
 from esteira.core.state import Release, StageState
 from esteira.core.status import Cause, Phase, status_of, status_on, statuses
 from tests.unit.conftest import (

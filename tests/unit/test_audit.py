@@ -20,7 +20,9 @@ from esteira.audit import (
     seen,
     seen_hash,
 )
-from esteira.core.facts import Announced, Checkpoint, Fact, from_row, to_row
+from esteira.core.facts import Announced
+from esteira.fact import Fact, from_row, to_row
+from esteira.trail import Checkpoint
 from esteira.core.state import Snapshot, StageState, Written
 from tests.unit.conftest import HEART, NOON, accepted, after, born, deployment_started, finished, release, rollout_of
 

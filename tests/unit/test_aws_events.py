@@ -26,12 +26,11 @@ from esteira.core.facts import (
     CommitPushed,
     DeploymentBegun,
     DeploymentEnded,
-    Fact,
     ImageArrived,
     ImageScanned,
     InstanceReported,
-    stamp,
 )
+from esteira.fact import Fact, stamp
 from esteira.core.status import Phase
 from esteira.notify import announcement
 from tests.unit.conftest import DIGEST, HEART, NOON, after, recorded

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from console.read.dora import TURNS, Keys, keys
-from esteira.core.facts import Fact, RolloutFinished
+from esteira.core.facts import RolloutFinished
+from esteira.fact import Fact
 from tests.unit.conftest import NOON, after, rollout_of
 
 

@@ -11,7 +11,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from esteira.core import facts
-from esteira.core.facts import Fact, from_row, stamp, to_row, unstamp
+from esteira.fact import (
+    Fact,
+    from_row,
+    stamp,
+    to_row,
+    unstamp,
+)
 
 TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
 TEXTS = st.text(alphabet="ab-._/: é\n", max_size=8)

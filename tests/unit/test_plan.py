@@ -21,7 +21,6 @@ from esteira.core.facts import (
     Declined,
     DeploymentGivenUp,
     Diagnosed,
-    Fact,
     ImageArrived,
     ImageMissed,
     Overdue,
@@ -29,6 +28,7 @@ from esteira.core.facts import (
     StopAsked,
     Superseded,
 )
+from esteira.fact import Fact
 from esteira.core.plan import (
     AcceptImage,
     Action,

@@ -19,7 +19,6 @@ from esteira.core.facts import (
     DeploymentEnded,
     DeploymentStarted,
     Disapproved,
-    Fact,
     Gated,
     Held,
     Overdue,
@@ -33,6 +32,7 @@ from esteira.core.facts import (
     RolloutFinished,
     Superseded,
 )
+from esteira.fact import Fact
 from esteira.core.plan import AnswerAlarm, Project, Record, Remind, StartDeployment, plan
 from esteira.core.state import Release, Snapshot, StageState, Written
 from esteira.core.status import Phase, status_of, status_on, statuses

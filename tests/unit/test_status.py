@@ -21,7 +21,6 @@ from esteira.core.facts import (
     DeploymentGivenUp,
     DeploymentStarted,
     Diagnosed,
-    Fact,
     ImageMissed,
     InstanceReported,
     Overdue,
@@ -33,6 +32,7 @@ from esteira.core.facts import (
     StopAsked,
     Superseded,
 )
+from esteira.fact import Fact
 from esteira.core.state import Release, StageState
 from esteira.core.status import Cause, Phase, Status, status_on
 from tests.unit.conftest import (

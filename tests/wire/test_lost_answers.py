@@ -9,7 +9,15 @@ import pytest
 
 from esteira.appspec.bundle import default
 from esteira.claims import BuildClaim, RolloutClaim
-from esteira.core.facts import Claimed, Decided, Held, ImageArrived, Pushed, Rollout, about_release
+from esteira.core.facts import (
+    Claimed,
+    Held,
+    ImageArrived,
+    Pushed,
+    Rollout,
+    about_release,
+)
+from esteira.trail import Decided
 from esteira.errors import BusyError, DeclinedError, UnsureError
 from tests.unit import rights
 from tests.wire.adapters import AT, Wire

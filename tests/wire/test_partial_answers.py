@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from esteira.claims import BuildClaim
-from esteira.core.facts import Decided, Pushed
+from esteira.core.facts import Pushed
+from esteira.trail import Decided
 from esteira.errors import PartialError
 from tests.wire.adapters import AT, Wire
 from tests.wire.lossy import Body, Fault

@@ -21,9 +21,10 @@ from console.local.aws.faults import Call, Crash, Hook, When
 from console.local.engine import HOST, BuildJob, DeployJob
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
 from console.local.stages import Rules
-from esteira.core.facts import Fact, about_release, about_stage
+from esteira.core.facts import about_release, about_stage
 from esteira.core.state import Snapshot, StageState
 from esteira.core.status import Assessed, Status, assess
+from esteira.fact import Fact
 from esteira.snapshot import snapshot
 from tests.world.world import World
 

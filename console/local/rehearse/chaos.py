@@ -28,7 +28,15 @@ from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome,
 from console.local.stages import Rules
 from esteira.claims import rollout_claim
 from esteira.config import Stage
-from esteira.core.facts import Approved, Bypassed, Promoted, Retried, Rollout, RolloutFinished, about_stage
+from esteira.core.facts import (
+    Approved,
+    Bypassed,
+    Promoted,
+    Retried,
+    Rollout,
+    RolloutFinished,
+    about_stage,
+)
 from esteira.core.state import Release
 from esteira.core.status import Phase, status_of
 

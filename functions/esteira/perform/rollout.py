@@ -14,7 +14,13 @@ from typing import Any
 from esteira.appspec import Bundle, default, of_commit
 from esteira.claims import RolloutClaim
 from esteira.core.actions import AnswerAlarm, FindDeployment, StartDeployment, StopDeployment
-from esteira.core.facts import Bundled, DeploymentStarted, GivenUp, Rollout, StopAsked
+from esteira.core.facts import (
+    Bundled,
+    DeploymentStarted,
+    GivenUp,
+    Rollout,
+    StopAsked,
+)
 from esteira.core.state import Release
 from esteira.errors import UnsureError
 from esteira.perform.effects import Effects, Take

@@ -11,22 +11,21 @@ from esteira.config import Service
 from esteira.core.facts import (
     AlarmRang,
     CommitPushed,
-    Decided,
-    Fact,
     Held,
     Notified,
     Quarantined,
     RollbackOrdered,
     Rollout,
     RolloutFinished,
-    Seen,
     Superseded,
     about_release,
     about_stage,
 )
 from esteira.core.state import StageState
+from esteira.fact import Fact
 from esteira.store.rows import REMINDERS, Row, facts_of, first_of, latest_rows, open_row, pk_of, reminder_of, row_of
 from esteira.store.table import Table, Write
+from esteira.trail import Decided, Seen
 
 
 class Facts(Table):

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 
-from esteira.core.facts import RELEASES, stamp
+from esteira.core.facts import RELEASES
 from esteira.core.state import Release
 from esteira.core.status import Status
+from esteira.fact import stamp
 from esteira.store.releases import Releases
 from esteira.store.rows import Row, open_key, pk_of
 

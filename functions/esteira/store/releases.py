@@ -8,7 +8,6 @@ from datetime import datetime
 from esteira.core.facts import (
     RELEASES,
     DeploymentStarted,
-    Fact,
     ImageArrived,
     ImageTaken,
     Pushed,
@@ -16,6 +15,7 @@ from esteira.core.facts import (
     about_release,
 )
 from esteira.core.state import Listed, Release
+from esteira.fact import Fact
 from esteira.store.facts import Facts
 from esteira.store.rows import OPEN, Row, facts_of, first_of, open_key, open_row
 

@@ -7,7 +7,13 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from esteira.core.facts import RELEASES, Fact, Held, Notified, from_row, stamp, to_row
+from esteira.core.facts import RELEASES, Held, Notified
+from esteira.fact import (
+    Fact,
+    from_row,
+    stamp,
+    to_row,
+)
 
 T = TypeVar("T")
 Row = dict[str, Any]

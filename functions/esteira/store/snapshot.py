@@ -24,7 +24,6 @@ from esteira.core.facts import (
     Accepted,
     AlarmRang,
     DeploymentStarted,
-    Fact,
     Held,
     ImageArrived,
     Notified,
@@ -38,6 +37,7 @@ from esteira.core.facts import (
     about_stage,
 )
 from esteira.core.state import Listed, StageState
+from esteira.fact import Fact
 from esteira.store.releases import Releases, arrivals, birth_key, open_releases
 from esteira.store.rows import LATEST, OPEN, OWN_LATEST, Row, facts_of, first_of, reminder_of
 
