@@ -138,23 +138,28 @@ class Model:
 
 
 def load(folder: Path) -> Model:
-    """The model in ``folder``. Raises UnusableModel with a sentence when its files are missing, wrong or not a pair."""
+    """The model in ``folder``. Raises UnusableModel when its files are missing, unreadable or not a pair."""
     card = read_card(folder)
-    options = ort.SessionOptions()
-    # One request is too little work to share out; with one thread each they also do not fight over two cores.
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
     try:
-        session = ort.InferenceSession(str(folder / MODEL), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's classes of errors are not public, and each means the same here
+        opened = session(str(folder / MODEL))
+    except Exception as error:  # onnxruntime's error classes are not public, and each means the same here
         raise UnusableModel(
             f"{folder / MODEL} cannot be loaded ({error}). Make it anew with: python train.py"
         ) from error
-    missing = set(OUTPUTS) - {output.name for output in session.get_outputs()}
+    missing = set(OUTPUTS) - {output.name for output in opened.get_outputs()}
     if missing:
         raise UnusableModel(f"{folder / MODEL} gives no {', '.join(sorted(missing))}. See training/export.py")
-    return Model(card, session)
+    return Model(card, opened)
+
+
+def session(model: str | bytes) -> ort.InferenceSession:
+    """The runtime for a model, given as its path or as its content."""
+    options = ort.SessionOptions()
+    # One request is too little work to share, and threads of several requests would compete for the cores.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _number(value: float | None) -> float:

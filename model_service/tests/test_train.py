@@ -81,6 +81,7 @@ def records(rows: np.ndarray, settings: Settings) -> list[dict[str, float | None
 def test_training_again_writes_the_same_bytes(model_folder: Path, card: Card, tmp_path: Path) -> None:
     """Another process with another hash seed, told the same commit and time, writes the same four files."""
     same = {"COMMIT": card.commit, "SOURCE_DATE_EPOCH": str(int(card.trained_at.timestamp())), "PYTHONHASHSEED": "1989"}
+    same["ESTEIRA_MODEL_CACHE"] = ""
     command = [sys.executable, "train.py", "--out", str(tmp_path)]
     done = subprocess.run(command, cwd=train.HERE, env=os.environ | same, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -175,8 +176,9 @@ def test_the_file_computes_what_marginal_defines(
         found = session.run(["probability", "low", "high"], {"features": rows.astype(np.float32)})
         for output, defined in zip(found, marginal.predict(rows), strict=True):
             np.testing.assert_allclose(output, defined, atol=2e-5)
-        alone = [session.run(["probability"], {"features": row[None].astype(np.float32)})[0][0] for row in rows]
-        np.testing.assert_allclose(alone, found[0], atol=1e-6)
+        some = rows[::4]  # alone, and not in a batch
+        alone = [session.run(["probability"], {"features": row[None].astype(np.float32)})[0][0] for row in some]
+        np.testing.assert_allclose(alone, found[0][::4], atol=1e-6)
 
 
 def test_with_all_known_the_answer_is_the_models_own(model: Model, table: Table, settings: Settings) -> None:

@@ -41,7 +41,7 @@ def gradient_boosting(settings: Settings) -> Any:
 def age_only_forest(settings: Settings) -> Any:
     """What this service began as: a random forest that is told the age and nothing else."""
     age = ColumnTransformer([("age", "passthrough", [settings.names.index("age")])])
-    return make_pipeline(age, RandomForestClassifier(n_estimators=100, random_state=SEED))
+    return make_pipeline(age, RandomForestClassifier(n_estimators=25, random_state=SEED))
 
 
 CANDIDATES: dict[str, Candidate] = {
