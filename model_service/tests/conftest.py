@@ -1,4 +1,4 @@
-"""The model that the tests ask: trained once for a whole run from the data of this repository, or read from MODEL_FOLDER."""
+"""The model that the tests ask: trained once for a whole run, or read from MODEL_FOLDER."""
 
 from __future__ import annotations
 

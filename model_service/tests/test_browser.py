@@ -32,7 +32,10 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 
 HERE = Path(__file__).parent.parent
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium"),
+]
 
 PHONE = {"width": 320, "height": 640}
 DESK = {"width": 1280, "height": 900}

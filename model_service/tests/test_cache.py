@@ -19,29 +19,37 @@ EARLIER, LATER = datetime(2026, 11, 23, 8, 30, tzinfo=UTC), datetime(2026, 12, 1
 Written = dict[str, bytes]
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One candidate, judged once."""
-    monkeypatch.setattr(candidates, "CANDIDATES", {"logistic regression": candidates.logistic_regression})
-    monkeypatch.setattr(evaluation, "REPEATS", 1)
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training of one candidate, judged once, for an earlier commit, and beside it a cache with its result."""
+    run = tmp_path_factory.mktemp("earlier")
+    with pytest.MonkeyPatch.context() as patched:
+        quick(patched)
+        train.train(DATA, SETTINGS, run / "models", "0123abc", EARLIER, run / "cache")
+    return run / "models"
+
+
+@pytest.fixture
+def filled(earlier: Path, tmp_path: Path) -> Path:
+    """A cache that holds the earlier training."""
+    return Path(shutil.copytree(earlier.parent / "cache", tmp_path / "cache"))
+
+
+def quick(patched: pytest.MonkeyPatch) -> None:
+    patched.setattr(candidates, "CANDIDATES", {"logistic regression": candidates.logistic_regression})
+    patched.setattr(evaluation, "REPEATS", 1)
 
 
 def written(out: Path) -> Written:
     return {file.name: file.read_bytes() for file in out.iterdir()}
 
 
-@pytest.fixture
-def filled(tmp_path: Path) -> Path:
-    """A cache that holds the training of this repository, made for an earlier commit."""
-    train.train(DATA, SETTINGS, tmp_path / "earlier", "0123abc", EARLIER, tmp_path / "cache")
-    return tmp_path / "cache"
-
-
 @pytest.mark.trains
 def test_the_cache_gives_the_bytes_of_a_new_training(
-    filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    earlier: Path, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All four files are those of training anew for the same commit and time; only these two differ between builds."""
+    quick(monkeypatch)
     anew = train.train(DATA, SETTINGS, tmp_path / "anew", "4567def", LATER)
     monkeypatch.setattr(train, "trained", None)  # a call would fail
     reused = train.train(DATA, SETTINGS, tmp_path / "reused", "4567def", LATER, filled)
@@ -49,22 +57,24 @@ def test_the_cache_gives_the_bytes_of_a_new_training(
     assert set(written(tmp_path / "reused")) == {"model.onnx", "model-card.json", "golden.json", "metrics.env"}
     assert reused == anew
     assert (reused.commit, reused.trained_at) == ("4567def", LATER)
-    earlier, later = written(tmp_path / "earlier"), written(tmp_path / "anew")
-    assert {name for name in earlier if earlier[name] != later[name]} == {"model-card.json"}
+    before, after = written(earlier), written(tmp_path / "anew")
+    assert {name for name in before if before[name] != after[name]} == {"model-card.json"}
 
 
-@pytest.mark.trains
 @pytest.mark.parametrize("damage", ["cut short", "changed", "empty"])
-def test_a_damaged_entry_is_trained_anew(damage: str, filled: Path, tmp_path: Path) -> None:
-    """And it is replaced: the next build can use it again."""
+def test_a_damaged_entry_is_trained_anew_and_replaced(
+    damage: str, earlier: Path, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build that was stopped while it wrote, or a faulty disk, costs one training and nothing else."""
     [entry] = filled.iterdir()
     whole = entry.read_bytes()
     at = len(whole) // 2
     damaged = {"cut short": whole[:at], "changed": whole[:at] + b"damage" + whole[at + 6 :], "empty": b""}
     entry.write_bytes(damaged[damage])
+    monkeypatch.setattr(train, "trained", lambda *_: written(earlier))
     train.train(DATA, SETTINGS, tmp_path / "out", "0123abc", EARLIER, filled)
-    assert written(tmp_path / "out") == written(tmp_path / "earlier")
-    assert cache.kept(filled, entry.stem) is not None
+    assert written(tmp_path / "out") == written(earlier)
+    assert cache.kept(filled, entry.stem) == written(earlier)
 
 
 @pytest.fixture
@@ -129,7 +139,12 @@ def test_the_key_holds_every_module_that_training_imports(repository: Path) -> N
 
 @pytest.mark.parametrize("by", ["--cache", "ESTEIRA_MODEL_CACHE"])
 def test_the_command_takes_the_cache_from_its_option_or_the_environment(
-    by: str, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    by: str,
+    earlier: Path,
+    filled: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Either way the model is written without a training, and a sentence says so."""
     words = ["--cache", str(filled)] if by == "--cache" else []
@@ -138,4 +153,4 @@ def test_the_command_takes_the_cache_from_its_option_or_the_environment(
     monkeypatch.setattr(sys, "argv", ["train.py", "--out", str(tmp_path / "out"), *words])
     train.main()
     assert f"the model is taken from {filled}" in capsys.readouterr().out
-    assert written(tmp_path / "out")["model.onnx"] == written(tmp_path / "earlier")["model.onnx"]
+    assert written(tmp_path / "out")["model.onnx"] == written(earlier)["model.onnx"]
