@@ -378,6 +378,7 @@ def streamed(app: Any, receive: Callable[[], Awaitable[Any]]) -> tuple[int, dict
     return sent[0]["status"], headers, sent[1]["body"].decode()
 
 
+@pytest.mark.thorough
 def test_rubbish_is_refused_and_never_a_failure(ask: Ask) -> None:
     """Three thousand bodies, from noise to records with one thing wrong: each has an answer, and none is a 500."""
     chance = random.Random(11)

@@ -18,6 +18,8 @@ SETTINGS = train.HERE / "model.toml"
 EARLIER, LATER = datetime(2026, 11, 23, 8, 30, tzinfo=UTC), datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
 Written = dict[str, bytes]
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -44,7 +46,6 @@ def written(out: Path) -> Written:
     return {file.name: file.read_bytes() for file in out.iterdir()}
 
 
-@pytest.mark.trains
 def test_the_cache_gives_the_bytes_of_a_new_training(
     earlier: Path, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

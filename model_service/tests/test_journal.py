@@ -19,6 +19,8 @@ NAMES = ("age", "sex", "chol")
 RECORD = {"sex": 1, "age": 63, "chol": None}
 PREDICTION = Prediction(0.53376512, 0.4, 0.6, 0.1, 0.9, ("chol",))
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:

@@ -159,6 +159,7 @@ def test_what_shiny_offers_and_the_page_does_not_use_is_shut(model: Model) -> No
     assert get(model, "/session/0/upload/0")[0] == 404
 
 
+@pytest.mark.thorough
 def test_the_page_pulls_in_nothing_heavy() -> None:
     """A container that waits for a table library starts late and grows."""
     heavy = ("pandas", "polars", "matplotlib", "plotly", "sass", "shinywidgets", "sklearn")

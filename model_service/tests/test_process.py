@@ -24,6 +24,7 @@ from serving.__main__ import BadSetting, settings_from
 PATIENT = b'{"age": 63, "sex": 1}'
 HEAD = b"POST /invocations HTTP/1.1\r\nhost: heart\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 PING = b"GET /ping HTTP/1.1\r\nhost: heart\r\n\r\n"
+pytestmark = pytest.mark.thorough
 # Puts the socket where systemd's protocol has it, and becomes the service.
 HAND_OVER = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.execv(sys.executable, [sys.executable, '-m', 'serving'])"
 

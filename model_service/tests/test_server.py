@@ -19,6 +19,7 @@ from serving.server import Server
 PING = b"GET /ping HTTP/1.1\r\nhost: heart\r\n\r\n"
 LAST = b"GET /ping HTTP/1.1\r\nhost: heart\r\nconnection: close\r\n\r\n"
 
+pytestmark = pytest.mark.thorough
 
 Impatient = Callable[[], None]
 

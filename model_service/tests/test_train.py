@@ -1,6 +1,6 @@
 """Training: the same bytes each time, figures as promised, the best candidate kept, a file that says what it should.
 
-Those marked ``trains`` train a model anew. The build leaves them out: it has just trained one, which the others ask.
+Those marked ``thorough`` train other models. The build leaves them out: it has just trained one, which the others ask.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def records(rows: np.ndarray, settings: Settings) -> list[dict[str, float | None
     ]
 
 
-@pytest.mark.trains
+@pytest.mark.thorough
 def test_training_again_writes_the_same_bytes(model_folder: Path, card: Card, tmp_path: Path) -> None:
     """Another process with another hash seed, told the same commit and time, writes the same four files."""
     same = {"COMMIT": card.commit, "SOURCE_DATE_EPOCH": str(int(card.trained_at.timestamp())), "PYTHONHASHSEED": "1989"}
@@ -140,7 +140,7 @@ def test_filling_holes_with_usual_values_is_worse_than_telling_everyone_the_same
     assert losses[0] > losses[1] > at_home
 
 
-@pytest.mark.trains
+@pytest.mark.thorough
 def test_another_kind_that_wins_is_kept_and_answers_as_it_was_trained(
     table: Table, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +154,7 @@ def test_another_kind_that_wins_is_kept_and_answers_as_it_was_trained(
     assert answers == pytest.approx(fitted.predict_proba(inputs)[:, 1], abs=1e-5)
 
 
-@pytest.mark.trains
+@pytest.mark.thorough
 def test_training_twice_in_one_process_writes_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is left over from the first: trees, which draw at random, come out the same."""
     for out in ("first", "second"):
@@ -270,7 +270,7 @@ stripes = { codes = [0, 1, 2] }
 """
 
 
-@pytest.mark.trains
+@pytest.mark.thorough
 def test_other_data_need_other_settings_and_no_other_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A table with other columns, described in model.toml, is learned from, answered for, and asked for on the page."""
     from serving.form import document
