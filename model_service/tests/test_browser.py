@@ -28,8 +28,6 @@ from serving.model import Model, Prediction, Record
 from serving.page import create_page
 from serving.words import ENGLISH, PORTUGUESE
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-
 HERE = Path(__file__).parent.parent
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
@@ -67,6 +65,7 @@ def address(model: Model, told: list[tuple[Record, Prediction]]) -> Iterator[str
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
     with playwright.sync_playwright() as started:
         # as root, which containers run as, Chromium has no sandbox
         chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
