@@ -35,7 +35,7 @@ HERE = Path(__file__).parent
 def train(
     data: Path, settings_file: Path, out: Path, commit: str, trained_at: datetime, cache: Path | None = None
 ) -> Card:
-    """Write the four files into ``out`` and give the card. What the cache has is taken from there.
+    """Train the model, or take it from ``cache``, and write the four files into ``out``. The result is the card.
 
     Raises UnusableData or UnusableSettings before anything is written.
     """
@@ -53,7 +53,7 @@ def train(
         if cache:
             keep(cache, name, files)
     else:
-        print(f"train.py: nothing it depends on has changed, so the model is taken from {cache}")
+        print(f"train.py: nothing that the model depends on has changed, so it is taken from {cache}")
     card = Card.model_validate_json(files[CARD]).model_copy(update={"commit": commit, "trained_at": trained_at})
     out.mkdir(parents=True, exist_ok=True)
     for file, content in {**files, CARD: _text(card.model_dump_json(indent=1))}.items():
@@ -62,7 +62,7 @@ def train(
 
 
 def trained(table: Table, settings: Settings) -> dict[str, bytes]:
-    """The four files, with a card that does not name a commit or a time yet."""
+    """The four files of a new training. The card has no commit and no time yet."""
     from serving.card import CARD, MODEL
     from serving.model import Model, session
     from training.candidates import CANDIDATES
@@ -91,7 +91,7 @@ def trained(table: Table, settings: Settings) -> dict[str, bytes]:
 
 
 def _partly_known(candidate: Candidate, table: Table, settings: Settings) -> tuple[float, tuple[Partial, ...]]:
-    """The closeness with the lowest log loss over all the parts that may be known, and the figures of each part."""
+    """The closeness with the lowest log loss over all sets of known features, and the figures for each set."""
     from serving.card import Partial
     from training.evaluation import held_out_partly, log_loss, metrics
     from training.marginal import CLOSENESS
@@ -154,7 +154,7 @@ def main() -> None:
         type=Path,
         default=os.environ.get("ESTEIRA_MODEL_CACHE") or None,
         metavar="DIR",
-        help="where results are kept and looked up; ESTEIRA_MODEL_CACHE if not given, else nowhere",
+        help="a folder that keeps results for the next training; default: ESTEIRA_MODEL_CACHE, else no cache",
     )
     chosen = options.parse_args()
     try:
@@ -176,7 +176,7 @@ def _commit() -> str:
 
 
 def _now() -> datetime:
-    """Now, or the time a reproducible build names (reproducible-builds.org/specs/source-date-epoch)."""
+    """The current time, or the time of a reproducible build (reproducible-builds.org/specs/source-date-epoch)."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     return datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC).replace(microsecond=0)
 

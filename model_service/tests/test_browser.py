@@ -65,7 +65,9 @@ def address(model: Model, told: list[tuple[Record, Prediction]]) -> Iterator[str
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
+    )
     with playwright.sync_playwright() as started:
         # as root, which containers run as, Chromium has no sandbox
         chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

@@ -153,5 +153,5 @@ def test_the_command_takes_the_cache_from_its_option_or_the_environment(
     monkeypatch.setattr(train, "trained", None)  # a call would fail
     monkeypatch.setattr(sys, "argv", ["train.py", "--out", str(tmp_path / "out"), *words])
     train.main()
-    assert f"the model is taken from {filled}" in capsys.readouterr().out
+    assert f"so it is taken from {filled}" in capsys.readouterr().out
     assert written(tmp_path / "out")["model.onnx"] == written(earlier)["model.onnx"]

@@ -101,7 +101,9 @@ def test_too_little_to_learn_from_is_refused(settings: Settings, tmp_path: Path)
     data = tmp_path / "heart.csv"
     few = [row for row in rows if row.endswith(",0")] + [row for row in rows if row.endswith(",1")][: LEAST - 1]
     data.write_text("\n".join([head, *few]), encoding="utf-8")
-    with pytest.raises(UnusableData, match=f"target is 1 in {LEAST - 1} rows, and {LEAST} are the least"):
+    with pytest.raises(
+        UnusableData, match=f"target is 1 in {LEAST - 1} rows, but cross-validation needs at least {LEAST}"
+    ):
         read(data, settings)
     data.write_text("\n".join([head, *("," + row.split(",", 1)[1] for row in rows)]), encoding="utf-8")
     with pytest.raises(UnusableData, match="age is empty in every row"):
@@ -121,8 +123,12 @@ def test_too_little_to_learn_from_is_refused(settings: Settings, tmp_path: Path)
         ("sex = { codes = [0, 1] }", "sex = { codes = [0, 1], low = 0 }", "features.sex: Value error, has codes and"),
         ("sex = { codes = [0, 1] }", "sex = { kind = 1 }", "features.sex.kind: Extra inputs are not permitted"),
         ("max_drop = 0.01", "max_drop = 0.01, max_rise = 1", "gate.roc_auc: Value error, needs one of max_drop"),
-        ("roc_auc = {", "auc = {", "gate names auc, which is no figure; they are roc_auc, log_loss, brier, ece"),
-        ('"age", "sex", "trestbps"]', '"age", "height"]', 'known "at home" names height, which is no feature'),
+        (
+            "roc_auc = {",
+            "auc = {",
+            "gate names auc, which is not a figure; the figures are roc_auc, log_loss, brier, ece",
+        ),
+        ('"age", "sex", "trestbps"]', '"age", "height"]', 'known "at home" names height, which is not a feature'),
         ("threshold = 0.5", "threshold = 5", "model.threshold: Input should be less than or equal to 1"),
         ("[model]", "[model", "is not TOML"),
         ('name = "heart"', "", "model.name: Field required"),
