@@ -75,7 +75,7 @@ def runner() -> Iterator[asyncio.Runner]:
 
 
 def asking(app: Asgi, run: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run) -> Ask:
-    """Asks an application without a network: one request in, the whole answer out."""
+    """A function that sends one request to an application without a network and gives the whole answer."""
 
     def asked(method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
         path, _, query = path.partition("?")
@@ -104,5 +104,5 @@ def asking(app: Asgi, run: Callable[[Coroutine[Any, Any, None]], None] = asyncio
 
 @pytest.fixture(scope="session")
 def ask(model: Model, runner: asyncio.Runner) -> Ask:
-    """Asks the service without its page and its log."""
+    """Requests to the service without its page and its log."""
     return asking(create_app(model, ORIGIN), runner.run)
