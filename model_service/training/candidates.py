@@ -18,9 +18,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from training.settings import Settings
 
-REGULARISATION = (
-    1.0  # scikit-learn's C of the logistic regression: a smaller value keeps the coefficients closer to zero
-)
+REGULARISATION = 1.0  # scikit-learn's C: a smaller value keeps the coefficients closer to zero
 SEED = 1989  # the year of the data's paper
 
 Candidate = Callable[[Settings], Any]

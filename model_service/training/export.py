@@ -21,9 +21,7 @@ from training.marginal import HIGH, LOW, MISMATCH, Marginal
 OPSET = 18
 ML_OPSET = 3
 INNER = "inner_"
-DIGITS = (
-    6  # significant digits of a weight: enough for the answer, and without the last bits, which depend on the library
-)
+DIGITS = 6  # significant digits of a weight: enough for the answer, without the last bits, which vary by library
 
 
 def export(marginal: Marginal) -> bytes:
