@@ -163,8 +163,11 @@ def test_training_twice_in_one_process_writes_the_same_bytes(tmp_path: Path, mon
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("candidate", [candidates.logistic_regression, candidates.gradient_boosting])
-@pytest.mark.parametrize("closeness", [0.1, 1.5])
+@pytest.mark.parametrize(
+    "candidate",
+    [candidates.logistic_regression, pytest.param(candidates.gradient_boosting, marks=pytest.mark.thorough)],
+)
+@pytest.mark.parametrize("closeness", [0.1, pytest.param(1.5, marks=pytest.mark.thorough)])
 def test_the_file_computes_what_marginal_defines(
     table: Table, settings: Settings, candidate: candidates.Candidate, closeness: float
 ) -> None:
