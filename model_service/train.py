@@ -51,7 +51,10 @@ def train(
     if files is None:
         files = trained(table, settings)
         if cache:
-            keep(cache, name, files)
+            try:
+                keep(cache, name, files)
+            except OSError as error:
+                print(f"train.py: cannot write to the cache {cache} ({error.strerror}); name another with --cache DIR")
     else:
         print(f"train.py: nothing that the model depends on has changed, so it is taken from {cache}")
     card = Card.model_validate_json(files[CARD]).model_copy(update={"commit": commit, "trained_at": trained_at})

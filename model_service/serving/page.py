@@ -65,7 +65,7 @@ class _Page(App):
 
 
 @dataclass(frozen=True)
-class _Session:
+class _Values:
     """The values of one session. Shiny computes a value again when the inputs that it read have changed."""
 
     words: Callable[[], Words]
@@ -90,7 +90,7 @@ def _converse(
     _send(version, values, input, session)
 
 
-def _values(model: Model, inputs: Inputs) -> _Session:
+def _values(model: Model, inputs: Inputs) -> _Values:
     def typed(name: str) -> object:
         return inputs[name]() if name in inputs else None
 
@@ -110,10 +110,10 @@ def _values(model: Model, inputs: Inputs) -> _Session:
             return None
         return model.predict([now.record])[0]
 
-    return _Session(words, reading, prediction)
+    return _Values(words, reading, prediction)
 
 
-def _show(model: Model, values: _Session) -> None:
+def _show(model: Model, values: _Values) -> None:
     words, reading, prediction = values.words, values.reading, values.prediction
 
     @render.ui
@@ -143,7 +143,7 @@ def _show(model: Model, values: _Session) -> None:
         return answer.good(model.card, () if now.problems else now.record, words())
 
 
-def _tell(tell: Tell, values: _Session) -> None:
+def _tell(tell: Tell, values: _Values) -> None:
     told: list[Record] = []
 
     @reactive.effect
@@ -155,7 +155,7 @@ def _tell(tell: Tell, values: _Session) -> None:
             tell(record, answered)
 
 
-def _send(version: str, values: _Session, inputs: Inputs, session: Session) -> None:
+def _send(version: str, values: _Values, inputs: Inputs, session: Session) -> None:
     @reactive.effect
     async def _problems() -> None:
         await session.send_custom_message("problems", dict(values.reading().problems))

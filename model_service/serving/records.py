@@ -93,7 +93,7 @@ class Intake:
                     more += 1
         message = named[0].message
         if len(bad) > 1:
-            message = f"{len(bad)} of {len(raw)} records are refused, so none is answered. The first: {message}"
+            message = f"{len(bad)} of {len(raw)} records are refused, so no record is answered. The first: {message}"
         raise Refused(422, message, named, more)
 
     def _sound(self, raw: Any) -> bool:

@@ -355,7 +355,7 @@ def test_a_body_without_end_is_cut(model: Model) -> None:
     assert sent < 20 + 200
 
 
-def test_whoever_leaves_is_not_answered(model: Model) -> None:
+def test_a_client_that_leaves_is_not_answered(model: Model) -> None:
     """A connection that breaks within the body ends the request without an answer and without an error."""
 
     async def left() -> Any:

@@ -78,6 +78,17 @@ def test_a_damaged_entry_is_trained_anew_and_replaced(
     assert cache.kept(filled, entry.stem) == written(earlier)
 
 
+def test_a_cache_that_cannot_be_written_is_named_and_the_model_is_there(
+    earlier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The cache only saves time, so a build does not fail without it."""
+    (tmp_path / "cache").write_text("a file, not a folder")
+    monkeypatch.setattr(train, "trained", lambda *_: written(earlier))
+    train.train(DATA, SETTINGS, tmp_path / "out", "0123abc", EARLIER, tmp_path / "cache")
+    assert written(tmp_path / "out") == written(earlier)
+    assert f"cannot write to the cache {tmp_path / 'cache'} (File exists); name another" in capsys.readouterr().out
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """A copy of this repository that may be changed."""

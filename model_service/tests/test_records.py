@@ -133,7 +133,7 @@ def test_a_batch_names_each_bad_record(intake: Intake) -> None:
     """It is named by its number, and no record of the batch is answered."""
     refusal = refused(intake, [PATIENT, {"age": 5}, PATIENT, {"sex": 7, "thal": 5}])
     assert [(problem.record, problem.field) for problem in refusal.problems] == [(1, "age"), (3, "sex"), (3, "thal")]
-    assert refusal.message.startswith("2 of 4 records are refused, so none is answered. The first: age is 5")
+    assert refusal.message.startswith("2 of 4 records are refused, so no record is answered. The first: age is 5")
 
 
 def test_the_number_of_named_problems_is_bounded(intake: Intake) -> None:
