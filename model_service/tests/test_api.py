@@ -145,7 +145,7 @@ def test_a_refusal_names_every_problem(ask: Ask) -> None:
         (b"", {**JSON, "content_length": "1000001", "expect": "100-continue"}, 413, "1000000 bytes"),
     ],
 )
-def test_what_cannot_be_answered_is_said(
+def test_a_request_that_cannot_be_answered_gets_a_message(
     ask: Ask, sent: bytes, headers: dict[str, str], status: int, says: str
 ) -> None:
     """The right status and a message, in JSON."""
@@ -159,7 +159,7 @@ def test_what_cannot_be_answered_is_said(
     ("method", "path", "allow"),
     [("GET", "/invocations", "POST"), ("POST", "/ping", "GET, HEAD"), ("DELETE", "/card", "GET, HEAD")],
 )
-def test_a_wrong_method_is_told_the_right_one(ask: Ask, method: str, path: str, allow: str) -> None:
+def test_a_wrong_method_gets_the_right_one_in_the_answer(ask: Ask, method: str, path: str, allow: str) -> None:
     """405 with the header ``allow`` and a message."""
     answer = ask(method, path)
     assert (answer.status, answer.headers["allow"]) == (405, allow)
@@ -187,7 +187,7 @@ def test_ping_answers_when_the_model_does(ask: Ask, model: Model, monkeypatch: p
     assert ask("GET", "/health").status == 503
 
 
-def test_a_failure_is_said_and_logged(
+def test_a_failure_is_answered_and_logged(
     ask: Ask, model: Model, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """500 in JSON without internals; the log has the whole error."""

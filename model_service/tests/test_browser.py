@@ -224,7 +224,7 @@ def test_clearing_forgets_everything(open_page: Open) -> None:
     assert values(page) == {}
 
 
-def test_a_wrong_value_is_said_at_its_field_and_gives_no_answer(
+def test_a_wrong_value_has_a_message_at_its_field_and_gives_no_answer(
     open_page: Open, keep: Callable[[Page, str], None]
 ) -> None:
     """The message names value and range, is linked to its field, and disappears when the value is corrected."""

@@ -58,7 +58,7 @@ def test_the_share_that_is_missing_is_compared(card: Card) -> None:
     assert (sex.missing, sex.missing_then, sex.missing_change) == (0.5, 0.1, 0.4)
 
 
-def test_few_values_tell_nothing(card: Card) -> None:
+def test_few_values_give_no_verdict(card: Card) -> None:
     """Below fifty known values there is no index and no verdict; without values there is no share either."""
     told = drift(card, [{"age": 95}] * 49 + [{"sex": 1}] * 50)
     assert [(d.word, d.psi is None) for d in told] == [("too few", True), ("drifted", False)]

@@ -69,13 +69,13 @@ def test_both_figures_stand_side_by_side(card: Card, capsys: pytest.CaptureFixtu
     assert cells[4] == ["brier", "-", "0.1100", "-", "not judged"]
 
 
-def test_nothing_live_is_said_and_passes(card: Card, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_live_release_the_gate_passes_and_says_so(card: Card, capsys: pytest.CaptureFixture[str]) -> None:
     """The first release has no live one to be compared with."""
     assert gate.judged(card, gate.live_from({"PATH": "/bin"}), ALLOWED) == 0
     assert "nothing is live to compare with" in capsys.readouterr().out
 
 
-def test_a_figure_the_live_one_has_not_is_said_and_passes(card: Card, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_figure_that_the_live_release_lacks_passes(card: Card, capsys: pytest.CaptureFixture[str]) -> None:
     """An older release that exported fewer figures does not block the next one."""
     assert gate.judged(card, live(ROC_AUC=0.91), ALLOWED) == 0
     assert "It lacks log_loss, brier, ece" in capsys.readouterr().out

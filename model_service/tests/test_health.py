@@ -59,7 +59,7 @@ def test_the_page_says_what_runs(state: State, model: Model) -> None:
     assert "Not well" not in text
 
 
-def test_what_is_not_known_is_said_to_be(state: State) -> None:
+def test_an_unknown_fact_is_shown_as_not_known(state: State) -> None:
     """A service started by hand has no image."""
     text = render(replace(state, origin=replace(ORIGIN, digest="")), "en")
     assert "<dt>Image</dt><dd>not known</dd>" in text
@@ -122,7 +122,7 @@ def test_the_browser_speaks_its_language(ask: Ask) -> None:
     assert '<html lang="en">' in ask("GET", "/health?lang=%22%3E%3Cscript%3E").text
 
 
-def test_the_page_may_load_nothing(ask: Ask) -> None:
+def test_the_policy_lets_the_page_load_nothing(ask: Ask) -> None:
     """The policy allows its own style by its hash, and no script, picture or frame."""
     answer = ask("GET", "/health")
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()

@@ -97,7 +97,7 @@ def test_plain_features_are_the_values(pipe: tuple[int, int]) -> None:
     assert list(line["features"].items()) == [("age", 63), ("sex", 1), ("chol", None)]
 
 
-def test_no_features_are_nothing(pipe: tuple[int, int]) -> None:
+def test_without_features_a_line_has_no_values(pipe: tuple[int, int]) -> None:
     """The line does not contain them."""
     log = journal(pipe, "none")
     log.tell("api", RECORD, PREDICTION)
@@ -119,7 +119,7 @@ def test_every_line_of_many_arrives_in_order(pipe: tuple[int, int]) -> None:
     assert log.dropped == 0
 
 
-def test_a_log_that_nobody_reads_holds_up_nothing(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_without_a_reader_delays_nothing(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """With a full pipe, lines are kept up to a limit, the others are dropped and counted, and closing ends."""
     monkeypatch.setattr(module, "LAST_SECONDS", 0.1)
     log = journal(pipe)
@@ -129,7 +129,7 @@ def test_a_log_that_nobody_reads_holds_up_nothing(pipe: tuple[int, int], monkeyp
     assert 0 < log.dropped < MOST_WAITING * 2
 
 
-def test_a_log_whose_reader_has_gone_holds_up_nothing(pipe: tuple[int, int]) -> None:
+def test_a_closed_log_delays_nothing(pipe: tuple[int, int]) -> None:
     """With a closed pipe, lines are lost and counted, and new ones are accepted."""
     os.close(pipe[0])
     log = journal(pipe)

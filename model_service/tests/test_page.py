@@ -126,7 +126,7 @@ def test_the_page_comes_in_the_browsers_language_or_the_one_asked_for(model: Mod
     assert "accept-language" in headers["vary"].lower()
 
 
-def test_the_page_is_not_stored_and_lets_nothing_foreign_in(model: Model) -> None:
+def test_the_page_is_not_stored_and_loads_nothing_from_other_hosts(model: Model) -> None:
     """The policy allows the page's own files and, by their hashes, the scripts in it; no form goes anywhere."""
     _, headers, text = get(model, "/")
     policy = headers["content-security-policy"]
@@ -160,7 +160,7 @@ def test_what_shiny_offers_and_the_page_does_not_use_is_shut(model: Model) -> No
 
 
 @pytest.mark.thorough
-def test_the_page_pulls_in_nothing_heavy() -> None:
+def test_the_page_imports_nothing_heavy() -> None:
     """A container that imports a table library starts late and needs more memory."""
     heavy = ("pandas", "polars", "matplotlib", "plotly", "sass", "shinywidgets", "sklearn")
     script = f"import sys, serving.page; print([name for name in {heavy} if name in sys.modules])"
@@ -233,7 +233,7 @@ def test_a_choice_that_is_not_on_the_list_is_refused(typed: str, model: Model) -
 # --- what a session answers ---
 
 
-def test_nothing_known_gives_no_number(model: Model) -> None:
+def test_without_known_values_there_is_no_number(model: Model) -> None:
     """The share of ill people in the data is not shown as a person's probability."""
     told: Told = []
     said = outputs(session(model, told, {"lang": "en", "ask:shiny.action": 1}))
@@ -297,7 +297,7 @@ def test_a_wrong_value_takes_the_answer_away_until_it_is_corrected(model: Model)
     assert "Of 100 people" in outputs(session(model, told, first, {"trestbps": "1200"}, {"trestbps": "120"}))["said"]
 
 
-def test_what_was_typed_is_said_back_as_text(model: Model) -> None:
+def test_a_message_repeats_the_input_as_text(model: Model) -> None:
     """It is in a message that the page inserts as text, and not in HTML."""
     sent = session(model, [], {"lang": "en", "age": "<img src=x onerror=alert(1)>", "ask:shiny.action": 1})
     assert "<img" in custom(sent, "problems")[-1]["age"]
@@ -312,7 +312,7 @@ def test_a_session_outlives_values_that_no_browser_sends(odd: object, model: Mod
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_page_of_another_release_is_told_so(model: Model) -> None:
+def test_a_page_gets_the_version_of_the_release_that_answers(model: Model) -> None:
     """It compares the version with its own and reloads itself."""
     version = re.findall(r'data-version="(\w+)"', get(model, "/")[2])[0]
     assert custom(session(model, [], {"lang": "en"}), "version") == [{"version": version}]
@@ -321,7 +321,7 @@ def test_a_page_of_another_release_is_told_so(model: Model) -> None:
 # --- what is said of the answer ---
 
 
-def test_with_everything_known_nothing_is_said_to_be_unknown(model: Model) -> None:
+def test_with_everything_known_nothing_is_shown_as_unknown(model: Model) -> None:
     """And the marked row is the one for all values known."""
     record = {feature.name: getattr(feature, "codes", (60,))[0] for feature in model.card.features} | {"oldpeak": 1.0}
     record |= {"chol": 240.0, "trestbps": 130.0, "thalach": 150.0}
@@ -342,7 +342,7 @@ def test_how_good_the_model_is_follows_what_is_known(model: Model) -> None:
     assert str(round(at_home.metrics.roc_auc.value * 100)) in marked[0]
 
 
-def test_a_value_beyond_the_data_is_said_to_be(model: Model) -> None:
+def test_a_value_outside_the_data_is_pointed_out(model: Model) -> None:
     """The service answers for a person of 90 and says that the data has no such person."""
     prediction = model.predict([{"age": 90}])[0]
     assert "Age 90 years: the data held 29 to 77 only" in str(answer.shown(model, {"age": 90}, prediction, ENGLISH))

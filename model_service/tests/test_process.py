@@ -191,7 +191,7 @@ def test_a_request_on_its_way_is_still_answered(environment: dict[str, str]) -> 
         assert process.wait() == 0
 
 
-def test_who_never_ends_is_cut_at_the_deadline(environment: dict[str, str]) -> None:
+def test_a_request_that_never_ends_is_cut_at_the_deadline(environment: dict[str, str]) -> None:
     """A request whose body does not arrive delays the end by DRAIN_SECONDS at most."""
     with started(environment | {"DRAIN_SECONDS": "1"}) as process:
         where = address(process)
@@ -204,7 +204,7 @@ def test_who_never_ends_is_cut_at_the_deadline(environment: dict[str, str]) -> N
         assert process.wait() == 0
 
 
-def test_an_open_page_is_told_to_come_back(environment: dict[str, str]) -> None:
+def test_an_open_page_is_asked_to_connect_again(environment: dict[str, str]) -> None:
     """The page's WebSocket names the release, does not delay the stop, and is closed with 1012 (service restart)."""
     with started(environment) as process:
         host, port = address(process)

@@ -84,7 +84,7 @@ def test_a_head_that_does_not_end_is_not_waited_for_on_a_kept_connection(address
         assert "Send it again" in refused(whole(slow), 408)
 
 
-def test_who_says_nothing_is_let_go(address: Any, impatient: Impatient) -> None:
+def test_a_silent_connection_is_closed(address: Any, impatient: Impatient) -> None:
     """A connection without a request is closed without an answer."""
     impatient()
     with socket.create_connection(address, 10) as silent:

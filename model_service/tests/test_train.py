@@ -98,7 +98,7 @@ def test_the_figures_are_what_was_promised(card: Card) -> None:
     assert card.metrics.ece.value <= 0.05
 
 
-def test_who_knows_little_is_told_more_than_everyone_is(card: Card) -> None:
+def test_few_known_values_give_more_than_the_share_of_the_ill(card: Card) -> None:
     """With age, sex and blood pressure alone the answers beat the share of the ill (0.69 nats) and are calibrated."""
     share = card.data.ill / card.data.rows
     constant = -(share * math.log(share) + (1 - share) * math.log(1 - share))

@@ -17,7 +17,7 @@ SHARES = Shares(shares=(1.0,), missing=0)
 
 
 @EACH
-def test_every_feature_and_choice_of_the_model_is_said(words: Words, model: Model) -> None:
+def test_every_feature_and_choice_of_the_model_has_words(words: Words, model: Model) -> None:
     """No feature of this model is shown by its column's name."""
     for feature in model.card.features:
         said = words.features[feature.name]
@@ -39,7 +39,7 @@ def test_what_the_card_says_is_translated(model: Model) -> None:
         assert PORTUGUESE.translation(text)[1] == "pt-BR"
 
 
-def test_each_level_of_knowledge_is_said(model: Model) -> None:
+def test_each_set_of_known_features_has_words(model: Model) -> None:
     """Each set of known features has a name in words."""
     for words in WORDS.values():
         assert {part.name for part in model.card.partial} <= set(words.levels)
@@ -71,7 +71,7 @@ def test_numbers_and_days_are_written_as_the_language_does() -> None:
     assert (ENGLISH.day(day), PORTUGUESE.day(day)) == ("3 November 2026", "3 de novembro de 2026")
 
 
-def test_nothing_is_said_to_be_certain() -> None:
+def test_nothing_is_shown_as_certain() -> None:
     """A probability is never rounded to 0 or 100."""
     assert [ENGLISH.percent(p) for p in (0.001, 0.534, 0.999)] == ["<1%", "53%", ">99%"]
     assert [ENGLISH.count(p) for p in (0.001, 0.534, 0.999)] == ["fewer than 1", "about 53", "more than 99"]
