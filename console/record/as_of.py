@@ -8,7 +8,7 @@ image that became a release since is known by what it became.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -27,6 +27,7 @@ from esteira.fact import from_row, to_row
 from esteira.trail import Seen
 from esteira.core.state import Snapshot
 from esteira.store import Store
+from esteira.store.rows import latest_rows, pk_of
 
 # What reading a row as a fact raises where somebody altered it so that it is none.
 UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
@@ -67,8 +68,13 @@ class Then(Store):
     """A store that holds some rows in memory: by partition, then by key. It answers every reading, and writes none."""
 
     def __init__(self, rows: Mapping[str, Mapping[str, dict[str, Any]]], newest: int) -> None:
-        self._rows = rows
+        self._rows = {about: dict(there) for about, there in rows.items()}
         self._newest = newest
+        seen = [(about, key, row) for about, there in rows.items() for key, row in there.items()]
+        later = f"release#{newest:08d}"  # births after this one were not seen as the newest
+        facts = [{**row, "pk": pk_of("", a), "sk": k} for a, k, row in seen if a != RELEASES or k <= later]
+        for row in latest_rows(facts):
+            self._rows.setdefault(row["pk"].removeprefix("#"), {})[row["sk"]] = row
 
     def newest(self, service: str) -> Pushed | None:
         """Return how the release was born that was the newest when that was asked."""
@@ -87,7 +93,15 @@ class Then(Store):
     ) -> list[dict[str, Any]]:
         there = self._rows.get(about, {})
         keys = sorted(k for k in there if (k.startswith(prefix) if last is None else prefix <= k <= last))
-        return [there[k] for k in (keys if newest is None else keys[::-1][:newest])]
+        return [{**there[k], "sk": k} for k in (keys if newest is None else keys[::-1][:newest])]
+
+    def _get_many(
+        self,
+        service: str,  # noqa: ARG002 - of one service
+        places: Iterable[tuple[str, str]],
+    ) -> dict[tuple[str, str], dict[str, Any]]:
+        there = {place: self._rows.get(place[0], {}).get(place[1]) for place in places}
+        return {place: row for place, row in there.items() if row is not None}
 
 
 @dataclass(frozen=True)

@@ -217,7 +217,7 @@ def test_lost_doubled_and_reordered_events_come_to_the_same_end(pair: Story, cha
         ("before", "dynamodb:PutItem", "diagnosed"),
         ("after", "dynamodb:PutItem", "diagnosed"),
         ("after", "dynamodb:PutItem", "claimed#settle#0002"),
-        ("after", "dynamodb:PutItem", "rollout#00000002#finished"),
+        ("after", "dynamodb:TransactWriteItems", "rollout#00000002#finished"),
         ("before", "dynamodb:TransactWriteItems", "rollout#00000003"),
         ("after", "dynamodb:TransactWriteItems", "rollout#00000003"),
         ("before", "codedeploy:CreateDeployment", ""),
