@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
-from console.doctor.finding import Line, attend, many, ok, skip, unsaid
-from console.doctor.observed import Alarm, Function, Hearers, Here, Letters, Observed, Silence, StackStatus, Use
+from console.doctor.finding import Finding, attend, many, ok, skip, unsaid
+from console.doctor.observed import Alarm, Hearers, Here, Letters, Observed, Silence, StackFunction, StackStatus, Use
 from console.doctor.service_checks import judge_service
 
 # AWS refuses a signature that is older or newer than this; a warning comes while there is time to act on it.
@@ -27,7 +27,7 @@ QUOTAS = {
 }
 
 
-def judge(seen: Observed) -> tuple[Line, ...]:
+def judge(seen: Observed) -> tuple[Finding, ...]:
     """Return a line for each thing that was looked at: first the account and this machine, then the stack in it."""
     if isinstance(seen.identity, Silence):
         return (*_here(seen), skip("account and stack", "not asked, since AWS does not know who asks"))
@@ -37,7 +37,7 @@ def judge(seen: Observed) -> tuple[Line, ...]:
 # --- the account and this machine -----------------------------------------------------------------------------------
 
 
-def _here(seen: Observed) -> Iterator[Line]:
+def _here(seen: Observed) -> Iterator[Finding]:
     yield _identity(seen)
     yield _region(seen.here)
     yield _clock(seen.skew)
@@ -48,7 +48,7 @@ def _here(seen: Observed) -> Iterator[Line]:
         yield attend("SAM CLI", "not here; the stack is built and deployed with it. Next: make sam")
 
 
-def _account(seen: Observed) -> Iterator[Line]:
+def _account(seen: Observed) -> Iterator[Finding]:
     yield _codecommit(seen.repositories)
     yield _concurrency(seen.concurrency)
     yield _vcpus(seen)
@@ -56,14 +56,14 @@ def _account(seen: Observed) -> Iterator[Line]:
     yield _network(seen)
 
 
-def _identity(seen: Observed) -> Line:
+def _identity(seen: Observed) -> Finding:
     who = seen.identity
     if isinstance(who, Silence):
         return attend("credentials", who.why)
     return ok("credentials", f"{who.arn} in account {who.account}, at {seen.named}")
 
 
-def _region(here: Here) -> Line:
+def _region(here: Here) -> Finding:
     if isinstance(here.region, Silence):
         return attend("Region", here.region.why)
     if here.lacking:
@@ -75,7 +75,7 @@ def _region(here: Here) -> Line:
     return ok("Region", here.region)
 
 
-def _clock(skew: timedelta | Silence) -> Line:
+def _clock(skew: timedelta | Silence) -> Finding:
     if isinstance(skew, Silence):
         return skip("clock", skew.why)
     if abs(skew) < SKEW_NOTICED:
@@ -86,7 +86,7 @@ def _clock(skew: timedelta | Silence) -> Line:
     return attend("clock", f"{off}; {limit}. Next: set the clock, by timedatectl set-ntp true for instance")
 
 
-def _pushing(seen: Observed) -> Line:
+def _pushing(seen: Observed) -> Finding:
     if seen.here.pushes_by:
         return ok("git push", f"by {seen.here.pushes_by}")
     return attend(
@@ -96,7 +96,7 @@ def _pushing(seen: Observed) -> Line:
     )
 
 
-def _codecommit(repositories: int | Silence) -> Line:
+def _codecommit(repositories: int | Silence) -> Finding:
     match repositories:
         case Silence(code="OperationNotAllowedException"):
             return attend(
@@ -116,7 +116,7 @@ def _codecommit(repositories: int | Silence) -> Line:
             return ok("CodeCommit", f"answers; it has {many(count, 'repository', 'repositories')}, so it may have more")
 
 
-def _concurrency(use: Use | Silence) -> Line:
+def _concurrency(use: Use | Silence) -> Finding:
     if isinstance(use, Silence):
         return unsaid("Lambda's concurrency", use)
     says = f"{use.allowed:.0f} at once that no function has reserved for itself"
@@ -128,7 +128,7 @@ def _concurrency(use: Use | Silence) -> Line:
     return ok("Lambda's concurrency", says)
 
 
-def _vcpus(seen: Observed) -> Line:
+def _vcpus(seen: Observed) -> Finding:
     use = seen.vcpus
     if isinstance(use, Silence):
         return unsaid("EC2's vCPUs", use)
@@ -144,7 +144,7 @@ def _vcpus(seen: Observed) -> Line:
     return attend("EC2's vCPUs", f"{says}; a host wants {HOST_VCPUS}. {_raise('vcpus', use.allowed + 8)}")
 
 
-def _builds(builds: Mapping[str, float] | Silence) -> Line:
+def _builds(builds: Mapping[str, float] | Silence) -> Finding:
     if isinstance(builds, Silence):
         return unsaid("CodeBuild's builds", builds)
     says = ", ".join(f"{count:.0f} at once on {processor}" for processor, count in builds.items())
@@ -157,7 +157,7 @@ def _builds(builds: Mapping[str, float] | Silence) -> Line:
     )
 
 
-def _network(seen: Observed) -> Line:
+def _network(seen: Observed) -> Finding:
     match seen.default_vpc:
         case Silence() as silence:
             return unsaid("default VPC", silence)
@@ -183,7 +183,7 @@ def _raise(quota: str, to: float) -> str:
 # --- the stack ------------------------------------------------------------------------------------------------------
 
 
-def _stack(seen: Observed) -> Iterator[Line]:
+def _stack(seen: Observed) -> Iterator[Finding]:
     yield _standing(seen)
     if seen.taken is not None:
         yield _names(seen.taken)
@@ -206,7 +206,7 @@ def _stack(seen: Observed) -> Iterator[Line]:
         yield from judge_service(service, seen.stack)
 
 
-def _standing(seen: Observed) -> Line:
+def _standing(seen: Observed) -> Finding:
     match seen.stack_status:
         case None if isinstance(seen.services, Silence):
             return skip("stack", f"no stack {seen.stack} yet. Next: make build, then .venv-sam/bin/sam deploy --guided")
@@ -234,7 +234,7 @@ def _standing(seen: Observed) -> Line:
             )
 
 
-def _names(taken: tuple[str, Sequence[str]] | Silence) -> Line:
+def _names(taken: tuple[str, Sequence[str]] | Silence) -> Finding:
     if isinstance(taken, Silence):
         return unsaid("names", taken)
     service, there = taken
@@ -247,7 +247,7 @@ def _names(taken: tuple[str, Sequence[str]] | Silence) -> Line:
     )
 
 
-def _functions(functions: Sequence[Function] | Silence) -> Iterator[Line]:
+def _functions(functions: Sequence[StackFunction] | Silence) -> Iterator[Finding]:
     if isinstance(functions, Silence):
         yield unsaid("functions", functions)
         return
@@ -262,7 +262,7 @@ def _functions(functions: Sequence[Function] | Silence) -> Iterator[Line]:
         yield ok("functions", f"{', '.join(f.name for f in functions)} are active")
 
 
-def _rules(seen: Observed) -> Iterator[Line]:
+def _rules(seen: Observed) -> Iterator[Finding]:
     if isinstance(seen.rules, Silence):
         yield unsaid("rules", seen.rules)
         return
@@ -287,7 +287,7 @@ def _rules(seen: Observed) -> Iterator[Line]:
         yield ok("rules", f"{len(seen.rules)} are enabled and wake their functions, the sweep's clock among them")
 
 
-def _letters(letters: Letters | Silence) -> Line:
+def _letters(letters: Letters | Silence) -> Finding:
     if isinstance(letters, Silence):
         return unsaid("dead letters", letters)
     if not letters.count:
@@ -300,7 +300,7 @@ def _letters(letters: Letters | Silence) -> Line:
     )
 
 
-def _alarms(alarms: Sequence[Alarm] | Silence) -> Iterator[Line]:
+def _alarms(alarms: Sequence[Alarm] | Silence) -> Iterator[Finding]:
     if isinstance(alarms, Silence):
         yield unsaid("alarms", alarms)
         return
@@ -316,7 +316,7 @@ def _alarms(alarms: Sequence[Alarm] | Silence) -> Iterator[Line]:
         yield ok("alarms", f"none of {len(alarms)} rings{more}")
 
 
-def _hearers(seen: Observed) -> Line:
+def _hearers(seen: Observed) -> Finding:
     match seen.hearers:
         case Silence() as silence:
             return unsaid("who hears alarms", silence)
@@ -334,7 +334,7 @@ def _hearers(seen: Observed) -> Line:
             return ok("who hears alarms", many(confirmed, "subscriber", "subscribers"))
 
 
-def _table(table: str | Silence) -> Line:
+def _table(table: str | Silence) -> Finding:
     if isinstance(table, Silence):
         if table.code == "ResourceNotFoundException":
             return attend(

@@ -11,7 +11,7 @@ Verdict = Literal["ok", "attend", "skip"]
 
 
 @dataclass(frozen=True)
-class Line:
+class Finding:
     """One thing that was looked at."""
 
     check: str
@@ -19,22 +19,22 @@ class Line:
     says: str
 
 
-def ok(check: str, says: str) -> Line:
+def ok(check: str, says: str) -> Finding:
     """Return a line of praise."""
-    return Line(check, "ok", says)
+    return Finding(check, "ok", says)
 
 
-def attend(check: str, says: str) -> Line:
+def attend(check: str, says: str) -> Finding:
     """Return a line of what is to be done."""
-    return Line(check, "attend", says)
+    return Finding(check, "attend", says)
 
 
-def skip(check: str, says: str) -> Line:
+def skip(check: str, says: str) -> Finding:
     """Return a line of what could not be asked, or need not be."""
-    return Line(check, "skip", says)
+    return Finding(check, "skip", says)
 
 
-def unsaid(check: str, silence: Silence) -> Line:
+def unsaid(check: str, silence: Silence) -> Finding:
     """Return the line of what AWS did not tell."""
     return skip(check, silence.why)
 

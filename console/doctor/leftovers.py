@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from console.read.remote import Controller, code_of, explained
+from console.read.remote import Controller
+from console.read.trouble import code_of, explained
 
 
 @dataclass(frozen=True)

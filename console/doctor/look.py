@@ -27,22 +27,23 @@ from console.doctor.leftovers import names_taken
 from console.doctor.observed import (
     Alarm,
     Code,
-    Deployment,
-    Function,
     Hearers,
     Here,
-    Host,
     Identity,
+    Instance,
+    LastDeployment,
     Letters,
     Observed,
-    Page,
-    Rule,
     Silence,
+    StackFunction,
+    StackRule,
     StackStatus,
     Tended,
     Use,
+    WebPage,
 )
-from console.read.remote import REFUSED, Controller, TroubleError, Where, code_of, explained
+from console.read.remote import REFUSED, Controller, TroubleError, Where
+from console.read.trouble import code_of, explained
 from esteira.aws import Aws
 from esteira.config import Service
 
@@ -289,22 +290,22 @@ def _stack(eyes: Eyes, seen: Observed) -> Observed:
     )
 
 
-def _function(eyes: Eyes, name: str) -> Function:
+def _function(eyes: Eyes, name: str) -> StackFunction:
     told = eyes.unless_gone("lambda", "get_function_configuration", FunctionName=name)
     if told is None:
-        return Function(name, "gone", "somebody deleted it")
+        return StackFunction(name, "gone", "somebody deleted it")
     if told.get("LastUpdateStatus") == "Failed":
-        return Function(name, "not updated", told.get("LastUpdateStatusReason", ""))
-    return Function(name, told.get("State", "Active"), told.get("StateReason", ""))
+        return StackFunction(name, "not updated", told.get("LastUpdateStatusReason", ""))
+    return StackFunction(name, told.get("State", "Active"), told.get("StateReason", ""))
 
 
-def _rule(eyes: Eyes, name: str) -> Rule:
+def _rule(eyes: Eyes, name: str) -> StackRule:
     told = eyes.unless_gone("events", "describe_rule", Name=name)
     if told is None:
-        return Rule(name, False, (), gone=True)
-    targets = eyes.pages("events", "list_targets_by_rule", "Targets", Rule=name)
+        return StackRule(name, False, (), gone=True)
+    targets = eyes.pages("events", "list_targets_by_rule", "Targets", StackRule=name)
     names = tuple(target["Arn"].rpartition(":")[2] for target in targets)
-    return Rule(name, told["State"] != "DISABLED", names, told.get("ScheduleExpression", ""))
+    return StackRule(name, told["State"] != "DISABLED", names, told.get("ScheduleExpression", ""))
 
 
 def _letters(eyes: Eyes) -> Letters | Silence:
@@ -444,13 +445,13 @@ def _instances(eyes: Eyes, seen: Observed, service: Service) -> list[Mapping[str
     return reservations if isinstance(reservations, Silence) else [i for r in reservations for i in r["Instances"]]
 
 
-def _host(eyes: Eyes, instance: Mapping[str, Any]) -> Host:
+def _host(eyes: Eyes, instance: Mapping[str, Any]) -> Instance:
     id_, state = str(instance["InstanceId"]), str(instance["State"]["Name"])
     asked = [{"Key": "InstanceIds", "Values": [id_]}]
     rows = eyes.heard(lambda: eyes("ssm", "describe_instance_information", Filters=asked)["InstanceInformationList"])
     ping = rows if isinstance(rows, Silence) else str(rows[0]["PingStatus"]) if rows else ""
     agent = eyes.heard(lambda: _agent(eyes, id_)) if eyes.ask_hosts and state == "running" else None
-    return Host(id_, state, ping, agent)
+    return Instance(id_, state, ping, agent)
 
 
 def _agent(eyes: Eyes, instance: str) -> str | Silence:
@@ -473,7 +474,7 @@ def _agent(eyes: Eyes, instance: str) -> str | Silence:
     return Silence(f"the host was asked and did not answer in {ASK_SECONDS} s; its role may lack Run Command")
 
 
-def _last(eyes: Eyes, service: Service) -> Deployment | None:
+def _last(eyes: Eyes, service: Service) -> LastDeployment | None:
     asked = {"applicationName": service.application, "deploymentGroupName": service.last.group}
     ids = eyes("codedeploy", "list_deployments", **asked)["deployments"]
     if not ids:
@@ -489,24 +490,24 @@ def _last(eyes: Eyes, service: Service) -> Deployment | None:
         if target["status"] not in ("Skipped", "Pending")
         for events in [target.get("lifecycleEvents", [])]
     }
-    return Deployment(last["deploymentId"], last["status"], began)
+    return LastDeployment(last["deploymentId"], last["status"], began)
 
 
 def _live(eyes: Eyes, service: Service) -> str:
-    from console.read import history
+    from console.read import stage_status
 
-    stage = history.status(eyes.controller.store, [service], eyes.now())[-1]
+    stage = stage_status.status(eyes.controller.store, [service], eyes.now())[-1]
     return stage.live.release if stage.live is not None else ""
 
 
-def _pages(eyes: Eyes, service: Service, instances: list[Mapping[str, Any]] | Silence) -> tuple[Page, ...] | Silence:
+def _pages(eyes: Eyes, service: Service, instances: list[Mapping[str, Any]] | Silence) -> tuple[WebPage, ...] | Silence:
     where = eyes.controller.where
     if service.name in where.pages:
         url = where.pages[service.name].rstrip("/") + service.health_path
-        return (Page(url, eyes.fetch(url)),)
+        return (WebPage(url, eyes.fetch(url)),)
     if isinstance(instances, Silence):
         return instances
-    found: list[Page] = []
+    found: list[WebPage] = []
     for instance in instances:
         allowed = eyes.heard(lambda row=instance: _allowed(eyes, row))  # type: ignore[misc]
         if isinstance(allowed, Silence):
@@ -514,7 +515,7 @@ def _pages(eyes: Eyes, service: Service, instances: list[Mapping[str, Any]] | Si
         name = instance.get("PublicDnsName")
         if allowed and name:
             url = f"http://{name}{service.health_path}"
-            found.append(Page(url, eyes.fetch(url), allowed))
+            found.append(WebPage(url, eyes.fetch(url), allowed))
     if not found:
         return Silence("nobody is let in from outside, by AllowedCidr or for want of a public address")
     return tuple(found)

@@ -25,7 +25,7 @@ TURNS = 500
 
 
 @dataclass(frozen=True)
-class Deployment:
+class CountedDeployment:
     """One release coming to life: when, how long after its push (None: not known), and, if the stage was rolled back
     from it, how long after that and by whom."""
 
@@ -47,7 +47,7 @@ class Keys:
     days: int
     since: datetime
     until: datetime
-    deployments: tuple[Deployment, ...]
+    deployments: tuple[CountedDeployment, ...]
     refused: int
     lead_seconds: float | None
     per_week: float
@@ -77,7 +77,7 @@ def keys(
     facts = tuple(rows)
     finished = {f.rollout: f for f in facts if isinstance(f, RolloutFinished)}
     rollouts = sorted((f for f in facts if isinstance(f, Rollout)), key=lambda f: f.number)
-    since, lives, refused = now - timedelta(days=days), list[Deployment](), 0
+    since, lives, refused = now - timedelta(days=days), list[CountedDeployment](), 0
     if len(rollouts) >= TURNS:
         since = max(since, rollouts[0].at)
     for rollout in rollouts:
@@ -88,7 +88,7 @@ def keys(
             refused += end.at >= since
         elif rollout.kind == "deploy":
             lead = pushed.get(rollout.release)
-            lives.append(Deployment(rollout.release, end.at, (end.at - lead).total_seconds() if lead else None))
+            lives.append(CountedDeployment(rollout.release, end.at, (end.at - lead).total_seconds() if lead else None))
         elif rollout.kind == "rollback":
             _fail(lives, rollout.live, end.at, ordered_by.get(rollout.served, ""))
     counted = tuple(d for d in lives if d.at >= since)
@@ -108,12 +108,12 @@ def keys(
     )
 
 
-def _fail(lives: list[Deployment], away: int, at: datetime, by: str) -> None:
+def _fail(lives: list[CountedDeployment], away: int, at: datetime, by: str) -> None:
     """Write down that the stage was rolled back from ``away``: from the last time it came to life by itself."""
     for place in range(len(lives) - 1, -1, -1):
         if lives[place].release == away:
             was = lives[place]
-            lives[place] = Deployment(was.release, was.at, was.lead_seconds, (at - was.at).total_seconds(), by)
+            lives[place] = CountedDeployment(was.release, was.at, was.lead_seconds, (at - was.at).total_seconds(), by)
             return
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from console.read.history import Hold
+from console.read.views import Hold
 from esteira import windows
 from esteira.config import Service, Stage
 from esteira.store import Store

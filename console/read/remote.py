@@ -1,7 +1,7 @@
 """Where the controller is, and how to speak to it: the table is read directly, changes go to the function ``operate``.
 
-A running local stack is found by the note it leaves in its state folder; otherwise it is AWS as boto3 finds it. What a
-person can cause here (no credentials, a stack that is not there, an endpoint that does not answer) leaves this file as
+A running local stack is found by the note it leaves in its state folder; otherwise it is AWS as botocore finds it. What
+a person can cause here (no credentials, a stack that is not there, an endpoint that does not answer) leaves this file as
 ``TroubleError``: one sentence that ends in the next thing to type.
 """
 
@@ -16,6 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from console.read.wire import Key, Wire, through
 
 if TYPE_CHECKING:
     from esteira.config import Service
@@ -119,7 +121,7 @@ def find(endpoint: str | None, stack: str | None, state: Path, functions: str | 
 
 
 class Controller:
-    """The controller at ``where``. ``client`` makes a boto3 client by its service's name; ``invoke`` calls a function
+    """The controller at ``where``. ``client`` makes a client of AWS by its service's name; ``invoke`` calls a function
     with a payload in place of Lambda."""
 
     def __init__(
@@ -130,11 +132,12 @@ class Controller:
     ) -> None:
         self.where = where
         self._client = client or clients(where)
+        self._ask = through(client) if client else wire(where)
         self._invoke = invoke or self._by_lambda
 
     @property
     def client(self) -> Callable[[str], Any]:
-        """What makes a boto3 client that speaks to where the controller is, by its service's name."""
+        """What makes a botocore client that speaks to where the controller is, by its service's name."""
         return self._client
 
     @cached_property
@@ -146,16 +149,26 @@ class Controller:
     @cached_property
     def store(self) -> Store:
         """The table, to be read only."""
-        from esteira.store import Store
+        from console.read.table import Table
 
-        return Store(self._client("dynamodb"), self.table)
+        return Table(self._ask, self.table)
 
     def services(self) -> tuple[tuple[Service, ...], tuple[str, ...]]:
-        """Return the registered services, and a sentence for each registration that is malformed."""
+        """The registered services, and a sentence for each registration that is malformed."""
         # Here, and not above: the registrations' model takes half a second, which neither --help nor the tab key has.
-        from esteira.aws import Aws
+        from pydantic import ValidationError
 
-        return Aws(self._client).services(f"/{self.where.stack}/services/")
+        from esteira.config import Service
+
+        path = f"/{self.where.stack}/services/"
+        parameters = self._listed("ssm", "GetParametersByPath", "Parameters", "NextToken", "NextToken",
+                                  Path=path, Recursive=True)  # fmt: skip
+        try:
+            return tuple(Service.model_validate_json(parameter["Value"]) for parameter in parameters), ()
+        except ValidationError:  # the controller has the words for it
+            from esteira.aws import Aws
+
+            return Aws(self._client).services(path)
 
     def invoke(self, function: str, payload: Any) -> Invoked:
         """Call the function of that name, and wait for what it answers."""
@@ -180,11 +193,11 @@ class Controller:
 
         The local stack knows nobody's keys; there a person signs by the name they go by.
         """
-        import boto3
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
         from botocore.credentials import Credentials
         from botocore.exceptions import NoCredentialsError
+        from botocore.session import get_session
 
         from esteira import identity
 
@@ -193,7 +206,7 @@ class Controller:
             name = re.sub(r"[^A-Za-z0-9+=.@_-]", "-", str(request.get("by", ""))) or pretended["aws_access_key_id"]
             credentials: Any = Credentials(name, pretended["aws_secret_access_key"])
         else:
-            credentials = boto3.Session().get_credentials()
+            credentials = get_session().get_credentials()
         if credentials is None:
             raise NoCredentialsError
         headers = {"Content-Type": identity.CONTENT_TYPE, identity.HEADER: identity.digest(request)}
@@ -210,95 +223,53 @@ class Controller:
 
     def _table(self) -> str:
         """Return the table's name as the functions know it: CloudFormation made it up."""
-        told = self._client("lambda").get_function_configuration(FunctionName=f"{self.where.stack}-operate")
+        told = self._ask("lambda", "GetFunctionConfiguration", FunctionName=f"{self.where.stack}-operate")
         return str(told.get("Environment", {}).get("Variables", {}).get("ESTEIRA_TABLE") or self.where.stack)
 
     def _listed_table(self) -> str:
         """Return the table's name where nobody tells a function's environment: the one called after the stack."""
         stack = self.where.stack
-        pages = self._client("dynamodb").get_paginator("list_tables").paginate()
-        names = [name for page in pages for name in page["TableNames"]]
+        names = self._listed(
+            "dynamodb", "ListTables", "TableNames", "LastEvaluatedTableName", "ExclusiveStartTableName"
+        )
         return next((n for n in names if n == stack or n.startswith(f"{stack}-Table")), stack)
+
+    def _listed(self, service: str, operation: str, key: str, more: str, start: str, **request: Any) -> list[Any]:
+        """All pages of a list: what stands under ``key``. The answer's ``more`` is the next request's ``start``."""
+        rows: list[Any] = []
+        while True:
+            answer = self._ask(service, operation, **request)
+            rows.extend(answer.get(key, []))
+            if not answer.get(more):
+                return rows
+            request[start] = answer[more]
 
 
 def clients(where: Where) -> Callable[[str], Any]:
-    """Return a maker of boto3 clients for ``where``; each is made once."""
+    """A maker of botocore clients for ``where``; each is made once."""
     made: dict[str, Any] = {}
 
     def client(name: str) -> Any:
-        import boto3
         from botocore.config import Config
+        from botocore.session import get_session
 
         if name not in made:
             config = Config(
                 retries={"mode": "standard", "max_attempts": 3}, connect_timeout=3, read_timeout=ANSWER_SECONDS
             )
-            make: Any = boto3.Session().client  # typed for literal names only
             url = (where.functions if name == "lambda" else None) or where.endpoint
+            make: Any = get_session().create_client
             made[name] = make(name, config=config, endpoint_url=url, **_pretended(where))
         return made[name]
 
     return client
 
 
-def explained(error: Exception, where: Where) -> str | None:
-    """Return what AWS's or boto3's ``error`` means and what to type next; None for an error of another kind."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    if isinstance(error, ClientError):
-        return _explained_answer(error, where)
-    if not isinstance(error, BotoCoreError):
-        return None
-    match type(error).__name__:
-        case "NoCredentialsError" | "PartialCredentialsError":
-            return (
-                f"there are no AWS credentials to speak to {where.named} with. Next: aws configure; "
-                f"without an AWS account: esteira local up"
-            )
-        case "NoRegionError":
-            return (
-                "no AWS region is chosen. Next: export AWS_REGION=us-east-1, or whichever the stack is in; "
-                "without an AWS account: esteira local up"
-            )
-        case "EndpointConnectionError" | "ConnectTimeoutError" | "ConnectionClosedError":
-            if where.functions and where.functions in str(error):
-                return f"nothing at {where.functions} runs the functions ({error}). Next: make start-lambda"
-            start = "esteira local up" if where.endpoint else "check the network"
-            return f"{where.named} does not answer ({error}). Next: {start}"
-        case "ReadTimeoutError":
-            return f"{where.named} did not answer in {ANSWER_SECONDS} s. Next: esteira status tells what came of it"
-        case "ProfileNotFound":
-            return f"{error}. Next: aws configure --profile NAME, or unset AWS_PROFILE"
-        case _:
-            return f"AWS cannot be spoken to: {error}. Next: aws sts get-caller-identity tells whether you are known"
-
-
-def code_of(error: Exception) -> str:
-    """Return AWS's code of an error, "" for one that is not AWS's."""
-    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
-
-
-def _explained_answer(error: Any, where: Where) -> str:
-    code, text = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-    match code:
-        case "ResourceNotFound":  # as the SAM CLI words it
-            return f"no function of the stack {where.stack} is at {where.functions} ({text}). Next: make start-lambda"
-        case _ if text == "PathNotFoundException":  # all that the SAM CLI knows of anything but Invoke
-            return (
-                f"{where.endpoint} runs functions, and knows no {error.operation_name}. "
-                f"Next: --endpoint lambda={where.endpoint}, and let the rest be where it is"
-            )
-        case "ResourceNotFoundException":
-            return (
-                f"no stack {where.stack} is at {where.named} ({error.operation_name}: {text}). "
-                f"Next: sam deploy, or name another: --stack NAME"
-            )
-        case "AccessDeniedException" | "AccessDenied":
-            return f"AWS does not let you: {text}. Next: ask for the right {error.operation_name}, or set AWS_PROFILE"
-        case "ExpiredTokenException" | "UnrecognizedClientException" | "InvalidClientTokenId" | "ExpiredToken":
-            return f"AWS does not know these credentials: {text}. Next: aws sso login, or aws configure"
-        case _:
-            return f"AWS answered {error.operation_name} with {code}: {text}. Next: try again; esteira status is safe"
+def wire(where: Where) -> Wire:
+    """The wire to ``where``."""
+    pretended = _pretended(where)
+    key = Key(pretended["aws_access_key_id"], pretended["aws_secret_access_key"]) if pretended else None
+    return Wire(where.endpoint, where.functions, key, pretended.get("region_name", ""))
 
 
 def _pretended(where: Where) -> dict[str, str]:

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from console.read.remote import REFUSED, TroubleError
 from console.record.as_of import Rows, snapshot
-from console.record.replay import Gone, configured, decisions, grounds
+from console.record.decisions import Gone, configured, decisions, grounds
 from esteira.aws_events import refusal
 from esteira.config import Service
 from esteira.core.admission import Wait, Waits, waits
@@ -59,7 +59,7 @@ class Otherwise:
 
 
 @dataclass(frozen=True)
-class Line:
+class ChangedRelease:
     """A release that would have gone otherwise, and by what."""
 
     release: str
@@ -74,7 +74,7 @@ class Backtest:
     service: str
     looked_at: int
     same: int
-    otherwise: tuple[Line, ...]
+    otherwise: tuple[ChangedRelease, ...]
     unknown: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -113,7 +113,7 @@ def backtest(rows: Rows, present: Service, other: Service, limit: int, lease: ti
             unknown[f"v{number}"] = str(gone)
             continue
         if changes:
-            lines.append(Line(f"v{number}", changes))
+            lines.append(ChangedRelease(f"v{number}", changes))
     same = len(numbers) - len(lines) - len(unknown)
     new = sorted({s.name for s in other.stages} - {s.name for s in present.stages})
     notes = tuple(f"stage {name} is new: nothing is on record of it" for name in new)

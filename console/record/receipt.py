@@ -26,8 +26,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
-from console.read.remote import REFUSED, TroubleError, code_of
+from console.read.remote import REFUSED, TroubleError
 from console.read.sentences import sentence
+from console.read.trouble import code_of
 from console.record.as_of import UNREADABLE, Rows
 from esteira.audit import altered, broken, row_hash
 from esteira.aws import Aws
@@ -90,7 +91,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Evidence:
     """What AWS itself says about a link. ``gone``: it knows it no more; ``untold``: it may not be asked."""
 
     what: str
@@ -125,7 +126,7 @@ class Receipt:
     faults: tuple[Fault, ...]
     later: tuple[str, ...]  # rows of the release that the checkpoint does not cover
     checkpoints: Seals
-    evidence: tuple[Asked, ...] = field(default=())
+    evidence: tuple[Evidence, ...] = field(default=())
 
     @property
     def holds(self) -> bool:
@@ -431,7 +432,7 @@ def _says(fact: Fact) -> str:
 # --- what AWS says --------------------------------------------------------------------------------------------------
 
 
-def _asked(aws: Aws, service: Service, number: int, stage: str, rollout: int, said: _Said) -> Iterator[Asked]:
+def _asked(aws: Aws, service: Service, number: int, stage: str, rollout: int, said: _Said) -> Iterator[Evidence]:
     """Yield what AWS itself says about each link."""
     pushed, built, bundled, started = said.pushed, said.built, said.bundled, said.started
     if pushed is not None and pushed.commit:
@@ -452,7 +453,7 @@ def _asked(aws: Aws, service: Service, number: int, stage: str, rollout: int, sa
         yield _ask("hosts", lambda: _hosts(aws, answered))
 
 
-def _ask(what: str, look: Callable[[], tuple[Verdict, str]]) -> Asked:
+def _ask(what: str, look: Callable[[], tuple[Verdict, str]]) -> Evidence:
     from botocore.exceptions import ClientError
 
     try:
@@ -460,11 +461,11 @@ def _ask(what: str, look: Callable[[], tuple[Verdict, str]]) -> Asked:
     except ClientError as error:
         code = code_of(error)
         if code in _GONE:
-            return Asked(what, "gone", f"it is not there any more ({code})")
+            return Evidence(what, "gone", f"it is not there any more ({code})")
         # Whatever else AWS answers, it says nothing against the record.
         told = "you may not ask" if code in _FORBIDDEN else "AWS does not say"
-        return Asked(what, "untold", f"{told} ({error.operation_name}: {code})")
-    return Asked(what, verdict, says)
+        return Evidence(what, "untold", f"{told} ({error.operation_name}: {code})")
+    return Evidence(what, verdict, says)
 
 
 def _commit(aws: Aws, service: Service, commit: str) -> tuple[Verdict, str]:

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from console.read import dora, history
+from console.read import account, dora, release_lines, stage_status
+from console.read.views import Account
 from esteira.config import Service
 from esteira.core.facts import FoundBySweep
 from esteira.core.status import Phase
@@ -53,7 +54,7 @@ def overview(store: Store, services: Sequence[Service], now: datetime) -> list[d
     return [
         {
             "service": service.name,
-            "stages": [asdict(stage) for stage in history.status(store, [service], now)],
+            "stages": [asdict(stage) for stage in stage_status.status(store, [service], now)],
             "found": _found(store, service, now),
         }
         for service in services
@@ -69,14 +70,14 @@ def _found(store: Store, service: Service, now: datetime) -> dict[str, Any]:
 
 def past(store: Store, service: Service, before: int | None, now: datetime) -> dict[str, Any]:
     """Return one page of the history, newest first, of the releases below ``before``."""
-    lines = history.releases(store, service, PAGE, now, before)
+    lines = release_lines.releases(store, service, PAGE, now, before)
     last = int(lines[-1].release[1:]) if lines else 1
     return {"service": service.name, "releases": [asdict(line) for line in lines], "next": last if last > 1 else None}
 
 
 def release(store: Store, service: Service, number: int, now: datetime, links: Links) -> dict[str, Any]:
     """Return one release: where it stands, its facts and decisions in order of time, and what may be said of it."""
-    told = history.account(store, service, number, now)
+    told = account.account(store, service, number, now)
     said = [{**asdict(f), "decision": False} for f in told.facts]
     said += [{**asdict(d), "decision": True} for d in told.decisions]
     return {
@@ -90,7 +91,7 @@ def release(store: Store, service: Service, number: int, now: datetime, links: L
     }
 
 
-def words(told: history.Account, service: Service) -> list[str]:
+def words(told: Account, service: Service) -> list[str]:
     """Return the words that may be of use for a release that stands there; ``operate`` has the last say."""
     phase = Phase(told.line.phase)
     several, last = len(service.stages) > 1, service.last.name

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from console.doctor.leftovers import names_taken
-from console.read.remote import REFUSED, UNDER_WAY, Controller, TroubleError, code_of
+from console.read.remote import REFUSED, UNDER_WAY, Controller, TroubleError
+from console.read.trouble import code_of
 
 if TYPE_CHECKING:
     from console.local.template import Stack
@@ -35,7 +36,7 @@ CHANGEABLE = (
 
 
 @dataclass(frozen=True)
-class Change:
+class ResourceChange:
     """One thing a change set would do."""
 
     action: str  # Add, Modify, Remove, Import
@@ -45,17 +46,17 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StackOutcome:
     """What came of it: the stack, what changed, and what it says to type next."""
 
     stack: str
     status: str
-    changes: tuple[Change, ...] = ()
+    changes: tuple[ResourceChange, ...] = ()
     outputs: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # name → value, description
 
 
 @dataclass(frozen=True)
-class Work:
+class StackWork:
     """How something is done: the controller, the clock (aware, UTC), a way to wait, where to tell how far it is, and
     how long to wait at most."""
 
@@ -76,7 +77,9 @@ def stack_of(controller: str, service: str) -> str:
     return f"{controller}-{service}"
 
 
-def add(work: Work, name: str, given: Mapping[str, str], *, dry_run: bool = False, adopt: bool = False) -> Outcome:
+def add(
+    work: StackWork, name: str, given: Mapping[str, str], *, dry_run: bool = False, adopt: bool = False
+) -> StackOutcome:
     """Deploy service.yaml as the stack of the service ``name``, or change that stack; return what came of it.
 
     ``given`` are service.yaml's parameters by their names; what is left out keeps its default, and in a stack that
@@ -99,7 +102,7 @@ def add(work: Work, name: str, given: Mapping[str, str], *, dry_run: bool = Fals
     return _change(work, stack, parameters, before is None, dry_run=dry_run, adopt=adopt)
 
 
-def remove(work: Work, name: str) -> str:
+def remove(work: StackWork, name: str) -> str:
     """Delete the stack of a service and return its name; what holds data stays.
 
     Raises TroubleError where it is refused, fails, or lasts too long.
@@ -123,7 +126,7 @@ def remove(work: Work, name: str) -> str:
     return stack
 
 
-def standing(work: Work, stack: str) -> Any | None:
+def standing(work: StackWork, stack: str) -> Any | None:
     """Return CloudFormation's row of a stack; None where there is none, or only a first change set of one."""
     try:
         row = work.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
@@ -182,7 +185,7 @@ def _template() -> Stack:
         raise TroubleError(str(error)) from error
 
 
-def _require_controller(work: Work) -> None:
+def _require_controller(work: StackWork) -> None:
     stack, named = work.controller.where.stack, work.controller.where.named
     row = standing(work, stack)
     if row is None:
@@ -197,7 +200,7 @@ def _require_controller(work: Work) -> None:
         )
 
 
-def _require_free(work: Work, name: str) -> None:
+def _require_free(work: StackWork, name: str) -> None:
     """Refuse a name that something else in the account bears, which CloudFormation would find out halfway."""
     controller = work.controller.where.stack
     registered = [s.name for s in work.controller.services()[0]]
@@ -224,7 +227,7 @@ def _unchangeable(stack: str, name: str, status: str) -> str:
     )
 
 
-def _no_stack(work: Work, stack: str, name: str) -> str:
+def _no_stack(work: StackWork, stack: str, name: str) -> str:
     if name in [service.name for service in work.controller.services()[0]]:
         controller = work.controller.where.stack
         return (
@@ -253,8 +256,8 @@ def _parameters(given: Mapping[str, str], before: Any | None) -> list[dict[str, 
 
 
 def _change(
-    work: Work, stack: str, parameters: list[dict[str, Any]], new: bool, *, dry_run: bool, adopt: bool
-) -> Outcome:
+    work: StackWork, stack: str, parameters: list[dict[str, Any]], new: bool, *, dry_run: bool, adopt: bool
+) -> StackOutcome:
     since = work.now()
     asked = {
         "StackName": stack,
@@ -272,7 +275,7 @@ def _change(
     except Exception as error:
         if not any(words in str(error) for words in NOTHING_TO_DO):
             raise
-        return Outcome(stack, "unchanged", (), _outputs(work, stack))
+        return StackOutcome(stack, "unchanged", (), _outputs(work, stack))
     try:
         told = _described(work, made["Id"], stack)
     except TroubleError:
@@ -280,21 +283,21 @@ def _change(
         raise
     if told is None:
         _forget(work, made["Id"], stack, new)
-        return Outcome(stack, "unchanged", (), _outputs(work, stack))
+        return StackOutcome(stack, "unchanged", (), _outputs(work, stack))
     changes = tuple(_changes(told))
     if dry_run:
         _forget(work, made["Id"], stack, new)
-        return Outcome(stack, "not executed", changes)
+        return StackOutcome(stack, "not executed", changes)
     work.cloudformation.execute_change_set(ChangeSetName=made["Id"])
     status = _follow(work, made["StackId"], since)
     if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"):
         raise TroubleError(
             f"{stack} is {status}: {_failures(work, made['StackId'], since)}. Next: mend that, and again"
         )
-    return Outcome(stack, status, changes, _outputs(work, stack))
+    return StackOutcome(stack, status, changes, _outputs(work, stack))
 
 
-def _described(work: Work, change_set: str, stack: str) -> Any | None:
+def _described(work: StackWork, change_set: str, stack: str) -> Any | None:
     """Return the change set when it is worked out; None where it would change nothing."""
     end = work.now() + work.timeout
     while True:
@@ -311,15 +314,15 @@ def _described(work: Work, change_set: str, stack: str) -> Any | None:
         work.sleep(POLL_SECONDS)
 
 
-def _changes(told: Mapping[str, Any]) -> Iterable[Change]:
+def _changes(told: Mapping[str, Any]) -> Iterable[ResourceChange]:
     for row in told.get("Changes", ()):
         change = row["ResourceChange"]
-        yield Change(
+        yield ResourceChange(
             change["Action"], change["LogicalResourceId"], change["ResourceType"], change.get("Replacement", "")
         )
 
 
-def _forget(work: Work, change_set: str, stack: str, new: bool) -> None:
+def _forget(work: StackWork, change_set: str, stack: str, new: bool) -> None:
     """Delete a change set; with the first one of a stack goes the empty stack that CloudFormation made for it."""
     if new:
         work.cloudformation.delete_stack(StackName=stack)
@@ -327,7 +330,7 @@ def _forget(work: Work, change_set: str, stack: str, new: bool) -> None:
         work.cloudformation.delete_change_set(ChangeSetName=change_set, StackName=stack)
 
 
-def _follow(work: Work, stack_id: str, since: datetime) -> str:
+def _follow(work: StackWork, stack_id: str, since: datetime) -> str:
     """Wait until nothing happens in a stack any more, telling what does; return its status."""
     end, told = work.now() + work.timeout, set[str]()
     while True:
@@ -346,13 +349,13 @@ def _follow(work: Work, stack_id: str, since: datetime) -> str:
         work.sleep(POLL_SECONDS)
 
 
-def _events(work: Work, stack_id: str, since: datetime) -> Sequence[Any]:
+def _events(work: StackWork, stack_id: str, since: datetime) -> Sequence[Any]:
     """Return the events of a stack since a moment, newest first. The clocks may differ by a little."""
     events = work.cloudformation.describe_stack_events(StackName=stack_id)["StackEvents"]
     return [event for event in events if event["Timestamp"] >= since - timedelta(seconds=30)]
 
 
-def _failures(work: Work, stack_id: str, since: datetime) -> str:
+def _failures(work: StackWork, stack_id: str, since: datetime) -> str:
     """Return what failed first and why, in CloudFormation's words; what it then cancelled is no cause."""
     failed = [
         f"{event['LogicalResourceId']}: {event['ResourceStatusReason']}"
@@ -363,6 +366,6 @@ def _failures(work: Work, stack_id: str, since: datetime) -> str:
     return "; ".join(dict.fromkeys(failed[:3])) or "CloudFormation gives no reason"
 
 
-def _outputs(work: Work, stack: str) -> Mapping[str, tuple[str, str]]:
+def _outputs(work: StackWork, stack: str) -> Mapping[str, tuple[str, str]]:
     row = standing(work, stack) or {}
     return {o["OutputKey"]: (o["OutputValue"], o.get("Description", "")) for o in row.get("Outputs", ())}
