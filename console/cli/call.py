@@ -32,7 +32,7 @@ POLL_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Command(Session):
+class TypedCommand(Session):
     """One command that was typed: its session, and where its answers go."""
 
     json: bool
@@ -146,7 +146,7 @@ _OPTIONS = (
 
 
 def command(body: Callable[..., None]) -> Callable[..., None]:
-    """A command whose first argument is its ``Command``, in place of the options common to all."""
+    """A command whose first argument is its ``TypedCommand``, in place of the options common to all."""
 
     @click.pass_context
     def typed(
@@ -165,7 +165,7 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
             where = find(endpoints[0], stack, state, endpoints[1])
         except TroubleError as trouble:
             raise SystemExit(_told(trouble, as_json)) from None
-        _run(lambda: body(Command(shell.connect(where), shell, service, as_json), **rest), where, as_json)
+        _run(lambda: body(TypedCommand(shell.connect(where), shell, service, as_json), **rest), where, as_json)
 
     functools.update_wrapper(typed, body)
     for option in reversed(_OPTIONS):

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from console.cli import completion, options
-from console.cli.call import Command, command
+from console.cli.call import TypedCommand, command
 from console.read.remote import FAILED, REFUSED, TroubleError
 
 
@@ -18,7 +18,7 @@ from console.read.remote import FAILED, REFUSED, TroubleError
     help="Let Systems Manager ask each host whether its CodeDeploy agent lives; wants the right ssm:SendCommand.",
 )
 @command
-def doctor(call: Command, ask_hosts: bool) -> None:
+def doctor(call: TypedCommand, ask_hosts: bool) -> None:
     """Look at this machine, the account and the stack: each thing is ok, or what to do about it.
 
     Before the stack is deployed and after. Exit status 0 only if there is nothing to attend to.
@@ -39,7 +39,7 @@ def doctor(call: Command, ask_hosts: bool) -> None:
 @click.option("--days", type=click.IntRange(1, 730), default=90, show_default=True, help="Over how many days.")
 @options.stage
 @command
-def dora(call: Command, days: int, stage: str | None) -> None:
+def dora(call: TypedCommand, days: int, stage: str | None) -> None:
     """Lead time, deployment frequency, change-failure rate and time to restore of a stage."""
     from console.cli import render_work
     from console.read import dora as measuring
@@ -58,13 +58,13 @@ def dora(call: Command, days: int, stage: str | None) -> None:
 @click.option("--browser/--no-browser", default=True, help="Open the page in a browser.")
 @options.by
 @command
-def ui(call: Command, port: int, browser: bool, by: str | None) -> None:
+def ui(call: TypedCommand, port: int, browser: bool, by: str | None) -> None:
     """The page: what is live, under way and was, the four keys, and the words to change it; on this machine alone."""
     import asyncio
     from contextlib import suppress
 
     from console.ui.board import Links
-    from console.ui.server import Page, serve
+    from console.ui.page_server import Page, serve
 
     where = call.controller.where
     region = "" if where.endpoint else str(call.controller.client("dynamodb").meta.region_name)
@@ -82,7 +82,7 @@ def ui(call: Command, port: int, browser: bool, by: str | None) -> None:
 @click.command()
 @click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @command
-def replay(call: Command, files: tuple[Path, ...]) -> None:
+def replay(call: TypedCommand, files: tuple[Path, ...]) -> None:
     """Send event files through the rules of template.yaml to the functions, and print what each returned.
 
     An operator's request (events/operate_*.json) goes to operate, the clock's event to the sweep.

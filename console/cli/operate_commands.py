@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from console.cli import options
-from console.cli.call import Command, command
+from console.cli.call import TypedCommand, command
 from console.read.remote import FAILED
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @options.timeout
 @command
 def rollback(
-    call: Command, to: str | None, stage: str | None, reason: str, by: str | None, wait: bool, timeout: timedelta
+    call: TypedCommand, to: str | None, stage: str | None, reason: str, by: str | None, wait: bool, timeout: timedelta
 ) -> None:
     """Go back to an earlier release, without a build; what was rolled back stays out."""
     from console.read import progress
@@ -61,7 +61,7 @@ def rollback(
 @options.stage
 @options.by
 @command
-def hold(call: Command, reason: str, length: timedelta, stage: str | None, by: str | None) -> None:
+def hold(call: TypedCommand, reason: str, length: timedelta, stage: str | None, by: str | None) -> None:
     """Let nothing begin to deploy for a while; what is live stays live."""
     service = call.service()
     _, answer = _say(call, service.name, "hold", by, reason, minutes=_minutes(length), stage=stage)
@@ -74,7 +74,7 @@ def hold(call: Command, reason: str, length: timedelta, stage: str | None, by: s
 @options.why_not
 @options.by
 @command
-def resume(call: Command, stage: str | None, reason: str, by: str | None) -> None:
+def resume(call: TypedCommand, stage: str | None, reason: str, by: str | None) -> None:
     """End a hold."""
     service = call.service()
     _, answer = _say(call, service.name, "resume", by, reason, stage=stage)
@@ -87,7 +87,7 @@ def resume(call: Command, stage: str | None, reason: str, by: str | None) -> Non
 @options.why_not
 @options.by
 @command
-def approve(call: Command, release: str, stage: str | None, reason: str, by: str | None) -> None:
+def approve(call: TypedCommand, release: str, stage: str | None, reason: str, by: str | None) -> None:
     """Say yes to a release's way onto a stage that asks for approvals: to this attempt and this image."""
     _word(call, "approve", release, stage, by, reason, "is approved")
 
@@ -98,7 +98,7 @@ def approve(call: Command, release: str, stage: str | None, reason: str, by: str
 @options.reason
 @options.by
 @command
-def reject(call: Command, release: str, stage: str | None, reason: str, by: str | None) -> None:
+def reject(call: TypedCommand, release: str, stage: str | None, reason: str, by: str | None) -> None:
     """Say no to a release's way onto a stage: it ends there, and stays where it is live."""
     _word(call, "reject", release, stage, by, reason, "is rejected")
 
@@ -109,7 +109,7 @@ def reject(call: Command, release: str, stage: str | None, reason: str, by: str 
 @options.why_not
 @options.by
 @command
-def promote(call: Command, release: str, stage: str | None, reason: str, by: str | None) -> None:
+def promote(call: TypedCommand, release: str, stage: str | None, reason: str, by: str | None) -> None:
     """Send a release on to the next stage although a newer one took its place on the one before.
 
     The rules of that stage stay in its way.
@@ -124,7 +124,7 @@ def promote(call: Command, release: str, stage: str | None, reason: str, by: str
 @click.option("--for", "length", type=options.duration, metavar="TIME", required=True, help="How long: 30m, 2h.")
 @options.by
 @command
-def bypass(call: Command, release: str, stage: str | None, reason: str, length: timedelta, by: str | None) -> None:
+def bypass(call: TypedCommand, release: str, stage: str | None, reason: str, length: timedelta, by: str | None) -> None:
     """Break the glass: let no rule of a stage stand in a release's way for a while. Every place says so."""
     said = f"passes every rule for {_typed(length)}"
     _word(call, "bypass", release, stage, by, reason, said, minutes=_minutes(length))
@@ -137,7 +137,7 @@ def bypass(call: Command, release: str, stage: str | None, reason: str, length: 
 @options.wait
 @options.timeout
 @command
-def retry(call: Command, release: str, reason: str, by: str | None, wait: bool, timeout: timedelta) -> None:
+def retry(call: TypedCommand, release: str, reason: str, by: str | None, wait: bool, timeout: timedelta) -> None:
     """Give a release that failed a fresh attempt; this also lifts its quarantine."""
     from console.read import progress
 
@@ -155,7 +155,7 @@ def retry(call: Command, release: str, reason: str, by: str | None, wait: bool, 
 @options.reason
 @options.by
 @command
-def abort(call: Command, release: str, reason: str, by: str | None) -> None:
+def abort(call: TypedCommand, release: str, reason: str, by: str | None) -> None:
     """Call a release off; its build or deployment is stopped."""
     service = call.service()
     _, answer = _say(call, service.name, "abort", by, reason, release=release)
@@ -167,7 +167,7 @@ def abort(call: Command, release: str, reason: str, by: str | None) -> None:
 @options.reason
 @options.by
 @command
-def quarantine(call: Command, release: str, reason: str, by: str | None) -> None:
+def quarantine(call: TypedCommand, release: str, reason: str, by: str | None) -> None:
     """Keep a release's commit and image from deploying again by themselves; esteira retry lifts it."""
     service = call.service()
     _, answer = _say(call, service.name, "quarantine", by, reason, release=release)
@@ -175,7 +175,7 @@ def quarantine(call: Command, release: str, reason: str, by: str | None) -> None
 
 
 def _say(
-    call: Command, service: str, action: str, by: str | None, reason: str, **more: str | int | None
+    call: TypedCommand, service: str, action: str, by: str | None, reason: str, **more: str | int | None
 ) -> tuple[str, dict[str, Any]]:
     """Send one request to ``operate``; return its id and what was answered. Raises TroubleError if it is refused."""
     request = str(uuid.uuid4())
@@ -185,7 +185,7 @@ def _say(
 
 
 def _word(
-    call: Command,
+    call: TypedCommand,
     action: str,
     release: str,
     stage: str | None,
@@ -215,14 +215,14 @@ def _typed(length: timedelta) -> str:
     return f"{hours}h" * bool(hours) + f"{minutes}m" * bool(minutes)
 
 
-def _tell(call: Command, said: str, answer: dict[str, Any], about: str = "") -> None:
+def _tell(call: TypedCommand, said: str, answer: dict[str, Any], about: str = "") -> None:
     """Tell what was done, and where the release ``about`` which it was done stands now."""
     from console.cli import render_work
 
     call.tell(answer, lambda out: render_work.answer(out, said, about, answer))
 
 
-def _wait_for(call: Command, look: Callable[[], Any], timeout: timedelta) -> None:
+def _wait_for(call: TypedCommand, look: Callable[[], Any], timeout: timedelta) -> None:
     """Follow what was asked for until it is over; exit with 1 where it did not succeed."""
     from console.cli import render_status
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from console.cli import completion, options
-from console.cli.call import POLL_SECONDS, Command, command
+from console.cli.call import POLL_SECONDS, TypedCommand, command
 from console.read.remote import FAILED, UNDER_WAY, TroubleError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @command
-def status(call: Command) -> None:
+def status(call: TypedCommand) -> None:
     """What is live on each stage, why and since when; what is under way; what holds it."""
     from console.cli import render_status
     from console.read import stage_status
@@ -31,7 +31,7 @@ def status(call: Command) -> None:
 @click.command()
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many at most.")
 @command
-def releases(call: Command, limit: int) -> None:
+def releases(call: TypedCommand, limit: int) -> None:
     """The releases, newest first."""
     from console.cli import render_release
     from console.read import release_lines
@@ -46,7 +46,7 @@ def releases(call: Command, limit: int) -> None:
 @click.command()
 @options.which
 @command
-def show(call: Command, release: str) -> None:
+def show(call: TypedCommand, release: str) -> None:
     """Everything about a release: how it was born, and each fact in order of time."""
     from console.cli import render_release
     from console.read import account, release_lines
@@ -60,7 +60,7 @@ def show(call: Command, release: str) -> None:
 @click.command()
 @options.which
 @command
-def why(call: Command, release: str) -> None:
+def why(call: TypedCommand, release: str) -> None:
     """Where a release stands and why, in one sentence."""
     from console.cli import render_status
     from console.read import release_lines
@@ -75,7 +75,7 @@ def why(call: Command, release: str) -> None:
 @click.argument("release", metavar="[vN|COMMIT]", required=False, shell_complete=completion.releases)
 @options.timeout
 @command
-def tail(call: Command, release: str | None, timeout: timedelta) -> None:
+def tail(call: TypedCommand, release: str | None, timeout: timedelta) -> None:
     """Follow a release, the newest if none is named, until it is live on the last stage, or over.
 
     Each fact, decision and change of phase is a line as it comes. Exit status 0: it is live; 1: it ended otherwise; 3:
@@ -113,7 +113,7 @@ def tail(call: Command, release: str | None, timeout: timedelta) -> None:
 @click.command()
 @click.option("--days", type=click.IntRange(1, 60), default=7, show_default=True, help="How far ahead.")
 @command
-def windows(call: Command, days: int) -> None:
+def windows(call: TypedCommand, days: int) -> None:
     """Whether a deployment to each stage may begin now, and what opens and closes it in the coming days."""
     from console.cli import render_status
     from console.read import openings

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from console.cli.call import Command, command
+from console.cli.call import TypedCommand, command
 from console.cli.options import label
 from console.read.remote import FAILED, REFUSED, TroubleError
 
@@ -25,7 +25,7 @@ LEASE = timedelta(seconds=120)
 @click.option("--stage", default="", help="On which stage. Default: the last one.")
 @click.option("--all", "whole", is_flag=True, help="Check every checkpoint of the stage, not the last 50.")
 @command
-def receipt(call: Command, release: str, stage: str, whole: bool) -> None:
+def receipt(call: TypedCommand, release: str, stage: str, whole: bool) -> None:
     """What a release was made of, from the event to the hosts' answers: each link with its hash, checked.
 
     Exit status 1 where a row was altered or is missing, or AWS says something else.
@@ -50,7 +50,7 @@ def receipt(call: Command, release: str, stage: str, whole: bool) -> None:
 @click.command("replay-decision")
 @click.argument("release", metavar="vN", type=label)
 @command
-def replay_decision(call: Command, release: str) -> None:
+def replay_decision(call: TypedCommand, release: str) -> None:
     """Make every decision about a release again from what is on record, and show whether it is the same."""
     from console.cli import render_record
     from console.record.decisions import Gone, replay
@@ -75,7 +75,7 @@ def replay_decision(call: Command, release: str) -> None:
 @click.argument("config", metavar="CONFIG", type=click.Path(path_type=Path))
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many releases at most.")
 @command
-def backtest(call: Command, config: Path, limit: int) -> None:
+def backtest(call: TypedCommand, config: Path, limit: int) -> None:
     """Which past releases would have ended differently under another registration, and why.
 
     CONFIG is a JSON file: a whole registration, or the part of one that is laid over the present.
@@ -94,7 +94,7 @@ def backtest(call: Command, config: Path, limit: int) -> None:
     call.tell(told, lambda out: render_record.backtest(out, told))
 
 
-def _rows(call: Command) -> Rows:
+def _rows(call: TypedCommand) -> Rows:
     """The table's rows, read with the operator's own credentials."""
     from console.record.as_of import Rows
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import click
 
 from console.cli import options
-from console.cli.call import Command, command
+from console.cli.call import TypedCommand, command
 from console.read.remote import REFUSED, TroubleError
 
 
@@ -31,7 +31,9 @@ from console.read.remote import REFUSED, TroubleError
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @options.timeout
 @command
-def add_service(call: Command, name: str, adopt: bool, dry_run: bool, timeout: timedelta, **given: str | None) -> None:
+def add_service(
+    call: TypedCommand, name: str, adopt: bool, dry_run: bool, timeout: timedelta, **given: str | None
+) -> None:
     """Deploy service.yaml for another model with the same controller; again to change it.
 
     What is left out keeps its default in service.yaml or, where the service stands, its value.
@@ -51,7 +53,7 @@ def add_service(call: Command, name: str, adopt: bool, dry_run: bool, timeout: t
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.timeout
 @command
-def remove_service(call: Command, name: str, yes: bool, timeout: timedelta) -> None:
+def remove_service(call: TypedCommand, name: str, yes: bool, timeout: timedelta) -> None:
     """Delete the stack of a service: its host, project, group and registration. What holds data stays, and is named."""
     from console.cli import render_work, service_stack
     from console.doctor import leftovers
@@ -69,7 +71,7 @@ def remove_service(call: Command, name: str, yes: bool, timeout: timedelta) -> N
 
 @click.command("remains")
 @command
-def what_remains(call: Command) -> None:
+def what_remains(call: TypedCommand) -> None:
     """What deleting the stacks leaves behind, before or after: all that holds data, and how to remove it for good."""
     from console.cli import render_work
     from console.doctor import leftovers
@@ -79,7 +81,7 @@ def what_remains(call: Command) -> None:
     call.tell({"kept": left}, lambda out: render_work.kept(out, f"deleting {call.stack} and its services", left))
 
 
-def _refuse_local(call: Command, typed: str) -> None:
+def _refuse_local(call: TypedCommand, typed: str) -> None:
     """Refuse what is CloudFormation's on the local stack, which has none."""
     where = call.controller.where
     if where.local:

@@ -12,10 +12,18 @@ from esteira.store import Store
 
 
 def complete(store: Store, service: Service, number: int) -> Release:
-    """A release with its quarantine, and with who pushed it where that counts. Raises TroubleError if there is none."""
-    release = store.release(service.name, number)
+    """A complete release. Raises TroubleError if there is none."""
+    release = existing(store, service, number)
     if release is None:
         raise TroubleError(f"{service.name} has no release v{number}. Next: esteira releases", REFUSED)
+    return release
+
+
+def existing(store: Store, service: Service, number: int) -> Release | None:
+    """A release with its quarantine, and with who pushed it where that counts; None if there is none."""
+    release = store.release(service.name, number)
+    if release is None:
+        return None
     commit = release.pushed.commit
     asked = commit and any(stage.approvals and stage.approvals.not_by_pusher for stage in service.stages)
     return replace(

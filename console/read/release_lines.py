@@ -75,7 +75,7 @@ def line(store: Store, service: Service, number: int, now: datetime) -> ReleaseL
 
 def line_of(release: Release, stages: Sequence[StageState], now: datetime) -> ReleaseLine:
     there = statuses(release, stages, now)
-    bypasses = tuple(bypass for stage in stages for bypass in bypasses([release], stage, now))
+    bypasses = tuple(bypass for stage in stages for bypass in bypasses_of([release], stage, now))
     phases = {name: s.phase.value for name, s in there.items()}
     return told(release, status_of(release, stages, now), phases, bypasses)
 
@@ -118,7 +118,7 @@ def _listed(view: View, bypasses: tuple[Bypass, ...]) -> ReleaseLine:
     )
 
 
-def bypasses(releases: Iterable[Release], stage: StageState, now: datetime) -> Iterator[Bypass]:
+def bypasses_of(releases: Iterable[Release], stage: StageState, now: datetime) -> Iterator[Bypass]:
     for release in releases:
         bypass = release.on(stage).bypass(now)
         if bypass is not None:

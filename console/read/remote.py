@@ -1,7 +1,7 @@
 """Where the controller is, and how to speak to it: the table is read directly, changes go to the function ``operate``.
 
 A running local stack is found by the note it leaves in its state folder; otherwise it is AWS as botocore finds it. What
-a person can cause here (no credentials, a stack that is not there, an endpoint that does not answer) leaves this file as
+a person can cause here (no credentials, no such stack, an endpoint that does not answer) leaves this file as
 ``TroubleError``: one sentence that ends in the next thing to type.
 """
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from console.read.complete import complete
-from console.read.release_lines import bypasses, line_of
+from console.read.complete import complete, existing
+from console.read.release_lines import bypasses_of, line_of
 from console.read.sentences import sentence
 from console.read.views import Hold, LiveRelease, StageStatus, UnderWay, Vote
 from esteira.config import Service
@@ -25,9 +25,9 @@ def status(store: Store, services: Iterable[Service], now: datetime) -> tuple[St
 def _status(store: Store, service: Service, now: datetime) -> Iterator[StageStatus]:
     stages = tuple(store.stages(service))
     rows, arrived = store.open(service.name)
-    releases = [complete(store, service, number) for number in sorted(rows)]
+    releases = {number: complete(store, service, number) for number in sorted(rows)}
     on_their_way: dict[str, list[UnderWay]] = {stage.name: [] for stage in stages}
-    for release in releases:
+    for release in releases.values():
         status = status_of(release, stages, now)
         if not (status.phase.ended or status.phase is Phase.LIVE):
             before = status.stage or stages[0].name
@@ -37,12 +37,12 @@ def _status(store: Store, service: Service, now: datetime) -> Iterator[StageStat
         yield StageStatus(
             service=service.name,
             stage=stage.name,
-            live=_live(store, service, stage, now),
+            live=_live(store, service, stage, releases, now),
             under_way=tuple(on_their_way[stage.name]),
             arrived=tuple(sentence(image) for image in arrived) if stage is stages[0] else (),
             ordered=sentence(stage.ordered) if stage.ordered else "",
             hold=Hold(hold.by, hold.reason, hold.until) if hold else None,
-            bypasses=tuple(bypasses(releases, stage, now)),
+            bypasses=tuple(bypasses_of(releases.values(), stage, now)),
         )
 
 
@@ -70,8 +70,10 @@ def _under_way(release: Release, status: Status, stages: Sequence[StageState], n
     )
 
 
-def _live(store: Store, service: Service, stage: StageState, now: datetime) -> LiveRelease | None:
-    release = store.release(service.name, stage.live) if stage.live else None
+def _live(
+    store: Store, service: Service, stage: StageState, releases: Mapping[int, Release], now: datetime
+) -> LiveRelease | None:
+    release = releases.get(stage.live) or (existing(store, service, stage.live) if stage.live else None)
     if release is None:
         return None
     here, pushed = release.on(stage), release.pushed

@@ -16,9 +16,9 @@ import pytest
 from click.testing import CliRunner, Result
 from moto import mock_aws
 
-from console.cli.call import Shell
 from console.cli.main import main
 from console.read.remote import Controller, Invoked
+from console.read.session import Shell
 from esteira import operate
 from esteira.aws import Aws
 from esteira.aws_events import Refused

@@ -15,15 +15,15 @@ import pytest
 from boto3.dynamodb.types import TypeDeserializer
 from click.testing import CliRunner, Result
 
-from console.cli.call import Shell
 from console.cli.main import main
 from console.local.rehearse import chaos
 from console.local.rehearse.rehearsal import Rehearsal
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
 from console.read.remote import Controller, Where
+from console.read.session import Shell
 from console.record.as_of import Rows
+from console.record.decisions import Replayed, replay
 from console.record.receipt import receipt
-from console.record.replay import Replayed, replay
 from esteira.audit import checkpoint_hash, row_hash
 from esteira.core.facts import AlarmRang, Checkpoint, about_decisions, from_row
 from tests.integration.conftest import ACCESS_KEY_ID, Story, refusing, told

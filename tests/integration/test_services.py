@@ -24,11 +24,12 @@ from moto.cloudformation.models import CloudFormationBackend
 from moto.cloudformation.parsing import ResourceMap
 from moto.ssm.models import Parameter
 
-from console.cli.call import Shell
-from console.cli.main import _parameter, add_service, main
-from console.cli.services import TEMPLATE
+from console.cli.main import main
+from console.cli.service_commands import _parameter, add_service
+from console.cli.service_stack import TEMPLATE
 from console.local.template import read
 from console.read.remote import Controller
+from console.read.session import Shell
 from tests.integration import taught
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:Tried to parse")]  # what moto leaves out
