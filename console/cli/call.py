@@ -21,8 +21,8 @@ import click
 from console.cli import completion
 from console.read.out import Line, Out
 from console.read.printable import document
-from console.read.remote import FAILED, REFUSED, UNDER_WAY, TroubleError, Where, find
 from console.read.session import Session, Shell
+from console.read.where import FAILED, REFUSED, UNDER_WAY, TroubleError, Where, find
 
 if TYPE_CHECKING:
     from console.read.views import Progress

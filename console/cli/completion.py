@@ -75,8 +75,8 @@ def _service(context: click.Context) -> Service:
 
 
 def _controller(context: click.Context) -> Controller:
-    from console.read.remote import find
     from console.read.session import Shell
+    from console.read.where import find
 
     shell = context.find_object(Shell) or Shell()
     endpoint, functions = context.params.get("endpoints") or (None, None)

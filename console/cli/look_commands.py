@@ -8,7 +8,7 @@ import click
 
 from console.cli import completion, options
 from console.cli.call import TypedCommand, command
-from console.read.remote import FAILED, REFUSED, TroubleError
+from console.read.where import FAILED, REFUSED, TroubleError
 
 
 @click.command()
@@ -25,7 +25,8 @@ def doctor(call: TypedCommand, ask_hosts: bool) -> None:
     """
     from console.cli import render_work
     from console.doctor.checks import judge
-    from console.doctor.look import Eyes, examine
+    from console.doctor.eyes import Eyes
+    from console.doctor.look import examine
 
     eyes = Eyes(call.controller, call.now, sleep=call.shell.sleep, ask_hosts=ask_hosts, wanted=call.wanted)
     lines = judge(examine(eyes))

@@ -11,7 +11,7 @@ import click
 
 from console.cli import options
 from console.cli.call import TypedCommand, command
-from console.read.remote import FAILED
+from console.read.where import FAILED
 
 if TYPE_CHECKING:
     from esteira.config import Service

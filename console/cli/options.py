@@ -9,7 +9,7 @@ from datetime import timedelta
 import click
 
 from console.cli import completion
-from console.read.remote import REFUSED, TroubleError
+from console.read.where import REFUSED, TroubleError
 
 
 def duration(text: str) -> timedelta:

@@ -9,7 +9,7 @@ import click
 
 from console.cli import completion, options
 from console.cli.call import POLL_SECONDS, TypedCommand, command
-from console.read.remote import FAILED, UNDER_WAY, TroubleError
+from console.read.where import FAILED, UNDER_WAY, TroubleError
 
 if TYPE_CHECKING:
     from console.read.views import Account

@@ -11,7 +11,7 @@ import click
 
 from console.cli.call import TypedCommand, command
 from console.cli.options import label
-from console.read.remote import FAILED, REFUSED, TroubleError
+from console.read.where import FAILED, REFUSED, TroubleError
 
 if TYPE_CHECKING:
     from console.record.as_of import Rows
@@ -82,6 +82,7 @@ def backtest(call: TypedCommand, config: Path, limit: int) -> None:
     """
     from console.cli import render_record
     from console.record import backtest as trying
+    from console.record.registration_part import merged
 
     service = call.service()
     try:
@@ -90,7 +91,7 @@ def backtest(call: TypedCommand, config: Path, limit: int) -> None:
         raise TroubleError(f"{config} cannot be read: {error.strerror}. Next: name a JSON file", REFUSED) from None
     except ValueError as error:
         raise TroubleError(f"{config} is not JSON: {error}. Next: correct it and try again", REFUSED) from None
-    told = trying.backtest(_rows(call), service, trying.merged(service, given), limit, LEASE)
+    told = trying.backtest(_rows(call), service, merged(service, given), limit, LEASE)
     call.tell(told, lambda out: render_record.backtest(out, told))
 
 

@@ -8,9 +8,9 @@ from console.read.complete import split_log
 from console.read.out import Out
 
 if TYPE_CHECKING:
-    from console.record.backtest import Backtest
+    from console.record.backtest_values import Backtest
     from console.record.decisions import Replayed
-    from console.record.receipt import Receipt
+    from console.record.receipt_values import Receipt
 
 _COLOURS = {
     "ok": "green",

@@ -11,7 +11,7 @@ from console.read.complete import split_log
 from console.read.out import Out
 
 if TYPE_CHECKING:
-    from console.cli.service_stack import StackOutcome
+    from console.cli.change_set import StackOutcome
     from console.doctor.finding import Finding
     from console.doctor.leftovers import Kept
     from console.read.dora import Keys

@@ -8,7 +8,7 @@ import click
 
 from console.cli import options
 from console.cli.call import TypedCommand, command
-from console.read.remote import REFUSED, TroubleError
+from console.read.where import REFUSED, TroubleError
 
 
 @click.command("add-service")
@@ -39,11 +39,12 @@ def add_service(
     What is left out keeps its default in service.yaml or, where the service stands, its value.
     """
     from console.cli import render_work, service_stack
+    from console.cli.change_set import StackWork
 
     _refuse_local(call, "add-service")
     wanted = {_parameter(option): value for option, value in given.items() if value is not None}
     with call.spinner() as say:
-        work = service_stack.StackWork(call.controller, call.now, call.shell.sleep, say, timeout)
+        work = StackWork(call.controller, call.now, call.shell.sleep, say, timeout)
         outcome = service_stack.add(work, name, wanted, dry_run=dry_run, adopt=adopt)
     call.tell(outcome, lambda out: render_work.outcome(out, outcome))
 
@@ -56,6 +57,7 @@ def add_service(
 def remove_service(call: TypedCommand, name: str, yes: bool, timeout: timedelta) -> None:
     """Delete the stack of a service: its host, project, group and registration. What holds data stays, and is named."""
     from console.cli import render_work, service_stack
+    from console.cli.change_set import StackWork
     from console.doctor import leftovers
 
     _refuse_local(call, "remove-service")
@@ -63,9 +65,7 @@ def remove_service(call: TypedCommand, name: str, yes: bool, timeout: timedelta)
     if not yes and not click.confirm(f"Delete the host of {name} and all that is not data?", err=True):
         raise TroubleError("nothing was deleted", REFUSED)
     with call.spinner() as say:
-        stack = service_stack.remove(
-            service_stack.StackWork(call.controller, call.now, call.shell.sleep, say, timeout), name
-        )
+        stack = service_stack.remove(StackWork(call.controller, call.now, call.shell.sleep, say, timeout), name)
     call.tell({"deleted": stack, "kept": left}, lambda out: render_work.kept(out, f"{stack} is deleted", left))
 
 

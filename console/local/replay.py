@@ -16,7 +16,8 @@ from typing import Any
 from console.local.template import TemplateError, read
 from console.read.complete import split_log
 from console.read.out import Out, Piece
-from console.read.remote import REFUSED, Controller, Invoked, TroubleError
+from console.read.remote import Controller, Invoked
+from console.read.where import REFUSED, TroubleError
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "template.yaml"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from console.read.remote import REFUSED, TroubleError
+from console.read.where import REFUSED, TroubleError
 from esteira.config import Service
 from esteira.core.state import Release
 from esteira.core.status import Status

@@ -20,8 +20,8 @@ from esteira.config import Service
 from esteira.core.facts import Fact, Rollout, RolloutFinished, about_stage, unstamp
 from esteira.store import Store
 
-# So many turns, and as many releases, are read at most: two or three years of a busy team, one query's page each.
-TURNS = 500
+# So many rollouts, and as many releases, are read at most: two or three years of a busy team, one query's page each.
+ROLLOUTS = 500
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class CountedDeployment:
 class Keys:
     """The four keys over ``days`` until ``until``, medians of seconds where they are times; None where there is nothing
     to measure. ``refused`` are the rollouts that ended without the release coming to life. ``since`` is so many days
-    ago, or, where the stage had more turns than are read, when the first of those began."""
+    ago, or, where the stage had more rollouts than are read, when the first of those began."""
 
     service: str
     stage: str
@@ -57,9 +57,9 @@ class Keys:
 
 def measure(store: Store, service: Service, stage: str, days: int, now: datetime) -> Keys:
     """Return the four keys of a service's stage over the last ``days``."""
-    rows = store.newest_facts(service.name, about_stage(stage), "rollout#", 2 * TURNS)
-    pushed = {v.number: unstamp(v.pushed_at) for v in store.views(service.name, TURNS)}
-    orders = store.newest_facts(service.name, about_stage(stage), "rollback#", TURNS)
+    rows = store.newest_facts(service.name, about_stage(stage), "rollout#", 2 * ROLLOUTS)
+    pushed = {v.number: unstamp(v.pushed_at) for v in store.views(service.name, ROLLOUTS)}
+    orders = store.newest_facts(service.name, about_stage(stage), "rollback#", ROLLOUTS)
     return keys(service.name, stage, rows, pushed, {f.key: getattr(f, "by", "") for f in orders}, days, now)
 
 
@@ -77,20 +77,10 @@ def keys(
     facts = tuple(rows)
     finished = {f.rollout: f for f in facts if isinstance(f, RolloutFinished)}
     rollouts = sorted((f for f in facts if isinstance(f, Rollout)), key=lambda f: f.number)
-    since, lives, refused = now - timedelta(days=days), list[CountedDeployment](), 0
-    if len(rollouts) >= TURNS:
+    since = now - timedelta(days=days)
+    if len(rollouts) >= ROLLOUTS:
         since = max(since, rollouts[0].at)
-    for rollout in rollouts:
-        end = finished.get(rollout.number)
-        if end is None:
-            continue
-        if not end.succeeded:
-            refused += end.at >= since
-        elif rollout.kind == "deploy":
-            lead = pushed.get(rollout.release)
-            lives.append(CountedDeployment(rollout.release, end.at, (end.at - lead).total_seconds() if lead else None))
-        elif rollout.kind == "rollback":
-            _fail(lives, rollout.live, end.at, ordered_by.get(rollout.served, ""))
+    lives, refused = _lives(rollouts, finished, pushed, ordered_by, since)
     counted = tuple(d for d in lives if d.at >= since)
     failed = [d for d in counted if d.restored_seconds is not None]
     return Keys(
@@ -106,6 +96,29 @@ def keys(
         failure_rate=len(failed) / len(counted) if counted else None,
         restore_seconds=_median([d.restored_seconds for d in failed if d.restored_seconds is not None]),
     )
+
+
+def _lives(
+    rollouts: Iterable[Rollout],
+    finished: Mapping[int, RolloutFinished],
+    pushed: Mapping[int, datetime],
+    ordered_by: Mapping[str, str],
+    since: datetime,
+) -> tuple[list[CountedDeployment], int]:
+    """Each time a release came to life by itself, and how many rollouts since then did not bring one to life."""
+    lives, refused = list[CountedDeployment](), 0
+    for rollout in rollouts:
+        end = finished.get(rollout.number)
+        if end is None:
+            continue
+        if not end.succeeded:
+            refused += end.at >= since
+        elif rollout.kind == "deploy":
+            lead = pushed.get(rollout.release)
+            lives.append(CountedDeployment(rollout.release, end.at, (end.at - lead).total_seconds() if lead else None))
+        elif rollout.kind == "rollback":
+            _fail(lives, rollout.live, end.at, ordered_by.get(rollout.served, ""))
+    return lives, refused
 
 
 def _fail(lives: list[CountedDeployment], away: int, at: datetime, by: str) -> None:

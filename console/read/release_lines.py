@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from console.read.complete import complete, lines_of, split_log
-from console.read.remote import REFUSED, TroubleError
 from console.read.views import Bypass, ReleaseLine
+from console.read.where import REFUSED, TroubleError
 from esteira.config import Service
 from esteira.core.facts import Bypassed, about_release, unstamp
 from esteira.core.state import Release, StageState

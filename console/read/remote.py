@@ -1,65 +1,25 @@
-"""Where the controller is, and how to speak to it: the table is read directly, changes go to the function ``operate``.
-
-A running local stack is found by the note it leaves in its state folder; otherwise it is AWS as botocore finds it. What
-a person can cause here (no credentials, no such stack, an endpoint that does not answer) leaves this file as
-``TroubleError``: one sentence that ends in the next thing to type.
-"""
+"""The controller as the console speaks to it: the table is read directly, changes go to the function ``operate``."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from console.read.wire import Key, Wire, through
+from console.read.clients import clients, wire
+from console.read.where import REFUSED, TroubleError, Where, local_credentials
+from console.read.wire import through
 
 if TYPE_CHECKING:
     from esteira.config import Service
     from esteira.store import Store
 
-FAILED, REFUSED, UNDER_WAY = 1, 2, 3  # exit statuses, as `esteira --help` tells them
 
 # The words that count by who says them, so that it has to be proven.
 PROVEN = {"approve", "reject", "promote", "bypass"}
-
-# A function may run for a minute; asked again because nobody listened, `operate` would still hear one request only.
-ANSWER_SECONDS = 70
-
-
-class TroubleError(Exception):
-    """A sentence for the person who typed, and the exit status that goes with it."""
-
-    def __init__(self, sentence: str, status: int = FAILED) -> None:
-        super().__init__(sentence)
-        self.status = status
-
-
-@dataclass(frozen=True)
-class Where:
-    """One controller: its stack's name, the endpoint that stands for AWS (None: AWS itself), whether it is the local
-    stack, and the endpoint that runs the functions where that is another (``sam local start-lambda``). Of the local
-    stack also where a service is pushed to and answers, and where its dead letters lie."""
-
-    stack: str
-    endpoint: str | None = None
-    local: bool = False
-    remotes: Mapping[str, str] = field(default_factory=dict)
-    functions: str | None = None
-    pages: Mapping[str, str] = field(default_factory=dict)
-    letters: Path | None = None
-
-    @property
-    def named(self) -> str:
-        """Return what to call it in a sentence."""
-        if self.local:
-            return "the local stack"
-        return f"AWS at {self.endpoint}" if self.endpoint else "AWS"
 
 
 @dataclass(frozen=True)
@@ -83,41 +43,6 @@ def answered(text: str) -> Invoked:
     if isinstance(payload, dict) and "errorType" in payload:
         return Invoked(payload, f"{payload['errorType']}: {payload.get('errorMessage', 'no message')}")
     return Invoked(payload)
-
-
-def find(endpoint: str | None, stack: str | None, state: Path, functions: str | None = None) -> Where:
-    """Return which controller is meant. A note of a local stack in ``state`` counts unless an endpoint is given;
-    ``functions`` is the endpoint of its functions, if that is another.
-
-    Raises TroubleError where the note cannot be read, or the process that wrote it is gone: what was meant for the
-    local stack must not reach AWS.
-    """
-    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL") or None
-    functions = functions or os.environ.get("AWS_ENDPOINT_URL_LAMBDA") or None
-    note = state / "local.json"
-    if endpoint or not note.exists():
-        return Where(stack or "esteira", endpoint, functions=functions)
-    try:
-        told = json.loads(note.read_text())
-        pid, url = int(told["pid"]), str(told["endpoint"])
-        where = Where(
-            stack or str(told.get("stack", "esteira")),
-            url,
-            True,
-            told.get("remotes", {}),
-            functions,
-            told.get("pages", {}),
-            state / "dead-letters.jsonl",
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        raise TroubleError(
-            f"{note} is not a local stack's note. Next: esteira local up writes it anew; to speak to AWS, remove it"
-        ) from None
-    if not _runs(pid):
-        raise TroubleError(
-            f"the local stack of {state} is not running. Next: esteira local up; to speak to AWS instead, remove {note}"
-        )
-    return where
 
 
 class Controller:
@@ -202,7 +127,7 @@ class Controller:
         from esteira import identity
 
         region = str(self._client("lambda").meta.region_name)
-        if pretended := _pretended(self.where):
+        if pretended := local_credentials(self.where):
             name = re.sub(r"[^A-Za-z0-9+=.@_-]", "-", str(request.get("by", ""))) or pretended["aws_access_key_id"]
             credentials: Any = Credentials(name, pretended["aws_secret_access_key"])
         else:
@@ -243,48 +168,3 @@ class Controller:
             if not answer.get(more):
                 return rows
             request[start] = answer[more]
-
-
-def clients(where: Where) -> Callable[[str], Any]:
-    """A maker of botocore clients for ``where``; each is made once."""
-    made: dict[str, Any] = {}
-
-    def client(name: str) -> Any:
-        from botocore.config import Config
-        from botocore.session import get_session
-
-        if name not in made:
-            config = Config(
-                retries={"mode": "standard", "max_attempts": 3}, connect_timeout=3, read_timeout=ANSWER_SECONDS
-            )
-            url = (where.functions if name == "lambda" else None) or where.endpoint
-            make: Any = get_session().create_client
-            made[name] = make(name, config=config, endpoint_url=url, **_pretended(where))
-        return made[name]
-
-    return client
-
-
-def wire(where: Where) -> Wire:
-    """The wire to ``where``."""
-    pretended = _pretended(where)
-    key = Key(pretended["aws_access_key_id"], pretended["aws_secret_access_key"]) if pretended else None
-    return Wire(where.endpoint, where.functions, key, pretended.get("region_name", ""))
-
-
-def _pretended(where: Where) -> dict[str, str]:
-    """Return the credentials and region to use where whoever answers asks for none: on this machine."""
-    here = urlsplit(where.endpoint or "").hostname in ("127.0.0.1", "localhost", "::1")
-    if where.local or (here and not os.environ.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}):
-        return {"aws_access_key_id": "local", "aws_secret_access_key": "local", "region_name": "us-east-1"}
-    return {}
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

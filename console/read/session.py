@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from console.read.remote import REFUSED, Controller, TroubleError, Where
+from console.read.remote import Controller
+from console.read.where import REFUSED, TroubleError, Where
 
 if TYPE_CHECKING:
     from esteira.config import Service

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from console.read.remote import ANSWER_SECONDS, Where
+from console.read.clients import ANSWER_SECONDS
+from console.read.where import Where
 
 
 def explained(error: Exception, where: Where) -> str | None:

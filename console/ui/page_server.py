@@ -21,9 +21,9 @@ from typing import Any, get_args
 from aiohttp import web
 
 from console.read.printable import document
-from console.read.remote import TroubleError
 from console.read.session import Session
 from console.read.trouble import explained
+from console.read.where import TroubleError
 from console.ui import board
 from console.ui.watch import Watch
 from esteira.config import Service

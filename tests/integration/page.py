@@ -17,8 +17,9 @@ from aiohttp import web
 from boto3.dynamodb.types import TypeSerializer
 
 from console.local.stages import give_stages
-from console.read.remote import Controller, Invoked, Where
+from console.read.remote import Controller, Invoked
 from console.read.session import Session, Shell
+from console.read.where import Where
 from console.ui.board import Links
 from console.ui.page_server import Page, cookie_name
 from esteira.core.facts import (

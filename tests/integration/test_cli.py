@@ -20,11 +20,13 @@ from click.testing import CliRunner
 from console.cli import render_release, render_status
 from console.cli.main import main
 from console.cli.options import duration
+from console.read.clients import clients
 from console.read.out import Out
 from console.read.release_lines import releases
-from console.read.remote import Controller, Invoked, Where, answered, clients
+from console.read.remote import Controller, Invoked, answered
 from console.read.sentences import sentence
 from console.read.session import Shell
+from console.read.where import Where
 from esteira.core import facts
 from esteira.core.facts import (
     Held,

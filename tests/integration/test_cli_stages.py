@@ -20,9 +20,9 @@ from console.cli.main import main
 from console.read import tail
 from console.read.out import plain
 from console.read.release_lines import line
-from console.read.remote import Where
 from console.read.session import Shell
 from console.read.tail import State
+from console.read.where import Where
 from esteira.core.facts import (
     AlarmRang,
     AlarmUnanswered,

@@ -19,8 +19,9 @@ from console.cli.main import main
 from console.local.rehearse import chaos
 from console.local.rehearse.rehearsal import Rehearsal
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
-from console.read.remote import Controller, Where
+from console.read.remote import Controller
 from console.read.session import Shell
+from console.read.where import Where
 from console.record.as_of import Rows
 from console.record.decisions import Replayed, replay
 from console.record.receipt import receipt

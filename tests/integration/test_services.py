@@ -26,7 +26,7 @@ from moto.ssm.models import Parameter
 
 from console.cli.main import main
 from console.cli.service_commands import _parameter, add_service
-from console.cli.service_stack import TEMPLATE
+from console.cli.service_parameters import TEMPLATE
 from console.local.template import read
 from console.read.remote import Controller
 from console.read.session import Shell

@@ -32,7 +32,8 @@ from console.local.sam.sam_cli import LOCAL, SamError, build, last_words, sam
 from console.local.template import FunctionSpec, Stack, read
 from console.local.up.laptop import CREDENTIALS
 from console.read.out import Out
-from console.read.remote import Invoked, TroubleError, Where, answered, find
+from console.read.remote import Invoked, answered
+from console.read.where import TroubleError, Where, find
 
 DOOR_PORT = 4566
 START_SECONDS = 20.0
