@@ -111,13 +111,15 @@ class Wire:
         if named:
             return named.rstrip("/")
         from botocore.configprovider import ConfiguredEndpointProvider
+        from botocore.regions import EndpointResolver
 
         session = self._session
         full, scoped = session.full_config, session.get_scoped_config()
         configured = ConfiguredEndpointProvider(full, scoped, service).provide()
         if configured and not session.get_config_variable("ignore_configured_endpoint_urls"):
             return str(configured).rstrip("/")
-        found = session.get_component("endpoint_resolver").construct_endpoint(
+        endpoints = EndpointResolver(session.get_component("data_loader").load_data("endpoints"))
+        found: Any = endpoints.construct_endpoint(
             service,
             self._region,
             use_dualstack_endpoint=bool(session.get_config_variable("use_dualstack_endpoint")),

@@ -282,7 +282,8 @@ def test_the_guide_names_every_right_that_looking_wants() -> None:
     """docs/aws.md lists what an operator needs for `esteira doctor`: each call that look.py makes, and those of
     the controller's doors that it uses."""
     root = Path(__file__).parents[2]
-    text = (root / "console" / "doctor" / "look.py").read_text(encoding="utf-8")
+    looking = sorted((root / "console" / "doctor").glob("look*.py"))
+    text = "\n".join(path.read_text(encoding="utf-8") for path in looking)
     guide = (root / "docs" / "aws.md").read_text(encoding="utf-8")
     session = botocore.session.Session()
     wanted = {"codecommit:GetBranch", "codedeploy:ListDeploymentTargets", "codedeploy:BatchGetDeploymentTargets"}
