@@ -69,7 +69,7 @@ class StackWork:
 
 
 def standing(work: StackWork, stack: str) -> Any | None:
-    """Return CloudFormation's row of a stack; None where there is none, or only a first change set of one."""
+    """CloudFormation's row of a stack; None where there is none, or only a first change set of one."""
     try:
         row = work.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
     except Exception as error:
@@ -122,7 +122,7 @@ def change_stack(
 
 
 def _described(work: StackWork, change_set: str, stack: str) -> Any | None:
-    """Return the change set when it is worked out; None where it would change nothing."""
+    """The change set when it is worked out; None where it would change nothing."""
     end = work.now() + work.timeout
     while True:
         told = work.cloudformation.describe_change_set(ChangeSetName=change_set, StackName=stack)
@@ -155,7 +155,7 @@ def _forget(work: StackWork, change_set: str, stack: str, new: bool) -> None:
 
 
 def follow_stack(work: StackWork, stack_id: str, since: datetime) -> str:
-    """Wait until nothing happens in a stack any more, telling what does; return its status."""
+    """Wait until nothing happens in a stack any more, telling what does. The result is its status."""
     end, told = work.now() + work.timeout, set[str]()
     while True:
         for event in reversed(_events(work, stack_id, since)):
@@ -174,13 +174,13 @@ def follow_stack(work: StackWork, stack_id: str, since: datetime) -> str:
 
 
 def _events(work: StackWork, stack_id: str, since: datetime) -> Sequence[Any]:
-    """Return the events of a stack since a moment, newest first. The clocks may differ by a little."""
+    """The events of a stack since a moment, newest first. The clocks may differ by a little."""
     events = work.cloudformation.describe_stack_events(StackName=stack_id)["StackEvents"]
     return [event for event in events if event["Timestamp"] >= since - timedelta(seconds=30)]
 
 
 def stack_failures(work: StackWork, stack_id: str, since: datetime) -> str:
-    """Return what failed first and why, in CloudFormation's words; what it then cancelled is no cause."""
+    """What failed first and why, in CloudFormation's words; what it then cancelled is no cause."""
     failed = [
         f"{event['LogicalResourceId']}: {event['ResourceStatusReason']}"
         for event in reversed(_events(work, stack_id, since))

@@ -28,7 +28,7 @@ Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]
 
 
 def script(program: click.Command, name: str, shell: str) -> str:
-    """Return what a shell must run once so that it completes ``name``, which runs ``program``."""
+    """What a shell must run once so that it completes ``name``, which runs ``program``."""
     kind = get_completion_class(shell)
     if kind is None:
         raise LookupError(f"no shell is called {shell}; there are: {', '.join(SHELLS)}")

@@ -177,7 +177,7 @@ def quarantine(call: TypedCommand, release: str, reason: str, by: str | None) ->
 def _say(
     call: TypedCommand, service: str, action: str, by: str | None, reason: str, **more: str | int | None
 ) -> tuple[str, dict[str, Any]]:
-    """Send one request to ``operate``; return its id and what was answered. Raises TroubleError if it is refused."""
+    """Send one request to ``operate``: its id, and the answer. Raises TroubleError if it is refused."""
     request = str(uuid.uuid4())
     asked = {name: value for name, value in more.items() if value is not None}
     said = {"action": action, "service": service, "request": request, "by": by or options.user(), "reason": reason}
@@ -201,7 +201,7 @@ def _word(
 
 
 def _place(service: Service, stage: str | None) -> str:
-    """Return what to call a stage of the service in a sentence: by the service's name alone where it has but one."""
+    """What to call a stage of the service in a sentence: by the service's name alone where it has but one."""
     return service.name if len(service.stages) == 1 else f"{stage or service.last.name} of {service.name}"
 
 
@@ -210,7 +210,7 @@ def _minutes(length: timedelta) -> int:
 
 
 def _typed(length: timedelta) -> str:
-    """Return a length of time as people type it; what ``duration`` reads."""
+    """A length of time as people type it; what ``duration`` reads."""
     hours, minutes = divmod(_minutes(length), 60)
     return f"{hours}h" * bool(hours) + f"{minutes}m" * bool(minutes)
 

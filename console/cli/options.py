@@ -13,7 +13,7 @@ from console.read.where import REFUSED, TroubleError
 
 
 def duration(text: str) -> timedelta:
-    """Return a length of time from how people type it: ``90m``, ``2h``, ``1d``, ``1h30m``. Raises BadParameter."""
+    """A length of time from how people type it: ``90m``, ``2h``, ``1d``, ``1h30m``. Raises BadParameter."""
     match = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?", text)
     if not text or match is None:
         raise click.BadParameter(f"{text!r} is no length of time; type it like 90m, 2h, 1d or 1h30m")
@@ -24,7 +24,7 @@ def duration(text: str) -> timedelta:
 
 
 def label(text: str) -> str:
-    """Return a release's label from ``v3``, or ``3`` for short. Raises BadParameter."""
+    """A release's label from ``v3``, or ``3`` for short. Raises BadParameter."""
     if not re.fullmatch(r"v?[1-9]\d{0,7}", text):
         raise click.BadParameter(f"{text!r} is no release; releases look like v3. Next: esteira releases")
     return f"v{text.removeprefix('v')}"

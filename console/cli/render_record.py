@@ -40,7 +40,7 @@ def receipt(out: Out, told: Receipt) -> None:
         out.print((f"  not under the checkpoint, of {told.release}: {len(told.later)} rows that came after it", "dim"))
     out.print()
     newest = told.checkpoints
-    out.print(f"The newest checkpoint of {told.stage}, of rollout {newest.newest_turn}; keep it outside the table:")
+    out.print(f"The newest checkpoint of {told.stage}, of rollout {newest.newest_rollout}; keep it outside the table:")
     out.print((newest.newest, "bold"))
 
 

@@ -93,5 +93,5 @@ def _refuse_local(call: TypedCommand, typed: str) -> None:
 
 
 def _parameter(option: str) -> str:
-    """Return the parameter of service.yaml that an option is called after: ``allowed_cidr`` is AllowedCidr."""
+    """The parameter of service.yaml that an option is called after: ``allowed_cidr`` is AllowedCidr."""
     return {"volume_gib": "VolumeGiB"}.get(option, option.title().replace("_", ""))

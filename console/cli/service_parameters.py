@@ -32,7 +32,7 @@ def check_parameters(given: Mapping[str, str]) -> None:
 
 
 def fault_of(row: Mapping[str, Any], value: str) -> str:
-    """Return why a parameter that is declared by ``row`` does not take ``value``, "" if it does."""
+    """Why a parameter that is declared by ``row`` does not take ``value``, "" if it does."""
     words = str(row.get("ConstraintDescription", f"it must be a {row['Type']}"))
     if "AllowedValues" in row and value not in [str(allowed) for allowed in row["AllowedValues"]]:
         return words
@@ -49,7 +49,7 @@ def fault_of(row: Mapping[str, Any], value: str) -> str:
 
 
 def _described_service(given: Mapping[str, str] | None = None) -> Stack:
-    """Return service.yaml, with its parameters as ``given``. Raises TroubleError where it cannot be read."""
+    """Service.yaml, with its parameters as ``given``. Raises TroubleError where it cannot be read."""
     return replace(_template(), parameters=dict(given or {}))
 
 
@@ -64,14 +64,14 @@ def _template() -> Stack:
 
 
 def given_before(before: Any | None) -> dict[str, str]:
-    """Return what a stack that stands was given, as far as service.yaml still knows it."""
+    """What a stack that stands was given, as far as service.yaml still knows it."""
     declared = _described_service().document["Parameters"]
     rows = () if before is None else before.get("Parameters", ())
     return {row["ParameterKey"]: row["ParameterValue"] for row in rows if row["ParameterKey"] in declared}
 
 
 def stack_parameters(given: Mapping[str, str], before: Any | None) -> list[dict[str, Any]]:
-    """Return the parameters as CloudFormation wants them: those that were given, and of a stack that stands the rest as
+    """The parameters as CloudFormation wants them: those that were given, and of a stack that stands the rest as
     it is."""
     rows: list[dict[str, Any]] = [{"ParameterKey": k, "ParameterValue": v} for k, v in sorted(given.items())]
     kept = sorted(given_before(before).keys() - given.keys())

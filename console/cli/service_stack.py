@@ -25,7 +25,7 @@ from console.read.where import REFUSED, TroubleError
 def add(
     work: StackWork, name: str, given: Mapping[str, str], *, dry_run: bool = False, adopt: bool = False
 ) -> StackOutcome:
-    """Deploy service.yaml as the stack of the service ``name``, or change that stack; return what came of it.
+    """Deploy service.yaml as the stack of the service ``name``, or change that stack. The result is what came of it.
 
     ``given`` are service.yaml's parameters by their names; what is left out keeps its default, and in a stack that
     stands its value. ``adopt`` takes over the repositories and the bucket that an earlier stack of the service left.
@@ -124,5 +124,5 @@ def _no_stack(work: StackWork, stack: str, name: str) -> str:
 
 
 def stack_of(controller: str, service: str) -> str:
-    """Return the name of a service's stack."""
+    """The name of a service's stack."""
     return f"{controller}-{service}"

@@ -12,7 +12,7 @@ from console.doctor.stack_checks import check_stack
 
 
 def judge(seen: Observed) -> tuple[Finding, ...]:
-    """Return a line for each thing that was looked at: first the account and this machine, then the stack in it."""
+    """A line for each thing that was looked at: first the account and this machine, then the stack in it."""
     if isinstance(seen.identity, Silence):
         return (*check_machine(seen), skip("account and stack", "not asked, since AWS does not know who asks"))
     return (*check_machine(seen), *check_account(seen), *check_stack(seen))

@@ -30,7 +30,7 @@ NOT_PLAYED = ("NotImplemented", "NotImplementedException", "InternalFailure", "U
 
 
 def fetched(url: str) -> int:
-    """Return the status a page answers with, 0 where it does not."""
+    """The status a page answers with, 0 where it does not."""
     try:
         with urllib.request.urlopen(url, timeout=PAGE_SECONDS) as answer:  # noqa: S310 - http, to a host of the stack
             return int(answer.status)
@@ -62,7 +62,7 @@ class Eyes:
         return [row for page in found for row in page.get(key, [])]
 
     def heard(self, look: Callable[[], T]) -> T | Silence:
-        """Return what ``look`` saw, or why AWS did not say."""
+        """What ``look`` saw, or why AWS did not say."""
         try:
             return look()
         except Exception as error:
@@ -112,7 +112,7 @@ def answer_date(answer: Mapping[str, Any]) -> str:
 
 
 def _silence(error: Exception, sentence: str, where: Where) -> Silence:
-    """Return the words for what AWS did not say: a right that is wanted, an action an emulator lacks, or its own."""
+    """The words for what AWS did not say: a right that is wanted, an action an emulator lacks, or its own."""
     code, date = code_of(error), answer_date(getattr(error, "response", {}))
     operation = str(getattr(error, "operation_name", ""))
     text = str(getattr(error, "response", {}).get("Error", {}).get("Message", ""))

@@ -20,25 +20,25 @@ class Finding:
 
 
 def ok(check: str, says: str) -> Finding:
-    """Return a line of praise."""
+    """A line about what is in order."""
     return Finding(check, "ok", says)
 
 
 def attend(check: str, says: str) -> Finding:
-    """Return a line of what is to be done."""
+    """A line about what needs attention, with what to do."""
     return Finding(check, "attend", says)
 
 
 def skip(check: str, says: str) -> Finding:
-    """Return a line of what could not be asked, or need not be."""
+    """A line about what could not be asked, or need not be."""
     return Finding(check, "skip", says)
 
 
 def unsaid(check: str, silence: Silence) -> Finding:
-    """Return the line of what AWS did not tell."""
+    """A line about what AWS did not tell."""
     return skip(check, silence.why)
 
 
 def many(count: int, one: str, more: str) -> str:
-    """Return how many there are, in words."""
+    """A count with its noun."""
     return f"{count} {one if count == 1 else more}"

@@ -45,7 +45,7 @@ NEEDED = (
 
 
 def examine(eyes: Eyes) -> Observed:
-    """Return all that can be seen. Without credentials that AWS knows, nothing more is asked of it."""
+    """All that can be seen. Without credentials that AWS knows, nothing more is asked of it."""
     where = eyes.controller.where
     here = _here(eyes)
     answer = eyes.heard(lambda: eyes("sts", "get_caller_identity"))
@@ -84,7 +84,7 @@ def _lacking(region: str) -> tuple[str, ...]:
 
 
 def _pushes_by() -> str:
-    """Return what lets git push to CodeCommit with AWS's credentials, "" for nothing."""
+    """What lets git push to CodeCommit with AWS's credentials, "" for nothing."""
     if shutil.which("git-remote-codecommit"):
         return "git-remote-codecommit"
     git = shutil.which("git")
@@ -96,7 +96,7 @@ def _pushes_by() -> str:
 
 
 def _skew(answer: Any, now: datetime) -> timedelta | Silence:
-    """Return how far this machine's clock is ahead of AWS's, by the date of an answer: also a refusal bears one."""
+    """How far this machine's clock is ahead of AWS's, by the date of an answer: also a refusal bears one."""
     date = answer.date if isinstance(answer, Silence) else answer_date(answer)
     return now - parsedate_to_datetime(date) if date else Silence("AWS told no time")
 
@@ -115,13 +115,13 @@ def _vcpus(eyes: Eyes) -> Use:
 
 
 def is_standard(instance_type: str) -> bool:
-    """Return whether an instance counts towards the quota of standard ones: A, C, D, H, I, M, R, T and Z."""
+    """Whether an instance counts towards the quota of standard ones: A, C, D, H, I, M, R, T and Z."""
     family = re.match(r"[a-z]+", instance_type)
     return family is not None and family[0] in {"a", "c", "d", "h", "i", "im", "is", "m", "r", "t", "z"}
 
 
 def _quota(eyes: Eyes, name: str) -> float:
-    """Return what the account may use, or, where nothing was ever raised for it, what AWS gives everybody."""
+    """What the account may use, or, where nothing was ever raised for it, what AWS gives everybody."""
     service, code = QUOTAS[name]
     asked = {"ServiceCode": service, "QuotaCode": code}
     try:
@@ -139,7 +139,7 @@ def _default_vpc(eyes: Eyes) -> bool:
 
 
 def _taken(eyes: Eyes) -> tuple[str, tuple[str, ...]]:
-    """Return the first service that would be deployed, and what bears its name already."""
+    """The first service that would be deployed, and what bears its name already."""
     from console.local.template import read
 
     name = eyes.wanted or str(read(TEMPLATE).document["Parameters"]["ServiceName"]["Default"])

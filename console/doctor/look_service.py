@@ -57,7 +57,7 @@ def look_at_service(eyes: Eyes, seen: Observed, service: Service) -> Tended:
 
 
 def _there(eyes: Eyes, gone: str | tuple[str, ...], service: str, operation: str, **request: Any) -> bool | Silence:
-    """Return whether AWS has something: it says it is ``gone`` by one of these codes."""
+    """Whether AWS has something: it says it is ``gone`` by one of these codes."""
     told = eyes.heard(lambda: eyes(service, operation, **request))
     if isinstance(told, Silence):
         return False if told.code in ((gone,) if isinstance(gone, str) else gone) else told
@@ -79,7 +79,7 @@ def _code(eyes: Eyes, service: Service) -> Code | Silence | None:
 
 
 def _instances(eyes: Eyes, seen: Observed, service: Service) -> list[Mapping[str, Any]] | Silence:
-    """Return the EC2 instances that bear a service's tags. Where no stack stands there are none to be expected."""
+    """The EC2 instances that bear a service's tags. Where no stack stands there are none to be expected."""
     stack = eyes.controller.where.stack
     if not isinstance(seen.stack_status, StackStatus):
         return Silence(f"they are not EC2's at {seen.named}")
@@ -102,7 +102,7 @@ def _host(eyes: Eyes, instance: Mapping[str, Any]) -> Instance:
 
 
 def _agent(eyes: Eyes, instance: str) -> str | Silence:
-    """Return what systemd on the host says of the CodeDeploy agent, by Systems Manager. A host that does not answer
+    """What systemd on the host says of the CodeDeploy agent, by Systems Manager. A host that does not answer
     says nothing of its agent: Run Command may be none of its role's rights."""
     asked = {"DocumentName": "AWS-RunShellScript", "Parameters": {"commands": [AGENT]}, "TimeoutSeconds": 30}
     sent = eyes("ssm", "send_command", InstanceIds=[instance], Comment="esteira doctor", **asked)
@@ -169,7 +169,7 @@ def _pages(eyes: Eyes, service: Service, instances: list[Mapping[str, Any]] | Si
 
 
 def _allowed(eyes: Eyes, instance: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the ranges that an instance's security groups let in on port 80."""
+    """The ranges that an instance's security groups let in on port 80."""
     ids = [group["GroupId"] for group in instance.get("SecurityGroups", [])]
     groups = eyes("ec2", "describe_security_groups", GroupIds=ids)["SecurityGroups"] if ids else []
     rules: Iterable[Mapping[str, Any]] = (rule for group in groups for rule in group["IpPermissions"])

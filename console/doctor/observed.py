@@ -159,7 +159,7 @@ class Tended:
 
 @dataclass(frozen=True)
 class Observed:
-    """All that was seen. What stands after ``here`` is asked of AWS; what stands after ``standing`` of the stack."""
+    """All that was seen. Fields after ``here`` are asked of AWS, those after ``stack_status`` of the stack."""
 
     named: str  # what AWS is called in a sentence
     stack: str

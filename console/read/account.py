@@ -30,7 +30,7 @@ from esteira.store import Store
 
 
 def account(store: Store, service: Service, number: int, now: datetime) -> Account:
-    """Return everything about a release. Raises TroubleError where there is no such release."""
+    """Everything about a release. Raises TroubleError where there is no such release."""
     stages = tuple(store.stages(service))
     release = complete(store, service, number)
     pushed = release.pushed
@@ -106,6 +106,6 @@ def _deployments(release: Release) -> tuple[ReleaseDeployment, ...]:
 
 
 def said(fact: Fact) -> Said:
-    """Return a fact as what it says."""
+    """A fact as what it says."""
     says, log = split_log(sentence(fact))
     return Said(fact.at, fact.name, says, log)

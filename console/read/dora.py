@@ -56,7 +56,7 @@ class Keys:
 
 
 def measure(store: Store, service: Service, stage: str, days: int, now: datetime) -> Keys:
-    """Return the four keys of a service's stage over the last ``days``."""
+    """The four keys of a service's stage over the last ``days``."""
     rows = store.newest_facts(service.name, about_stage(stage), "rollout#", 2 * ROLLOUTS)
     pushed = {v.number: unstamp(v.pushed_at) for v in store.views(service.name, ROLLOUTS)}
     orders = store.newest_facts(service.name, about_stage(stage), "rollback#", ROLLOUTS)
@@ -72,7 +72,7 @@ def keys(
     days: int,
     now: datetime,
 ) -> Keys:
-    """Return the four keys. ``rows`` are the stage's rollouts and how they were settled, in any order; ``pushed`` is
+    """The four keys. ``rows`` are the stage's rollouts and how they ended, in any order; ``pushed`` is
     when each release was; ``ordered_by`` says who ordered a rollback, by the order's key."""
     facts = tuple(rows)
     finished = {f.rollout: f for f in facts if isinstance(f, RolloutFinished)}

@@ -14,19 +14,19 @@ from esteira.store import Store
 
 
 def way_progress(store: Store, service: Service, number: int, now: datetime) -> Progress:
-    """Return how a release goes that is on its way to the last stage, which is where that ends well."""
+    """The progress of a release towards the last stage."""
     return gone(service, line(store, service, number, now))
 
 
 def gone(service: Service, line: ReleaseLine) -> Progress:
-    """Return how far a release is that stands there."""
+    """The progress of a release whose status is known."""
     phase = Phase(line.phase)
     arrived = phase is Phase.LIVE and line.stage == service.last.name
     return Progress(line, phase.ended or arrived, arrived)
 
 
 def rollback_progress(store: Store, service: Service, name: str, to: int, now: datetime) -> Progress:
-    """Return how a stage's rollback to release ``to`` goes: it is over when it had its rollout and that is settled."""
+    """The progress of a stage's rollback to release ``to``. It is over when its rollout is finished."""
     stage = _stage(store, service, name)
     release = complete(store, service, to)
     status = status_on(release, stage, now)
@@ -35,7 +35,7 @@ def rollback_progress(store: Store, service: Service, name: str, to: int, now: d
 
 
 def rollback_target(store: Store, service: Service, name: str, request: str) -> int | None:
-    """Return the release that the rollback of this request goes to; None where another order came after it."""
+    """The release that the rollback of this request goes to; None where another order came after it."""
     order = _stage(store, service, name).rollback
     return order.to if order is not None and order.request == request else None
 

@@ -26,7 +26,7 @@ LEAST_COMMIT = 4
 def releases(
     store: Store, service: Service, limit: int, now: datetime, before: int | None = None
 ) -> tuple[ReleaseLine, ...]:
-    """Return the newest ``limit`` releases (below ``before``), newest first, as last written for listing, each with the
+    """The newest ``limit`` releases (below ``before``), newest first, as last written for listing, each with the
     bypasses that are in force at ``now``."""
     open_ones, _ = store.open(service.name)
     return tuple(
@@ -42,7 +42,7 @@ def _listed_bypasses(store: Store, service: Service, view: View, now: datetime) 
 
 
 def number_of(store: Store, service: Service, text: str) -> int:
-    """Return the release that ``text`` names: its label (v3), or a commit's first characters (the newest of it).
+    """The release that ``text`` names: its label (v3), or a commit's first characters (the newest of it).
 
     Raises TroubleError where it names none.
     """
@@ -61,7 +61,7 @@ def number_of(store: Store, service: Service, text: str) -> int:
 
 
 def newest(store: Store, service: Service) -> int:
-    """Return the newest release. Raises TroubleError where there is none."""
+    """The newest release. Raises TroubleError where there is none."""
     pushed = store.newest(service.name)
     if pushed is None:
         raise TroubleError(f"{service.name} has no release yet. Next: git push", REFUSED)
@@ -69,7 +69,7 @@ def newest(store: Store, service: Service) -> int:
 
 
 def line(store: Store, service: Service, number: int, now: datetime) -> ReleaseLine:
-    """Return where a release stands at ``now``. Raises TroubleError where there is no such release."""
+    """Where a release stands at ``now``. Raises TroubleError where there is no such release."""
     return line_of(complete(store, service, number), tuple(store.stages(service)), now)
 
 

@@ -31,7 +31,7 @@ class Invoked:
 
 
 def answered(text: str) -> Invoked:
-    """Return what a function answered, from the body that Lambda, or the SAM CLI in its place, gives for it.
+    """What a function answered, from the body that Lambda, or the SAM CLI in its place, gives for it.
 
     The SAM CLI calls nothing an error: not the body of a function that failed, which is told by its type, nor a
     timeout, which is in plain words.
@@ -114,7 +114,7 @@ class Controller:
         return dict(answer.payload)
 
     def _proof(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a proof of who asks, for this request: a request to STS, signed and not sent (``esteira.identity``).
+        """A proof of who asks, for this request: a request to STS, signed and not sent (``esteira.identity``).
 
         The local stack knows nobody's keys; there a person signs by the name they go by.
         """
@@ -147,12 +147,12 @@ class Controller:
         return Invoked(said.payload, said.error or str(said.payload)) if answer.get("FunctionError") else said
 
     def _table(self) -> str:
-        """Return the table's name as the functions know it: CloudFormation made it up."""
+        """The table's name as the functions know it: CloudFormation made it up."""
         told = self._ask("lambda", "GetFunctionConfiguration", FunctionName=f"{self.where.stack}-operate")
         return str(told.get("Environment", {}).get("Variables", {}).get("ESTEIRA_TABLE") or self.where.stack)
 
     def _listed_table(self) -> str:
-        """Return the table's name where nobody tells a function's environment: the one called after the stack."""
+        """The table's name where nobody tells a function's environment: the one called after the stack."""
         stack = self.where.stack
         names = self._listed(
             "dynamodb", "ListTables", "TableNames", "LastEvaluatedTableName", "ExclusiveStartTableName"

@@ -10,7 +10,7 @@ from esteira.core.facts import Fact
 
 
 def sentence(fact: Fact) -> str:
-    """Return what ``fact`` says, in one sentence; of a failure, its log lines follow it on lines of their own.
+    """What ``fact`` says, in one sentence; of a failure, its log lines follow it on lines of their own.
 
     Raises TypeError for a kind of fact that has no sentence yet.
     """

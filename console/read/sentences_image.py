@@ -25,7 +25,7 @@ _CLAIMS = {
     "build": "start its build",
     "accept": "accept its image",
     "deploy": "create its deployment",
-    "finish": "settle its rollout",
+    "finish": "finish its rollout",
 }
 
 
@@ -75,7 +75,7 @@ def of_claim(fact: Fact) -> str | None:
 def _counted(fact: Claimed | Declined) -> str:
     if fact.action in ("build", "accept"):
         return "attempt"
-    return f"{fact.stage} turn" if fact.stage else "rollout"
+    return f"{fact.stage} rollout" if fact.stage else "rollout"
 
 
 def of_build(fact: Fact) -> str | None:
@@ -99,7 +99,7 @@ def of_build(fact: Fact) -> str | None:
 
 
 def _exported(accepted: Accepted) -> str:
-    """Return what the image's build exported, as the end of a sentence; "" for nothing. The first few, none long."""
+    """What the image's build exported, as the end of a sentence; "" for nothing. The first few, none long."""
     told = [f"{name}={_cut(value)}" for name, value in accepted.figures.items()]
     more = len(told) - _FIGURES
     return f"; exported: {', '.join(told[:_FIGURES])}{f' and {more} more' if more > 0 else ''}" if told else ""

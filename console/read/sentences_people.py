@@ -74,5 +74,5 @@ def _held_against(gated: Gated) -> str:
 
 
 def _who(word: ReleaseWord) -> str:
-    """Return who said it: by the name they gave, and by the one AWS knows them under, where that was proven."""
+    """Who said it: by the name they gave, and by the one AWS knows them under, where that was proven."""
     return f"{word.by} ({word.arn})" if word.arn and word.arn != word.by else word.by

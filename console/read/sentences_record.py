@@ -25,7 +25,7 @@ def of_the_record(fact: Fact) -> str | None:
 
 
 def _spoken(name: str) -> str:
-    """Return an action's name as words: ``StartBuild`` is "start build"."""
+    """An action's name as words: ``StartBuild`` is "start build"."""
     if name == "Project":
         return "write down where it stands"
     return re.sub(r"(?<!^)(?=[A-Z])", " ", name).replace("-", " ").lower()
@@ -36,6 +36,6 @@ def minute(at: datetime) -> str:
 
 
 def short(name: str) -> str:
-    """Return a commit or a digest as people read it: ``8f3b6c1d``, ``sha256:09f16fd5c5d2``."""
+    """A commit or a digest as people read it: ``8f3b6c1d``, ``sha256:09f16fd5c5d2``."""
     kind, colon, rest = name.partition(":")
     return f"{kind}:{rest[:12]}" if colon else name[:8]

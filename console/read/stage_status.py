@@ -18,7 +18,7 @@ from esteira.store import Store
 
 
 def status(store: Store, services: Iterable[Service], now: datetime) -> tuple[StageStatus, ...]:
-    """Return how every stage of ``services`` stands at ``now``."""
+    """How every stage of ``services`` stands at ``now``."""
     return tuple(stage for service in services for stage in _status(store, service, now))
 
 
@@ -93,7 +93,7 @@ def _live(
 
 
 def _since(store: Store, service: Service, stage: StageState, release: Release) -> tuple[datetime, str]:
-    """Return when the live release came to life the last time, and by what: a deployment, or somebody's rollback."""
+    """When the live release came to life the last time, and by what: a deployment, or somebody's rollback."""
     best, since = None, release.pushed.at
     for started in sorted(release.all(DeploymentStarted), key=lambda f: f.rollout):
         ended = release.ended(started.deployment)
@@ -112,6 +112,6 @@ def rollout_facts(store: Store, service: Service, stage: str, number: int) -> tu
 
 
 def order_of(store: Store, service: Service, rollout: Rollout) -> RollbackOrdered | None:
-    """Return the order a rollback's rollout served."""
+    """The order a rollback's rollout served."""
     facts = store.facts(service.name, rollout.about, rollout.served) if rollout.served else ()
     return next((f for f in facts if isinstance(f, RollbackOrdered)), None)

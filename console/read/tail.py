@@ -54,7 +54,7 @@ def changes(before: Account | None, after: Account, now: datetime) -> Iterator[R
 
 
 def steps(line: ReleaseLine, service: Service) -> tuple[tuple[str, State], ...]:
-    """Return the steps of a release's way, its image and then each stage, and how far it is with each."""
+    """The steps of a release's way, its image and then each stage, and how far it is with each."""
     ended = Phase(line.phase).ended
     if line.phase in (Phase.PUSHED, Phase.BUILDING):
         image = State.NOW

@@ -9,7 +9,7 @@ from console.read.where import Where
 
 
 def explained(error: Exception, where: Where) -> str | None:
-    """Return what AWS's or boto3's ``error`` means and what to type next; None for an error of another kind."""
+    """What AWS's or boto3's ``error`` means and what to type next; None for an error of another kind."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     if isinstance(error, ClientError):
@@ -41,7 +41,7 @@ def explained(error: Exception, where: Where) -> str | None:
 
 
 def code_of(error: Exception) -> str:
-    """Return AWS's code of an error, "" for one that is not AWS's."""
+    """AWS's code of an error, "" for one that is not AWS's."""
     return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
 
 

@@ -23,7 +23,7 @@ class Bypass:
 class ReleaseLine:
     """Where one release stands in all, in one line; ``log`` is what a failure left below its sentence.
 
-    ``stage`` is the one the sentence is about, "" where it is about none; ``cause`` is its word (``phase.Standing``);
+    ``stage`` is the one the sentence is about, "" where it is about none; ``cause`` is its word (``status.Cause``);
     ``stages`` is the phase on each stage that the release came to.
     """
 

@@ -39,14 +39,14 @@ class Where:
 
     @property
     def named(self) -> str:
-        """Return what to call it in a sentence."""
+        """What to call it in a sentence."""
         if self.local:
             return "the local stack"
         return f"AWS at {self.endpoint}" if self.endpoint else "AWS"
 
 
 def find(endpoint: str | None, stack: str | None, state: Path, functions: str | None = None) -> Where:
-    """Return which controller is meant. A note of a local stack in ``state`` counts unless an endpoint is given;
+    """Which controller is meant. A note of a local stack in ``state`` counts unless an endpoint is given;
     ``functions`` is the endpoint of its functions, if that is another.
 
     Raises TroubleError where the note cannot be read, or the process that wrote it is gone: what was meant for the
@@ -81,7 +81,7 @@ def find(endpoint: str | None, stack: str | None, state: Path, functions: str | 
 
 
 def local_credentials(where: Where) -> dict[str, str]:
-    """Return the credentials and region to use where whoever answers asks for none: on this machine."""
+    """The credentials and region to use where whoever answers asks for none: on this machine."""
     here = urlsplit(where.endpoint or "").hostname in ("127.0.0.1", "localhost", "::1")
     if where.local or (here and not os.environ.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}):
         return {"aws_access_key_id": "local", "aws_secret_access_key": "local", "region_name": "us-east-1"}

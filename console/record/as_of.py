@@ -36,15 +36,15 @@ class Rows(Store):
         self._read: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
 
     def partition(self, service: str, about: str, prefix: str = "") -> dict[str, dict[str, Any]]:
-        """Return a partition's rows by their keys, of those that begin with ``prefix``."""
+        """A partition's rows by their keys, of those that begin with ``prefix``."""
         return {row["sk"]: row for row in self._query(service, about, prefix)}
 
     def newest_rows(self, service: str, about: str, prefix: str, limit: int) -> dict[str, dict[str, Any]]:
-        """Return the last ``limit`` rows of a partition by their keys."""
+        """The last ``limit`` rows of a partition by their keys."""
         return {row["sk"]: row for row in self._query(service, about, prefix, newest=limit)}
 
     def row(self, service: str, about: str, key: str) -> dict[str, Any] | None:
-        """Return one row, None where there is none."""
+        """One row, None where there is none."""
         known = self._read.setdefault((service, about), {})
         if about.startswith(_OWN) and not known:
             known.update(self.partition(service, about))
@@ -64,7 +64,7 @@ class Then(Store):
         self._newest = newest
 
     def newest(self, service: str) -> Pushed | None:
-        """Return how the release was born that was the newest when that was asked."""
+        """How the release was born that was the newest when that was asked."""
         return self.pushed(service, self._newest)
 
     def _get(self, service: str, about: str, key: str) -> dict[str, Any] | None:  # noqa: ARG002 - of one service
@@ -102,7 +102,7 @@ class AsOf:
 
 
 def snapshot(rows: Rows, service: Service, seen: Seen, at: datetime, without: str = "") -> AsOf:
-    """Return what was known at ``at`` about ``service``, as it was registered then: what ``seen`` names, but for the
+    """What was known at ``at`` about ``service``, as it was registered then: what ``seen`` names, but for the
     rows whose keys begin with ``without``."""
     there: dict[str, dict[str, dict[str, Any]]] = {}
     missing = []
@@ -127,7 +127,7 @@ def snapshot(rows: Rows, service: Service, seen: Seen, at: datetime, without: st
 
 
 def _readable(rows: Rows, service: str, about: str, key: str) -> dict[str, Any] | None:
-    """Return a row that can be read as a fact, None where there is none."""
+    """A row that can be read as a fact, None where there is none."""
     row = rows.row(service, about, key)
     try:
         if row is None and key.startswith("open#image#"):
@@ -140,7 +140,7 @@ def _readable(rows: Rows, service: str, about: str, key: str) -> dict[str, Any] 
 
 
 def _arrived(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the row of an image that arrived, from what became of it: its own is deleted when it is a release."""
+    """The row of an image that arrived, from what became of it: its own is deleted when it is a release."""
     taken = from_row(row) if row is not None else None
     if not isinstance(taken, ImageTaken):
         return None

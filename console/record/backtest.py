@@ -1,9 +1,9 @@
 """Which past releases would have gone otherwise under another registration, and why.
 
-Each release is taken to the moments at which something was decided about it, with what was known then, and the
-controller's own rules are asked again under the other registration: what keeps it from a stage (``entry.waits``), what
-its figures are held against (``plan``). What the other registration would have changed is told for each release by
-itself, as if all others had gone as they did: a history that branches is not made up. Votes that nobody was asked for
+Each release is taken back to the moments at which something was decided about it, with what was known then. The
+controller's own rules are asked again under the other registration: what keeps a release from a stage
+(``admission.waits``), and what its figures are compared with (``plan``). Each release is judged by itself, as if all
+others had gone as they did; no branching history is made up. Votes that nobody was asked for
 are not on record, so under a rule that asks for some, none is there.
 """
 
@@ -43,7 +43,7 @@ _RULES = (Waits.BAKE, Waits.APPROVAL, Waits.HOLD, Waits.WINDOW)
 
 
 def backtest(rows: Rows, present: Service, other: Service, limit: int, lease: timedelta) -> Backtest:
-    """Return what ``other`` would have changed about the last ``limit`` releases of the service."""
+    """What ``other`` would have changed about the last ``limit`` releases of the service."""
     numbers = [view.number for view in rows.views(present.name, limit)]
     trial = _Trial(rows, other, lease)
     lines, unknown = [], {}
@@ -156,14 +156,14 @@ class _Trial:
         )
 
     def _gated(self, moment: _Moment, r: Release) -> Gated | None:
-        """Return how the figures would have stood against the gates, with what was live then; None where the plan of
+        """How the figures would have stood against the gates, with what was live then; None where the plan of
         that moment did not come to it."""
         actions = plan(moment.other, moment.decided.at, self.lease)
         facts = (a.fact for a in actions if isinstance(a, Record) and a.release == r.number)
         return next((f for f in facts if isinstance(f, Gated)), None)
 
     def _rollout(self, moment: _Moment, r: Release) -> Iterator[Otherwise]:
-        """A turn it was given: whether a rule would have been in its way at that moment."""
+        """A rollout it was given: whether a rule would have been in its way at that moment."""
         decided = moment.decided
         actions = plan(moment.then, decided.at, self.lease)
         action = actions[decided.place] if decided.place < len(actions) else None
@@ -244,5 +244,5 @@ def _rules(r: Release, stage: StageState, at: datetime) -> list[Wait]:
 
 
 def _words(wait: Wait) -> str:
-    """Return what is waited for without what could be typed then."""
+    """A wait in words, without the next command."""
     return wait.why.partition("; next: ")[0]

@@ -43,7 +43,7 @@ class CheckpointChain:
         self.newest = tuple(sorted(self.checkpoints))
 
     def read_before(self, rollout: int, limit: int) -> None:
-        """Read the checkpoint of ``turn`` and those before it, where they are not among the newest."""
+        """Read the checkpoint of ``rollout`` and those before it, where they are not among the newest."""
         if self.newest and rollout >= self.newest[0]:
             return
         for number in range(max(1, rollout - limit + 1), rollout + 1):
@@ -78,7 +78,7 @@ class CheckpointChain:
             )
 
     def told(self) -> Checkpoints:
-        """Return which were looked at."""
+        """Which were looked at."""
         looked, last = sorted(self.checkpoints), max(self.checkpoints, default=0)
         gap = (
             f"{self.older[-1] + 1} to {self.newest[0] - 1}"
@@ -101,7 +101,7 @@ def checkpoint_key(rollout: int) -> str:
 
 
 def checked_rows(chain: CheckpointChain, checkpoint: Checkpoint) -> tuple[dict[str, Fact], list[Fault]]:
-    """Return the rows that were checkpointed as they stand now, by their names, and those that are not what they
+    """The rows that were checkpointed as they stand now, by their names, and those that are not what they
     were."""
     known: dict[str, Fact] = {}
     faults = []
@@ -122,7 +122,7 @@ def checked_rows(chain: CheckpointChain, checkpoint: Checkpoint) -> tuple[dict[s
 
 
 def read_fact(row: Mapping[str, Any] | None, kind: type[F]) -> F | None:
-    """Return a row's fact if it can be read and is of that kind."""
+    """A row's fact if it can be read and is of that kind."""
     try:
         fact = from_row(row) if row is not None else None
     except UNREADABLE:

@@ -38,7 +38,7 @@ class Replayed:
 
     @property
     def holds(self) -> bool:
-        """Return whether the decision came out the same."""
+        """Whether the decision came out the same."""
         return self.verdict in ("same", "partly")
 
 
@@ -47,7 +47,7 @@ class Gone(Exception):  # noqa: N818 - no error: something is not on record
 
 
 def replay(rows: Rows, service: str, number: int, lease: timedelta) -> tuple[Replayed, ...]:
-    """Return every decision about release ``number`` made again, in order of time."""
+    """Every decision about release ``number`` made again, in order of time."""
     made: dict[tuple[str, str, datetime], tuple[AsOf, tuple[Action, ...]]] = {}
     replayed = []
     for decided in decisions(rows, service, number):
@@ -78,12 +78,12 @@ def decisions(rows: Rows, service: str, number: int) -> Iterator[Decided]:
 
 
 def _as_of(rows: Rows, service: str, decided: Decided) -> AsOf:
-    """Return what was known when something was decided. Raises Gone."""
+    """What was known when something was decided. Raises Gone."""
     return snapshot(rows, configured(rows, service, decided.configuration), grounds(rows, service, decided), decided.at)
 
 
 def configured(rows: Rows, service: str, sha256: str) -> Service:
-    """Return the registration of that hash. Raises Gone."""
+    """The registration of that hash. Raises Gone."""
     try:
         row = rows.row(service, "configurations", configuration_key(sha256))
         fact = from_row(row) if row else None
@@ -101,7 +101,7 @@ def configured(rows: Rows, service: str, sha256: str) -> Service:
 
 
 def grounds(rows: Rows, service: str, decided: Decided) -> Seen:
-    """Return what a decision was made from. Raises Gone."""
+    """What a decision was made from. Raises Gone."""
     try:
         row = rows.row(service, "seen", seen_key(decided.seen))
         fact = from_row(row) if row else None

@@ -1,21 +1,16 @@
-"""A release's receipt: what its last finished turn on a stage was made of, link by link, and whether it holds.
+"""A release's receipt: what its last finished rollout on a stage was made of, link by link, and whether it holds.
 
-The controller checkpoints every rollout when it finishes it: the hash of each row said about the release until then,
-and over
-all of them one checkpoint, which also covers the checkpoint of the stage's rollout before. What the check proves,
-and what not:
+The controller checkpoints every rollout when it finishes it. A checkpoint holds the hash of each row about the release
+until then, and one hash over all of them and the checkpoint of the rollout before. What the check proves, and what not:
 
-- A row that was altered or taken out since it was checkpointed is named, as long as the checkpoint stands.
-- Who alters a row and its checkpoint must make the checkpoints of every later rollout anew: a break in the chain is
-  named. Nobody can
-  see that from the table alone where all of them were made anew. So the newest checkpoint counts where it stands
-  outside the
-  table: it is printed here, to be kept by whoever audits; the same text another day proves that all before it is as it
-  was.
-- Rows that came after the checkpoint (that the rollout is finished, what took the release's place) are not in it,
-  nor are those the table forgets after some time (each host's single reports, announcements).
-  How the rollout ended is, by what CodeDeploy said; that is held against the row that calls it finished.
-- It does not prove that what was written down was true. For that AWS itself is asked, as far as it still knows.
+- A row that was altered or taken out since its checkpoint is named, as long as the checkpoint stands.
+- Who alters a row and its checkpoint must make the checkpoints of all later rollouts anew. A break is named.
+  The table alone cannot show that all of them were made anew. So the newest checkpoint is printed, to be kept outside
+  the table by whoever audits. The same text another day proves that everything before it is unchanged.
+- Rows that came after the checkpoint are not in it (that the rollout is finished, what replaced the release), nor are
+  rows that the table forgets after some time (reports of single hosts, announcements). How the rollout ended is covered
+  by what CodeDeploy said; that is compared with the row that says the rollout is finished.
+- It does not prove that what was written down was true. For that, AWS itself is asked, as far as it still knows.
 """
 
 from __future__ import annotations
@@ -34,7 +29,7 @@ from esteira.core.facts import RELEASES, Checkpoint, Fact, about_release, about_
 
 
 def receipt(rows: Rows, service: Service, number: int, stage: str, *, whole: bool, aws: Aws | None) -> Receipt:
-    """Return release ``number``'s receipt for ``stage``: with the ``whole`` chain of checkpoints or the last of
+    """Release ``number``'s receipt for ``stage``: with the ``whole`` chain of checkpoints or the last of
     them, and what AWS says where ``cloud`` is given. Raises TroubleError where no rollout of it is checkpointed."""
     chain = CheckpointChain(rows, service.name, stage)
     chain.read_newest(None if whole else CHECKPOINTS)
@@ -68,7 +63,7 @@ def receipt(rows: Rows, service: Service, number: int, stage: str, *, whole: boo
 
 
 def _last_turn(chain: CheckpointChain, number: int) -> int:
-    """Return the release's last rollout on the stage that is finished or checkpointed. Raises TroubleError if there
+    """The release's last rollout on the stage that is finished or checkpointed. Raises TroubleError if there
     is none."""
     rows, name, stage = chain.rows, chain.service, chain.stage
     mine = rows.partition(name, about_release(number))

@@ -38,18 +38,18 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Which of the stage's checkpoints were looked at: from which turn to which, and the newest there is."""
+    """Which of the stage's checkpoints were looked at: from which rollout to which, and the newest there is."""
 
     first: int
     last: int
     newest: str
-    newest_turn: int
+    newest_rollout: int
     unseen: str = ""  # the rollouts that were not looked at, of those in between
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """A release's last finished turn on a stage, from the event to what the hosts answered."""
+    """A release's last finished rollout on a stage, from the event to what the hosts answered."""
 
     service: str
     release: str
@@ -67,5 +67,5 @@ class Receipt:
 
     @property
     def holds(self) -> bool:
-        """Return whether nothing is altered, and AWS contradicts nothing."""
+        """Whether nothing is altered, and AWS contradicts nothing."""
         return not self.faults and all(asked.verdict != "differs" for asked in self.evidence)

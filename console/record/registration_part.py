@@ -12,7 +12,7 @@ from esteira.config import Service
 
 
 def merged(present: Service, given: object) -> Service:
-    """Return the registration ``given``: a whole document, or a part of one that is laid over the ``present``.
+    """The registration ``given``: a whole document, or a part of one that is laid over the ``present``.
 
     Of a part, a member that is null is taken away, an object is laid over the one there, and a stage over the one of
     its name. Raises TroubleError, which names the field, where it is refused.

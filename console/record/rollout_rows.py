@@ -45,7 +45,7 @@ class RolloutRows:
 
     @classmethod
     def of(cls, facts: Iterable[Fact], number: int, stage: str, rollout: int) -> RolloutRows:
-        """Return what ``facts`` say about that rollout of the release."""
+        """What ``facts`` say about that rollout of the release."""
         all_of = list(facts)
 
         def one(kind: type[F], **said: object) -> F | None:
@@ -73,7 +73,7 @@ class RolloutRows:
 
     @property
     def succeeded(self) -> bool:
-        """Return whether the rollout brought the release to every host."""
+        """Whether the rollout brought the release to every host."""
         return bool(self.ended and self.ended.status == "Succeeded" and not (self.diagnosed or self.given_up))
 
 
@@ -123,7 +123,7 @@ def links_of(said: RolloutRows) -> Iterator[Link]:
 
 
 def _says(fact: Fact) -> str:
-    """Return a link's row in short, with every name and hash in full: they are what the next link is found by."""
+    """A link's row in short, with every name and hash in full: they are what the next link is found by."""
     match fact:
         case Pushed(number=number, commit=commit, tag=tag):
             return f"v{number} is born of " + (f"commit {commit}" if commit else f"the image tag {tag}")

@@ -57,7 +57,7 @@ class Page:
         self._watch = Watch(self._look, seconds)
 
     def application(self) -> web.Application:
-        """Return what answers."""
+        """What answers."""
         app = web.Application(middlewares=[self._guarded], client_max_size=16 * 1024)
         for name in ("page.css", "page.js"):
             app.router.add_get(f"/{name}", self._file(name))
@@ -84,7 +84,7 @@ class Page:
         return answer
 
     def _refused(self, request: web.Request) -> web.StreamResponse | None:
-        """Return the answer to a request that is not this operator's, or brings the key; None for one of the page's."""
+        """The answer to a request that is not this operator's, or brings the key; None for one of the page's."""
         port = _port(request)
         names = {f"127.0.0.1:{port}", f"localhost:{port}"}
         cookie = cookie_name(port)
@@ -157,7 +157,7 @@ class Page:
     # --- what changes
 
     def _look(self) -> dict[str, str]:
-        """Return what the page shows now, by a name each: the services, their names, or the trouble instead."""
+        """What the page shows now, by a name each: the services, their names, or the trouble instead."""
         value, status = self._tried(
             lambda: board.overview(self._session.store, self._session.services(), self._session.now())
         )
@@ -201,7 +201,7 @@ class Page:
 
 
 def cookie_name(port: int) -> str:
-    """Return the cookie's name: browsers keep no cookies apart by port, and two pages may be open."""
+    """The cookie's name: browsers keep no cookies apart by port, and two pages may be open."""
     return f"esteira-ui-{port}"
 
 
