@@ -12,13 +12,13 @@ from typing import Any
 
 import click
 
-HELP = """What is live, why, and since when; and the words to change it.
+HELP = """What is live, why, and since when; and the commands to change it.
 
 \b
 Exit status:
   0  done; of --wait and tail: it is live on the last stage
-  1  it failed: AWS or a function gave an error, or what was waited for or followed did not come to live; or doctor has
-     found something
+  1  it failed: AWS or a function gave an error, or what was waited for or followed did not go live; or doctor found
+     something
   2  refused, or not understood; nothing was changed
   3  --wait reached its --timeout, or tail did; it is still under way
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def rollback(
     call: TypedCommand, to: str | None, stage: str | None, reason: str, by: str | None, wait: bool, timeout: timedelta
 ) -> None:
-    """Go back to an earlier release, without a build; what was rolled back stays out."""
+    """Go back to an earlier release without a build. The one that was live does not come back by itself."""
     from console.read import progress
 
     service = call.service()
@@ -62,7 +62,7 @@ def rollback(
 @options.by
 @command
 def hold(call: TypedCommand, reason: str, length: timedelta, stage: str | None, by: str | None) -> None:
-    """Let nothing begin to deploy for a while; what is live stays live."""
+    """Let no deployment begin for a while. What is live stays live."""
     service = call.service()
     _, answer = _say(call, service.name, "hold", by, reason, minutes=_minutes(length), stage=stage)
     named = f" --stage {stage}" if stage else ""
@@ -88,7 +88,7 @@ def resume(call: TypedCommand, stage: str | None, reason: str, by: str | None) -
 @options.by
 @command
 def approve(call: TypedCommand, release: str, stage: str | None, reason: str, by: str | None) -> None:
-    """Say yes to a release's way onto a stage that asks for approvals: to this attempt and this image."""
+    """Vote for a release to go to a stage that asks for approvals: this attempt and this image."""
     _word(call, "approve", release, stage, by, reason, "is approved")
 
 
@@ -99,7 +99,7 @@ def approve(call: TypedCommand, release: str, stage: str | None, reason: str, by
 @options.by
 @command
 def reject(call: TypedCommand, release: str, stage: str | None, reason: str, by: str | None) -> None:
-    """Say no to a release's way onto a stage: it ends there, and stays where it is live."""
+    """Vote against a release going to a stage. It goes no further, and stays live where it is."""
     _word(call, "reject", release, stage, by, reason, "is rejected")
 
 
@@ -110,9 +110,9 @@ def reject(call: TypedCommand, release: str, stage: str | None, reason: str, by:
 @options.by
 @command
 def promote(call: TypedCommand, release: str, stage: str | None, reason: str, by: str | None) -> None:
-    """Send a release on to the next stage although a newer one took its place on the one before.
+    """Send a release to the next stage although a newer one replaced it on the stage before.
 
-    The rules of that stage stay in its way.
+    The rules of that stage still apply.
     """
     _word(call, "promote", release, stage, by, reason, "is promoted")
 
@@ -125,7 +125,7 @@ def promote(call: TypedCommand, release: str, stage: str | None, reason: str, by
 @options.by
 @command
 def bypass(call: TypedCommand, release: str, stage: str | None, reason: str, length: timedelta, by: str | None) -> None:
-    """Break the glass: let no rule of a stage stand in a release's way for a while. Every place says so."""
+    """Let a release pass every rule of a stage for a while, in an emergency. Every answer says so."""
     said = f"passes every rule for {_typed(length)}"
     _word(call, "bypass", release, stage, by, reason, said, minutes=_minutes(length))
 
@@ -156,10 +156,10 @@ def retry(call: TypedCommand, release: str, reason: str, by: str | None, wait: b
 @options.by
 @command
 def abort(call: TypedCommand, release: str, reason: str, by: str | None) -> None:
-    """Call a release off; its build or deployment is stopped."""
+    """Stop a release, with its build or deployment."""
     service = call.service()
     _, answer = _say(call, service.name, "abort", by, reason, release=release)
-    _tell(call, f"{release} of {service.name} is called off", answer, release)
+    _tell(call, f"{release} of {service.name} is aborted", answer, release)
 
 
 @click.command()

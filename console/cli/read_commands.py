@@ -61,7 +61,7 @@ def show(call: TypedCommand, release: str) -> None:
 @options.which
 @command
 def why(call: TypedCommand, release: str) -> None:
-    """Where a release stands and why, in one sentence."""
+    """The status of a release, and why, in one sentence."""
     from console.cli import render_status
     from console.read import release_lines
 

@@ -63,7 +63,7 @@ def remove_service(call: TypedCommand, name: str, yes: bool, timeout: timedelta)
     _refuse_local(call, "remove-service")
     left = leftovers.kept(call.controller, name)  # before, so that whoever may not ask has not deleted anything either
     if not yes and not click.confirm(f"Delete the host of {name} and all that is not data?", err=True):
-        raise TroubleError("nothing was deleted", REFUSED)
+        raise TroubleError("nothing was deleted. Next: the same with yes, or with --yes", REFUSED)
     with call.spinner() as say:
         stack = service_stack.remove(StackWork(call.controller, call.now, call.shell.sleep, say, timeout), name)
     call.tell({"deleted": stack, "kept": left}, lambda out: render_work.kept(out, f"{stack} is deleted", left))
