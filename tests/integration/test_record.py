@@ -274,7 +274,7 @@ def test_a_receipt_tells_the_whole_chain_and_holds(story: Story) -> None:
     )
     result = typed(story, "receipt", "v2")
     assert result.exit_code == 0, result.output
-    assert told["checkpoint"] in result.output
+    assert told["sha256"] in result.output
 
 
 def test_a_receipt_says_where_aws_says_something_else(story: Story) -> None:
