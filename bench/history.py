@@ -49,6 +49,8 @@ from esteira.core.facts import (
     Superseded,
     about_stage,
 )
+from esteira.core.state import StageState
+from esteira.core.status import Phase, status_of
 from esteira.fact import (
     Fact,
     from_row,
@@ -56,10 +58,8 @@ from esteira.fact import (
     to_row,
     unstamp,
 )
-from esteira.trail import Checkpoint, Decided, FoundBySweep
-from esteira.core.state import StageState
-from esteira.core.status import Phase, status_of
 from esteira.store.rows import latest_rows
+from esteira.trail import Checkpoint, Decided, FoundBySweep
 
 PERIOD = 20  # releases; enough for ten that were live, which is as far back as a rollout remembers
 # In a longer history the releases in between have no decisions: most of its rows, which no function ever reads.
@@ -74,11 +74,11 @@ Row = Mapping[str, Any]
 Name = tuple[str, str]  # of a fact: what it is about, and its key
 
 
-class Stage(Rehearsal):
+class HistoryStage(Rehearsal):
     """The rehearsal stage with the announcements' topic, as template.yaml gives it to the function that announces."""
 
     def __init__(self, folder: Path) -> None:
-        self.script = Script()
+        self.script = HistoryScript()
         super().__init__(folder, ScriptedEngine(self.script.build, self.script.deploy, manual=True))
 
     @cached_property
@@ -90,7 +90,7 @@ class Stage(Rehearsal):
 
 
 @dataclass
-class Script:
+class HistoryScript:
     """How the next build and the next deployment end."""
 
     build_fails: bool = False
@@ -114,7 +114,7 @@ class Mark:
     at: datetime
 
 
-def play(stage: Stage, releases: int) -> Mark:
+def play(stage: HistoryStage, releases: int) -> Mark:
     """Bring ``releases`` more releases to their ends for real, in the order of a period; what it ends at."""
     last = stage.newest() + releases
     while stage.newest() < last:
@@ -123,7 +123,7 @@ def play(stage: Stage, releases: int) -> Mark:
     return _mark(stage)
 
 
-def push_one(stage: Stage) -> int:
+def push_one(stage: HistoryStage) -> int:
     """Push one changed model and see it live; its number. Raises BenchError if it did not get there."""
     number = stage.newest() + 1
     _push(stage, {"train.py": f"release = {number}\n".encode()})
@@ -133,7 +133,7 @@ def push_one(stage: Stage) -> int:
     return number
 
 
-def lengthen(stage: Stage, releases: int) -> None:
+def lengthen(stage: HistoryStage, releases: int) -> None:
     """Make a fresh stage one with a history of ``releases``: a multiple of PERIOD, or few enough to be played.
 
     Raises BenchError if the table is then not one the controller could have written.
@@ -151,7 +151,7 @@ def lengthen(stage: Stage, releases: int) -> None:
 # --- playing
 
 
-def _play_one(stage: Stage, place: int) -> None:
+def _play_one(stage: HistoryStage, place: int) -> None:
     """Play the release at ``place`` (1 to PERIOD) of a period. Of a push that is superseded two come, in one go."""
     change: dict[str, bytes | None] = {"train.py": f"release = {stage.newest() + 1}\n".encode()}
     match place:
@@ -181,12 +181,12 @@ def _play_one(stage: Stage, place: int) -> None:
             _push(stage, change)
 
 
-def _push(stage: Stage, files: Mapping[str, bytes | None]) -> None:
+def _push(stage: HistoryStage, files: Mapping[str, bytes | None]) -> None:
     stage.commit(files)
     stage.play()
 
 
-def _mark(stage: Stage) -> Mark:
+def _mark(stage: HistoryStage) -> Mark:
     rollout = stage.store.stage(stage.service.name, stage.service.last.name).rollout
     return Mark(stage.newest(), rollout.number if rollout else 0, stage.clock.now())
 
@@ -270,7 +270,7 @@ def _another(identity: str, salt: str) -> str:
     return digits[: len(identity)]
 
 
-def _multiply(stage: Stage, began: Mark, first: Mark, second: Mark, releases: int) -> None:
+def _multiply(stage: HistoryStage, began: Mark, first: Mark, second: Mark, releases: int) -> None:
     steps = [(b.release - a.release, b.rollout - a.rollout, b.at - a.at) for a, b in ((began, first), (first, second))]
     if steps[0] != steps[1]:
         raise BenchError(f"the periods differ, so one cannot stand for another: {steps}. Next: see bench/history.py")
@@ -291,7 +291,7 @@ def _multiply(stage: Stage, began: Mark, first: Mark, second: Mark, releases: in
     stage.local_aws.dynamodb.load({table: _moved(late, Move(last * PERIOD, last * rollouts), checkpoints)})
 
 
-def _drained(stage: Stage, table: str) -> Iterator[Row]:
+def _drained(stage: HistoryStage, table: str) -> Iterator[Row]:
     """Yield every row of the table, and take it out."""
     unpack = TypeDeserializer().deserialize
     client = stage.context.aws.client("dynamodb")
@@ -356,7 +356,7 @@ def _moved_row(row: Row, move: Move) -> Row:
 # --- is it one the controller could have written?
 
 
-def _check(stage: Stage, releases: int) -> None:
+def _check(stage: HistoryStage, releases: int) -> None:
     """Raise BenchError unless every rollout follows from the one before it, and every twentieth release, and each of
     the newest twenty, stands where its row in the history says."""
     name, found = stage.service.name, stage.newest()

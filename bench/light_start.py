@@ -43,7 +43,7 @@ print(json.dumps((time.perf_counter() - began) * 1000))
 
 
 @dataclass(frozen=True)
-class Subject:
+class ServingStart:
     """One thing to start: a module of an artifact, and what is called after it as ``module:function``."""
 
     name: str
@@ -109,20 +109,22 @@ def table(result: dict[str, Any]) -> list[str]:
 # --- packing
 
 
-def _subjects(folder: Path) -> list[Subject]:
+def _subjects(folder: Path) -> list[ServingStart]:
     compiled, plain = folder / "compiled", folder / "plain"
     for artifact in (compiled, plain):
         _pack(artifact)
     _compile(compiled)
     context = "esteira.bootstrap:from_environment"
     return [
-        *(Subject(name, compiled, name) for name in HANDLERS),
-        Subject("a: one boto3 client", compiled, "one_client"),
-        Subject("b: typical, no bytecode", plain, "typical"),
-        Subject("intake, and its first client", compiled, "intake", (context,)),
-        Subject("intake, its first client and the tracer", compiled, "intake", (context, "esteira.telemetry:tracer")),
-        Subject("intake, no bytecode", plain, "intake"),
-        Subject("typical, compiled", compiled, "typical"),
+        *(ServingStart(name, compiled, name) for name in HANDLERS),
+        ServingStart("a: one boto3 client", compiled, "one_client"),
+        ServingStart("b: typical, no bytecode", plain, "typical"),
+        ServingStart("intake, and its first client", compiled, "intake", (context,)),
+        ServingStart(
+            "intake, its first client and the tracer", compiled, "intake", (context, "esteira.telemetry:tracer")
+        ),
+        ServingStart("intake, no bytecode", plain, "intake"),
+        ServingStart("typical, compiled", compiled, "typical"),
     ]
 
 
@@ -156,11 +158,11 @@ def _compile(artifact: Path) -> None:
 # --- starting
 
 
-def _round(subjects: list[Subject]) -> dict[str, float]:
+def _round(subjects: list[ServingStart]) -> dict[str, float]:
     return {subject.name: _start(subject) for subject in subjects}
 
 
-def _start(subject: Subject) -> float:
+def _start(subject: ServingStart) -> float:
     """Start an interpreter without the environment of this one (no site-packages), and return the ms it tells."""
     words = [sys.executable, "-S", "-s", "-c", PROBE, str(subject.artifact), subject.module, *subject.more]
     done = subprocess.run(words, env=_environment(), cwd=subject.artifact, capture_output=True, text=True, check=False)

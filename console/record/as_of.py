@@ -23,11 +23,11 @@ from esteira.core.facts import (
     ImageTaken,
     Pushed,
 )
-from esteira.fact import from_row, to_row
-from esteira.trail import Seen
 from esteira.core.state import Snapshot
+from esteira.fact import from_row, to_row
 from esteira.store import Store
 from esteira.store.rows import latest_rows, pk_of
+from esteira.trail import Seen
 
 # What reading a row as a fact raises where somebody altered it so that it is none.
 UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
@@ -44,15 +44,15 @@ class Rows(Store):
         self._read: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
 
     def partition(self, service: str, about: str, prefix: str = "") -> dict[str, dict[str, Any]]:
-        """Return a partition's rows by their keys, of those that begin with ``prefix``."""
+        """A partition's rows by their keys, of those that begin with ``prefix``."""
         return {row["sk"]: row for row in self._query(service, about, prefix)}
 
     def newest_rows(self, service: str, about: str, prefix: str, limit: int) -> dict[str, dict[str, Any]]:
-        """Return the last ``limit`` rows of a partition by their keys."""
+        """The last ``limit`` rows of a partition by their keys."""
         return {row["sk"]: row for row in self._query(service, about, prefix, newest=limit)}
 
     def row(self, service: str, about: str, key: str) -> dict[str, Any] | None:
-        """Return one row, None where there is none."""
+        """One row, None where there is none."""
         known = self._read.setdefault((service, about), {})
         if about.startswith(_OWN) and not known:
             known.update(self.partition(service, about))
@@ -77,7 +77,7 @@ class Then(Store):
             self._rows.setdefault(row["pk"].removeprefix("#"), {})[row["sk"]] = row
 
     def newest(self, service: str) -> Pushed | None:
-        """Return how the release was born that was the newest when that was asked."""
+        """How the release was born that was the newest when that was asked."""
         return self.pushed(service, self._newest)
 
     def _get(self, service: str, about: str, key: str) -> dict[str, Any] | None:  # noqa: ARG002 - of one service
@@ -123,7 +123,7 @@ class AsOf:
 
 
 def snapshot(rows: Rows, service: Service, seen: Seen, at: datetime, without: str = "") -> AsOf:
-    """Return what was known at ``at`` about ``service``, as it was registered then: what ``seen`` names, but for the
+    """What was known at ``at`` about ``service``, as it was registered then: what ``seen`` names, but for the
     rows whose keys begin with ``without``."""
     there: dict[str, dict[str, dict[str, Any]]] = {}
     missing = []
@@ -148,7 +148,7 @@ def snapshot(rows: Rows, service: Service, seen: Seen, at: datetime, without: st
 
 
 def _readable(rows: Rows, service: str, about: str, key: str) -> dict[str, Any] | None:
-    """Return a row that can be read as a fact, None where there is none."""
+    """A row that can be read as a fact, None where there is none."""
     row = rows.row(service, about, key)
     try:
         if row is None and key.startswith("open#image#"):
@@ -161,7 +161,7 @@ def _readable(rows: Rows, service: str, about: str, key: str) -> dict[str, Any] 
 
 
 def _arrived(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the row of an image that arrived, from what became of it: its own is deleted when it is a release."""
+    """The row of an image that arrived, from what became of it: its own is deleted when it is a release."""
     taken = from_row(row) if row is not None else None
     if not isinstance(taken, ImageTaken):
         return None

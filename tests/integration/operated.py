@@ -16,9 +16,9 @@ import pytest
 from click.testing import CliRunner, Result
 from moto import mock_aws
 
-from console.cli.call import Shell
 from console.cli.main import main
 from console.read.remote import Controller, Invoked
+from console.read.session import Shell
 from esteira import operate
 from esteira.aws import Aws
 from esteira.aws_events import Refused
@@ -39,8 +39,8 @@ from esteira.core.facts import (
     Rollout,
     RolloutFinished,
 )
-from esteira.fact import Fact
 from esteira.core.status import status_of, statuses
+from esteira.fact import Fact
 from esteira.store import Store
 
 START = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)

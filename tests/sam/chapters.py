@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from console.cli.replay import routes
 from console.local.aws.functions import Functions, from_specs, set_environment
 from console.local.paths import ROOT
+from console.local.replay import routes
 from console.local.stages import Rules, give_stages
 from esteira import aws, bootstrap
 from tests.sam.world import template, timeless, variables, world

@@ -21,8 +21,8 @@ from esteira.core.facts import (
     Rollout,
     RolloutFinished,
 )
-from esteira.fact import Fact
 from esteira.core.state import Release, StageState
+from esteira.fact import Fact
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=120)

@@ -22,9 +22,9 @@ from esteira.core.facts import (
     Retried,
     RolloutFinished,
 )
-from esteira.fact import Fact
 from esteira.core.state import Release, StageState
 from esteira.core.status import Cause, Phase, status_of, status_on, statuses
+from esteira.fact import Fact
 from tests.unit.conftest import (
     NOON,
     accepted,

@@ -21,9 +21,9 @@ from esteira.audit import (
     seen_hash,
 )
 from esteira.core.facts import Announced
+from esteira.core.state import Snapshot, StageState, Written
 from esteira.fact import Fact, from_row, to_row
 from esteira.trail import Checkpoint
-from esteira.core.state import Snapshot, StageState, Written
 from tests.unit.conftest import HEART, NOON, accepted, after, born, deployment_started, finished, release, rollout_of
 
 ROLLOUT = rollout_of()

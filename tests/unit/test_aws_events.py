@@ -30,8 +30,8 @@ from esteira.core.facts import (
     ImageScanned,
     InstanceReported,
 )
-from esteira.fact import Fact, stamp
 from esteira.core.status import Phase
+from esteira.fact import Fact, stamp
 from esteira.notify import announcement
 from tests.unit.conftest import DIGEST, HEART, NOON, after, recorded
 

@@ -1,14 +1,17 @@
-"""The direction of the arrows: what is pure knows no I/O and no clock, and nothing that ships knows the console."""
+"""The direction of the arrows: what is pure knows no I/O and no clock, nothing that ships knows the console, and no
+imports run in a circle."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-FUNCTIONS = Path(__file__).parents[2] / "functions"
+ROOT = Path(__file__).parents[2]
+FUNCTIONS = ROOT / "functions"
 MODULES = {str(path.relative_to(FUNCTIONS)): ast.parse(path.read_text()) for path in sorted(FUNCTIONS.rglob("*.py"))}
 PURE = [
     "config",
@@ -116,3 +119,95 @@ def test_nothing_happens_when_a_pure_module_or_a_door_is_imported() -> None:
     for name in [*(f"esteira/{pure}.py" for pure in PURE), *doors]:
         top: list[ast.stmt] = [n for n in MODULES[name].body if isinstance(n, ast.Import | ast.ImportFrom)]
         assert not roots(ast.Module(top, [])) & {"boto3", "botocore"}, name
+
+
+# --- the console ------------------------------------------------------------------------------------------------------
+
+# What other branches put right; each of these goes when they are merged.
+CIRCLES_AWAITED = "console.local."
+DOUBLES_AWAITED = {
+    *("Answer", "Change", "Entry", "Held", "Image", "Rehearsal", "Release", "Stack", "Stage", "Window"),
+    *("_Deployment", "_Parser", "_Running"),
+}
+LONG_AWAITED = {"console.local.aws.stack.__init__", "console.local.aws.dynamodb._query"}
+# A folder imports from its own rank's lower ones only; folders of one rank do not import each other.
+RANKS = {"read": 0, "local": 1, "doctor": 2, "record": 2, "ui": 2, "cli": 3}
+
+
+def modules(folder: Path, root: Path) -> dict[str, ast.Module]:
+    """Return the modules below a folder by the name they are imported by."""
+    files = (path for path in sorted(folder.rglob("*.py")) if "subjects" not in path.parts)
+    return {
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): ast.parse(path.read_text())
+        for path in files
+    }
+
+
+CONSOLE = modules(ROOT / "console", ROOT)
+ALL = {**CONSOLE, **modules(FUNCTIONS, FUNCTIONS), **modules(ROOT / "bench", ROOT)}
+
+
+def imports_of(name: str, known: Mapping[str, ast.Module]) -> set[str]:
+    """Return the modules of ``known`` that one of them imports, also inside a function or for typing only."""
+    return {other for other in imported(known[name]) if other in known and other != name}
+
+
+def circle(known: Mapping[str, ast.Module]) -> list[str]:
+    """Return one circle of imports among the modules, by their names in order; empty where there is none."""
+    done: set[str] = set()
+
+    def visit(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name in done:
+            return []
+        found = next(filter(None, (visit(other, [*path, name]) for other in sorted(imports_of(name, known)))), [])
+        done.add(name)
+        return found
+
+    return next(filter(None, (visit(name, []) for name in sorted(known))), [])
+
+
+@pytest.mark.parametrize("folder", ["functions", "console"])
+def test_no_modules_import_each_other_in_a_circle(folder: str) -> None:
+    """Whoever reads a module needs to know only what stands below it."""
+    known = {name: tree for name, tree in ALL.items() if (name in CONSOLE) == (folder == "console")}
+    assert len(known) > 20
+    assert circle({name: tree for name, tree in known.items() if not name.startswith(CIRCLES_AWAITED)}) == []
+
+
+def test_a_circle_is_found() -> None:
+    """The search above would be content with anything if it found none."""
+    known = {"a": ast.parse("import b"), "b": ast.parse("def f():\n    from c import x"), "c": ast.parse("import a")}
+    assert circle(known) == ["a", "b", "c", "a"]
+
+
+def test_arrows_in_the_console_point_down() -> None:
+    """cli uses record, ui, doctor and read; nothing below knows the command line."""
+    folder = {name: name.split(".")[1] for name in CONSOLE if name.count(".") > 1}
+    assert set(folder.values()) == set(RANKS)
+    upward = [
+        f"{name} -> {other}"
+        for name, there in folder.items()
+        for other in imports_of(name, CONSOLE)
+        if other in folder and folder[other] != there and RANKS[folder[other]] >= RANKS[there]
+    ]
+    assert upward == []
+
+
+def test_no_class_name_stands_for_two_things() -> None:
+    """A reader who has met a class knows it wherever its name comes again."""
+    classes = [(n.name, name) for name, tree in ALL.items() for n in ast.walk(tree) if isinstance(n, ast.ClassDef)]
+    twice = {name for name, count in Counter(name for name, _ in classes).items() if count > 1}
+    assert sorted(twice - DOUBLES_AWAITED) == []
+
+
+def test_no_function_is_longer_than_forty_lines() -> None:
+    """What does not fit a screen does two things."""
+    long = [
+        f"{name}.{node.name}"
+        for name, tree in ALL.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or 0) - node.lineno >= 40
+    ]
+    assert [name for name in long if name not in LONG_AWAITED] == []

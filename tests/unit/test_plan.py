@@ -28,7 +28,6 @@ from esteira.core.facts import (
     StopAsked,
     Superseded,
 )
-from esteira.fact import Fact
 from esteira.core.plan import (
     AcceptImage,
     Action,
@@ -50,6 +49,7 @@ from esteira.core.plan import (
 )
 from esteira.core.state import Release, Snapshot, StageState, Written
 from esteira.core.status import Phase, status_on
+from esteira.fact import Fact
 from tests.unit.conftest import (
     COMMIT,
     DIGEST,

@@ -32,10 +32,10 @@ from esteira.core.facts import (
     RolloutFinished,
     Superseded,
 )
-from esteira.fact import Fact
 from esteira.core.plan import AnswerAlarm, Project, Record, Remind, StartDeployment, plan
 from esteira.core.state import Release, Snapshot, StageState, Written
 from esteira.core.status import Phase, status_of, status_on, statuses
+from esteira.fact import Fact
 from tests.unit.conftest import HEART, LEASE, NOON, accepted, after, born, digest_of, recorded, rollout_of
 
 NAMES = ("staging", "canary", "production")

@@ -32,9 +32,9 @@ from esteira.core.facts import (
     StopAsked,
     Superseded,
 )
-from esteira.fact import Fact
 from esteira.core.state import Release, StageState
 from esteira.core.status import Cause, Phase, Status, status_on
+from esteira.fact import Fact
 from tests.unit.conftest import (
     LEASE,
     NOON,

@@ -17,8 +17,8 @@ from esteira.core.facts import (
     Rollout,
     about_release,
 )
-from esteira.trail import Decided
 from esteira.errors import BusyError, DeclinedError, UnsureError
+from esteira.trail import Decided
 from tests.unit import rights
 from tests.wire.adapters import AT, Wire
 from tests.wire.lossy import BROKEN, LOST, NEVER_ARRIVED, THROTTLED, Fault

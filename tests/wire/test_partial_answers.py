@@ -8,8 +8,8 @@ import pytest
 
 from esteira.claims import BuildClaim
 from esteira.core.facts import Pushed
-from esteira.trail import Decided
 from esteira.errors import PartialError
+from esteira.trail import Decided
 from tests.wire.adapters import AT, Wire
 from tests.wire.lossy import Body, Fault
 from tests.wire.test_lost_answers import CLAIM, build, deploy

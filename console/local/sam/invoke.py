@@ -25,13 +25,15 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from console.cli import replay
+from console.local import replay
 from console.local.paths import FUNCTIONS, TEMPLATE
 from console.local.sam.artifact import HERE, ReleaseError, interpreter, make, runtime
 from console.local.sam.sam_cli import LOCAL, SamError, build, last_words, sam
 from console.local.template import FunctionSpec, Stack, read
 from console.local.up.laptop import CREDENTIALS
-from console.read.remote import Invoked, TroubleError, Where, answered, find
+from console.read.out import Out
+from console.read.remote import Invoked, answered
+from console.read.where import TroubleError, Where, find
 
 DOOR_PORT = 4566
 START_SECONDS = 20.0
@@ -254,20 +256,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _invoke(files: list[Path]) -> int:
-    from console.cli import render
-    from console.cli.call import console
-
     where = running(Path(os.environ.get("ESTEIRA_STATE", ".esteira")))
     stack = read(TEMPLATE, where.stack)
     events = [(path, replay.load(path)) for path in files]
     targets = replay.routes(where.stack)
-    out, failed = console(sys.stdout), False
+    out, failed = Out(sys.stdout), False
     assert where.endpoint
     with Containers(where.endpoint, stack, fresh(stack)) as containers:
         controller: Any = _Controller(containers)
         for path, event in events:
             for row in replay.replay(path, event, targets(event), controller):
-                render.returned(out, row)
+                replay.show(out, row)
                 failed = failed or bool(row.error)
     return int(failed)
 

@@ -27,7 +27,7 @@ from console.local.sam.invoke import InvokeError, door, fresh, image, running, v
 from console.local.sam.sam_cli import LOCAL, SamError, serving
 from console.local.template import Stack, read
 from console.local.up.laptop import CREDENTIALS
-from console.read.remote import TroubleError
+from console.read.where import TroubleError
 
 PORT = 3001
 STOP_SECONDS = 20.0

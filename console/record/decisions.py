@@ -18,6 +18,7 @@ from console.record.as_of import UNREADABLE, AsOf, Rows, snapshot
 from esteira.audit import configuration_hash, seen, seen_hash
 from esteira.config import Service
 from esteira.core.facts import configuration_key, seen_key
+from esteira.core.plan import Action, plan
 from esteira.fact import from_row
 from esteira.trail import (
     Configured,
@@ -25,7 +26,6 @@ from esteira.trail import (
     Seen,
     about_decisions,
 )
-from esteira.core.plan import Action, plan
 
 Verdict = Literal["same", "partly", "differs", "unknown"]
 
@@ -45,7 +45,7 @@ class Replayed:
 
     @property
     def holds(self) -> bool:
-        """Return whether the decision came out the same."""
+        """Whether the decision came out the same."""
         return self.verdict in ("same", "partly")
 
 
@@ -54,7 +54,7 @@ class Gone(Exception):  # noqa: N818 - no error: something is not on record
 
 
 def replay(rows: Rows, service: str, number: int, lease: timedelta) -> tuple[Replayed, ...]:
-    """Return every decision about release ``number`` made again, in order of time."""
+    """Every decision about release ``number`` made again, in order of time."""
     made: dict[tuple[str, str, datetime], tuple[AsOf, tuple[Action, ...]]] = {}
     replayed = []
     for decided in decisions(rows, service, number):
@@ -85,12 +85,12 @@ def decisions(rows: Rows, service: str, number: int) -> Iterator[Decided]:
 
 
 def _as_of(rows: Rows, service: str, decided: Decided) -> AsOf:
-    """Return what was known when something was decided. Raises Gone."""
+    """What was known when something was decided. Raises Gone."""
     return snapshot(rows, configured(rows, service, decided.configuration), grounds(rows, service, decided), decided.at)
 
 
 def configured(rows: Rows, service: str, sha256: str) -> Service:
-    """Return the registration of that hash. Raises Gone."""
+    """The registration of that hash. Raises Gone."""
     try:
         row = rows.row(service, "configurations", configuration_key(sha256))
         fact = from_row(row) if row else None
@@ -108,7 +108,7 @@ def configured(rows: Rows, service: str, sha256: str) -> Service:
 
 
 def grounds(rows: Rows, service: str, decided: Decided) -> Seen:
-    """Return what a decision was made from. Raises Gone."""
+    """What a decision was made from. Raises Gone."""
     try:
         row = rows.row(service, "seen", seen_key(decided.seen))
         fact = from_row(row) if row else None

@@ -20,9 +20,10 @@ from typing import Any, get_args
 
 from aiohttp import web
 
-from console.cli.call import Call
-from console.cli.render import document
-from console.read.remote import TroubleError, explained
+from console.read.printable import document
+from console.read.session import Session
+from console.read.trouble import explained
+from console.read.where import TroubleError
 from console.ui import board
 from console.ui.watch import Watch
 from esteira.config import Service
@@ -49,14 +50,14 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Page:
     """The page of one operator. ``by`` is who says their words."""
 
-    def __init__(self, call: Call, by: str, links: board.Links | None = None, seconds: float = SECONDS) -> None:
+    def __init__(self, session: Session, by: str, links: board.Links | None = None, seconds: float = SECONDS) -> None:
         self.key = secrets.token_urlsafe(24)
-        self._call, self._by = call, by
+        self._session, self._by = session, by
         self._links = links or board.Links()
         self._watch = Watch(self._look, seconds)
 
     def application(self) -> web.Application:
-        """Return what answers."""
+        """What answers."""
         app = web.Application(middlewares=[self._guarded], client_max_size=16 * 1024)
         for name in ("page.css", "page.js"):
             app.router.add_get(f"/{name}", self._file(name))
@@ -83,7 +84,7 @@ class Page:
         return answer
 
     def _refused(self, request: web.Request) -> web.StreamResponse | None:
-        """Return the answer to a request that is not this operator's, or brings the key; None for one of the page's."""
+        """The answer to a request that is not this operator's, or brings the key; None for one of the page's."""
         port = _port(request)
         names = {f"127.0.0.1:{port}", f"localhost:{port}"}
         cookie = cookie_name(port)
@@ -127,28 +128,28 @@ class Page:
         except (ValueError, LookupError) as error:
             return {"error": f"the page asked for something that is not there: {error}"}, 400
         except Exception as error:
-            sentence = explained(error, self._call.controller.where)
+            sentence = explained(error, self._session.controller.where)
             if sentence is None:
                 raise
             return {"error": sentence}, 502
 
     def _history(self, request: web.Request) -> Any:
         before = int(request.query["before"]) if "before" in request.query else None
-        return board.past(self._call.store, self._service(request.query["service"]), before, self._call.now())
+        return board.past(self._session.store, self._service(request.query["service"]), before, self._session.now())
 
     def _release(self, request: web.Request) -> Any:
         service = self._service(request.query["service"])
         number = int(request.query["number"].removeprefix("v"))
-        return board.release(self._call.store, service, number, self._call.now(), self._links)
+        return board.release(self._session.store, service, number, self._session.now(), self._links)
 
     def _dora(self, request: web.Request) -> Any:
         service = self._service(request.query["service"])
         stage = request.query.get("stage") or service.last.name
         days = min(max(int(request.query.get("days", "90")), 1), 730)
-        return board.four_keys(self._call.store, service, service.stage(stage).name, days, self._call.now())
+        return board.four_keys(self._session.store, service, service.stage(stage).name, days, self._session.now())
 
     def _service(self, name: str) -> Service:
-        for service in self._call.services():
+        for service in self._session.services():
             if service.name == name:
                 return service
         raise LookupError(f"no service is called {name!r}")
@@ -156,8 +157,10 @@ class Page:
     # --- what changes
 
     def _look(self) -> dict[str, str]:
-        """Return what the page shows now, by a name each: the services, their names, or the trouble instead."""
-        value, status = self._tried(lambda: board.overview(self._call.store, self._call.services(), self._call.now()))
+        """What the page shows now, by a name each: the services, their names, or the trouble instead."""
+        value, status = self._tried(
+            lambda: board.overview(self._session.store, self._session.services(), self._session.now())
+        )
         if status != 200:
             return {"trouble": document(value, None)}
         told = {f"service {service['service']}": document(service, None) for service in value}
@@ -168,14 +171,14 @@ class Page:
         somebody listens."""
         stream = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
         await stream.prepare(request)
-        hello = {"by": self._by, "where": self._call.controller.where.named}
+        hello = {"by": self._by, "where": self._session.controller.where.named}
         with suppress(ConnectionError):  # the page was closed
             await stream.write(_event("hello", document(hello, None)).encode())
             async with aclosing(self._watch.news()) as all_news:
                 async for news in all_news:
                     events = [_event(name.partition(" ")[0], text) for name, text in news.items()]
                     # something is always sent, or nobody would notice that the page is gone
-                    clock = _event("clock", document({"now": self._call.now()}, None))
+                    clock = _event("clock", document({"now": self._session.now()}, None))
                     await stream.write("".join([*events, clock]).encode())
         return stream
 
@@ -192,13 +195,13 @@ class Page:
             return _json({"error": f"that is none of the words there are: {', '.join(VERBS)}"}, 400)
         said = {name: value for name, value in word.items() if value not in ("", None)}
         said |= {"request": str(uuid.uuid4()), "by": self._by}
-        value, status = await asyncio.to_thread(self._tried, lambda: self._call.controller.operate(said))
+        value, status = await asyncio.to_thread(self._tried, lambda: self._session.controller.operate(said))
         self._watch.hurry()
         return _json(value, status)
 
 
 def cookie_name(port: int) -> str:
-    """Return the cookie's name: browsers keep no cookies apart by port, and two pages may be open."""
+    """The cookie's name: browsers keep no cookies apart by port, and two pages may be open."""
     return f"esteira-ui-{port}"
 
 

@@ -13,7 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from console.read.remote import REFUSED, Controller, Invoked, TroubleError
+from console.local.template import TemplateError, read
+from console.read.complete import split_log
+from console.read.out import Out, Piece
+from console.read.remote import Controller, Invoked
+from console.read.where import REFUSED, TroubleError
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "template.yaml"
 
@@ -48,8 +52,6 @@ def load(path: Path) -> dict[str, Any]:
 
 def routes(stack: str, template: Path = TEMPLATE) -> Callable[[dict[str, Any]], tuple[str, ...]]:
     """Return what tells the names of the functions an event goes to. Raises TroubleError for an unreadable template."""
-    from console.local.template import TemplateError, read
-
     try:
         described = read(template, stack)
         names = {f.logical_id: f.name for f in described.functions}
@@ -92,3 +94,18 @@ def _returned(path: Path, function: str, answer: Invoked) -> Iterator[Returned]:
         yield Returned(str(path), function, **told, actions=tuple(payload.get("actions", ())))
     if not payloads:
         yield Returned(str(path), function, why="no service is registered, so there was nothing to look after")
+
+
+def show(out: Out, row: Returned) -> None:
+    """Print what a function returned for a replayed file."""
+    parts: list[Piece] = [(row.file, "bold"), f" → {row.function or 'nobody'}: "]
+    sentence, log = split_log(row.why)
+    if row.error:
+        parts.append((row.error, "red"))
+    elif row.release:
+        parts += [f"{row.service} {row.release} is ", (row.phase, "bold"), f": {sentence}"]
+    else:
+        parts.append((sentence, "dim"))
+    out.print(*parts)
+    for line in log:
+        out.print((f"    │ {line}", "dim"))
