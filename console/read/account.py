@@ -15,15 +15,14 @@ from esteira.config import Service
 from esteira.core.facts import (
     BuildEnded,
     BuildStarted,
-    DeploymentBegun,
+    DeploymentReported,
     DeploymentStarted,
     ImageArrived,
     ImageScanned,
     Rollout,
-    about_commit,
 )
 from esteira.core.state import Release, StageState
-from esteira.core.status import statuses
+from esteira.core.status import assess
 from esteira.fact import Fact
 from esteira.store import Store
 from esteira.trail import about_decisions
@@ -31,15 +30,15 @@ from esteira.trail import about_decisions
 
 def account(store: Store, service: Service, number: int, now: datetime) -> Account:
     """Everything about a release. Raises TroubleError where there is no such release."""
-    stages = tuple(store.stages(service))
-    release = complete(store, service, number)
-    pushed = release.pushed
+    release, s = complete(store, service, number, now)
+    stages, pushed = s.stages, release.pushed
+    shown = assess(release, stages, now).shown(stages)
     facts = _in_order({pushed, *release.facts, *_around(store, service, release, stages)})
     scans = [f.findings for f in facts if isinstance(f, ImageScanned)]
     return Account(
         service=service.name,
         line=line_of(release, stages, now),
-        on=tuple(At(name, s.phase.value, lines_of(s)[0]) for name, s in statuses(release, stages, now).items()),
+        on=tuple(At(name, there.phase.value, lines_of(there)[0]) for name, there in shown.items()),
         source=pushed.source,
         attempt=release.attempt,
         changed=pushed.changed,
@@ -76,10 +75,9 @@ def _around(store: Store, service: Service, release: Release, stages: Sequence[S
     for subject in filter(None, (pushed.commit, release.digest)):
         yield from store.facts(service.name, f"quarantine/{subject}")
     if pushed.commit:
-        yield from store.facts(service.name, about_commit(pushed.commit))
+        yield from store.facts(service.name, f"commit/{pushed.commit}")
     if release.digest:
-        image = ImageScanned(at=pushed.at, digest=release.digest, findings="")
-        yield from store.facts(service.name, image.about)
+        yield from store.facts(service.name, f"image/{release.digest}")
     if pushed.source == "image":
         taken = ImageArrived(at=pushed.at, tag=pushed.tag, digest=pushed.digest)
         yield from store.facts(service.name, taken.about, f"image#{taken.tag}#{taken.digest}")
@@ -96,12 +94,13 @@ def _builds(release: Release) -> tuple[ReleaseBuild, ...]:
 
 
 def _deployments(release: Release) -> tuple[ReleaseDeployment, ...]:
-    begun = {f.deployment for f in release.all(DeploymentBegun)}
+    begun = {f.deployment for f in release.all(DeploymentReported)}
     rows = []
-    for started in sorted(release.all(DeploymentStarted), key=lambda f: f.rollout):
-        ended = release.ended(started.deployment)
-        state = ended.status if ended else "InProgress" if started.deployment in begun else "Created"
-        rows.append(ReleaseDeployment(started.deployment, started.stage, started.rollout, state))
+    for done in sorted(release.deployed, key=lambda d: (d.started.at if d.started else release.pushed.at, d.id)):
+        if done.started is not None:
+            deployment = done.started.deployment
+            state = done.ended.status if done.ended else "InProgress" if deployment in begun else "Created"
+            rows.append(ReleaseDeployment(deployment, done.id.stage, done.number, state))
     return tuple(rows)
 
 

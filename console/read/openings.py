@@ -46,7 +46,7 @@ def coming(store: Store, services: Iterable[Service], now: datetime, days: int) 
     for service in services:
         for stage, rules in zip(store.stages(service), service.stages, strict=True):
             held = stage.held(now)
-            hold = Hold(held.by, held.reason, held.until) if held else None
+            hold = Hold(held.by, held.reason, held.until) if held and held.until else None
             closed = windows.closed_at(rules.windows, now)
             reasons = [f"{hold.by} holds it: {hold.reason}"] if hold else []
             reasons += [closed.why] if closed else []

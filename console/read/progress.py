@@ -9,7 +9,7 @@ from console.read.release_lines import line, told
 from console.read.views import Progress, ReleaseLine
 from esteira.config import Service
 from esteira.core.state import StageState
-from esteira.core.status import Phase, status_on
+from esteira.core.status import Phase, assess
 from esteira.store import Store
 
 
@@ -27,9 +27,8 @@ def gone(service: Service, line: ReleaseLine) -> Progress:
 
 def rollback_progress(store: Store, service: Service, name: str, to: int, now: datetime) -> Progress:
     """The progress of a stage's rollback to release ``to``. It is over when its rollout is finished."""
-    stage = _stage(store, service, name)
-    release = complete(store, service, to)
-    status = status_on(release, stage, now)
+    release, s = complete(store, service, to, now)
+    stage, status = s.stage(name), assess(release, s.stages, now).on[name]
     over = stage.ordered is None and not stage.busy
     return Progress(told(release, status, {name: status.phase.value}), over, over and stage.live == to)
 

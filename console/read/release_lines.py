@@ -10,13 +10,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from console.read.complete import complete, lines_of, split_log
+from console.read.complete import complete, lines_of
 from console.read.views import Bypass, ReleaseLine
 from console.read.where import REFUSED, TroubleError
 from esteira.config import Service
 from esteira.core.facts import Bypassed, about_release
 from esteira.core.state import Release, StageState
-from esteira.core.status import Status, status_of, statuses
+from esteira.core.status import Status, assess
 from esteira.fact import unstamp
 from esteira.store import Store, View
 
@@ -37,7 +37,7 @@ def releases(
 
 
 def _listed_bypasses(store: Store, service: Service, view: View, now: datetime) -> Iterator[Bypass]:
-    facts = store.facts(service.name, about_release(view.number), f"{Bypassed.series}#")
+    facts = store.facts(service.name, about_release(view.number), "bypass#")
     latest = {f.stage: f for f in facts if isinstance(f, Bypassed) and f.digest in ("", view.digest)}
     return (_bypass(f"v{view.number}", word) for word in latest.values() if word.until > now)
 
@@ -71,14 +71,15 @@ def newest(store: Store, service: Service) -> int:
 
 def line(store: Store, service: Service, number: int, now: datetime) -> ReleaseLine:
     """Where a release stands at ``now``. Raises TroubleError where there is no such release."""
-    return line_of(complete(store, service, number), tuple(store.stages(service)), now)
+    release, s = complete(store, service, number, now)
+    return line_of(release, s.stages, now)
 
 
 def line_of(release: Release, stages: Sequence[StageState], now: datetime) -> ReleaseLine:
-    there = statuses(release, stages, now)
+    assessed = assess(release, stages, now)
     bypasses = tuple(bypass for stage in stages for bypass in bypasses_of([release], stage, now))
-    phases = {name: s.phase.value for name, s in there.items()}
-    return told(release, status_of(release, stages, now), phases, bypasses)
+    phases = {name: status.phase.value for name, status in assessed.shown(stages).items()}
+    return told(release, assessed.overall, phases, bypasses)
 
 
 def told(release: Release, status: Status, stages: dict[str, str], bypasses: tuple[Bypass, ...] = ()) -> ReleaseLine:
@@ -101,15 +102,14 @@ def told(release: Release, status: Status, stages: dict[str, str], bypasses: tup
 
 
 def _listed(view: View, bypasses: tuple[Bypass, ...]) -> ReleaseLine:
-    why, log = split_log(view.why)
     return ReleaseLine(
         release=f"v{view.number}",
         phase=view.phase,
-        why=why,
+        why=view.why,
         cause=view.cause,
-        stage="",
+        stage=view.stage,
         stages=dict(pair.split("=", 1) for pair in view.stages),
-        log=log,
+        log=view.detail,
         commit=view.commit,
         tag=view.tag,
         digest=view.digest,

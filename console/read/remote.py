@@ -74,9 +74,11 @@ class Controller:
     @cached_property
     def store(self) -> Store:
         """The table, to be read only."""
-        from console.read.table import Table
+        from console.read.table import DynamoReads
+        from esteira.store import Store
 
-        return Table(self._ask, self.table)
+        reads: Any = DynamoReads(self._ask)
+        return Store(reads, self.table)
 
     def services(self) -> tuple[tuple[Service, ...], tuple[str, ...]]:
         """The registered services, and a sentence for each registration that is malformed."""

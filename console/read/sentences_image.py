@@ -10,11 +10,10 @@ from esteira.core.facts import (
     Claimed,
     CommitPushed,
     Declined,
+    GivenUp,
     ImageArrived,
-    ImageMissed,
     ImageScanned,
     ImageTaken,
-    Overdue,
     Pushed,
     StopAsked,
     Superseded,
@@ -40,7 +39,9 @@ def of_birth(fact: Fact) -> str | None:
         case ImageArrived(tag=tag, digest=digest):
             return f"image {tag} arrived, {short(digest)}; it is to become a release"
         case ImageTaken(tag=tag, release=0):
-            return f"image {tag} was gone, or a release already, when it was looked at"
+            return f"the tag {tag} had moved to another image, or its image was a release already"
+        case ImageTaken(tag=tag, release=number, missing=True):
+            return f"image {tag} was not in the registry, which v{number} says"
         case ImageTaken(tag=tag, release=number):
             return f"image {tag} became v{number}"
         case CommitPushed(commit=commit, by=by):
@@ -84,15 +85,15 @@ def of_build(fact: Fact) -> str | None:
             return f"build {build} started (attempt {attempt})"
         case BuildEnded(build=build, status=status, cause=cause):
             return f"build {build} ended {status.lower().replace('_', ' ')}" + (f": {cause}" if cause else "")
-        case ImageMissed(tag=tag):
-            return f"the build succeeded, and no image {tag} is in the registry"
         case Accepted(digest=digest, reused=True):
             return f"its image was there already and is accepted without a build, {short(digest)}{_exported(fact)}"
         case Accepted(digest=digest):
             return f"its image is accepted, {short(digest)}{_exported(fact)}"
         case Superseded(by=by):
-            return f"v{by} came before it began to deploy"
-        case Overdue(why=why):
+            return f"v{by} came before it was deployed"
+        case GivenUp(what="image", why=why):
+            return why
+        case GivenUp(what="start" | "build" | "accept" | "approval" | "deadline", why=why):
             return f"a deadline passed: {why}"
         case _:
             return None

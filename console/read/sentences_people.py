@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from console.read.sentences_record import minute, short
 from esteira.core.facts import (
     Aborted,
-    Approved,
     Bypassed,
-    Disapproved,
     Gated,
     Held,
-    HoldAnnounced,
-    HoldReminded,
-    Lifted,
     Promoted,
     Quarantined,
     ReleaseWord,
-    Resumed,
     Retried,
     RollbackOrdered,
+    Voted,
 )
 from esteira.fact import Fact
 
@@ -29,20 +26,16 @@ def of_operator(fact: Fact) -> str | None:
             return f"{by} asked for attempt {attempt}" + (f": {reason}" if reason else "")
         case Aborted(by=by, reason=reason):
             return f"{by} aborted it: {reason}"
-        case Held(by=by, stage=stage, until=until, reason=reason):
-            return f"{by} held {stage} until {minute(until)}: {reason}"
-        case Resumed(by=by, stage=stage, reason=reason):
+        case Held(by=by, stage=stage, until=None, reason=reason):
             return f"{by} resumed {stage}" + (f": {reason}" if reason else "")
+        case Held(by=by, stage=stage, until=datetime() as until, reason=reason):
+            return f"{by} held {stage} until {minute(until)}: {reason}"
         case RollbackOrdered(by=by, stage=stage, away=away, to=to, reason=reason):
             return f"{by} ordered {stage} back from v{away} to v{to}: {reason}"
-        case HoldAnnounced(stage=stage, channel=channel):
-            return f"that the hold of {stage} ends soon was told on {channel}"
-        case HoldReminded(stage=stage):
-            return f"people were reminded that the hold of {stage} ends soon"
+        case Quarantined(by=by, subject=subject, reason=reason, lifted=True):
+            return f"{by} lifted the quarantine of {short(subject)}" + (f": {reason}" if reason else "")
         case Quarantined(by=by, subject=subject, reason=reason):
             return f"{by} quarantined {short(subject)}: {reason}"
-        case Lifted(by=by, subject=subject, reason=reason):
-            return f"{by} lifted the quarantine of {short(subject)}" + (f": {reason}" if reason else "")
         case _:
             return None
 
@@ -56,10 +49,10 @@ def of_entry(fact: Fact) -> str | None:
             return f"a gate would have refused it{_held_against(fact)}, and this is a dry run: {'; '.join(refused)}"
         case Gated(refused=refused):
             return f"its figures were refused{_held_against(fact)}: {'; '.join(refused)}"
-        case Approved(stage=stage, reason=reason, until=until):
+        case Voted(approve=True, stage=stage, reason=reason, until=until):
             said = f": {reason}" if reason else ""
             return f"{_who(fact)} approved it for {stage}, which counts until {minute(until)}{said}"
-        case Disapproved(stage=stage, reason=reason):
+        case Voted(stage=stage, reason=reason):
             return f"{_who(fact)} rejected it for {stage}: {reason}"
         case Promoted(stage=stage, reason=reason):
             return f"{_who(fact)} promoted it to {stage}" + (f": {reason}" if reason else "")

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
-from console.read.complete import complete, existing
 from console.read.release_lines import bypasses_of, line_of
 from console.read.sentences import sentence
 from console.read.views import Hold, LiveRelease, StageStatus, UnderWay, Vote
 from esteira.config import Service
-from esteira.core.admission import counted, needed, waits
+from esteira.core.admission import counted, needed
 from esteira.core.facts import (
-    Approved,
-    DeploymentStarted,
     RollbackOrdered,
     Rollout,
     about_stage,
 )
-from esteira.core.state import Release, StageState
-from esteira.core.status import ALARM, Phase, Status, status_of, status_on
+from esteira.core.state import Release, Snapshot, StageState
+from esteira.core.status import Assessed, Cause, Phase, assess
 from esteira.fact import Fact
+from esteira.snapshot import snapshot
 from esteira.store import Store
 
 
@@ -30,63 +28,63 @@ def status(store: Store, services: Iterable[Service], now: datetime) -> tuple[St
 
 
 def _status(store: Store, service: Service, now: datetime) -> Iterator[StageStatus]:
-    stages = tuple(store.stages(service))
-    rows, arrived = store.open(service.name)
-    releases = {number: complete(store, service, number) for number in sorted(rows)}
-    on_their_way: dict[str, list[UnderWay]] = {stage.name: [] for stage in stages}
-    for release in releases.values():
-        status = status_of(release, stages, now)
-        if not (status.phase.ended or status.phase is Phase.LIVE):
-            before = status.stage or stages[0].name
-            on_their_way[before].append(_under_way(release, status, stages, now))
-    for stage in stages:
+    s = snapshot(store, service, now)
+    assessed = {r.number: assess(r, s.stages, now) for r in s.releases}
+    on_their_way: dict[str, list[UnderWay]] = {stage.name: [] for stage in s.stages}
+    for each in assessed.values():
+        phase = each.overall.phase
+        if each.release.number in s.written and not (phase.ended or phase is Phase.LIVE):
+            on_their_way[each.overall.stage or s.first.name].append(_under_way(each, s, now))
+    for stage in s.stages:
         hold = stage.held(now)
         yield StageStatus(
             service=service.name,
             stage=stage.name,
-            live=_live(store, service, stage, releases, now),
+            live=_live(store, service, stage, assessed.get(stage.live), now),
             under_way=tuple(on_their_way[stage.name]),
-            arrived=tuple(sentence(image) for image in arrived) if stage is stages[0] else (),
+            arrived=tuple(sentence(image) for image in s.arrived) if stage is s.first else (),
             ordered=sentence(stage.ordered) if stage.ordered else "",
-            hold=Hold(hold.by, hold.reason, hold.until) if hold else None,
-            bypasses=tuple(bypasses_of(releases.values(), stage, now)),
+            hold=Hold(hold.by, hold.reason, hold.until) if hold and hold.until else None,
+            bypasses=tuple(bypasses_of((r for r in s.releases if r.number in s.written), stage, now)),
         )
 
 
-def _under_way(release: Release, status: Status, stages: Sequence[StageState], now: datetime) -> UnderWay:
-    stage = next((s for s in stages if s.name == status.stage), stages[0])
+def _under_way(assessed: Assessed, s: Snapshot, now: datetime) -> UnderWay:
+    status = assessed.overall
+    stage = s.stage(status.stage) if status.stage else s.first
     rule = stage.rules.approvals if stage.rules else None
-    here = release.on(stage)
+    here = assessed.release.on(stage)
     counts = counted(here, rule, now) if rule else ()
     votes = tuple(
         Vote(
             by=vote.by,
             arn=vote.arn,
-            says="yes" if isinstance(vote, Approved) else "no",
+            says="yes" if vote.approve else "no",
             reason=vote.reason,
-            until=vote.until if isinstance(vote, Approved) else None,
+            until=vote.until if vote.approve else None,
             counts=vote in counts,
         )
         for vote in here.votes
     )
     return UnderWay(
-        **vars(line_of(release, stages, now)),
-        waits=waits(release, stage, now) if status.phase is Phase.WAITING else (),
+        **vars(line_of(assessed.release, s.stages, now)),
+        waits=assessed.waits[stage.name] if status.phase is Phase.WAITING else (),
         votes=votes,
         needed=needed(here, rule) if rule else 0,
     )
 
 
 def _live(
-    store: Store, service: Service, stage: StageState, releases: Mapping[int, Release], now: datetime
+    store: Store, service: Service, stage: StageState, assessed: Assessed | None, now: datetime
 ) -> LiveRelease | None:
-    release = releases.get(stage.live) or (existing(store, service, stage.live) if stage.live else None)
-    if release is None:
+    if assessed is None:
         return None
+    release = assessed.release
     here, pushed = release.on(stage), release.pushed
-    since, why = _since(store, service, stage, here)
-    watched_until = since + stage.baking
-    status = status_on(release, stage, now)
+    since, why = _since(store, service, stage, release)
+    # What was rolled back to is not watched again.
+    watched_until = since + stage.baking if here.came_by_itself else since
+    status = assessed.on[stage.name]
     return LiveRelease(
         release=release.label,
         commit=pushed.commit,
@@ -95,23 +93,24 @@ def _live(
         why=why,
         since=since,
         watched_until=watched_until if stage.baking > timedelta() and watched_until > now else None,
-        alarm=status.why if status.cause == ALARM else "",
+        alarm=status.why if status.cause == Cause.ALARM else "",
     )
 
 
 def _since(store: Store, service: Service, stage: StageState, release: Release) -> tuple[datetime, str]:
-    """When the live release came to life the last time, and by what: a deployment, or somebody's rollback."""
-    best, since = None, release.pushed.at
-    for started in sorted(release.all(DeploymentStarted), key=lambda f: f.rollout):
-        ended = release.ended(started.deployment)
-        # Diagnosed, one that CodeDeploy calls Succeeded did not reach every host.
-        if ended is not None and ended.status == "Succeeded" and not release.diagnosed(started.deployment):
-            best, since = started, ended.at
-    if best is None:
-        return since, "it is what the last rollout left"
-    rollout = next((f for f in rollout_facts(store, service, stage.name, best.rollout) if isinstance(f, Rollout)), None)
+    """When the live release last came to life, and by what: a deployment, or somebody's rollback."""
+    here = release.on(stage)
+    best = next((d for d in reversed(here.rollouts) if d.succeeded), None)
+    if best is None or best.started is None or here.live_since is None:
+        return release.pushed.at, "it is what the last rollout left"
+    rollout = next((f for f in rollout_facts(store, service, stage.name, best.number) if isinstance(f, Rollout)), None)
     order = order_of(store, service, rollout) if rollout and rollout.kind == "rollback" else None
-    return since, sentence(order) if order else f"deployment {best.deployment} succeeded on {stage.name}"
+    deployment = best.started.deployment
+    if order is not None:
+        return here.live_since, sentence(order)
+    if best.started.unchanged:
+        return here.live_since, f"{stage.name} already ran this image ({deployment})"
+    return here.live_since, f"deployment {deployment} succeeded on {stage.name}"
 
 
 def rollout_facts(store: Store, service: Service, stage: str, number: int) -> tuple[Fact, ...]:

@@ -97,16 +97,42 @@ def reminder_of(hold: Held | None, newest: Notified | None) -> Notified | None:
 
 
 def packed(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row in DynamoDB's own notation."""
-    from boto3.dynamodb.types import TypeSerializer
+    """A row in DynamoDB's own notation: each value a map from its type to the value.
 
-    serializer = TypeSerializer()
-    return {name: serializer.serialize(value) for name, value in row.items()}
+    boto3 has a serializer for every type there is; importing it costs a command line more than the command.
+    """
+    return {name: _typed(value) for name, value in row.items()}
 
 
 def unpacked(item: Mapping[str, Any]) -> Row:
     """The row that ``packed`` wrote."""
-    from boto3.dynamodb.types import TypeDeserializer
+    return {name: _plain(value) for name, value in item.items()}
 
-    deserializer = TypeDeserializer()
-    return {name: deserializer.deserialize(value) for name, value in item.items()}
+
+def _typed(value: Any) -> dict[str, Any]:
+    match value:
+        case None:
+            return {"NULL": True}
+        case bool():
+            return {"BOOL": value}
+        case int():
+            return {"N": str(value)}
+        case str():
+            return {"S": value}
+        case list() | tuple():
+            return {"L": [_typed(member) for member in value]}
+    raise TypeError(f"{type(value).__name__} has no place in a row")
+
+
+def _plain(typed: Mapping[str, Any]) -> Any:
+    ((kind, value),) = typed.items()
+    match kind:
+        case "NULL":
+            return None
+        case "N":
+            return int(value) if value.lstrip("-").isdecimal() else float(value)
+        case "L":
+            return [_plain(member) for member in value]
+        case "M":
+            return unpacked(value)
+    return value
