@@ -321,9 +321,9 @@ def test_an_excluded_tag_moves_and_any_other_is_frozen(world: World, tag: str) -
 
 def test_a_scan_is_told_with_its_counts(local: World) -> None:
     """The scan's event has counts only when something was found."""
-    digest = local.aws.ecr.push("heart", manifest_for("a" * 40), "v1")
-    local.aws.ecr.scanned("heart", digest, {})
-    local.aws.ecr.scanned("heart", digest, {"CRITICAL": 1})
+    digest = local.local_aws.ecr.push("heart", manifest_for("a" * 40), "v1")
+    local.local_aws.ecr.scanned("heart", digest, {})
+    local.local_aws.ecr.scanned("heart", digest, {"CRITICAL": 1})
     clean, bad = (e["detail"] for e in local.bus.events if e["detail-type"] == "ECR Image Scan")
     assert "finding-severity-counts" not in clean
     assert (bad["finding-severity-counts"], bad["image-tags"]) == ({"CRITICAL": 1}, ["v1"])
@@ -407,7 +407,7 @@ def test_an_idempotency_token_lives_five_minutes(world: World) -> None:
 
 def test_builds_are_listed_in_pages_of_a_hundred(local: World) -> None:
     """Newest first, the next page by its token."""
-    local.aws.codecommit.commit("heart", "main", {"a": b""}, "one")
+    local.local_aws.codecommit.commit("heart", "main", {"a": b""}, "one")
     codebuild = local.client("codebuild")
     ids = [codebuild.start_build(projectName="heart-build")["build"]["id"] for _ in range(101)]
     page = codebuild.list_builds_for_project(projectName="heart-build")

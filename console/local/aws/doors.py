@@ -4,11 +4,13 @@ operations behind boto3 clients of this process, without a socket. Both hold the
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -44,6 +46,7 @@ RESPONSES: dict[str, type] = {
     "ecr": ECRResponse,
     "events": EventsHandler,
 }
+QUERY_PROTOCOL = {"cloudwatch"}  # the others of RESPONSES speak AWS's JSON protocol
 BaseClient: Any = BotocoreClient  # its private doors are what in_process opens
 UNLOCKED = {("lambda", "Invoke")}  # a handler calls AWS itself
 STUBBER = BotocoreStubber()
@@ -80,7 +83,7 @@ def install(operations: Mapping[str, Mapping[str, Operation]]) -> Callable[[], N
                 continue
             method = _method_name(name)
             replaced.append((place, method, place.__dict__.get(method)))
-            setattr(place, method, _method(operation))
+            setattr(place, method, _method(operation) if service in QUERY_PROTOCOL else _json_method(operation))
 
     def uninstall() -> None:
         for place, method, original in reversed(replaced):
@@ -98,14 +101,37 @@ def _method_name(operation: str) -> str:
 
 def _method(operation: Operation) -> Callable[[Any], Any]:
     def method(response: Any) -> Any:
-        response.automated_parameter_parsing = True
-        response.parse_parameters(response.normalized_request)
-        try:
-            return ActionResult(deepcopy(operation(response.params)))
-        except AwsError as error:
-            raise _json_error(error) from error
+        return ActionResult(deepcopy(_performed(operation, response)))
 
     return method
+
+
+def _json_method(operation: Operation) -> Callable[[Any], str]:
+    """The operation with its answer written as AWS's JSON protocol writes it, without moto's serializer: that one
+    takes ten times as long as the operation."""
+
+    def method(response: Any) -> str:
+        return json.dumps(_performed(operation, response), default=_json_value)
+
+    return method
+
+
+def _performed(operation: Operation, response: Any) -> Any:
+    response.automated_parameter_parsing = True
+    response.parse_parameters(response.normalized_request)
+    try:
+        return operation(response.params)
+    except AwsError as error:
+        raise _json_error(error) from error
+
+
+def _json_value(value: Any) -> Any:
+    """A value of botocore's that JSON does not have: a time in seconds since 1970, bytes in base64."""
+    if isinstance(value, datetime):
+        return value.timestamp()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise TypeError(f"{type(value).__name__} has no place in an answer of AWS's JSON protocol")
 
 
 def _json_error(error: AwsError) -> JsonRESTError:

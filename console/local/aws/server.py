@@ -36,7 +36,7 @@ class AwsServer:
             raise ValueError(f"The local AWS knows no passwords and listens on 127.0.0.1 only, not on {host}.")
         self._local_aws = local_aws
         self._server = make_server("127.0.0.1", port, _Application(local_aws), threaded=True, request_handler=_Quiet)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="aws", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="aws", daemon=True)
 
     @property
     def url(self) -> str:
