@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.history import Stage, lengthen, push_one
+from bench.long_history import HistoryStage, lengthen, push_one
 from bench.meter import BenchError, Meter, Reading, median
 
 HISTORIES = (10, 1_000, 10_000)
@@ -34,12 +34,12 @@ def run(say: Callable[[str], None], histories: Sequence[int] = HISTORIES, releas
 def measure(behind: int, releases: int = RELEASES) -> tuple[Reading, Reading]:
     """Return the medians of ``releases`` releases from push to live with ``behind`` releases of history, and what one
     sweep asks when nothing happens. Raises BenchError if the history is not accepted or a release does not get live."""
-    with tempfile.TemporaryDirectory(prefix="esteira-bench-") as folder, Stage(Path(folder)) as stage:
+    with tempfile.TemporaryDirectory(prefix="esteira-bench-") as folder, HistoryStage(Path(folder)) as stage:
         lengthen(stage, behind)
         return measure_on(stage, releases)
 
 
-def measure_on(stage: Stage, releases: int) -> tuple[Reading, Reading]:
+def measure_on(stage: HistoryStage, releases: int) -> tuple[Reading, Reading]:
     """Do what ``measure`` does on a stage that has its history."""
     meter, behind, readings = Meter(stage), stage.newest(), []
     for n in range(1, releases + 1):
@@ -47,7 +47,7 @@ def measure_on(stage: Stage, releases: int) -> tuple[Reading, Reading]:
         number = push_one(stage)
         readings.append(meter.read())
         if number != behind + n:
-            raise BenchError(f"v{behind + n} was to come and v{number} came. Next: see bench/history.py")
+            raise BenchError(f"v{behind + n} was to come and v{number} came. Next: see bench/long_history.py")
         stage.clock.advance(SWEEP_SECONDS)
     meter.start()
     stage.sweep()

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.meter import BenchError
-from console.local.aws.api import REGION
+from console.local.account import REGION
 from console.local.paths import FUNCTIONS
 
 RUNS = 15
@@ -43,7 +43,7 @@ print(json.dumps((time.perf_counter() - began) * 1000))
 
 
 @dataclass(frozen=True)
-class Subject:
+class LightSubject:
     """One thing to start: a module of an artifact, and what is called after it as ``module:function``."""
 
     name: str
@@ -109,20 +109,22 @@ def table(result: dict[str, Any]) -> list[str]:
 # --- packing
 
 
-def _subjects(folder: Path) -> list[Subject]:
+def _subjects(folder: Path) -> list[LightSubject]:
     compiled, plain = folder / "compiled", folder / "plain"
     for artifact in (compiled, plain):
         _pack(artifact)
     _compile(compiled)
     context = "esteira.bootstrap:from_environment"
     return [
-        *(Subject(name, compiled, name) for name in HANDLERS),
-        Subject("a: one boto3 client", compiled, "one_client"),
-        Subject("b: typical, no bytecode", plain, "typical"),
-        Subject("intake, and its first client", compiled, "intake", (context,)),
-        Subject("intake, its first client and the tracer", compiled, "intake", (context, "esteira.telemetry:tracer")),
-        Subject("intake, no bytecode", plain, "intake"),
-        Subject("typical, compiled", compiled, "typical"),
+        *(LightSubject(name, compiled, name) for name in HANDLERS),
+        LightSubject("a: one boto3 client", compiled, "one_client"),
+        LightSubject("b: typical, no bytecode", plain, "typical"),
+        LightSubject("intake, and its first client", compiled, "intake", (context,)),
+        LightSubject(
+            "intake, its first client and the tracer", compiled, "intake", (context, "esteira.telemetry:tracer")
+        ),
+        LightSubject("intake, no bytecode", plain, "intake"),
+        LightSubject("typical, compiled", compiled, "typical"),
     ]
 
 
@@ -156,11 +158,11 @@ def _compile(artifact: Path) -> None:
 # --- starting
 
 
-def _round(subjects: list[Subject]) -> dict[str, float]:
+def _round(subjects: list[LightSubject]) -> dict[str, float]:
     return {subject.name: _start(subject) for subject in subjects}
 
 
-def _start(subject: Subject) -> float:
+def _start(subject: LightSubject) -> float:
     """Start an interpreter without the environment of this one (no site-packages), and return the ms it tells."""
     words = [sys.executable, "-S", "-s", "-c", PROBE, str(subject.artifact), subject.module, *subject.more]
     done = subprocess.run(words, env=_environment(), cwd=subject.artifact, capture_output=True, text=True, check=False)

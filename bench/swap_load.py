@@ -33,7 +33,7 @@ Kept = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass
-class Load:
+class SwapLoad:
     """What is asked of 127.0.0.1:port, and what came of it."""
 
     port: int
@@ -139,7 +139,7 @@ async def _talk(socket: client.ClientConnection, pause: float, patience: float) 
 
 def main(port: str, seconds: str) -> None:
     """Ask, and print what came of it."""
-    load = Load(int(port))
+    load = SwapLoad(int(port))
     asyncio.run(load.run(float(seconds)))
     print(json.dumps({"requests": load.requests, "sockets": load.sockets, "opened": load.opened}))
 

@@ -84,7 +84,7 @@ def main() -> None:
     """Run one command."""
 
 
-main.add_command(Elsewhere("local", "console.local.up.commands", "The AWS on your laptop: no account, no Docker."))
+main.add_command(Elsewhere("local", "console.local.up.up_commands", "The AWS on your laptop: no account, no Docker."))
 
 _reason = click.option("--reason", required=True, help="Why; everybody will read it.")
 _why_not = click.option("--reason", default="", help="Why; everybody will read it.")

@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
-from console.local.aws.api import ACCOUNT, REGION, arn
-from console.local.aws.bus import Rule, Schedule
+from console.local.account import ACCOUNT, REGION, arn
+from console.local.rules import EventRule, Schedule
 
 NOTHING = object()  # AWS::NoValue
 NESTED = ("AWS::Serverless::Application", "AWS::CloudFormation::Stack")
@@ -159,14 +159,14 @@ class Stack:
         return (*own, *(f for stack in self.nested.values() for f in stack.functions))
 
     @cached_property
-    def rules(self) -> tuple[Rule, ...]:
+    def rules(self) -> tuple[EventRule, ...]:
         """The event rules: SAM's ``EventBridgeRule`` events and ``AWS::Events::Rule``."""
-        found: list[Rule] = []
+        found: list[EventRule] = []
         for id_, name, event in self._events("EventBridgeRule", "CloudWatchEvent"):
-            found.append(Rule(f"{self.name}-{id_}{name}", event["Pattern"], (id_,)))
+            found.append(EventRule(f"{self.name}-{id_}{name}", event["Pattern"], (id_,)))
         for id_, row in self._of("AWS::Events::Rule"):
             if "EventPattern" in row:
-                found.append(Rule(self.physical(id_), row["EventPattern"], tuple(self._targets(id_))))
+                found.append(EventRule(self.physical(id_), row["EventPattern"], tuple(self._targets(id_))))
         return (*found, *(rule for stack in self.nested.values() for rule in stack.rules))
 
     @cached_property

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from threading import RLock
 from typing import Any
 
-from console.local.aws.api import AwsError, Operation, Params, arn, page
+from console.local.account import arn
+from console.local.aws.api import AwsError, Operation, Params, page
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
 

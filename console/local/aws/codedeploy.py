@@ -19,10 +19,11 @@ from typing import Any
 from moto.codedeploy.models import codedeploy_backends
 from moto.s3.models import s3_backends
 
-from console.local.aws.api import ACCOUNT, REGION, AwsError, Operation, Params, arn, page, required
+from console.local.account import ACCOUNT, REGION, arn
+from console.local.aws.api import AwsError, Operation, Params, page, required
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
-from console.local.aws.work import Runner, Work
+from console.local.aws.work import EngineWork, Runner
 from console.local.engine import HOST, DeployJob, DeployResult, LifecycleEvent
 
 ENDED = ("Succeeded", "Failed", "Stopped")
@@ -226,7 +227,7 @@ class CodeDeploy:
             ignore_application_stop_failures=deployment["ignoreApplicationStopFailures"],
         )
         end = lambda: self._end(deployment, self._roll(deployment, job))  # noqa: E731 - bound to this job only
-        self._runner.start(Work(id_, lambda: self._begin(deployment), end, stop))
+        self._runner.start(EngineWork(id_, lambda: self._begin(deployment), end, stop))
 
     def _begin(self, deployment: Deployment) -> None:
         with self._lock:

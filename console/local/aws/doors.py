@@ -34,7 +34,8 @@ from moto.dynamodb.responses import DynamoHandler
 from moto.ecr.responses import ECRResponse
 from moto.events.responses import EventsHandler
 
-from console.local.aws.api import REGION, AwsError, Operation
+from console.local.account import REGION
+from console.local.aws.api import AwsError, Operation
 from console.local.aws.faults import Call, Faults
 
 RESPONSES: dict[str, type] = {
@@ -52,7 +53,7 @@ UNLOCKED = {("lambda", "Invoke")}  # a handler calls AWS itself
 STUBBER = BotocoreStubber()
 
 
-class Stack(Protocol):
+class LocalStack(Protocol):
     """What the doors need of the stack."""
 
     @property
@@ -165,7 +166,7 @@ def not_there(what: str) -> str:
 
 @contextmanager
 def in_process(
-    stack: Stack, faults: Faults | None = None, elsewhere: Mapping[str, str] = MappingProxyType({})
+    stack: LocalStack, faults: Faults | None = None, elsewhere: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[Faults]:
     """While inside, every boto3 client of this process, whenever it was made, is answered by ``stack``, in this
     process; but the services of ``elsewhere``, by the clients made inside, at the addresses it says.
@@ -195,7 +196,7 @@ def in_process(
                 os.environ[name] = value
 
 
-def _calls(stack: Stack, faults: Faults, original: Any, elsewhere: frozenset[str]) -> Any:
+def _calls(stack: LocalStack, faults: Faults, original: Any, elsewhere: frozenset[str]) -> Any:
     def make_api_call(client: Any, operation_name: str, api_params: Any) -> Any:
         service = client.meta.service_model.service_name
         call = Call(service, operation_name, api_params)
@@ -217,7 +218,7 @@ def _calls(stack: Stack, faults: Faults, original: Any, elsewhere: frozenset[str
     return make_api_call
 
 
-def _perform(stack: Stack, client: Any, name: str, params: Any, operation: Operation) -> Any:
+def _perform(stack: LocalStack, client: Any, name: str, params: Any, operation: Operation) -> Any:
     """Our own operation, past serializing: botocore's parameter hooks and validation, the operation, botocore's answer
     hooks.
     """
@@ -257,7 +258,7 @@ def _client_error(client: Any, operation: str, error: AwsError) -> Exception:
     return raised
 
 
-def _requests(stack: Stack, original: Any, elsewhere: frozenset[str]) -> Any:
+def _requests(stack: LocalStack, original: Any, elsewhere: frozenset[str]) -> Any:
     """In place of sending: the prepared request answered by moto, and botocore's own parser on the answer."""
 
     def make_request(client: Any, model: Any, request_dict: Mapping[str, Any], context: Any) -> Any:

@@ -51,7 +51,7 @@ KEPT = {
 
 
 class LocalAws:
-    """The local AWS as a context: inside it moto is this stack's, and ``in_process()`` or ``server.AwsServer`` opens
+    """The local AWS as a context: inside it moto is this stack's, and ``in_process()`` or ``AwsServer`` opens
     its doors.
 
     moto's backends belong to the process, so there is one stack at a time. ``keep=False`` neither reads nor writes the

@@ -178,7 +178,7 @@ def _glob(pattern: str) -> str:
 
 
 @dataclass
-class Stage:
+class BuildStage:
     """A stage as far as it is built. ``tree`` is every path it holds, ``layers`` what each COPY added to it.
 
     ``runs``: a RUN, its own or one of a stage it copied from, may have made more than ``tree`` holds.
@@ -209,7 +209,7 @@ class Recipe:
     args: Mapping[str, str] = field(default_factory=dict)
     say: Callable[[str], None] = print
 
-    def stage(self, target: str = "") -> Stage:
+    def stage(self, target: str = "") -> BuildStage:
         """The stage called ``target``, or the last, with the stages it takes from. Raises :class:`DockerError`."""
         read = list(instructions(self.text))
         starts = [index for index, found in enumerate(read) if found.word == "FROM"]
@@ -230,7 +230,7 @@ class _Building:
     def __init__(self, recipe: Recipe, before: Sequence[Instruction]) -> None:
         self.recipe = recipe
         self.blocks: list[list[Instruction]] = []
-        self._done: dict[int, Stage] = {}
+        self._done: dict[int, BuildStage] = {}
         self.globals: dict[str, str] = {}
         for found in before:
             _declare(found, self.globals, recipe.args, self.globals)
@@ -245,7 +245,7 @@ class _Building:
                 return index
         return None
 
-    def named(self, name: str) -> Stage:
+    def named(self, name: str) -> BuildStage:
         index = self.index(name)
         if index is None:
             raise DockerError(
@@ -253,7 +253,7 @@ class _Building:
             )
         return self.number(index)
 
-    def number(self, index: int) -> Stage:
+    def number(self, index: int) -> BuildStage:
         if index not in self._done:
             first, *rest = self.blocks[index]
             stage = self._begin(first, index)
@@ -262,7 +262,7 @@ class _Building:
             self._done[index] = stage
         return self._done[index]
 
-    def _begin(self, first: Instruction, index: int) -> Stage:
+    def _begin(self, first: Instruction, index: int) -> BuildStage:
         parts = [part for part in _split(first, self.globals) if not part.startswith("--")]
         if len(parts) not in (1, 3):
             first.refuse("it is written FROM IMAGE or FROM IMAGE AS NAME.")
@@ -275,7 +275,7 @@ class _Building:
             first.refuse(
                 "it names an image made by this small docker, which it does not build upon; copy the files again."
             )
-        return Stage(base=parts[0])
+        return BuildStage(base=parts[0])
 
 
 @dataclass(frozen=True)
@@ -298,7 +298,7 @@ def _split(found: Instruction, variables: Mapping[str, str]) -> list[str]:
         found.refuse("a quote is not closed; close it.")
 
 
-def _one(found: Instruction, stage: Stage) -> str:
+def _one(found: Instruction, stage: BuildStage) -> str:
     return " ".join(_split(found, stage.variables))
 
 
@@ -311,11 +311,11 @@ def _declare(found: Instruction, into: dict[str, str], given: Mapping[str, str],
             into[name] = value
 
 
-def _arg(found: Instruction, stage: Stage, ground: _Ground) -> None:
+def _arg(found: Instruction, stage: BuildStage, ground: _Ground) -> None:
     _declare(found, stage.args, ground.recipe.args, ground.building.globals)
 
 
-def _pairs(found: Instruction, stage: Stage) -> dict[str, str]:
+def _pairs(found: Instruction, stage: BuildStage) -> dict[str, str]:
     parts = _split(found, stage.variables)
     if parts and "=" not in parts[0]:  # the old form: ENV NAME the rest of the line
         return {parts[0]: " ".join(parts[1:])}
@@ -324,33 +324,33 @@ def _pairs(found: Instruction, stage: Stage) -> dict[str, str]:
     return dict(part.split("=", 1) for part in parts)
 
 
-def _env(found: Instruction, stage: Stage, _: _Ground) -> None:
+def _env(found: Instruction, stage: BuildStage, _: _Ground) -> None:
     stage.config = replace(stage.config, env={**stage.config.env, **_pairs(found, stage)})
 
 
-def _label(found: Instruction, stage: Stage, _: _Ground) -> None:
+def _label(found: Instruction, stage: BuildStage, _: _Ground) -> None:
     stage.config = replace(stage.config, labels={**stage.config.labels, **_pairs(found, stage)})
 
 
-def _maintainer(found: Instruction, stage: Stage, _: _Ground) -> None:
+def _maintainer(found: Instruction, stage: BuildStage, _: _Ground) -> None:
     stage.config = replace(stage.config, labels={**stage.config.labels, "maintainer": found.text})
 
 
-def _workdir(found: Instruction, stage: Stage, _: _Ground) -> None:
+def _workdir(found: Instruction, stage: BuildStage, _: _Ground) -> None:
     path = posixpath.normpath(posixpath.join("/", stage.config.workdir, _one(found, stage)))
     stage.config = replace(stage.config, workdir=path)
     stage.tree.update(with_parents({path.strip("/"): Entry("directory")}) if path.strip("/") else {})
 
 
-def _user(found: Instruction, stage: Stage, _: _Ground) -> None:
+def _user(found: Instruction, stage: BuildStage, _: _Ground) -> None:
     stage.config = replace(stage.config, user=_one(found, stage))
 
 
-def _stopsignal(found: Instruction, stage: Stage, _: _Ground) -> None:
+def _stopsignal(found: Instruction, stage: BuildStage, _: _Ground) -> None:
     stage.config = replace(stage.config, stop_signal=_one(found, stage))
 
 
-def _expose(found: Instruction, stage: Stage, _: _Ground) -> None:
+def _expose(found: Instruction, stage: BuildStage, _: _Ground) -> None:
     ports = []
     for word in _split(found, stage.variables):
         if not re.fullmatch(r"\d{1,5}(/(tcp|udp|sctp))?", word.lower()):
@@ -359,7 +359,7 @@ def _expose(found: Instruction, stage: Stage, _: _Ground) -> None:
     stage.config = replace(stage.config, exposed_ports=tuple(dict.fromkeys((*stage.config.exposed_ports, *ports))))
 
 
-def _volume(found: Instruction, stage: Stage, _: _Ground) -> None:
+def _volume(found: Instruction, stage: BuildStage, _: _Ground) -> None:
     paths = _json_list(found.text) or _split(found, stage.variables)
     stage.config = replace(stage.config, volumes=tuple(dict.fromkeys((*stage.config.volumes, *paths))))
 
@@ -372,30 +372,30 @@ def _json_list(text: str) -> list[str] | None:
     return read if isinstance(read, list) and all(isinstance(part, str) for part in read) else None
 
 
-def _command(found: Instruction, stage: Stage) -> tuple[str, ...]:
+def _command(found: Instruction, stage: BuildStage) -> tuple[str, ...]:
     """The exec form as it is, the shell form behind the stage's shell."""
     exec_form = _json_list(found.text)
     return (*stage.shell, found.text) if exec_form is None else tuple(exec_form)
 
 
-def _cmd(found: Instruction, stage: Stage, _: _Ground) -> None:
+def _cmd(found: Instruction, stage: BuildStage, _: _Ground) -> None:
     stage.config, stage.own_cmd = replace(stage.config, cmd=_command(found, stage)), True
 
 
-def _entrypoint(found: Instruction, stage: Stage, _: _Ground) -> None:
+def _entrypoint(found: Instruction, stage: BuildStage, _: _Ground) -> None:
     # a CMD that came from another stage was written for that stage's entry point: Docker drops it
     cmd = stage.config.cmd if stage.own_cmd else ()
     stage.config = replace(stage.config, entrypoint=_command(found, stage), cmd=cmd)
 
 
-def _shell(found: Instruction, stage: Stage, _: _Ground) -> None:
+def _shell(found: Instruction, stage: BuildStage, _: _Ground) -> None:
     shell = _json_list(found.text)
     if not shell:
         found.refuse('it is written as a list, SHELL ["/bin/bash", "-c"].')
     stage.shell = tuple(shell)
 
 
-def _healthcheck(found: Instruction, stage: Stage, _: _Ground) -> None:
+def _healthcheck(found: Instruction, stage: BuildStage, _: _Ground) -> None:
     options, rest = _options(found)
     kind, _space, command = rest.partition(" ")
     if kind.upper() not in ("CMD", "NONE"):
@@ -436,17 +436,17 @@ def _options(found: Instruction) -> tuple[dict[str, str], str]:
     return options, rest
 
 
-def _run(found: Instruction, stage: Stage, ground: _Ground) -> None:
+def _run(found: Instruction, stage: BuildStage, ground: _Ground) -> None:
     stage.runs = True
     shown = found.text if len(found.text) <= 100 else f"{found.text[:99]}…"
     ground.recipe.say(f"RUN {shown}: not executed; this small docker packs files, the Docker engine runs commands.")
 
 
-def _onbuild(found: Instruction, _stage: Stage, _ground: _Ground) -> None:
+def _onbuild(found: Instruction, _stage: BuildStage, _ground: _Ground) -> None:
     found.refuse("the small docker does not do that; write the instruction in the Dockerfile that needs it.")
 
 
-def _copy(found: Instruction, stage: Stage, ground: _Ground) -> None:
+def _copy(found: Instruction, stage: BuildStage, ground: _Ground) -> None:
     options, rest = _options(found)
     unknown = set(options) - {"from", "chown", "chmod", "link"}
     if found.heredoc or unknown:
@@ -473,7 +473,7 @@ def _copy(found: Instruction, stage: Stage, ground: _Ground) -> None:
     stage.tree.update(with_parents(layer))
 
 
-def _other(found: Instruction, name: str, ground: _Ground) -> Stage:
+def _other(found: Instruction, name: str, ground: _Ground) -> BuildStage:
     index = ground.building.index(name, ground.index)
     if index is None:
         found.refuse(
@@ -483,7 +483,7 @@ def _other(found: Instruction, name: str, ground: _Ground) -> Stage:
     return ground.building.number(index)
 
 
-def _taken_from(found: Instruction, other: Stage, sources: Sequence[str], say: Callable[[str], None]) -> list[str]:
+def _taken_from(found: Instruction, other: BuildStage, sources: Sequence[str], say: Callable[[str], None]) -> list[str]:
     """What ``sources`` name in another stage. What is not there is refused, or said where a RUN could have made it."""
     matches = {source: _found_in(other.tree, source) for source in sources}
     for source in (source for source, matched in matches.items() if not matched):
@@ -519,7 +519,7 @@ def _found_in(tree: Mapping[str, Entry], source: str) -> list[str]:
 
 
 def _placed(
-    taken: Sequence[str], tree: Mapping[str, Entry], stage: Stage, target: str, *, into: bool
+    taken: Sequence[str], tree: Mapping[str, Entry], stage: BuildStage, target: str, *, into: bool
 ) -> dict[str, Entry]:
     """Where everything in ``taken`` comes to lie: a directory's content goes into the target, a file into it or in its
     place."""
@@ -545,7 +545,7 @@ def _with_mode(found: Instruction, layer: Mapping[str, Entry], mode: str) -> dic
     return {path: replace(entry, mode=int(mode, 8)) for path, entry in layer.items()}
 
 
-_APPLY: dict[str, Callable[[Instruction, Stage, _Ground], None]] = {
+_APPLY: dict[str, Callable[[Instruction, BuildStage, _Ground], None]] = {
     "ADD": _copy,
     "ARG": _arg,
     "CMD": _cmd,

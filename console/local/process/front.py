@@ -58,7 +58,7 @@ _Body = bytes | AsyncIterator[bytes] | None
 
 
 @dataclass(frozen=True)
-class Answer:
+class FrontAnswer:
     """What the public port answered to ``Front.ask``. ``upstream`` is the port that really answered, or None."""
 
     status: int
@@ -124,7 +124,7 @@ class Front:
         """Wait until nothing is in flight on ``upstream``, at most the deadline. False if something still is."""
         return asyncio.run_coroutine_threadsafe(self._drained(upstream, deadline_seconds), self._running()).result()
 
-    def ask(self, path: str, seconds: float) -> Answer:
+    def ask(self, path: str, seconds: float) -> FrontAnswer:
         """GET ``path`` through the public port, as a client would, and learn which upstream answered.
 
         Raises OSError if no HTTP answer came within ``seconds``.
@@ -135,7 +135,7 @@ class Front:
             status = get_status(self.port, path, seconds, {PROBE: ticket})
         finally:
             upstream = self._probes.pop(ticket)
-        return Answer(status, upstream)
+        return FrontAnswer(status, upstream)
 
     # The rest runs on the front's own loop.
 

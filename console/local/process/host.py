@@ -52,7 +52,7 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
-class Release(BaseModel):
+class HostRelease(BaseModel):
     """``release.json`` at the root of a bundle: which image to run, and how to tell that it runs."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -77,7 +77,7 @@ class Release(BaseModel):
         return self
 
 
-class Live(Release):
+class LiveRelease(HostRelease):
     """What is live, as ``live.json`` remembers it. ``directory`` is a name under ``releases/``."""
 
     directory: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -85,15 +85,15 @@ class Live(Release):
 
 
 @dataclass(frozen=True)
-class _Running:
+class _LiveContainer:
     """The live release and what runs it."""
 
-    live: Live
+    live: LiveRelease
     container: Container
     supervisor: Supervisor
 
 
-class Host:
+class ProcessHost:
     """One host: the public port, at most one live release behind it, one deployment at a time.
 
     Answers on 127.0.0.1:``port`` (0: a free one) from the moment it is made. Keeps everything under ``directory``.
@@ -120,7 +120,7 @@ class Host:
         self._turn = threading.Lock()
         self._under_way = ""
         self._closing = threading.Event()
-        self._running: _Running | None = None
+        self._running: _LiveContainer | None = None
         self.releases.mkdir(parents=True, exist_ok=True)
         write_interpreter(self._directory / "bin", self._interpreter)
         self.front = Front(LOOPBACK, port)
@@ -139,7 +139,7 @@ class Host:
         return self.front.port
 
     @property
-    def live(self) -> Live | None:
+    def live(self) -> LiveRelease | None:
         """What is live, or None."""
         return None if self._running is None else self._running.live
 
@@ -163,7 +163,7 @@ class Host:
             return refusal
         try:
             self._under_way = job.deployment_id
-            return _Deployment(self, job).run()
+            return _HostDeployment(self, job).run()
         finally:
             self._turn.release()
 
@@ -173,7 +173,7 @@ class Host:
             if self._running is not None or not self._memory.exists():
                 return ""
             try:
-                live = Live.model_validate_json(self._memory.read_bytes())
+                live = LiveRelease.model_validate_json(self._memory.read_bytes())
                 return self._resume(live)
             except (OSError, ValueError) as error:
                 return f"what was live here cannot be started again: {_sentence(error)}. Deploy a release anew"
@@ -195,29 +195,31 @@ class Host:
         """Whether a deployment should end early."""
         return job.stop.is_set() or self._closing.is_set()
 
-    def new_directory(self, release: Release) -> Path:
+    def new_directory(self, release: HostRelease) -> Path:
         """An empty directory for this attempt alone: the same release may be live in another."""
         directory = Path(tempfile.mkdtemp(prefix=f"{release.release}-", dir=self.releases))
         (directory / _RELEASE_FILE).write_text(release.model_dump_json(indent=2))
         return directory
 
-    def unpack(self, release: Release, directory: Path) -> ImageConfig:
+    def unpack(self, release: HostRelease, directory: Path) -> ImageConfig:
         """Lay the image's files out in the attempt's directory. Raises OSError or ValueError with a sentence."""
         return self._registry.unpack(release.digest, directory / _ROOT)
 
-    def container(self, release: Release, directory: Path, image: ImageConfig) -> Container:
+    def container(self, release: HostRelease, directory: Path, image: ImageConfig) -> Container:
         """The container of an unpacked image, not started. Raises ValueError if the image names no command."""
         path = f"{self._directory / 'bin'}:{self._interpreter.parent}"
         environment = {**release.environment, "ESTEIRA_RELEASE": release.release}
         program = program_of(image, directory / _ROOT, path, environment)
         return Container(program, directory / _LOG, self._lifeline)
 
-    def succeed(self, release: Release, directory: Path, container: Container) -> Callable[[], None]:
+    def succeed(self, release: HostRelease, directory: Path, container: Container) -> Callable[[], None]:
         """Remember the release as the live one and watch over it. Returns what ends the one before it."""
-        live = Live.model_validate(release.model_dump() | {"directory": directory.name, "since": datetime.now(UTC)})
+        live = LiveRelease.model_validate(
+            release.model_dump() | {"directory": directory.name, "since": datetime.now(UTC)}
+        )
         self._remember(live)
         before = self._running
-        self._running = _Running(live, container, Supervisor(container, f"{live.service} {live.release}"))
+        self._running = _LiveContainer(live, container, Supervisor(container, f"{live.service} {live.release}"))
         self._running.supervisor.start()
         return lambda: self._retire(before)
 
@@ -233,13 +235,13 @@ class Host:
     def _memory(self) -> Path:
         return self._directory / "live.json"
 
-    def _remember(self, live: Live) -> None:
+    def _remember(self, live: LiveRelease) -> None:
         """Written beside and moved, so that a crash leaves the old memory or the new one."""
         draft = self._memory.with_suffix(".draft")
         draft.write_text(live.model_dump_json(indent=2))
         draft.replace(self._memory)
 
-    def _resume(self, live: Live) -> str:
+    def _resume(self, live: LiveRelease) -> str:
         directory = self.new_directory(live)
         container = self.container(live, directory, self.unpack(live, directory))
         container.start()
@@ -251,7 +253,7 @@ class Host:
         self.prune()
         return why and f"{live.service} {live.release} was live and is not well: {why}. It is started again on and on"
 
-    def _retire(self, running: _Running | None) -> None:
+    def _retire(self, running: _LiveContainer | None) -> None:
         if running is None:
             return
         running.supervisor.stop()
@@ -279,15 +281,15 @@ class _StopError(Exception):
     """The deployment was told to stop."""
 
 
-class _Deployment:
+class _HostDeployment:
     """One deployment's way through the lifecycle events. Each step notes what it did in ``_note``."""
 
-    def __init__(self, host: Host, job: DeployJob) -> None:
+    def __init__(self, host: ProcessHost, job: DeployJob) -> None:
         self._host = host
         self._job = job
         self._events: list[LifecycleEvent] = []
         self._note = ""
-        self._release: Release | None = None
+        self._release: HostRelease | None = None
         self._directory: Path | None = None
         self._image: ImageConfig | None = None
         self._container: Container | None = None
@@ -432,7 +434,7 @@ class _Deployment:
         return DeployResult(status, (*self._events, *skipped), code, f"{last.name}: {last.message}")
 
 
-def _release_in(bundle: bytes) -> Release:
+def _release_in(bundle: bytes) -> HostRelease:
     """The bundle's ``release.json``. Raises _StepError with a sentence naming what is wrong in it, or why it cannot
     be run here.
     """
@@ -443,7 +445,7 @@ def _release_in(bundle: bytes) -> Release:
                     "the repository brings its own appspec.yml, whose hooks the process engine cannot run; next: "
                     "esteira local up --engine docker, or take appspec.yml away for the default bundle"
                 )
-            return Release.model_validate_json(file.read(RELEASE_FILE_BYTES))
+            return HostRelease.model_validate_json(file.read(RELEASE_FILE_BYTES))
     except zipfile.BadZipFile as error:
         raise _StepError(f"the bundle is not a whole zip file ({error}): upload it again") from error
     except KeyError as error:

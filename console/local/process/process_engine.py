@@ -14,7 +14,7 @@ from pathlib import Path
 
 from console.local.build.builder import run_build, small_docker
 from console.local.engine import HOST, BuildJob, BuildResult, DeployJob, DeployResult, host_ids
-from console.local.process.host import Host
+from console.local.process.host import ProcessHost
 from console.local.process.oci import Registry
 
 
@@ -40,7 +40,7 @@ class ProcessEngine:
         self._registry = Registry(folder / "registry")
         self._interpreter = Path(sys.executable)
         self._ids = host_ids(hosts)
-        self._hosts: dict[tuple[str, str], Host] = {}
+        self._hosts: dict[tuple[str, str], ProcessHost] = {}
         self._lock = threading.Lock()
 
     def build(self, job: BuildJob) -> BuildResult:
@@ -56,14 +56,14 @@ class ProcessEngine:
         """Return the ids of the deployment group's hosts."""
         return self._ids
 
-    def host(self, group: str, host: str = HOST) -> Host:
+    def host(self, group: str, host: str = HOST) -> ProcessHost:
         """Return a host of the deployment group, which answers from the first call on."""
         with self._lock:
             if (group, host) not in self._hosts:
                 first = host == self._ids[0]
                 folder = self._folder / "hosts" / (group if first else f"{group}-{host}")
                 port = self._ports.get(group, 0) if first else 0
-                self._hosts[group, host] = Host(folder, port, self._registry, self._interpreter)
+                self._hosts[group, host] = ProcessHost(folder, port, self._registry, self._interpreter)
             return self._hosts[group, host]
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Self
 from console.local.aws.bus import Bus, Chaos
 from console.local.aws.clock import Clock
 from console.local.aws.faults import Faults, Hook
-from console.local.aws.functions import Function, Functions, load
+from console.local.aws.functions import Functions, LocalFunction, load
 from console.local.aws.resources import create_resources
 from console.local.aws.stack import LocalAws
 from console.local.paths import FUNCTIONS, TEMPLATE, quiet_functions
@@ -71,7 +71,7 @@ class Rehearsal:
         self._template = _template()
         self._tell = tell
         functions = [
-            Function(spec.name, self._handler(spec.handler), spec.logical_id, spec.dead_letters, spec.destination)
+            LocalFunction(spec.name, self._handler(spec.handler), spec.logical_id, spec.dead_letters, spec.destination)
             for spec in self._template.functions
         ]
         self.bus = Bus(

@@ -157,7 +157,7 @@ def services(folder: Path = FUNCTIONS) -> tuple[str, ...]:
 
 def modules(folder: Path = FUNCTIONS) -> tuple[str, ...]:
     """Return what the code in ``folder`` imports anywhere, also where it is first needed; not its own modules."""
-    nodes = [node for tree in _trees(folder) for node in ast.walk(_Running().visit(tree))]
+    nodes = [node for tree in _trees(folder) for node in ast.walk(_WithoutTyping().visit(tree))]
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     told = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
     return tuple(sorted(name for name in plain | told if name.split(".")[0] not in ("esteira", "__future__")))
@@ -270,7 +270,7 @@ def _trees(folder: Path) -> Iterator[ast.AST]:
             yield ast.parse(path.read_text())
 
 
-class _Running(ast.NodeTransformer):
+class _WithoutTyping(ast.NodeTransformer):
     """Takes out what only a type checker imports."""
 
     def visit_If(self, node: ast.If) -> ast.AST | None:

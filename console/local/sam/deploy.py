@@ -31,15 +31,16 @@ from typing import Any
 import yaml
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from console.local.aws.api import arn
-from console.local.aws.bus import Bus, Rule
+from console.local.account import arn
+from console.local.aws.aws_server import AwsServer
+from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
-from console.local.aws.functions import Function, Functions
+from console.local.aws.functions import Functions, LocalFunction
 from console.local.aws.resources import create_resources
-from console.local.aws.server import AwsServer
 from console.local.aws.stack import LocalAws
 from console.local.paths import ROOT, TEMPLATE
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
+from console.local.rules import EventRule
 from console.local.sam.artifact import HERE, Interpreter, ReleaseError, compiled, runtime, services, trim, version_of
 from console.local.sam.deploy_template import Document, fitted, nested, run_by, types
 from console.local.sam.deployed import LOOK_UPS, Found, absent, differences, found, is_there, retained
@@ -78,7 +79,7 @@ class DeployError(Exception):
 
 
 @dataclass
-class Rehearsal:
+class DeployRehearsal:
     """One rehearsal: the running emulator, the local AWS beside it, the folder of the build, and who hears of it."""
 
     emulator: Ministack
@@ -205,7 +206,7 @@ class Rehearsal:
             pattern = rule.get("EventPattern")
             if not pattern or not events.test_event_pattern(EventPattern=pattern, Event=text)["Result"]:
                 continue
-            targets = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+            targets = events.list_targets_by_rule(EventRule=rule["Name"])["Targets"]
             answers += [self._invoke(target["Arn"], event) for target in targets]
         return answers
 
@@ -306,19 +307,19 @@ class Rehearsal:
 
 
 @contextmanager
-def rehearsal(folder: Path, say: Say, tools: Path = TOOLS) -> Iterator[Rehearsal]:
+def rehearsal(folder: Path, say: Say, tools: Path = TOOLS) -> Iterator[DeployRehearsal]:
     """Start the emulator and the local AWS beside it, build for them, and yield what can be rehearsed. Raises
     MinistackError, SamError, ReleaseError or DeployError."""
     python = find(tools)
     engine = ScriptedEngine(manual=True)
     with ExitStack() as open_:
-        made: list[Rehearsal] = []
+        made: list[DeployRehearsal] = []
 
         def forward(event: Any, _context: Any) -> list[Any]:
             return made[0].forward(event)
 
-        every = Rule("every", {"source": [{"prefix": "aws."}]}, ("forward",))
-        functions = Functions([Function("forward", forward, "forward")])
+        every = EventRule("every", {"source": [{"prefix": "aws."}]}, ("forward",))
+        functions = Functions([LocalFunction("forward", forward, "forward")])
         bus = Bus((every,), functions, Clock(), retry_delays=(), keep=False)
         beside = open_.enter_context(LocalAws(folder / "beside", engine, bus, keep=False))
         server = open_.enter_context(AwsServer(beside))
@@ -332,7 +333,7 @@ def rehearsal(folder: Path, say: Say, tools: Path = TOOLS) -> Iterator[Rehearsal
         endpoints = {"AWS_ENDPOINT_URL": emulator.url, **{f"AWS_ENDPOINT_URL_{name}": server.url for name in LACKED}}
         build(folder, python, say)
         fit(folder / "build", emulator, endpoints, say)
-        made.append(Rehearsal(emulator, beside, client, engine, folder / "build", say))
+        made.append(DeployRehearsal(emulator, beside, client, engine, folder / "build", say))
         yield made[0]
 
 
@@ -411,7 +412,7 @@ def run(folder: Path, say: Say) -> None:
 
 
 @contextmanager
-def granted(here: Rehearsal, there: list[Found]) -> Iterator[None]:
+def granted(here: DeployRehearsal, there: list[Found]) -> Iterator[None]:
     """Let the functions' roles do what the emulator cannot tell apart, while inside."""
     iam = here.client("iam")
     roles = {one.logical_id: one.physical_id for one in there if one.type == "AWS::IAM::Role"}

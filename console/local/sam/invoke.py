@@ -26,11 +26,11 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from console.cli import replay
+from console.local.account import CREDENTIALS
 from console.local.paths import FUNCTIONS, TEMPLATE
 from console.local.sam.artifact import HERE, ReleaseError, interpreter, make, runtime
 from console.local.sam.sam_cli import LOCAL, SamError, build, last_words, sam
 from console.local.template import FunctionSpec, Stack, read
-from console.local.up.laptop import CREDENTIALS
 from console.read.remote import Invoked, TroubleError, Where, answered, find
 
 DOOR_PORT = 4566

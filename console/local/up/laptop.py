@@ -16,11 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from console.local.aws.api import REGION
+from console.local.account import CREDENTIALS, REGION
+from console.local.aws.aws_server import AwsServer
 from console.local.aws.bus import Bus, Delivered
-from console.local.aws.functions import Function, Functions, load, set_environment
+from console.local.aws.functions import Functions, LocalFunction, load, set_environment
 from console.local.aws.resources import create_resources
-from console.local.aws.server import AwsServer
 from console.local.aws.stack import LocalAws
 from console.local.docker.docker_engine import DockerEngine, why_not
 from console.local.paths import FUNCTIONS, TEMPLATE, quiet_functions
@@ -28,7 +28,6 @@ from console.local.process.process_engine import ProcessEngine
 from console.local.stages import give_stages
 from console.local.template import read
 
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": REGION}
 STACK = "esteira"
 _log = logging.getLogger(__name__)
 ENGINES: dict[str, type[ProcessEngine | DockerEngine]] = {"process": ProcessEngine, "docker": DockerEngine}
@@ -250,9 +249,11 @@ class _Lock:
         self._file.close()
 
 
-def _functions(specs: Any) -> list[Function]:
+def _functions(specs: Any) -> list[LocalFunction]:
     return [
-        Function(s.name, load(FUNCTIONS, s.handler), s.logical_id, s.dead_letters, s.destination, s.timeout, s.memory)
+        LocalFunction(
+            s.name, load(FUNCTIONS, s.handler), s.logical_id, s.dead_letters, s.destination, s.timeout, s.memory
+        )
         for s in specs
     ]
 

@@ -73,11 +73,11 @@ Row = Mapping[str, Any]
 Name = tuple[str, str]  # of a fact: what it is about, and its key
 
 
-class Stage(Rehearsal):
+class HistoryStage(Rehearsal):
     """The rehearsal stage with the announcements' topic, as template.yaml gives it to the function that announces."""
 
     def __init__(self, folder: Path) -> None:
-        self.script = Script()
+        self.script = HistoryScript()
         super().__init__(folder, ScriptedEngine(self.script.build, self.script.deploy, manual=True))
 
     @cached_property
@@ -89,7 +89,7 @@ class Stage(Rehearsal):
 
 
 @dataclass
-class Script:
+class HistoryScript:
     """How the next build and the next deployment end."""
 
     build_fails: bool = False
@@ -113,7 +113,7 @@ class Mark:
     at: datetime
 
 
-def play(stage: Stage, releases: int) -> Mark:
+def play(stage: HistoryStage, releases: int) -> Mark:
     """Bring ``releases`` more releases to their ends for real, in the order of a period; what it ends at."""
     last = stage.newest() + releases
     while stage.newest() < last:
@@ -122,7 +122,7 @@ def play(stage: Stage, releases: int) -> Mark:
     return _mark(stage)
 
 
-def push_one(stage: Stage) -> int:
+def push_one(stage: HistoryStage) -> int:
     """Push one changed model and see it live; its number. Raises BenchError if it did not get there."""
     number = stage.newest() + 1
     _push(stage, {"train.py": f"release = {number}\n".encode()})
@@ -132,7 +132,7 @@ def push_one(stage: Stage) -> int:
     return number
 
 
-def lengthen(stage: Stage, releases: int) -> None:
+def lengthen(stage: HistoryStage, releases: int) -> None:
     """Make a fresh stage one with a history of ``releases``: a multiple of PERIOD, or few enough to be played.
 
     Raises BenchError if the table is then not one the controller could have written.
@@ -150,7 +150,7 @@ def lengthen(stage: Stage, releases: int) -> None:
 # --- playing
 
 
-def _play_one(stage: Stage, place: int) -> None:
+def _play_one(stage: HistoryStage, place: int) -> None:
     """Play the release at ``place`` (1 to PERIOD) of a period. Of a push that is superseded two come, in one go."""
     change: dict[str, bytes | None] = {"train.py": f"release = {stage.newest() + 1}\n".encode()}
     match place:
@@ -180,12 +180,12 @@ def _play_one(stage: Stage, place: int) -> None:
             _push(stage, change)
 
 
-def _push(stage: Stage, files: Mapping[str, bytes | None]) -> None:
+def _push(stage: HistoryStage, files: Mapping[str, bytes | None]) -> None:
     stage.commit(files)
     stage.play()
 
 
-def _mark(stage: Stage) -> Mark:
+def _mark(stage: HistoryStage) -> Mark:
     rollout = stage.store.stage(stage.service.name, stage.service.last.name).rollout
     return Mark(stage.newest(), rollout.number if rollout else 0, stage.clock.now())
 
@@ -269,10 +269,12 @@ def _another(identity: str, salt: str) -> str:
     return digits[: len(identity)]
 
 
-def _multiply(stage: Stage, began: Mark, first: Mark, second: Mark, releases: int) -> None:
+def _multiply(stage: HistoryStage, began: Mark, first: Mark, second: Mark, releases: int) -> None:
     steps = [(b.release - a.release, b.rollout - a.rollout, b.at - a.at) for a, b in ((began, first), (first, second))]
     if steps[0] != steps[1]:
-        raise BenchError(f"the periods differ, so one cannot stand for another: {steps}. Next: see bench/history.py")
+        raise BenchError(
+            f"the periods differ, so one cannot stand for another: {steps}. Next: see bench/long_history.py"
+        )
     _, rollouts, time = steps[1]
     table, last = stage.context.settings.table, releases // PERIOD - 2
     rows = list(_drained(stage, table))
@@ -290,7 +292,7 @@ def _multiply(stage: Stage, began: Mark, first: Mark, second: Mark, releases: in
     stage.local_aws.dynamodb.load({table: _moved(late, Move(last * PERIOD, last * rollouts), checkpoints)})
 
 
-def _drained(stage: Stage, table: str) -> Iterator[Row]:
+def _drained(stage: HistoryStage, table: str) -> Iterator[Row]:
     """Yield every row of the table, and take it out."""
     unpack = TypeDeserializer().deserialize
     client = stage.context.aws.client("dynamodb")
@@ -355,12 +357,12 @@ def _moved_row(row: Row, move: Move) -> Row:
 # --- is it one the controller could have written?
 
 
-def _check(stage: Stage, releases: int) -> None:
+def _check(stage: HistoryStage, releases: int) -> None:
     """Raise BenchError unless every rollout follows from the one before it, and every twentieth release, and each of
     the newest twenty, stands where its row in the history says."""
     name, found = stage.service.name, stage.newest()
     if found != releases:
-        raise BenchError(f"the history should end at v{releases} and ends at v{found}. Next: see bench/history.py")
+        raise BenchError(f"the history should end at v{releases} and ends at v{found}. Next: see bench/long_history.py")
     _check_turns(stage.store.facts(name, about_stage(stage.service.last.name), "rollout#"), stage.service.last.name)
     _check_seals(stage.store.facts(name, f"checkpoints/{stage.service.last.name}"))
     stages = tuple(stage.store.stages(stage.service))
@@ -369,7 +371,9 @@ def _check(stage: Stage, releases: int) -> None:
         release = stage.store.release(name, number)
         phase = status_of(release, stages, stage.clock.now()).phase if release else None
         if phase is None or views[number].phase != phase:
-            raise BenchError(f"v{number} is listed as {views[number].phase} and is {phase}. Next: see bench/history.py")
+            raise BenchError(
+                f"v{number} is listed as {views[number].phase} and is {phase}. Next: see bench/long_history.py"
+            )
 
 
 def _check_turns(facts: Iterable[Fact], stage: str) -> None:
@@ -379,11 +383,13 @@ def _check_turns(facts: Iterable[Fact], stage: str) -> None:
     before = StageState(stage)
     for number, rollout in enumerate(rollouts, start=1):
         if (rollout.number, rollout.live, rollout.healthy) != (number, before.live, before.healthy):
-            raise BenchError(f"rollout {number} does not follow from rollout {number - 1}. Next: see bench/history.py")
+            raise BenchError(
+                f"rollout {number} does not follow from rollout {number - 1}. Next: see bench/long_history.py"
+            )
         before = StageState(stage, rollout, finished.get(number))
 
 
 def _check_seals(facts: Iterable[Fact]) -> None:
     wrong = next(broken(sorted((f for f in facts if isinstance(f, Checkpoint)), key=lambda f: f.rollout)), "")
     if wrong:
-        raise BenchError(f"{wrong}. Next: see bench/history.py")
+        raise BenchError(f"{wrong}. Next: see bench/long_history.py")
