@@ -6,13 +6,15 @@ requests. What it cannot do: run a Dockerfile's RUN, isolate a process, or be an
 
 from __future__ import annotations
 
+import shlex
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from console.local.build.builder import run_build, small_docker
+from console.local.build.builder import run_build
+from console.local.build.workspace import Programs
 from console.local.engine import HOST, BuildJob, BuildResult, DeployJob, DeployResult, host_ids
 from console.local.process.host import ProcessHost
 from console.local.process.oci import Registry
@@ -46,7 +48,8 @@ class ProcessEngine:
     def build(self, job: BuildJob) -> BuildResult:
         """Run the build to its end."""
         job = replace(job, environment={**job.environment, **self._environment()})
-        return run_build(job, small_docker(self._registry), self._interpreter)
+        kept = self._folder / "build-cache" / job.project
+        return run_build(job, small_docker(self._registry), self._interpreter, kept=kept)
 
     def deploy(self, job: DeployJob) -> DeployResult:
         """Swap the release in on the job's host, or leave the live one untouched and say why."""
@@ -72,3 +75,20 @@ class ProcessEngine:
             hosts, self._hosts = list(self._hosts.values()), {}
         for host in hosts:
             host.close()
+
+
+def small_docker(registry: Registry) -> Programs:
+    """The ``docker`` of a build without a Docker engine, whose pushes end in ``registry``."""
+    return lambda workspace: {"docker": _small_docker(workspace / "images", registry.directory)}
+
+
+def _small_docker(images: Path, registry: Path) -> str:
+    """The line that calls the small docker with the console's interpreter. ``-I`` shuts out the build's PYTHONPATH and
+    directory, either of which may hold a module of the same name as ours."""
+    here = Path(__file__).resolve().parents[3]
+    code = (
+        f"import sys; sys.path.insert(0, {str(here)!r}); from pathlib import Path; "
+        "from console.local.process.docker_cli import main; "
+        f"sys.exit(main(images=Path({str(images)!r}), registry=Path({str(registry.resolve())!r})))"
+    )
+    return f'exec {shlex.quote(sys.executable)} -I -c {shlex.quote(code)} "$@"'
