@@ -23,7 +23,8 @@ from typing import Any
 from bench.meter import BenchError
 from console.local.build.buildspec import PHASES, parse
 from console.local.paths import ROOT
-from console.local.up.demo import SERVICE, Team
+from console.local.up.demo import SERVICE
+from console.local.up.demo_team import Team
 from console.local.up.laptop import Laptop
 from esteira import bootstrap
 from esteira.core.status import Phase
