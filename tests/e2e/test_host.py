@@ -21,7 +21,8 @@ import aiohttp
 import pytest
 
 from console.local.engine import DeployJob, DeployResult
-from console.local.process.host import EVENTS, ProcessHost
+from console.local.process.host import ProcessHost
+from console.local.process.host_deployment import EVENTS
 from console.local.process.oci import Entry, ImageConfig, Registry, pack
 
 SECONDS = 20.0  # after which something that should have happened has not
@@ -469,11 +470,11 @@ def test_a_host_that_is_killed_leaves_no_container_behind(
 import json, sys, threading, urllib.request
 from pathlib import Path
 from console.local.engine import DeployJob
-from console.local.process.host import Host
+from console.local.process.host import ProcessHost
 from console.local.process.oci import Registry
 if __name__ == "__main__":
     here = Path({str(tmp_path)!r})
-    host = Host(here / "host", 0, Registry(Path({str(registry.directory)!r})), Path(sys.executable))
+    host = ProcessHost(here / "host", 0, Registry(Path({str(registry.directory)!r})), Path(sys.executable))
     stop = threading.Event()
     host.deploy(DeployJob("d-1", "heart", "g", (here / "bundle.zip").read_bytes(), here / "log", stop))
     about = json.load(urllib.request.urlopen(f"http://127.0.0.1:{{host.port}}/who"))

@@ -17,8 +17,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from console.local.process.build_context import read_context
+from console.local.process.build_stage import BuildStage
 from console.local.process.docker_images import DockerError, Images, Reference
-from console.local.process.dockerfile import BuildStage, Recipe, read_context
+from console.local.process.dockerfile import Recipe
 from console.local.process.oci import (
     MANIFEST_TYPE,
     ImageError,
