@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from console.local.paths import FUNCTIONS
-from console.local.process.front import LOOPBACK, get_status
+from console.local.ports import LOOPBACK, get_status
 from console.local.process.oci import ImageConfig
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from console.local.engine import DeployJob
+from console.local.ports import LOOPBACK
 from console.local.process.container import Container, Lifeline, Supervisor, program_of, write_interpreter
-from console.local.process.front import LOOPBACK, Front
+from console.local.process.front import Front
 from console.local.process.host_release import RELEASE_FILE, HostRelease, LiveRelease
 from console.local.process.oci import ImageConfig, Registry
 
