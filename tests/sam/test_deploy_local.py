@@ -19,7 +19,8 @@ from botocore.exceptions import ClientError
 
 from console.local.paths import ROOT, TEMPLATE
 from console.local.ports import is_open
-from console.local.sam.deploy import NEEDED, DeployError, fit, unknown_types
+from console.local.sam.deploy_build import fit, unknown_types
+from console.local.sam.deploy_rehearsal import NEEDED, DeployError
 from console.local.sam.deploy_template import types
 from console.local.sam.ministack import Ministack, MinistackError, find
 from console.local.template import read
