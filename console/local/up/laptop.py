@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from console.local.account import CREDENTIALS, REGION
 from console.local.aws.aws_server import AwsServer
@@ -22,15 +22,17 @@ from console.local.aws.bus import Bus, Delivered
 from console.local.aws.functions import Functions, LocalFunction, load, set_environment
 from console.local.aws.resources import create_resources
 from console.local.aws.stack import LocalAws
-from console.local.docker.docker_engine import DockerEngine, why_not
 from console.local.paths import FUNCTIONS, TEMPLATE, quiet_functions
 from console.local.process.process_engine import ProcessEngine
 from console.local.stages import give_stages
 from console.local.template import read
 
+if TYPE_CHECKING:
+    from console.local.docker.docker_engine import DockerEngine
+
 STACK = "esteira"
 _log = logging.getLogger(__name__)
-ENGINES: dict[str, type[ProcessEngine | DockerEngine]] = {"process": ProcessEngine, "docker": DockerEngine}
+ENGINES = ("process", "docker")
 EngineName = Literal["process", "docker"]
 
 
@@ -69,6 +71,8 @@ def choose_engine(wanted: EngineName | Literal["auto"], state: Path) -> tuple[En
         )
     if wanted == "process" or (wanted == "auto" and before == "process"):
         return "process", "as asked" if wanted == "process" else f"with which {state} was made"
+    from console.local.docker.docker_engine import why_not  # only here: most starts need no Docker engine
+
     why = why_not(state)
     if not why:
         return "docker", "as asked" if wanted == "docker" else "a Docker engine answers"
@@ -113,7 +117,7 @@ class Laptop:
         kept = _kept(self._state)
         quiet_functions()
         ports = _ports(kept, self._page_port)
-        self._engine = ENGINES[self._engine_name](self._state, ports, self._build_environment, self._hosts)
+        self._engine = self._new_engine(ports)
         self._bus = Bus(
             self._template.rules,
             Functions(_functions(self._template.functions)),
@@ -154,6 +158,13 @@ class Laptop:
             aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
         )
+
+    def _new_engine(self, ports: Mapping[str, int]) -> ProcessEngine | DockerEngine:
+        if self._engine_name == "process":
+            return ProcessEngine(self._state, ports, self._build_environment, self._hosts)
+        from console.local.docker.docker_engine import DockerEngine
+
+        return DockerEngine(self._state, ports, self._build_environment, self._hosts)
 
     def _open(self, kept: Mapping[str, Any]) -> None:
         port = int(str(kept.get("endpoint", ":0")).rsplit(":", 1)[1])
