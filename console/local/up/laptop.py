@@ -109,6 +109,7 @@ class Laptop:
         self._lock = _Lock(self._state / "lock")
         self._template = read(TEMPLATE, STACK)
         self._before: dict[str, str | None] = {}
+        self._clients: dict[str, Any] = {}
         self.whereabouts: Whereabouts
 
     def __enter__(self) -> Self:
@@ -147,17 +148,14 @@ class Laptop:
         return next(f.environment["ESTEIRA_TABLE"] for f in self._template.functions)
 
     def client(self, name: str) -> Any:
-        """Return a boto3 client that speaks to this stack."""
-        import boto3
+        """A boto3 client that speaks to this stack; the same one each time, since making one takes long."""
+        if name not in self._clients:
+            import boto3
 
-        make: Any = boto3.client
-        return make(
-            name,
-            endpoint_url=self.whereabouts.endpoint,
-            region_name=REGION,
-            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-        )
+            make: Any = boto3.client
+            keys = {key.lower(): CREDENTIALS[key] for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+            self._clients[name] = make(name, endpoint_url=self._server.url, region_name=REGION, **keys)
+        return self._clients[name]
 
     def _new_engine(self, ports: Mapping[str, int]) -> ProcessEngine | DockerEngine:
         if self._engine_name == "process":
