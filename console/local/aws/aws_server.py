@@ -65,7 +65,10 @@ class AwsServer:
 
 
 class _Quiet(MotoRequestHandler):  # type: ignore[misc, unused-ignore]
-    """moto's request handler without a line for each request."""
+    """moto's request handler without a line for each request, on connections that stay open."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # an answer is written in two parts, and the second must not wait
 
     def log_request(self, *_: object) -> None:
         """Say nothing."""
@@ -91,7 +94,8 @@ class _Application:
             LOG.exception("%s %s failed inside the local AWS", environ.get("REQUEST_METHOD"), path)
             text = f"The local AWS failed on this call ({type(error).__name__}: {error}). Its log has the traceback."
             status, headers, content = _error(500, AwsError("InternalFailure", text), environ)
-        start_response(status, headers)
+        kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
+        start_response(status, [*kept, ("Content-Length", str(len(content)))])
         return [content]
 
     def _answer(self, path: str, environ: dict[str, Any], body: bytes) -> tuple[str, list[tuple[str, str]], bytes]:
