@@ -89,7 +89,7 @@ def run(say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def missed(result: dict[str, Any]) -> list[str]:
-    """Return a sentence for every function that is heavier than promised."""
+    """A sentence for every function that is heavier than promised."""
     return [
         f"{name}'s init takes {ratio:.2f} x the processor time of {AGAINST[against]}, more than {AT_MOST[against]} x"
         for name, ratios in result["ratios"].items()
@@ -99,7 +99,7 @@ def missed(result: dict[str, Any]) -> list[str]:
 
 
 def table(result: dict[str, Any]) -> list[str]:
-    """Return the medians as Markdown."""
+    """The medians as Markdown."""
     lines = [
         f"Median of {result['runs']} new containers each, in turns; ms:",
         "",
@@ -146,13 +146,13 @@ def _figures(rounds: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
 
 
 def _artifacts(folder: Path) -> tuple[Path, Path]:
-    """Return the artifact of a release, and what sam build alone makes, for this machine's processor."""
+    """The artifact of a release, and what sam build alone makes, for this machine's processor."""
     make(folder / "released", HERE, interpreter(runtime(template())))
     return artifact_of(folder / "released"), build(folder / "plain", HERE)
 
 
 def _subjects(released: Path, plain: Path, here: World, way: Door) -> list[ColdSubject]:
-    """Return everything to start. The world gets a push, so that there is something to advance."""
+    """Everything to start. The world gets a push, so that there is something to advance."""
     here.before("codecommit_created")
     specs = {f.name.rpartition("-")[2]: f for f in template().functions}
     environments = {name: dict(variables(spec, way)) for name, spec in specs.items()}

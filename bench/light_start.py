@@ -71,7 +71,7 @@ def run(say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def missed(result: dict[str, Any]) -> list[str]:
-    """Return a sentence for every handler that is heavier than promised."""
+    """A sentence for every handler that is heavier than promised."""
     return [
         f"{handler} starts in {ratio:.2f} x ({x}), more than {AT_MOST[x]} x"
         for handler, ratios in result["ratios"].items()
@@ -81,7 +81,7 @@ def missed(result: dict[str, Any]) -> list[str]:
 
 
 def table(result: dict[str, Any]) -> list[str]:
-    """Return the medians as Markdown."""
+    """The medians as Markdown."""
     lines = [
         f"Median of {result['runs']} fresh interpreters each:",
         "",
@@ -172,7 +172,7 @@ def _start(subject: LightSubject) -> float:
 
 
 def _environment() -> dict[str, str]:
-    """Return what Lambda and template.yaml give a function. No interpreter here may write bytecode: /var/task is
+    """What Lambda and template.yaml give a function. No interpreter here may write bytecode: /var/task is
     read-only."""
     return {
         "PATH": os.environ.get("PATH", ""),

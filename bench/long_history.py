@@ -203,13 +203,13 @@ class Move:
     salt: str = ""
 
     def fact(self, fact: Fact) -> Fact:
-        """Return the fact, moved."""
+        """The fact, moved."""
         values = {name: self.value(value) for name, value in vars(fact).items()}
         rows = {"rows": fact.rows} if isinstance(fact, Checkpoint) else {}  # they name facts as they were: see _sealed
         return replace(fact, **(values | self._numbers(fact) | rows))
 
     def value(self, value: Any) -> Any:
-        """Return a value with the times, identities and release names in it moved; plain numbers stay."""
+        """A value with the times, identities and release names in it moved; plain numbers stay."""
         if isinstance(value, datetime):
             return value - self.back
         if isinstance(value, list | tuple):
@@ -222,7 +222,7 @@ class Move:
         return IDENTITY.sub(lambda found: _another(found[0], self.salt), text) if self.salt else text
 
     def _numbers(self, fact: Fact) -> dict[str, Any]:  # noqa: C901 - one flat match over all facts
-        """Return the release and turn numbers in a fact, moved. 0 says "none" and stays."""
+        """The release and turn numbers in a fact, moved. 0 says "none" and stays."""
         release: Callable[[int], int] = lambda n: n and n + self.releases  # noqa: E731 - two words for one table
         rollout: Callable[[int], int] = lambda n: n and n + self.rollouts  # noqa: E731
         moved: dict[str, Any] = {"release": release(fact.release)} if isinstance(fact, ReleaseFact) else {}
@@ -260,7 +260,7 @@ class Move:
 
 
 def _another(identity: str, salt: str) -> str:
-    """Return another identity of the same form, always the same one for the same salt."""
+    """Another identity of the same form, always the same one for the same salt."""
     digits = hashlib.sha256(f"{identity}/{salt}".encode()).hexdigest()
     if identity.startswith("d-"):
         return f"d-{digits[:9].upper()}"
@@ -302,12 +302,12 @@ def _drained(stage: HistoryStage, table: str) -> Iterator[Row]:
 
 
 def _is_late(row: Row, first: Mark) -> bool:
-    """Return whether a row is of the second period: a fact by when it was said, a projection by its release."""
+    """Whether a row is of the second period: a fact by when it was said, a projection by its release."""
     return unstamp(row["at"]) >= first.at if "fact" in row else int(row.get("number", 0)) > first.release
 
 
 def _left(early: list[Row], late: list[Row], onward: Move) -> list[Row]:
-    """Return what the second period leaves behind when the next has begun: nothing is open, and the release that was
+    """What the second period leaves behind when the next has begun: nothing is open, and the release that was
     live at its end is told of as the first period's is by now."""
     view = "view#{:08d}".format
     told = next(_moved_row(row, onward) for row in early if row["sk"] == view(PERIOD))
@@ -317,7 +317,7 @@ def _left(early: list[Row], late: list[Row], onward: Move) -> list[Row]:
 
 
 def _moved(rows: Iterable[Row], move: Move, checkpoints: dict[str, str]) -> list[dict[str, Any]]:
-    """Return the rows, moved and packed; ``checkpoints`` is each stage's newest checkpoint, before and after them."""
+    """The rows, moved and packed; ``checkpoints`` is each stage's newest checkpoint, before and after them."""
     pack, rows = TypeSerializer().serialize, list(rows)
     facts = {(fact.about, fact.key): move.fact(fact) for fact in (from_row(row) for row in rows if "fact" in row)}
     facts |= _sealed(facts, checkpoints)
@@ -326,7 +326,7 @@ def _moved(rows: Iterable[Row], move: Move, checkpoints: dict[str, str]) -> list
 
 
 def _sealed(facts: Mapping[Name, Fact], checkpoints: dict[str, str]) -> dict[Name, Fact]:
-    """Return the checkpoints among ``facts``, which are moved, made anew: of the rows each named, and of the one
+    """The checkpoints among ``facts``, which are moved, made anew: of the rows each named, and of the one
     before."""
     found = [(name, fact) for name, fact in facts.items() if isinstance(fact, Checkpoint)]
     remade: dict[Name, Fact] = {}

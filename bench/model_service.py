@@ -98,7 +98,7 @@ def run(say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def missed(result: dict[str, Any]) -> list[str]:
-    """Return a sentence for every promise that was not kept."""
+    """A sentence for every promise that was not kept."""
     ours, ratio = result["medians"][OURS], result["single_ratio"]["a"]
     faults = []
     if ratio < AT_LEAST:
@@ -111,7 +111,7 @@ def missed(result: dict[str, Any]) -> list[str]:
 
 
 def table(result: dict[str, Any]) -> list[str]:
-    """Return the medians as Markdown."""
+    """The medians as Markdown."""
     lines = [
         f"Median of {result['rounds']} rounds in turns, {result['connections']} connections, one machine:",
         "",
@@ -161,7 +161,7 @@ def _services(folder: Path) -> list[ModelService]:
 
 
 def _others() -> Path:
-    """Return the programs of an environment with what is compared with, made once."""
+    """The programs of an environment with what is compared with, made once."""
     stamp, wanted = VENV / "installed.txt", (SUBJECTS / "requirements.txt").read_text()
     if not stamp.exists() or stamp.read_text() != wanted:
         _call([sys.executable, "-m", "venv", "--clear", str(VENV)], ROOT)
@@ -178,7 +178,7 @@ def _call(words: Sequence[str], folder: Path) -> None:
 
 
 def _patients() -> list[dict[str, float]]:
-    """The first patients of the data of whom everything is known: (a) and (b) fill holes in another way."""
+    """The first patients without missing values: (a) and (b) fill holes in another way."""
     with (MODEL_SERVICE / "data" / "raw" / "heart.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if all(row.values())]
     return [{name: float(value) for name, value in row.items() if name != "target"} for row in rows[:BATCH]]

@@ -13,14 +13,14 @@ START_SECONDS = 20.0
 
 
 def free_port() -> int:
-    """Return a port on which nobody listens."""
+    """A port on which nobody listens."""
     with socket.socket() as sock:
         sock.bind((LOOPBACK, 0))
         return int(sock.getsockname()[1])
 
 
 def is_open(port: int) -> bool:
-    """Return whether somebody listens there."""
+    """Whether somebody listens there."""
     with socket.socket() as probe:
         return probe.connect_ex((LOOPBACK, port)) == 0
 

@@ -54,7 +54,7 @@ Image = Callable[..., str]
 
 
 def golden(*pairs: tuple[Any, Any]) -> str:
-    """Return a golden file: what is asked and what half of it is."""
+    """A golden file: what is asked and what half of it is."""
     questions = [{"body": {"x": x}, "expected": {"half": half}, "tolerance": 0.01} for x, half in pairs]
     file = {"format": 1, "path": "/invocations", "content_type": "application/json", "questions": questions}
     return json.dumps(file)
@@ -90,7 +90,7 @@ def deploy(host: ProcessHost, digest: str, tmp_path: Path, release: str = "v1") 
 
 
 def started(result: DeployResult) -> Any:
-    """Return how ApplicationStart went."""
+    """How ApplicationStart went."""
     return next(event for event in result.events if event.name == "ApplicationStart")
 
 

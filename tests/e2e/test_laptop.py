@@ -230,7 +230,7 @@ def up(state: Path) -> Iterator[tuple[subprocess.Popen[str], Callable[[], str]]]
 
 
 def command(state: Path) -> list[str]:
-    """Return the words of ``esteira local up`` in this interpreter."""
+    """The words of ``esteira local up`` in this interpreter."""
     return [
         sys.executable,
         "-m",
@@ -247,18 +247,18 @@ def command(state: Path) -> list[str]:
 
 
 def views(laptop: Laptop) -> list[View]:
-    """Return the history, oldest first; when a row was last written says nothing here."""
+    """The history, oldest first; when a row was last written says nothing here."""
     rows = Store(laptop.client("dynamodb"), laptop.table).views("heart", 50)
     return [replace(row, changed_at="") for row in reversed(rows)]
 
 
 def phases(laptop: Laptop) -> list[str]:
-    """Return every release's phase, oldest first."""
+    """Every release's phase, oldest first."""
     return [view.phase for view in views(laptop)]
 
 
 def page(url: str) -> str:
-    """Return what the model answers, "" where nothing does."""
+    """What the model answers, "" where nothing does."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=10) as answer:
@@ -268,12 +268,12 @@ def page(url: str) -> str:
 
 
 def listening(where: Whereabouts) -> bool:
-    """Return whether any of a stack's ports is open."""
+    """Whether any of a stack's ports is open."""
     return any(open_port(url) for url in (where.endpoint, *where.pages.values()))
 
 
 def open_port(url: str) -> bool:
-    """Return whether somebody listens there."""
+    """Whether somebody listens there."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", urlsplit(url).port)) == 0
 
@@ -287,12 +287,12 @@ def eventually(look: Callable[[], T], good: Callable[[T], object], seconds: floa
 
 
 def children() -> list[int]:
-    """Return the processes this test run has started that still run."""
+    """The processes this test run has started that still run."""
     return [pid for pid in descendants(os.getpid()) if alive(pid)]
 
 
 def descendants(pid: int) -> list[int]:
-    """Return the ids of the processes below ``pid``."""
+    """The ids of the processes below ``pid``."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
@@ -302,7 +302,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def alive(pid: int) -> bool:
-    """Return whether a process runs: neither gone nor only waiting to be reaped."""
+    """Whether a process runs: neither gone nor only waiting to be reaped."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

@@ -30,7 +30,7 @@ ALARM: dict[str, Any] = {
 
 
 def cloudwatch(**more: Any) -> Any:
-    """Return a client of the local CloudWatch."""
+    """A client of the local CloudWatch."""
     make: Any = boto3.client
     return make("cloudwatch", region_name="us-east-1", **more)
 

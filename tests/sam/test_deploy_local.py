@@ -66,7 +66,7 @@ class Refusing:
 
 
 def closes(port: int) -> bool:
-    """Return whether nobody listens there any more, after some patience."""
+    """Whether nobody listens there any more, after some patience."""
     end = time.monotonic() + PATIENCE
     while is_open(port) and time.monotonic() < end:
         time.sleep(0.05)

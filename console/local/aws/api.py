@@ -29,7 +29,7 @@ class AwsError(Exception):
 
 
 def user(name: str) -> str:
-    """The ARN of a user: of whoever goes by that name on this machine."""
+    """The ARN of the user with that name on this machine."""
     return f"arn:aws:iam::{ACCOUNT}:user/{re.sub(r'[^A-Za-z0-9+=.@_-]', '-', name)}"
 
 

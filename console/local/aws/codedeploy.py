@@ -234,7 +234,7 @@ class CodeDeploy:
             now = self._clock.now()
             deployment |= {"status": "InProgress", "startTime": now}
             self._emit(deployment, "START")
-            # With the deployment, so that whoever looks sees no moment without a host at work.
+            # With the deployment, so that a caller never sees a deployment without a host at work.
             for target in self._next(deployment):
                 self._begin_on(deployment, target)
 

@@ -105,11 +105,11 @@ class DockerEngine:
         return self.host(job.group, job.host).deploy(job)
 
     def hosts(self, group: str) -> Sequence[str]:  # noqa: ARG002 - every group has as many
-        """Return the ids of the deployment group's hosts."""
+        """The ids of the deployment group's hosts."""
         return self._ids
 
     def host(self, group: str, host: str = HOST) -> DockerHost:
-        """Return a host of the deployment group, which answers from the first call on. Raises OSError."""
+        """A host of the deployment group, which answers from the first call on. Raises OSError."""
         with self._lock:
             if (group, host) not in self._hosts:
                 folder = self._folder / "hosts-docker" / group / host

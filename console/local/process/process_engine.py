@@ -56,11 +56,11 @@ class ProcessEngine:
         return self.host(job.group, job.host).deploy(job)
 
     def hosts(self, group: str) -> Sequence[str]:  # noqa: ARG002 - every group has as many
-        """Return the ids of the deployment group's hosts."""
+        """The ids of the deployment group's hosts."""
         return self._ids
 
     def host(self, group: str, host: str = HOST) -> ProcessHost:
-        """Return a host of the deployment group, which answers from the first call on."""
+        """A host of the deployment group, which answers from the first call on."""
         with self._lock:
             if (group, host) not in self._hosts:
                 first = host == self._ids[0]
@@ -84,7 +84,7 @@ def small_docker(registry: Registry) -> Programs:
 
 def _small_docker(images: Path, registry: Path) -> str:
     """The line that calls the small docker with the console's interpreter. ``-I`` shuts out the build's PYTHONPATH and
-    directory, either of which may hold a module of the same name as ours."""
+    directory: both may hold a module with the same name as ours."""
     here = Path(__file__).resolve().parents[3]
     code = (
         f"import sys; sys.path.insert(0, {str(here)!r}); from pathlib import Path; "

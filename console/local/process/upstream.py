@@ -31,7 +31,7 @@ _HOP_BY_HOP = (
     hdrs.UPGRADE,
     istr("Proxy-Connection"),
 )
-# RFC 9110, 9.2.2: only these may be sent a second time by a proxy that cannot know what came of the first.
+# RFC 9110, 9.2.2: only these may be sent a second time by a proxy that does not know whether the first was carried out.
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
 Body = bytes | AsyncIterator[bytes] | None

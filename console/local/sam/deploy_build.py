@@ -70,7 +70,7 @@ def fit(built: Path, emulator: Ministack, endpoints: Mapping[str, str], say: Say
 
 
 def unknown_types(cloudformation: Any, kinds: tuple[str, ...]) -> frozenset[str]:
-    """Return which types CloudFormation refuses: it names them all when it is shown a template of one of each."""
+    """Which types CloudFormation refuses: it names them all when it is shown a template of one of each."""
     probe = {"Resources": {re.sub(r"\W", "", kind): {"Type": kind} for kind in kinds}}
     try:
         cloudformation.validate_template(TemplateBody=json.dumps(probe))

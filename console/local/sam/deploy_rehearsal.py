@@ -76,7 +76,7 @@ class DeployRehearsal:
         self.client = cache(self.emulator.client)
 
     def stack(self, **changed: str) -> Stack:
-        """Return the template that is deployed, with its parameters."""
+        """The template that is deployed, with its parameters."""
         return read(self.built / "template.yaml", STACK, {**PARAMETERS, **changed})
 
     # --- deployment
@@ -93,7 +93,7 @@ class DeployRehearsal:
         self.say("sam deploy", f"{STACK} is {self.status()}, in {time.monotonic() - begin:.0f} s {' '.join(given)}")
 
     def status(self) -> str:
-        """Return the status of the stack."""
+        """The status of the stack."""
         return str(self.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]["StackStatus"])
 
     def look(self, stack: Stack) -> list[Found]:
@@ -118,7 +118,7 @@ class DeployRehearsal:
         return {**CREDENTIALS, "AWS_ENDPOINT_URL": self.emulator.url, "SAM_CLI_TELEMETRY": "0"}
 
     def _reasons(self, stack: str = STACK) -> str:
-        """Return why the resources of a stack failed that failed, with their types."""
+        """Why the resources of a stack failed that failed, with their types."""
         try:
             events = self.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
         except ClientError:
@@ -224,7 +224,7 @@ class DeployRehearsal:
         self.say("logs", "the runs of each function are in the log group that the template gives it")
 
     def _log(self, name: str) -> list[str]:
-        """Return what is in a function's log group: its own words, and Lambda's about its runs."""
+        """What is in a function's log group: its own words, and Lambda's about its runs."""
         rows = self.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{STACK}-{name}")["events"]
         return [row["message"].strip() for row in rows]
 

@@ -102,7 +102,7 @@ class Containers:
         self._open.close()
 
     def invoke(self, name: str, event: Any) -> Invoked:
-        """Return what the function of that name answered to ``event``. Raises InvokeError where no answer came."""
+        """What the function of that name answered to ``event``. Raises InvokeError where no answer came."""
         function = next(f for f in self._stack.functions if f.name == name)
         given, environment = self._folder / "event.json", self._folder / "environment.json"
         given.write_text(json.dumps(event))
@@ -121,12 +121,12 @@ class Containers:
 
 
 def variables(function: FunctionSpec, door: Door) -> Mapping[str, str]:
-    """Return a function's declared variables, and where AWS is; SAM itself knows no resource's name."""
+    """A function's declared variables, and where AWS is; SAM itself knows no resource's name."""
     return {**function.environment, "AWS_ENDPOINT_URL": door.url}
 
 
 def image(stack: Stack) -> str:
-    """Return the image that the functions' containers are made from."""
+    """The image that the functions' containers are made from."""
     return f"public.ecr.aws/lambda/python:{runtime(stack)}"
 
 
@@ -211,7 +211,7 @@ def _await(ready: Any, what: str) -> None:
 
 
 def _docker(*arguments: str) -> str:
-    """Return what a docker command printed. Raises InvokeError where it failed."""
+    """What a docker command printed. Raises InvokeError where it failed."""
     try:
         came = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -225,7 +225,7 @@ def _docker(*arguments: str) -> str:
 
 
 def running(state: Path) -> Where:
-    """Return the local stack of ``state``. Raises TroubleError where none runs: a container must not reach AWS."""
+    """The local stack of ``state``. Raises TroubleError where none runs: a container must not reach AWS."""
     where = find(None, None, state)
     host = urlsplit(where.endpoint or "").hostname
     if host not in ("127.0.0.1", "localhost"):

@@ -121,7 +121,7 @@ class Demo:
 
 
 def told(laptop: Laptop, folder: Path, console: Console) -> DemoOutcome:
-    """The whole story on a running stack, and what came of it. Raises DemoError."""
+    """Tell the whole story on a running stack; its outcome. Raises DemoError."""
     page = laptop.whereabouts.pages[SERVICE]
     console.print(f"a local stack is up: AWS at {laptop.whereabouts.endpoint}, the model at {page}", soft_wrap=True)
     demo = Demo(laptop, folder, console)
@@ -133,7 +133,7 @@ def told(laptop: Laptop, folder: Path, console: Console) -> DemoOutcome:
 
 
 def conclude(outcome: DemoOutcome, console: Console) -> int:
-    """Print what came of it; the exit status."""
+    """Print the outcome; the exit status."""
     console.print(history_table(outcome.history))
     tally = outcome.tally
     answered = ", ".join(f"{n} by {version}" for version, n in sorted(tally.versions.items()))
@@ -151,7 +151,7 @@ def conclude(outcome: DemoOutcome, console: Console) -> int:
     "--report",
     "report_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write what came of it to this file, as JSON.",
+    help="Write the outcome to this file, as JSON.",
 )
 def main(report_file: Path | None) -> None:
     """See a git push become a live model, and a bad one not."""

@@ -58,7 +58,7 @@ class Whereabouts:
 
 
 def choose_engine(wanted: EngineName | Literal["auto"], state: Path) -> tuple[EngineName, str]:
-    """Return the engine to start on a state folder, and why it is this one.
+    """The engine to start on a state folder, and why it is this one.
 
     A state keeps the engine it was made with: the images of one are not in the other's registry. Raises LaptopError
     where the wanted one cannot work here.
@@ -83,7 +83,7 @@ def choose_engine(wanted: EngineName | Literal["auto"], state: Path) -> tuple[En
 
 class Laptop:
     """A running local stack, as a context. ``watch`` hears every invocation of a function and what it answered;
-    each deployment group has ``hosts`` hosts, of which the first is the stage's page. Every service has ``stages``, in
+    each deployment group has ``hosts`` hosts, and the first one is the stage's page. Every service has ``stages``, in
     this order; () are those of its template."""
 
     def __init__(
@@ -188,7 +188,7 @@ class Laptop:
         self._bus.start(self._workers, self._sweep_every)
 
     def _found(self) -> Whereabouts:
-        """Return where everything is: each service's remote, and each of its stages' hosts."""
+        """Where everything is: each service's remote, and each of its stages' hosts."""
         from esteira.aws import Aws
 
         services, _ = Aws(self.client).services(self._services_path)
@@ -201,7 +201,7 @@ class Laptop:
         return Whereabouts(self._server.url, STACK, os.getpid(), name, pages, remotes, logs, hosts, stages)
 
     def _resumed(self, group: str) -> list[str]:
-        """Return where the hosts of a deployment group answer, each with what it ran before."""
+        """Where the hosts of a deployment group answer, each with what it ran before."""
         there = [self._engine.host(group, id_) for id_ in self._engine.hosts(group)]
         for host in there:
             if why := host.resume():
@@ -268,7 +268,7 @@ def _functions(specs: Any) -> list[LocalFunction]:
 
 
 def _kept(state: Path) -> Mapping[str, Any]:
-    """Return where the last stack on this folder was, {} if there was none."""
+    """Where the last stack on this folder was, {} if there was none."""
     for name in ("last.json", "local.json"):
         if (state / name).exists():
             kept: dict[str, Any] = json.loads((state / name).read_text())
@@ -278,7 +278,7 @@ def _kept(state: Path) -> Mapping[str, Any]:
 
 
 def _kept_engine(state: Path) -> EngineName | Literal[""]:
-    """Return the engine that a state folder was made with, "" for a new one."""
+    """The engine that a state folder was made with, "" for a new one."""
     for name in ("last.json", "local.json"):
         if (state / name).exists():
             engine = json.loads((state / name).read_text()).get("engine", "")
@@ -287,7 +287,7 @@ def _kept_engine(state: Path) -> EngineName | Literal[""]:
 
 
 def _ports(kept: Mapping[str, Any], wanted: int) -> Mapping[str, int]:
-    """Return each stage's page's port by deployment group: the one it had before if it is free, and for production the
+    """Each stage's page's port by deployment group: the one it had before if it is free, and for production the
     wanted one."""
     ports = {}
     for service, stages in kept.get("stages", {}).items():
