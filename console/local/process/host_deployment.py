@@ -130,7 +130,7 @@ class HostDeployment:
         self._note = f"healthy on port {container.port}{asked}; requests go to it from now on"
 
     def _ask_golden(self, container: Container) -> str:
-        """Ask the questions that the image's label names. The answer is added to the note; it is "" without such a label."""
+        """Ask the questions that the image's label names. The answer is for the note; "" without a label."""
         label = _given(self._image).labels.get(GOLDEN_LABEL, "")
         if not label:
             return ""
