@@ -6,6 +6,7 @@ Only standstill ends a wait. A machine that is busy with other work makes everyt
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 STANDSTILL = 240.0  # seconds without any sign of work
@@ -14,16 +15,17 @@ STANDSTILL = 240.0  # seconds without any sign of work
 class Standstill:
     """The time since something last changed."""
 
-    def __init__(self, seconds: float = STANDSTILL) -> None:
+    def __init__(self, seconds: float = STANDSTILL, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
+        self._clock = clock
         self._seen: object = None
-        self._since = time.monotonic()
+        self._since = clock()
 
     def reached(self, seen: object) -> bool:
         """Whether ``seen`` has been the same for too long."""
         if seen != self._seen:
-            self._seen, self._since = seen, time.monotonic()
-        return time.monotonic() - self._since > self._seconds
+            self._seen, self._since = seen, self._clock()
+        return self._clock() - self._since > self._seconds
 
 
 class Logs:
