@@ -20,7 +20,7 @@ def test_a_release_that_still_changes_is_never_late() -> None:
 
 
 def test_the_lines_of_builds_come_once_and_whole(tmp_path: Path) -> None:
-    """A line that is not finished waits for its end, and still counts as progress; what was there before is not told."""
+    """A line that is not finished waits for its end, and still counts as progress; earlier lines are not repeated."""
     log, other = tmp_path / "builds" / "b.log", tmp_path / "deployments" / "d.log"
     for path in (log, other):
         path.parent.mkdir()
