@@ -20,7 +20,7 @@ from typing import BinaryIO
 from console.local.build import buildspec, cache
 from console.local.build.buildspec import Buildspec, BuildspecError, PhaseCommands
 from console.local.build.environment import environment_of
-from console.local.build.shell import Shell
+from console.local.build.shell import BuildShell
 from console.local.build.workspace import Programs, SourceError, Workspace, buildspec_text, check_out
 from console.local.engine import BuildJob, BuildPhase, BuildResult, BuildStatus
 
@@ -80,7 +80,7 @@ class _Build:
         if spec is None:
             return self._finish("FAILED", {})
         environment = environment_of(self.job, self.workspace, spec, extra)
-        shell = Shell(self.workspace, spec.shell, environment, self.log)
+        shell = BuildShell(self.workspace, spec.shell, environment, self.log)
         try:
             self._phases(spec, shell)
             exported = self._exported(spec, shell)
@@ -111,7 +111,7 @@ class _Build:
         self._end_phase("DOWNLOAD_SOURCE", "FAILED" if message else "SUCCEEDED", started, message)
         return spec
 
-    def _phases(self, spec: Buildspec, shell: Shell) -> None:
+    def _phases(self, spec: Buildspec, shell: BuildShell) -> None:
         """INSTALL to POST_BUILD by CodeBuild's rule: after a failure nothing more runs, but that POST_BUILD follows a
         failed BUILD; ``on-failure`` says otherwise."""
         for name in buildspec.PHASES:
@@ -121,7 +121,7 @@ class _Build:
             if not succeeded and not goes_on:
                 return
 
-    def _phase(self, name: str, phase: PhaseCommands, shell: Shell) -> bool:
+    def _phase(self, name: str, phase: PhaseCommands, shell: BuildShell) -> bool:
         started = datetime.now(UTC)
         self._write(f"Entering phase {name}")
         try:
@@ -136,7 +136,7 @@ class _Build:
         )
         return not message
 
-    def _commands(self, commands: Sequence[str], shell: Shell, failure: str = "") -> str:
+    def _commands(self, commands: Sequence[str], shell: BuildShell, failure: str = "") -> str:
         """Run them until one fails. The message of ``failure``, what failed before them, else of theirs, else ""."""
         shell.do(f"export CODEBUILD_BUILD_SUCCEEDING={int(not self.failed)}", self._glance)
         for command in map(str.rstrip, commands):
@@ -148,7 +148,7 @@ class _Build:
                 return failure or f"COMMAND_EXECUTION_ERROR: {cause}"
         return failure
 
-    def _exported(self, spec: Buildspec, shell: Shell) -> dict[str, str]:
+    def _exported(self, spec: Buildspec, shell: BuildShell) -> dict[str, str]:
         """What the exported variables hold in the shell at the end; one that was never set is left out."""
         target = self.workspace.control / "exported"
         for name in spec.exported:

@@ -51,7 +51,7 @@ done
 """
 
 
-class Shell:
+class BuildShell:
     """The build's one shell. It is started anew where a command ended it, with what it exported and where it stood;
     only functions and variables that were not exported are then gone."""
 
