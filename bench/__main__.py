@@ -75,7 +75,7 @@ def _section(name: str, result: dict[str, Any]) -> list[str]:
 
 
 def _circumstances() -> dict[str, Any]:
-    """Return what the figures were measured on, and when."""
+    """What the figures were measured on, and when."""
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "cores": os.cpu_count(),

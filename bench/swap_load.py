@@ -34,7 +34,7 @@ Kept = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @dataclass
 class SwapLoad:
-    """What is asked of 127.0.0.1:port, and what came of it."""
+    """The requests to 127.0.0.1:port, and their answers."""
 
     port: int
     requests: list[tuple[float, float, str]] = field(default_factory=list)
@@ -93,7 +93,7 @@ class SwapLoad:
         return "" if " 200 " in head.partition("\r\n")[0] else head.split()[1]
 
     def _taken(self) -> Kept | None:
-        """Return the idle connection used last, if any; one that the server has closed meanwhile is none."""
+        """The idle connection used last, if any; one that the server has closed meanwhile is none."""
         while self._idle:
             reader, writer = self._idle.pop()
             if not reader.at_eof():
@@ -138,7 +138,7 @@ async def _talk(socket: client.ClientConnection, pause: float, patience: float) 
 
 
 def main(port: str, seconds: str) -> None:
-    """Ask, and print what came of it."""
+    """Ask, and print the result."""
     load = SwapLoad(int(port))
     asyncio.run(load.run(float(seconds)))
     print(json.dumps({"requests": load.requests, "sockets": load.sockets, "opened": load.opened}))

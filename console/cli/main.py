@@ -60,7 +60,7 @@ _MODULES = {
     "record_commands": ("receipt", "replay-decision", "backtest"),
 }
 _NAMED = {"completion": "completion_script", "remains": "what_remains"}
-LOCAL = Elsewhere("local", "console.local.up.commands", "The AWS on your laptop: no account, no Docker.")
+LOCAL = Elsewhere("local", "console.local.up.up_commands", "The AWS on your laptop: no account, no Docker.")
 
 
 class Commands(click.Group):

@@ -10,11 +10,7 @@ from console.read.sentences import sentence
 from console.read.views import Hold, LiveRelease, StageStatus, UnderWay, Vote
 from esteira.config import Service
 from esteira.core.admission import counted, needed
-from esteira.core.facts import (
-    RollbackOrdered,
-    Rollout,
-    about_stage,
-)
+from esteira.core.facts import RollbackOrdered, Rollout, about_stage
 from esteira.core.state import Release, Snapshot, StageState
 from esteira.core.status import Assessed, Cause, Phase, assess
 from esteira.fact import Fact

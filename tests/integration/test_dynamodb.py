@@ -16,9 +16,9 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 from botocore.httpsession import URLLib3Session
 
+from console.local.aws.aws_server import AwsServer
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
-from console.local.aws.server import AwsServer
 from console.local.aws.stack import LocalAws
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
 from console.local.sam.ministack import Ministack

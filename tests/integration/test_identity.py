@@ -15,7 +15,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from console.local.aws.server import AwsServer
+from console.local.aws.aws_server import AwsServer
 from console.read.remote import Controller, Invoked
 from console.read.where import TroubleError, Where
 from esteira import identity

@@ -31,7 +31,8 @@ from moto.dynamodb.parsing.key_condition_expression import parse_expression
 from moto.dynamodb.responses import DynamoHandler, ProjectionExpressionParser, validate_attributes_used
 from werkzeug.exceptions import HTTPException
 
-from console.local.aws.api import ACCOUNT, REGION, AwsError, Operation, Params
+from console.local.account import ACCOUNT, REGION
+from console.local.aws.api import AwsError, Operation, Params
 from console.local.aws.clock import Clock
 
 PAGE = 1024 * 1024  # bytes a query reads at most

@@ -87,7 +87,7 @@ class Report:
 
     @property
     def good(self) -> bool:
-        """Return whether every promise held."""
+        """Whether every promise held."""
         broken = self.double_builds + self.double_deployments + self.went_backward + self.unapproved + self.at_once
         return self.ended == self.releases and not broken
 
@@ -128,7 +128,7 @@ def run(
 
 
 def rules(stages: int) -> list[Rules]:
-    """Return that many stages: those before production watch a release, and production wants a vote. One stage is the
+    """That many stages: those before production watch a release, and production wants a vote. One stage is the
     template's, which asks for nothing."""
     if stages == 1:
         return []

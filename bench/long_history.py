@@ -204,13 +204,13 @@ class Move:
     salt: str = ""
 
     def fact(self, fact: Fact) -> Fact:
-        """Return the fact, moved."""
+        """The fact, moved."""
         values = {name: self.value(value) for name, value in vars(fact).items()}
         rows = {"rows": fact.rows} if isinstance(fact, Checkpoint) else {}  # they name facts as they were: see _sealed
         return replace(fact, **(values | self._numbers(fact) | rows))
 
     def value(self, value: Any) -> Any:
-        """Return a value with the times, identities and release names in it moved; plain numbers stay."""
+        """A value with the times, identities and release names in it moved; plain numbers stay."""
         if isinstance(value, datetime):
             return value - self.back
         if isinstance(value, list | tuple):
@@ -223,7 +223,7 @@ class Move:
         return IDENTITY.sub(lambda found: _another(found[0], self.salt), text) if self.salt else text
 
     def _numbers(self, fact: Fact) -> dict[str, Any]:  # noqa: C901 - one flat match over all facts
-        """Return the release and turn numbers in a fact, moved. 0 says "none" and stays."""
+        """The release and turn numbers in a fact, moved. 0 says "none" and stays."""
         release: Callable[[int], int] = lambda n: n and n + self.releases  # noqa: E731 - two words for one table
         rollout: Callable[[int], int] = lambda n: n and n + self.rollouts  # noqa: E731
         moved: dict[str, Any] = {"release": release(fact.release)} if isinstance(fact, ReleaseFact) else {}
@@ -261,7 +261,7 @@ class Move:
 
 
 def _another(identity: str, salt: str) -> str:
-    """Return another identity of the same form, always the same one for the same salt."""
+    """Another identity of the same form, always the same one for the same salt."""
     digits = hashlib.sha256(f"{identity}/{salt}".encode()).hexdigest()
     if identity.startswith("d-"):
         return f"d-{digits[:9].upper()}"
@@ -273,7 +273,9 @@ def _another(identity: str, salt: str) -> str:
 def _multiply(stage: HistoryStage, began: Mark, first: Mark, second: Mark, releases: int) -> None:
     steps = [(b.release - a.release, b.rollout - a.rollout, b.at - a.at) for a, b in ((began, first), (first, second))]
     if steps[0] != steps[1]:
-        raise BenchError(f"the periods differ, so one cannot stand for another: {steps}. Next: see bench/history.py")
+        raise BenchError(
+            f"the periods differ, so one cannot stand for another: {steps}. Next: see bench/long_history.py"
+        )
     _, rollouts, time = steps[1]
     table, last = stage.context.settings.table, releases // PERIOD - 2
     rows = [row for row in _drained(stage, table) if "fact_key" not in row]  # the latest rows are made anew
@@ -301,12 +303,12 @@ def _drained(stage: HistoryStage, table: str) -> Iterator[Row]:
 
 
 def _is_late(row: Row, first: Mark) -> bool:
-    """Return whether a row is of the second period: a fact by when it was said, a projection by its release."""
+    """Whether a row is of the second period: a fact by when it was said, a projection by its release."""
     return unstamp(row["at"]) >= first.at if "fact" in row else int(row.get("number", 0)) > first.release
 
 
 def _left(early: list[Row], late: list[Row], onward: Move) -> list[Row]:
-    """Return what the second period leaves behind when the next has begun: nothing is open, and the release that was
+    """What the second period leaves behind when the next has begun: nothing is open, and the release that was
     live at its end is told of as the first period's is by now."""
     view = "view#{:08d}".format
     told = next(_moved_row(row, onward) for row in early if row["sk"] == view(PERIOD))
@@ -316,7 +318,7 @@ def _left(early: list[Row], late: list[Row], onward: Move) -> list[Row]:
 
 
 def _moved(rows: Iterable[Row], move: Move, checkpoints: dict[str, str]) -> list[dict[str, Any]]:
-    """Return the rows, moved and packed; ``checkpoints`` is each stage's newest checkpoint, before and after them."""
+    """The rows, moved and packed; ``checkpoints`` is each stage's newest checkpoint, before and after them."""
     pack, rows = TypeSerializer().serialize, list(rows)
     facts = {(fact.about, fact.key): move.fact(fact) for fact in (from_row(row) for row in rows if "fact" in row)}
     facts |= _sealed(facts, checkpoints)
@@ -325,7 +327,7 @@ def _moved(rows: Iterable[Row], move: Move, checkpoints: dict[str, str]) -> list
 
 
 def _sealed(facts: Mapping[Name, Fact], checkpoints: dict[str, str]) -> dict[Name, Fact]:
-    """Return the checkpoints among ``facts``, which are moved, made anew: of the rows each named, and of the one
+    """The checkpoints among ``facts``, which are moved, made anew: of the rows each named, and of the one
     before."""
     found = [(name, fact) for name, fact in facts.items() if isinstance(fact, Checkpoint)]
     remade: dict[Name, Fact] = {}
@@ -361,7 +363,7 @@ def _check(stage: HistoryStage, releases: int) -> None:
     the newest twenty, stands where its row in the history says."""
     name, found = stage.service.name, stage.newest()
     if found != releases:
-        raise BenchError(f"the history should end at v{releases} and ends at v{found}. Next: see bench/history.py")
+        raise BenchError(f"the history should end at v{releases} and ends at v{found}. Next: see bench/long_history.py")
     _check_turns(stage.store.facts(name, about_stage(stage.service.last.name), "rollout#"), stage.service.last.name)
     _check_seals(stage.store.facts(name, f"checkpoints/{stage.service.last.name}"))
     stages = tuple(stage.store.stages(stage.service))
@@ -370,7 +372,9 @@ def _check(stage: HistoryStage, releases: int) -> None:
         release = stage.store.release(name, number)
         phase = status_of(release, stages, stage.clock.now()).phase if release else None
         if phase is None or views[number].phase != phase:
-            raise BenchError(f"v{number} is listed as {views[number].phase} and is {phase}. Next: see bench/history.py")
+            raise BenchError(
+                f"v{number} is listed as {views[number].phase} and is {phase}. Next: see bench/long_history.py"
+            )
 
 
 def _check_turns(facts: Iterable[Fact], stage: str) -> None:
@@ -380,11 +384,13 @@ def _check_turns(facts: Iterable[Fact], stage: str) -> None:
     before = StageState(stage)
     for number, rollout in enumerate(rollouts, start=1):
         if (rollout.number, rollout.live, rollout.healthy) != (number, before.live, before.healthy):
-            raise BenchError(f"rollout {number} does not follow from rollout {number - 1}. Next: see bench/history.py")
+            raise BenchError(
+                f"rollout {number} does not follow from rollout {number - 1}. Next: see bench/long_history.py"
+            )
         before = StageState(stage, rollout, finished.get(number))
 
 
 def _check_seals(facts: Iterable[Fact]) -> None:
     wrong = next(broken(sorted((f for f in facts if isinstance(f, Checkpoint)), key=lambda f: f.rollout)), "")
     if wrong:
-        raise BenchError(f"{wrong}. Next: see bench/history.py")
+        raise BenchError(f"{wrong}. Next: see bench/long_history.py")

@@ -18,8 +18,9 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 from werkzeug.test import run_wsgi_app
 
+from console.local.account import REGION
 from console.local.aws import doors
-from console.local.aws.api import REGION, AwsError, user
+from console.local.aws.api import AwsError, user
 from console.local.aws.stack import LocalAws
 
 LOG = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class AwsServer:
             raise ValueError(f"The local AWS knows no passwords and listens on 127.0.0.1 only, not on {host}.")
         self._local_aws = local_aws
         self._server = make_server("127.0.0.1", port, _Application(local_aws), threaded=True, request_handler=_Quiet)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="aws", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="aws", daemon=True)
 
     @property
     def url(self) -> str:
@@ -64,7 +65,10 @@ class AwsServer:
 
 
 class _Quiet(MotoRequestHandler):  # type: ignore[misc, unused-ignore]
-    """moto's request handler without a line for each request."""
+    """moto's request handler without a line for each request, on connections that stay open."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # an answer is written in two parts, and the second must not wait
 
     def log_request(self, *_: object) -> None:
         """Say nothing."""
@@ -90,7 +94,8 @@ class _Application:
             LOG.exception("%s %s failed inside the local AWS", environ.get("REQUEST_METHOD"), path)
             text = f"The local AWS failed on this call ({type(error).__name__}: {error}). Its log has the traceback."
             status, headers, content = _error(500, AwsError("InternalFailure", text), environ)
-        start_response(status, headers)
+        kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
+        start_response(status, [*kept, ("Content-Length", str(len(content)))])
         return [content]
 
     def _answer(self, path: str, environ: dict[str, Any], body: bytes) -> tuple[str, list[tuple[str, str]], bytes]:

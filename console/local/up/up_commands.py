@@ -78,7 +78,7 @@ def up(
 
 
 def _teller(console: Console) -> Any:
-    """Return what prints each answer of a function that says something new."""
+    """What prints each answer of a function that says something new."""
     lock, last = threading.Lock(), [""]
 
     def tell(delivered: Any) -> None:
@@ -120,7 +120,7 @@ def _teller(console: Console) -> Any:
 )
 @click.option("--stages", type=click.IntRange(1, 4), default=2, show_default=True, help="Stages of the service.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The dice.")
-@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write what came of it here, as JSON.")
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write the outcome here, as JSON.")
 def chaos(
     releases: int,
     lose: float,
