@@ -95,10 +95,9 @@ class Diagnose(Action):
 
 @dataclass(frozen=True)
 class Finish(Action):
-    """End a rollout: move the stage's tags (unless that was tried for too long), tell the releases, free the stage.
+    """End a rollout: move the stage's tags (not if that was tried for too long), tell the releases, free the stage.
 
-    One that succeeded is finished only if every host has it; otherwise what is wrong is recorded and nothing finished.
-    ``cause`` is recorded as the failure where that could not be done before.
+    One that succeeded is finished only if every host has it. ``cause`` is recorded as the failure where none was.
     """
 
     rollout: Rollout
@@ -134,11 +133,10 @@ class Record(Action):
 
 @dataclass(frozen=True)
 class Project(Action):
-    """Write a release's status where listings find it, and tell the world when it is news.
+    """Write a release's status, in all and by stage, where listings find it; tell the world when it is ``news``.
 
-    ``before`` is the phase it had, ``stages`` the status on each stage it came to. It is ``news`` when the phase is
-    another one, or what it waits for is. ``seconds_to_live`` is how long it took from the push, or from the retry,
-    where it goes live on the last stage for the first time.
+    ``before`` is the phase it had. ``seconds_to_live`` counts from the push or the retry to the first time it is live
+    on the last stage.
     """
 
     status: Status

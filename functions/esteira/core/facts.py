@@ -26,16 +26,14 @@ def about_deployment(deployment: str) -> str:
     return f"deployment/{deployment}"
 
 
-# --- a release is born ----------------------------------------------------------------------------------------------
+# --- a release is born
 
 
 class Pushed(Fact, about=RELEASES, key="release#{number:08d}"):
     """A release was born: a commit became the branch's tip, or an image was pushed under an accepted tag.
 
-    ``tip``, ``base`` and ``mark`` are carried from release to release, so the newest release alone tells what the
-    controller has seen: the branch's newest commit, the newest commit that was neither skipped nor rejected, and when
-    the newest effective release came (``stamp``). A reason in ``rejected``, ``skipped`` or ``outdated`` means that the
-    release ended at birth.
+    ``tip``, ``base`` and ``mark`` go from release to release, so the newest one tells what was seen: the branch's newest
+    commit, the newest one neither skipped nor rejected, and when the newest effective release came (``stamp``).
     """
 
     number: int
@@ -72,10 +70,9 @@ class ImageArrived(Fact, about=RELEASES, key="open#image#{tag}#{digest}"):
 
 
 class ImageTaken(Fact, about=RELEASES, key="image#{tag}#{digest}#{missing:d}"):
-    """The image pushed under this tag became this release; 0 where its tag had moved on to another image.
+    """The image under this tag became this release; 0 where the tag had moved on to another image.
 
-    ``missing``: the image was not in the registry until the deadline, and the release says so. Pushed again, it can
-    become a release of its own.
+    ``missing``: it was not in the registry until the deadline, as the release says. Pushed again, it counts anew.
     """
 
     tag: str
@@ -99,7 +96,7 @@ class CommitPushed(Fact, about="commit/{commit}", key="pushed-by#{by}"):
     by: str
 
 
-# --- a release on its way -------------------------------------------------------------------------------------------
+# --- a release on its way
 
 
 class ReleaseFact(Fact, about="release/{release:08d}"):
@@ -111,8 +108,7 @@ class ReleaseFact(Fact, about="release/{release:08d}"):
 class Claimed(ReleaseFact, key="claimed#{action}#{stage}#{attempt:04d}#{take:04d}"):
     """One invocation (``owner``) took on ``action`` for an attempt (of a build) or a rollout (on a stage).
 
-    Nobody else may do it before ``lease``, which is later than any function can live. Whoever comes after that looks
-    in AWS for what the owner may have done, under ``take + 1``.
+    Nobody else may before ``lease``, which outlives any function. After it, AWS is asked first, under ``take + 1``.
     """
 
     action: Literal["build", "deploy", "finish"]
@@ -134,10 +130,9 @@ class Declined(ReleaseFact, key="declined#{action}#{stage}#{attempt:04d}#{take:0
 
 
 class BuildStarted(ReleaseFact, key="build-started#{attempt:04d}#{build}"):
-    """A build carries the claim of this attempt. ``build`` is the API's id, ``PROJECT:UUID``.
+    """A build (``PROJECT:UUID``) carries the claim of this attempt, and ``began`` by CodeBuild's clock.
 
-    ``began`` is CodeBuild's start time. A build that somebody copies in the console carries the same claim and began
-    later; ``retry_of`` is the build that CodeBuild itself retries with this one.
+    A build that somebody copies carries it too, and began later. ``retry_of`` is the build that CodeBuild retries.
     """
 
     attempt: int
@@ -173,9 +168,9 @@ class Accepted(ReleaseFact, key="accepted#{attempt:04d}"):
 
 
 class Gated(ReleaseFact, key="gated#{attempt:04d}"):
-    """The attempt's figures were compared with the service's gates and with release ``against`` (0: nothing was live).
+    """The attempt's figures were compared with the gates and with release ``against`` (0: nothing was live).
 
-    ``refused`` holds a sentence per gate that was not passed; with ``dry_run`` they stop nothing.
+    ``refused`` has a sentence per gate that was not passed; with ``dry_run`` they stop nothing.
     """
 
     attempt: int
@@ -191,11 +186,11 @@ class Superseded(ReleaseFact, key="superseded"):
 
 
 class GivenUp(ReleaseFact, key="given-up#{what}#{stage}#{number:08d}"):
-    """A wait ended without what was waited for. ``number`` is the rollout's on ``stage``, or else the attempt.
+    """A wait ended in vain. ``number`` is the rollout's on ``stage``, or else the attempt.
 
     start, build, accept, approval: the deadline passed. image: the build pushed none. deadline: the deployment is to
-    be stopped. deployment: the rollout ends without one that succeeded. alarm: there is no release to go back to.
-    ``remedy`` is what would help where a retry would not; ``why`` may have log lines below its sentence.
+    be stopped. deployment: the rollout ends without one. alarm: there is no release to go back to. ``remedy`` is what
+    would help where a retry would not; ``why`` may have log lines below its sentence.
     """
 
     what: Literal["start", "build", "image", "accept", "approval", "deadline", "deployment", "alarm"]
@@ -212,7 +207,7 @@ class StopAsked(ReleaseFact, key="stop-asked#{thing}"):
     thing: str
 
 
-# --- rollouts and deployments ---------------------------------------------------------------------------------------
+# --- rollouts and deployments
 
 
 class RolloutId(NamedTuple):
@@ -223,12 +218,11 @@ class RolloutId(NamedTuple):
 
 
 class Rollout(Fact, about="stage/{stage}", key="rollout#{number:08d}"):
-    """One deployment of a release to a stage. Rollouts count 1, 2, 3 … without a gap: one at a time and in order.
+    """One deployment of a release to a stage, and its claim. Rollouts count 1, 2, 3 … without a gap.
 
-    A rollout is the claim of its deployment. It carries what stood before it, so the latest rollout and how it ended
-    are all that is needed: ``live`` (0: nothing), ``healthy`` (earlier live releases that a rollback may return to,
-    newest last) and ``served`` (the key of the last rollback order that was carried out). A ``restore`` puts the live
-    release back on hosts where the rollout before it left another one.
+    It carries what stood before it, so the latest one is all that is needed: ``live`` (0: nothing), ``healthy`` (what
+    a rollback may return to, newest last), ``served`` (the key of the last rollback order that was carried out). A
+    ``restore`` puts the live release back on hosts where the rollout before it left another one.
     """
 
     stage: str
@@ -246,10 +240,7 @@ class Rollout(Fact, about="stage/{stage}", key="rollout#{number:08d}"):
 
 
 class RolloutFinished(Fact, about="stage/{stage}", key="rollout#{rollout:08d}#finished"):
-    """A rollout is over, its tags are moved and the releases concerned are told; the next may begin.
-
-    ``mixed``: it failed, and some hosts may still run what it deployed.
-    """
+    """A rollout is over; the next may begin. ``mixed``: it failed, and some hosts may still run what it deployed."""
 
     stage: str
     rollout: int
@@ -261,8 +252,7 @@ class RolloutFinished(Fact, about="stage/{stage}", key="rollout#{rollout:08d}#fi
 class Bundled(ReleaseFact, key="bundled#{stage}#{rollout:08d}#{sha256}"):
     """The rollout's bundle was written to the bucket under ``name_in_bucket``; ``sha256`` is the zip's.
 
-    ``content`` is the hash of everything the hosts get except the release's number and commit: two bundles with one
-    content run the same container with the same settings.
+    ``content`` is the hash of what the hosts get, except which release and commit it is: equal content runs equally.
     """
 
     stage: str
@@ -273,7 +263,7 @@ class Bundled(ReleaseFact, key="bundled#{stage}#{rollout:08d}#{sha256}"):
 
 
 class DeploymentStarted(ReleaseFact, key="deployment-started#{stage}#{rollout:08d}#{deployment}"):
-    """CodeDeploy deploys this image for the rollout; ``attempt`` is the release's attempt that got the rollout.
+    """CodeDeploy deploys this image for the rollout, which the release's ``attempt`` got.
 
     ``unchanged``: no deployment was made, because ``deployment`` already runs this image with these settings.
     """
@@ -313,9 +303,8 @@ class HostReported(DeploymentFact, key="host#{host}#{status}", kept_days=400):
 class Diagnosed(DeploymentFact, key="diagnosed"):
     """What became of a deployment on its hosts, read once when it had ended.
 
-    ``failed``: it did not succeed on every host, whatever CodeDeploy calls it; ``cause`` says why, log lines below its
-    sentence, and ``event`` is the lifecycle event that failed. ``reached``: some host runs it, or may. ``answers``
-    are the hosts' own, each as ``HOST: Succeeded; EVENT Status, …``.
+    ``failed``: some host is without it, whatever CodeDeploy calls it; ``cause`` says why, log lines below its sentence,
+    and ``event`` is the lifecycle event. ``reached``: some host runs it, or may. ``answers`` are the hosts' own words.
     """
 
     failed: bool
@@ -326,10 +315,7 @@ class Diagnosed(DeploymentFact, key="diagnosed"):
 
 
 class Replaced(ReleaseFact, key="replaced#{stage}#{rollout:08d}"):
-    """Release ``by`` took this one's place on the stage in that rollout.
-
-    ``ordered_by`` and ``reason`` are set where it was a rollback.
-    """
+    """Release ``by`` took this one's place on the stage; ``ordered_by`` and ``reason`` are set for a rollback."""
 
     stage: str
     rollout: int
@@ -346,7 +332,7 @@ class AlarmRang(Fact, about="alarm/{alarm}", key="rang#{since}", kept_days=400):
     reason: str = field(default="", compare=False)
 
 
-# --- what operators say ---------------------------------------------------------------------------------------------
+# --- what operators say
 
 
 class Word(Fact):
@@ -399,7 +385,7 @@ class Aborted(ReleaseFact, key="aborted#{attempt:04d}"):
 class ReleaseWord(ReleaseFact):
     """What somebody said about a release and a stage: for the attempt and, where it is known, the image's digest.
 
-    ``by`` is who they say they are; ``arn`` is who AWS knows them as, "" where that was not proven.
+    ``by`` is who they say they are, ``arn`` who AWS knows them as, "" where that was not proven.
     """
 
     request: str
