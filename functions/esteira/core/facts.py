@@ -240,7 +240,7 @@ class Rollout(Fact, about="stage/{stage}", key="rollout#{number:08d}"):
 
 
 class RolloutFinished(Fact, about="stage/{stage}", key="rollout#{rollout:08d}#finished"):
-    """A rollout is over; the next may begin. ``mixed``: it failed, and some hosts may still run what it deployed."""
+    """A rollout is over and the next may begin. ``mixed``: it failed, and some hosts may still run what it deployed."""
 
     stage: str
     rollout: int
