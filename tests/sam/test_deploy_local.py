@@ -25,7 +25,7 @@ from console.local.sam.deploy_template import types
 from console.local.sam.ministack import Ministack, MinistackError, find
 from console.local.template import read
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 PATIENCE = 20.0
 HOLDER = """
 import pathlib, sys, time

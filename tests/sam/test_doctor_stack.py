@@ -25,7 +25,11 @@ from console.read.session import Shell
 from tests.integration import taught
 from tests.integration.conftest import Story
 
-pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:Tried to parse")]  # what moto leaves out
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Tried to parse"),
+]  # what moto leaves out
 MAKE: Any = boto3.client  # typed for literal names only
 CLIENT = cache(MAKE)
 

@@ -32,7 +32,7 @@ from console.local.sam.artifact import (
 from console.local.sam.sam_cli import TOOLS, SamError, artifact_of, sam
 from tests.sam.world import template
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 REQUIREMENTS = FUNCTIONS / "requirements.txt"
 LOCKED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)", re.MULTILINE)
 UNCHECKED = (1).to_bytes(4, "little")  # PEP 552: good whatever the source's time stamp or hash is
