@@ -19,17 +19,15 @@ from esteira.core.facts import (
     Aborted,
     Claimed,
     Declined,
-    DeploymentGivenUp,
     Diagnosed,
     Fact,
+    GivenUp,
     ImageArrived,
-    ImageMissed,
-    Overdue,
     Retried,
     StopAsked,
     Superseded,
 )
-from esteira.core.plan import (
+from esteira.core.actions import (
     AcceptImage,
     Action,
     Close,
@@ -45,11 +43,10 @@ from esteira.core.plan import (
     StartDeployment,
     StopBuild,
     StopDeployment,
-    back_off,
-    plan,
 )
-from esteira.core.state import Release, Snapshot, StageState, Written
-from esteira.core.status import Phase, status_on
+from esteira.core.lease import back_off
+from esteira.core.state import Listed, Release, Snapshot, StageState
+from esteira.core.status import Phase, assess
 from tests.unit.conftest import (
     COMMIT,
     DIGEST,
@@ -71,10 +68,12 @@ from tests.unit.conftest import (
     held,
     live_on,
     ordered,
+    planned_from,
     quiet,
     recorded,
     release,
     rollout_of,
+    status_on,
 )
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -85,9 +84,6 @@ Refusable = Literal["build", "accept", "deploy", "finish"]
 Kind = Literal["deploy", "rollback", "restore"]
 
 
-def written_down(r: Release, stage: StageState, now: datetime) -> Written:
-    phase, why, cause, _ = status_on(r, stage, now)
-    return Written(phase.value, why, cause)
 
 
 def snapshot(*releases: Release, stage: StageState | None = None, now: datetime = NOON, **said: Any) -> Snapshot:
@@ -98,14 +94,14 @@ def snapshot(*releases: Release, stage: StageState | None = None, now: datetime 
         "stages": (stage,),
         "newest": max((r.pushed for r in releases), key=lambda p: p.number, default=None),
         "releases": tuple(sorted(releases, key=lambda r: r.number)),
-        "written": {r.number: written_down(r, stage, now) for r in releases},
+        "written": {r.number: assess(r, (stage,), now).overall.listed for r in releases},
     }
     return Snapshot(**values | said)
 
 
 def planned(*releases: Release, now: datetime = NOON, **said: Any) -> tuple[Action, ...]:
     """Return what is planned for releases whose phases are written down already."""
-    return plan(snapshot(*releases, now=now, **said), now, LEASE)
+    return planned_from(snapshot(*releases, now=now, **said), now)
 
 
 def only(actions: Sequence[Action], kind: type[A]) -> A:
@@ -118,11 +114,15 @@ def only(actions: Sequence[Action], kind: type[A]) -> A:
 
 
 def claimed(action: What, number: int = 1, take: int = 1, release: int = 1, at: datetime = NOON) -> Claimed:
-    return Claimed(at=at, release=release, action=action, attempt=number, take=take, lease=at + LEASE)
+    stage = "" if action == "build" else "production"
+    return Claimed(
+        at=at, release=release, action=action, attempt=number, take=take, lease=at + LEASE, stage=stage
+    )
 
 
 def declined(action: Refusable, number: int = 1, take: int = 1, release: int = 1, at: datetime = NOON) -> Declined:
-    return Declined(at=at, release=release, action=action, attempt=number, take=take, error="LimitExceededException")
+    stage, error = "" if action in ("build", "accept") else "production", "LimitExceededException"
+    return Declined(at=at, release=release, action=action, attempt=number, take=take, error=error, stage=stage)
 
 
 def aborted(number: int = 1) -> Aborted:
@@ -132,14 +132,14 @@ def aborted(number: int = 1) -> Aborted:
 def deploying(*facts: Fact, **said: Any) -> tuple[Release, StageState]:
     """Return release 1 that has rollout 1, with more facts, and the stage."""
     rollout = rollout_of(1, 1, **said)
-    return release(1, build_started(), build_ended(), accepted(), *facts, rollout=rollout), quiet(rollout=rollout)
+    return release(1, build_started(), build_ended(), accepted(), *facts), quiet(rollout=rollout)
 
 
-def overdue(actions: Sequence[Action], what: str, *, others: int = 0) -> Overdue:
+def overdue(actions: Sequence[Action], what: str, *, others: int = 0) -> GivenUp:
     """Return the missed deadline that is to be recorded."""
     (record,) = [a for a in actions if isinstance(a, Record)]
     assert len(actions) == 1 + others
-    assert isinstance(record.fact, Overdue)
+    assert isinstance(record.fact, GivenUp)
     assert (record.fact.what, record.fact.why) == (what, record.why)
     return record.fact
 
@@ -202,7 +202,7 @@ def test_a_newer_release_supersedes_what_has_not_begun_before_anything_else() ->
 def test_what_is_deploying_live_or_over_is_not_superseded() -> None:
     """It has begun, so it goes on; the newer one takes its rollout after it."""
     rollout = rollout_of(2, 2, live=1)
-    live, deploys = release(1, *deployed()), release(2, accepted(2), rollout=rollout)
+    live, deploys = release(1, *deployed()), release(2, accepted(2))
     over = release(3, build_started(3), build_ended(3, status="FAILED"))
     actions = planned(live, deploys, over, release(4, build_started(4)), stage=quiet(rollout=rollout))
     assert not any(isinstance(a, Record) for a in actions)
@@ -230,7 +230,7 @@ def test_a_pushed_release_gets_a_build() -> None:
 
 def test_a_retry_stops_the_build_of_the_attempt_before() -> None:
     """It may run still, past its deadline; two builds of one release are never waited for."""
-    late = Overdue(at=NOON, release=1, what="build", number=1, why="too long")
+    late = GivenUp(at=NOON, release=1, what="build", number=1, why="too long")
     again = Retried(at=NOON, release=1, attempt=2, by="ana", reason="")
     stop, start = planned(release(1, build_started(), late, again))
     assert isinstance(stop, StopBuild)
@@ -311,7 +311,7 @@ def test_an_end_that_was_heard_late_leaves_time_to_act_on_it() -> None:
 
 def test_a_build_that_failed_or_missed_its_image_is_not_followed_by_another() -> None:
     """One build per attempt; the release is closed."""
-    missed = ImageMissed(at=NOON, release=1, attempt=1, tag="git-1")
+    missed = GivenUp(at=NOON, release=1, what="image", number=1, why="the build pushed no image")
     for facts in ((build_ended(status="FAILED"),), (build_ended(), missed)):
         assert [type(a) for a in planned(release(1, build_started(), *facts), now=after(120))] == [Close]
 
@@ -421,14 +421,17 @@ def test_a_declined_deployment_is_tried_again_after_a_pause_and_given_up_at_its_
     assert planned(deploys, stage=stage, now=after(seconds=14)) == ()
     assert only(planned(deploys, stage=stage, now=after(seconds=15)), StartDeployment).take == 2
     given_up = only(planned(deploys, stage=stage, now=after(60)), Record).fact
-    assert isinstance(given_up, DeploymentGivenUp)
+    assert isinstance(given_up, GivenUp)
+    assert given_up.what == "deployment"
     assert "LimitExceededException" in given_up.why
 
 
 def test_a_declined_deployment_that_was_called_off_is_given_up_at_once() -> None:
     """Nothing exists, so nothing is to be stopped."""
     deploys, stage = deploying(declined("deploy"), aborted())
-    assert isinstance(only(planned(deploys, stage=stage), Record).fact, DeploymentGivenUp)
+    given_up = only(planned(deploys, stage=stage), Record).fact
+    assert isinstance(given_up, GivenUp)
+    assert given_up.what == "deployment"
 
 
 def test_a_claimed_deployment_that_was_called_off_is_not_created() -> None:
@@ -446,7 +449,7 @@ def test_a_deployment_under_way_is_waited_for_until_its_deadline() -> None:
     """Then it is overdue, and stopped, once."""
     deploys, stage = deploying(deployment_started())
     assert planned(deploys, stage=stage, now=after(59)) == ()
-    late = overdue(planned(deploys, stage=stage, now=after(60)), "deploy")
+    late = overdue(planned(deploys, stage=stage, now=after(60)), "deadline")
     deploys, stage = deploying(deployment_started(), late)
     assert only(planned(deploys, stage=stage, now=after(60)), StopDeployment).deployment == deployment_of(1)
     asked = StopAsked(at=after(60), release=1, thing=deployment_of(1))
@@ -456,11 +459,12 @@ def test_a_deployment_under_way_is_waited_for_until_its_deadline() -> None:
 
 def test_a_stopped_deployment_that_never_says_that_it_ended_is_given_up() -> None:
     """The stage must not wait for ever."""
-    late = Overdue(at=after(60), release=1, what="deploy", number=1, why="too long")
+    late = GivenUp(at=after(60), release=1, what="deadline", stage="production", number=1, why="too long")
     asked = StopAsked(at=after(60), release=1, thing=deployment_of(1))
     deploys, stage = deploying(deployment_started(), late, asked)
     given_up = only(planned(deploys, stage=stage, now=after(75)), Record).fact
-    assert isinstance(given_up, DeploymentGivenUp)
+    assert isinstance(given_up, GivenUp)
+    assert given_up.what == "deployment"
     deploys, stage = deploying(deployment_started(), late, asked, given_up)
     assert only(planned(deploys, stage=stage, now=after(75)), Finish).succeeded is False
 
@@ -497,7 +501,7 @@ def test_a_deployment_that_succeeded_without_a_host_is_settled_as_a_failure() ->
     action = only(planned(deploys, stage=stage), Finish)
     assert (action.succeeded, action.mixed, action.take) == (False, True, 1)
     assert status_on(deploys, stage, NOON).phase is Phase.FAILED
-    assert not deploys.was_live
+    assert deploys.on(stage).lives == 0
 
 
 def test_hosts_that_could_not_be_asked_in_time_are_not_believed() -> None:
@@ -563,9 +567,9 @@ def test_an_abort_from_before_it_was_live_does_not_call_off_its_being_put_back()
     rollout = rollout_of(1, 3, kind="restore", live=1, at=after(5))
     stage, started = quiet(rollout=rollout), deployment_started(1, 3)
     early = Aborted(at=NOON, release=1, attempt=1, by="ana", reason="a mistake")
-    back = replace(release(1, *deployed(1, 1), started, early), rollout=rollout)
+    back = release(1, *deployed(1, 1), started, early)
     assert not any(isinstance(a, StopDeployment) for a in planned(back, stage=stage, now=after(6)))
-    back = replace(release(1, *deployed(1, 1), started, replace(early, at=after(6))), rollout=rollout)
+    back = release(1, *deployed(1, 1), started, replace(early, at=after(6)))
     assert any(isinstance(a, StopDeployment) for a in planned(back, stage=stage, now=after(6)))
 
 
@@ -573,10 +577,10 @@ def test_a_live_release_that_could_not_be_put_back_stays_open() -> None:
     """It has failed, and something may take its place yet."""
     rollout = rollout_of(1, 3, kind="restore", live=1)
     facts = (*deployed(1, 1), deployment_started(1, 3), deployment_ended(3), diagnosed(3, reached=True))
-    back = replace(release(1, *facts), rollout=rollout)
+    back = release(1, *facts)
     stage = quiet(rollout=rollout, finished=finished(rollout, succeeded=False, mixed=True))
     assert status_on(back, stage, NOON).phase is Phase.FAILED
-    assert back.served_digest == digest_of(1)
+    assert back.on(stage).served_digest == digest_of(1)
     assert planned(back, stage=stage) == ()
 
 
@@ -609,9 +613,9 @@ def test_tags_that_will_not_move_do_not_keep_the_stage() -> None:
 def test_a_phase_that_is_not_written_down_is_projected() -> None:
     """With the phase before, so that the change can be told; a new sentence alone is written, too."""
     building = release(1, build_started())
-    action = only(planned(building, written={1: Written("pushed", "its build is about to start")}), Project)
+    action = only(planned(building, written={1: Listed("pushed", "its build is about to start")}), Project)
     assert (action.phase, action.before) == (Phase.BUILDING, "pushed")
-    action = only(planned(building, written={1: Written("building", "its build is being started")}), Project)
+    action = only(planned(building, written={1: Listed("building", "its build is being started")}), Project)
     assert (action.phase, action.before) == (Phase.BUILDING, "building")
     assert planned(building) == ()
 
@@ -620,7 +624,7 @@ def test_a_release_that_comes_to_life_says_how_long_that_took_from_its_push_or_r
     """Once: a rollback to it, or putting it back, is no push; nor is a sentence that changes while it is live."""
 
     def took(r: Release, stage: StageState, before: str = "deploying") -> float | None:
-        action = only(planned(r, stage=stage, now=after(30), written={1: Written(before, "")}), Project)
+        action = only(planned(r, stage=stage, now=after(30), written={1: Listed(before, "")}), Project)
         assert action.phase is Phase.LIVE
         return action.seconds_to_live
 
@@ -636,7 +640,7 @@ def test_a_release_that_is_over_is_closed_when_its_end_is_written_down() -> None
     """Not before: nobody would read it again."""
     over = release(1, build_started(), build_ended(status="FAILED"))
     assert (
-        only(planned(over, written={1: Written("building", "its build is under way")}), Project).phase is Phase.FAILED
+        only(planned(over, written={1: Listed("building", "its build is under way")}), Project).phase is Phase.FAILED
     )
     assert only(planned(over), Close).release == 1
 
@@ -710,7 +714,8 @@ def test_a_deployment_that_never_started_for_whatever_reason_is_not_taken_over_f
     assert only(planned(deploys, stage=stage, now=late), FindDeployment).take == 2
     deploys, stage = deploying(claimed("deploy", take=2), declined("deploy", take=2, at=late))
     given_up = only(planned(deploys, stage=stage, now=late), Record).fact
-    assert isinstance(given_up, DeploymentGivenUp)
+    assert isinstance(given_up, GivenUp)
+    assert given_up.what == "deployment"
     deploys, stage = deploying(claimed("deploy", take=2), given_up)
     assert only(planned(deploys, stage=stage, now=late), Finish).succeeded is False
 
@@ -756,7 +761,7 @@ def histories(number: int) -> st.SearchStrategy[Release]:
     said: list[Fact] = [
         Superseded(at=NOON, release=number, by=number + 1),
         Aborted(at=NOON, release=number, attempt=1, by="ana", reason="a mistake"),
-        Overdue(at=NOON, release=number, what="build", number=1, why="too long"),
+        GivenUp(at=NOON, release=number, what="build", number=1, why="too long"),
         claimed("deploy", number, 2, release=number),
         declined("deploy", number, release=number),
     ]
@@ -784,7 +789,6 @@ def snapshots(draw: st.DrawFn) -> tuple[Snapshot, datetime]:
         stage = quiet(
             rollout=rollout, finished=None if ended is None else finished(rollout, succeeded=ended, mixed=mixed)
         )
-        releases[of] = replace(releases[of], rollout=rollout)
     hold = draw(st.sampled_from([None, None, held(after(30))]))
     order = draw(st.sampled_from([None, None, ordered(to=numbers[0])]))
     stage = replace(stage, hold=hold, rollback=order)
@@ -800,7 +804,7 @@ def test_no_plan_begins_a_turn_while_one_is_not_settled(made: tuple[Snapshot, da
     """One deployment at a time; what is under way may only be taken over, as the same turn. The next has the next
     number, so two functions that plan it at once claim the same row."""
     s, now = made
-    starts = [a for a in plan(s, now, LEASE) if isinstance(a, StartDeployment)]
+    starts = [a for a in planned_from(s, now) if isinstance(a, StartDeployment)]
     assert len(starts) <= 1
     for start in starts:
         if s.first.busy:
@@ -816,7 +820,7 @@ def test_no_plan_begins_a_turn_while_one_is_not_settled(made: tuple[Snapshot, da
 def test_no_plan_goes_backward_unless_an_operator_ordered_it(made: tuple[Snapshot, datetime]) -> None:
     """A deployment is of the live release or a newer one; of an older one only as the rollback that was ordered."""
     s, now = made
-    for start in (a for a in plan(s, now, LEASE) if isinstance(a, StartDeployment) and a.take == 1):
+    for start in (a for a in planned_from(s, now) if isinstance(a, StartDeployment) and a.take == 1):
         ordered_so = s.first.ordered is not None and s.first.ordered.to == start.release
         if start.rollout.kind == "restore":
             assert s.first.mixed
@@ -832,11 +836,11 @@ def test_no_plan_begins_what_is_over_held_or_without_an_image(made: tuple[Snapsh
     """A turn is given only to a release that is ready for it, by its digest."""
     s, now = made
     assume(not s.first.busy)
-    for start in (a for a in plan(s, now, LEASE) if isinstance(a, StartDeployment)):
+    for start in (a for a in planned_from(s, now) if isinstance(a, StartDeployment)):
         target = s.release(start.release)
         assert target is not None
         back = start.rollout.kind != "deploy"  # to the very image it was live with, whatever came of a retry since
-        assert start.rollout.digest == (target.served_digest if back else target.digest) != ""
+        assert start.rollout.digest == (target.on(s.first).served_digest if back else target.digest) != ""
         if not back:
             assert s.first.held(now) is None
             assert status_on(target, s.first, now).phase is Phase.BUILT
@@ -847,7 +851,7 @@ def test_no_plan_begins_what_is_over_held_or_without_an_image(made: tuple[Snapsh
 def test_no_plan_closes_what_is_not_over_or_still_runs(made: tuple[Snapshot, datetime]) -> None:
     """A closed release is read no more, so nothing of it may be left."""
     s, now = made
-    for close in (a for a in plan(s, now, LEASE) if isinstance(a, Close)):
+    for close in (a for a in planned_from(s, now) if isinstance(a, Close)):
         over = s.release(close.release)
         assert over is not None
         assert status_on(over, s.first, now).phase.ended
@@ -861,8 +865,8 @@ def test_no_plan_closes_what_is_not_over_or_still_runs(made: tuple[Snapshot, dat
 def test_a_plan_is_the_same_for_the_same_situation_and_every_action_says_why(made: tuple[Snapshot, datetime]) -> None:
     """Pure, in the order of releases, each decision with its sentence."""
     s, now = made
-    actions = plan(s, now, LEASE)
-    assert actions == plan(s, now, LEASE)
+    actions = planned_from(s, now)
+    assert actions == planned_from(s, now)
     assert all(action.why.strip() and action.release > 0 for action in actions)
     assert len({(type(a), a.release) for a in actions if isinstance(a, StartBuild | Finish | Close | Project)}) == len(
         [a for a in actions if isinstance(a, StartBuild | Finish | Close | Project)]
