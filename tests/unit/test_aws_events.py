@@ -24,16 +24,15 @@ from esteira.core.facts import (
     BuildEnded,
     BuildStarted,
     CommitPushed,
-    DeploymentBegun,
-    DeploymentEnded,
+    DeploymentReported,
     Fact,
+    HostReported,
     ImageArrived,
     ImageScanned,
-    InstanceReported,
     stamp,
 )
 from esteira.core.status import Phase
-from esteira.notify import announcement
+from esteira.notify import news
 from tests.unit.conftest import DIGEST, HEART, NOON, after, recorded
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +44,12 @@ HOST = "i-0a1b2c3d4e5f60718"
 PUSHED_DIGEST = "sha256:73efbbb22c7a29e642ef7553a01f35afc9b744f6054006868bdedcd460729ece"
 
 STARTED = BuildStarted(at=NOON, release=1, attempt=1, build=BUILD)
-BEGUN = DeploymentBegun(at=NOON, deployment=DEPLOYMENT)
+BEGUN = DeploymentReported(at=NOON, deployment=DEPLOYMENT, status="InProgress")
+
+
+@cache
+def loaded(name: str) -> Any:
+    return json.loads(FILES[name].read_text(encoding="utf-8"))
 
 
 def pushed(commit: str) -> CommitPushed:
@@ -56,12 +60,14 @@ def build_end(status: str, cause: str = "") -> BuildEnded:
     return BuildEnded(at=NOON, release=1, attempt=1, build=BUILD, status=status, cause=cause)
 
 
-def host_said(status: str) -> InstanceReported:
-    return InstanceReported(at=NOON, deployment=DEPLOYMENT, instance=HOST, status=status)
+def host_said(status: str) -> HostReported:
+    return HostReported(at=NOON, deployment=DEPLOYMENT, host=HOST, status=status)
 
 
-def scan_said(findings: str) -> ImageScanned:
-    return ImageScanned(at=NOON, digest=DIGEST, findings=findings)
+def scan_said(name: str, findings: str) -> ImageScanned:
+    """What a scan's event file tells: the findings at the minute of the event."""
+    scanned_at = datetime.fromisoformat(loaded(name)["time"]).replace(second=0)
+    return ImageScanned(at=NOON, digest=DIGEST, scanned_at=scanned_at, findings=findings)
 
 
 @dataclass(frozen=True)
@@ -109,14 +115,14 @@ EXPECTED: dict[str, Hears | Ignores] = {
     "ecr_push_untagged": Ignores("an image without a tag"),
     "ecr_push_failed": Ignores("PUSH FAILURE of an image"),
     "ecr_delete": Ignores("DELETE SUCCESS of an image"),
-    "ecr_scan_complete": Hears((scan_said("CRITICAL 1, HIGH 3, MEDIUM 9"),)),
-    "ecr_scan_clean": Hears((scan_said("none"),)),
-    "ecr_scan_failed": Hears((scan_said("failed"),)),
+    "ecr_scan_complete": Hears((scan_said("ecr_scan_complete", "CRITICAL 1, HIGH 3, MEDIUM 9"),)),
+    "ecr_scan_clean": Hears((scan_said("ecr_scan_clean", "none"),)),
+    "ecr_scan_failed": Hears((scan_said("ecr_scan_failed", "failed"),)),
     "codedeploy_start": Hears((BEGUN,)),
     "codedeploy_ready": Hears((BEGUN,)),
-    "codedeploy_success": Hears((BEGUN, DeploymentEnded(at=NOON, deployment=DEPLOYMENT, status="Succeeded"))),
-    "codedeploy_failure": Hears((BEGUN, DeploymentEnded(at=NOON, deployment=DEPLOYMENT, status="Failed"))),
-    "codedeploy_stop": Hears((BEGUN, DeploymentEnded(at=NOON, deployment=DEPLOYMENT, status="Stopped"))),
+    "codedeploy_success": Hears((BEGUN, DeploymentReported(at=NOON, deployment=DEPLOYMENT, status="Succeeded"))),
+    "codedeploy_failure": Hears((BEGUN, DeploymentReported(at=NOON, deployment=DEPLOYMENT, status="Failed"))),
+    "codedeploy_stop": Hears((BEGUN, DeploymentReported(at=NOON, deployment=DEPLOYMENT, status="Stopped"))),
     "codedeploy_instance_start": Hears((host_said("InProgress"),)),
     "codedeploy_instance_success": Hears((host_said("Succeeded"),)),
     "codedeploy_instance_failure": Hears((host_said("Failed"),)),
@@ -139,11 +145,6 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "operate_retry": {"action": "retry", "release": "v1", "reason": "the registry was down"},
     "operate_rollback": {"action": "rollback", "to": "v1", "reason": "v2 answers 0.5 to everybody"},
 }
-
-
-@cache
-def loaded(name: str) -> Any:
-    return json.loads(FILES[name].read_text(encoding="utf-8"))
 
 
 def event_of(name: str) -> Any:
@@ -226,9 +227,10 @@ def test_every_request_file_has_an_id_of_its_own() -> None:
 
 def test_the_phase_change_file_is_what_announce_reads() -> None:
     """The controller's own event, as it leaves advance and enters announce."""
-    change = announcement.read(event_of("release_phase_changed"))
-    assert isinstance(change, announcement.Change)
+    change = news.read(event_of("release_phase_changed"))
+    assert isinstance(change, news.PhaseChange)
     assert (change.service, change.release, change.number, change.phase) == ("heart", "v1", 1, Phase.LIVE)
+    assert change.model_dump(mode="json").items() <= event_of("release_phase_changed")["detail"].items()
 
 
 def listening(*services: str) -> list[Service]:

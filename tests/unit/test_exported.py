@@ -10,7 +10,7 @@ from console.read.sentences import sentence
 from esteira.aws_events import EXPORTED_IN_ALL, EXPORTED_NAMES, EXPORTED_VALUE, exported_by
 from esteira.config import release_tag, released_as
 from esteira.core.facts import Accepted, Declined, Retried, from_row, to_row
-from tests.unit.conftest import NOON, accepted, deployed, digest_of, release
+from tests.unit.conftest import NOON, accepted, deployed, digest_of, live_on, release
 
 pytestmark = pytest.mark.unit
 
@@ -87,8 +87,8 @@ def test_a_releases_figures_are_those_of_the_image_it_serves() -> None:
     again = Retried(at=NOON, release=1, attempt=2, by="ana", reason="once more")
     later = Accepted(at=NOON, release=1, attempt=2, digest=digest_of(2), reused=False, exported=("ROC_AUC=0.5",))
     facts = [f for f in deployed() if not isinstance(f, Accepted)]
-    assert release(1, *facts, having(("ROC_AUC=0.91",)), again, later).figures == {"ROC_AUC": "0.91"}
-    assert release(1, having(("ROC_AUC=0.91",))).figures == {}
+    assert release(1, *facts, having(("ROC_AUC=0.91",)), again, later).on(live_on(1)).figures == {"ROC_AUC": "0.91"}
+    assert release(1, having(("ROC_AUC=0.91",))).on(live_on(1)).figures == {}
 
 
 def test_an_accepted_images_sentence_shows_its_figures() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from esteira.aws_events import (
     observed_instance,
     read,
 )
-from esteira.core.facts import DeploymentEnded, Fact, ImageArrived, ImageScanned
+from esteira.core.facts import DeploymentReported, Fact, ImageArrived, ImageScanned
 from tests.unit.conftest import COMMIT, DIGEST, HEART, NOON, after, recorded
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -148,7 +148,7 @@ def test_a_deployments_event_equals_its_observation(said: str, answered: str) ->
     document = event("codedeploy_start", state=said)
     from_api = observed_deployment(document["detail"]["deploymentId"], answered, LATER)
     assert same(heard(document), from_api)
-    assert any(isinstance(f, DeploymentEnded) for f in from_api) == (said in ("SUCCESS", "FAILURE", "STOP"))
+    assert any(isinstance(f, DeploymentReported) and f.milestone == "ended" for f in from_api) == (said in ("SUCCESS", "FAILURE", "STOP"))
 
 
 @pytest.mark.parametrize("status", ["Created", "Queued"])
@@ -167,12 +167,16 @@ def test_a_hosts_event_equals_its_observation(said: str, answered: str) -> None:
     assert same(heard(event("codedeploy_instance_start", state=said, instanceId=host)), from_api)
 
 
+SCANNED = datetime(2026, 11, 23, 10, 1, 20, tzinfo=UTC)
+
+
 def image(tags: list[str], status: str = "", counts: dict[str, int] | None = None) -> dict[str, Any]:
     """Return one of DescribeImages' imageDetails."""
     answer: dict[str, Any] = {"imageDigest": DIGEST, "imageTags": tags, "imagePushedAt": NOON - timedelta(minutes=1)}
     if status:
         answer["imageScanStatus"] = {"status": status}
-        answer["imageScanFindingsSummary"] = {} if counts is None else {"findingSeverityCounts": counts}
+        summary: dict[str, Any] = {} if counts is None else {"findingSeverityCounts": counts}
+        answer["imageScanFindingsSummary"] = {**summary, "imageScanCompletedAt": SCANNED}
     return answer
 
 
@@ -202,12 +206,12 @@ def test_an_observed_image_arrived_when_it_was_pushed() -> None:
 )
 def test_a_scans_event_equals_its_observation(status: str, counts: dict[str, int] | None, findings: str) -> None:
     """Findings, none, and a scan that failed: no counts mean none only if it is complete."""
-    document = event("ecr_scan_clean", scan_status=status)
+    document = event("ecr_scan_clean", scan_status=status) | {"time": f"{SCANNED + timedelta(seconds=30):%FT%TZ}"}
     if counts is not None:
         document["detail"]["finding-severity-counts"] = counts
     from_api = observed_image(HEART, image([], status, counts), LATER)
     assert same(heard(document), from_api)
-    assert from_api == (ImageScanned(at=NOON, digest=DIGEST, findings=findings),)
+    assert from_api == (ImageScanned(at=NOON, digest=DIGEST, scanned_at=SCANNED.replace(second=0), findings=findings),)
 
 
 @pytest.mark.parametrize("status", ["IN_PROGRESS", "PENDING"])
