@@ -12,11 +12,11 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from esteira.notify.announcement import UntoldError
 
 from console.local.aws.bus import Chaos
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
 from esteira.notify import webhook
-from esteira.notify.announcement import UntoldError
 from tests.integration.conftest import Story, dying, refusing
 
 PARAMETER = "/esteira/parameters/heart/chat"

@@ -148,7 +148,9 @@ def test_a_deployments_event_equals_its_observation(said: str, answered: str) ->
     document = event("codedeploy_start", state=said)
     from_api = observed_deployment(document["detail"]["deploymentId"], answered, LATER)
     assert same(heard(document), from_api)
-    assert any(isinstance(f, DeploymentReported) and f.milestone == "ended" for f in from_api) == (said in ("SUCCESS", "FAILURE", "STOP"))
+    assert any(isinstance(f, DeploymentReported) and f.milestone == "ended" for f in from_api) == (
+        said in ("SUCCESS", "FAILURE", "STOP")
+    )
 
 
 @pytest.mark.parametrize("status", ["Created", "Queued"])

@@ -15,18 +15,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from esteira.aws_events import Heard, read
-from esteira.core.facts import (
-    Aborted,
-    Claimed,
-    Declined,
-    Diagnosed,
-    Fact,
-    GivenUp,
-    ImageArrived,
-    Retried,
-    StopAsked,
-    Superseded,
-)
 from esteira.core.actions import (
     AcceptImage,
     Action,
@@ -43,6 +31,18 @@ from esteira.core.actions import (
     StartDeployment,
     StopBuild,
     StopDeployment,
+)
+from esteira.core.facts import (
+    Aborted,
+    Claimed,
+    Declined,
+    Diagnosed,
+    Fact,
+    GivenUp,
+    ImageArrived,
+    Retried,
+    StopAsked,
+    Superseded,
 )
 from esteira.core.lease import back_off
 from esteira.core.state import Listed, Release, Snapshot, StageState
@@ -84,8 +84,6 @@ Refusable = Literal["build", "accept", "deploy", "finish"]
 Kind = Literal["deploy", "rollback", "restore"]
 
 
-
-
 def snapshot(*releases: Release, stage: StageState | None = None, now: datetime = NOON, **said: Any) -> Snapshot:
     """Return a situation whose releases' phases are written down already, so that plans are about what is to do."""
     stage = stage or quiet()
@@ -115,9 +113,7 @@ def only(actions: Sequence[Action], kind: type[A]) -> A:
 
 def claimed(action: What, number: int = 1, take: int = 1, release: int = 1, at: datetime = NOON) -> Claimed:
     stage = "" if action == "build" else "production"
-    return Claimed(
-        at=at, release=release, action=action, attempt=number, take=take, lease=at + LEASE, stage=stage
-    )
+    return Claimed(at=at, release=release, action=action, attempt=number, take=take, lease=at + LEASE, stage=stage)
 
 
 def declined(action: Refusable, number: int = 1, take: int = 1, release: int = 1, at: datetime = NOON) -> Declined:
@@ -639,9 +635,7 @@ def test_a_release_that_comes_to_life_says_how_long_that_took_from_its_push_or_r
 def test_a_release_that_is_over_is_closed_when_its_end_is_written_down() -> None:
     """Not before: nobody would read it again."""
     over = release(1, build_started(), build_ended(status="FAILED"))
-    assert (
-        only(planned(over, written={1: Listed("building", "its build is under way")}), Project).phase is Phase.FAILED
-    )
+    assert only(planned(over, written={1: Listed("building", "its build is under way")}), Project).phase is Phase.FAILED
     assert only(planned(over), Close).release == 1
 
 

@@ -92,9 +92,7 @@ def overdue(what: Literal["start", "build", "accept", "deadline"], number: int =
 
 def given_up(rollout: int = 1, attempt: int = 1) -> GivenUp:
     why = "AWS never made its deployment"
-    return GivenUp(
-        at=NOON, release=1, what="deployment", stage="production", number=rollout, attempt=attempt, why=why
-    )
+    return GivenUp(at=NOON, release=1, what="deployment", stage="production", number=rollout, attempt=attempt, why=why)
 
 
 def replaced(rollout: int = 2) -> Replaced:
@@ -126,7 +124,10 @@ CAUSES = [
     (Cause.BUNDLE_REFUSED, [*BUILT, replace(given_up(), remedy="mend it and push")]),
     (Cause.DEPLOYMENT_NOT_STARTED, [*BUILT, given_up()]),
     (Cause.DEPLOYMENT_LOST, [*BUILT, deployment_started(), given_up()]),
-    (Cause.DEPLOYMENT_TIMED_OUT, [*BUILT, deployment_started(), overdue("deadline"), deployment_ended(status="Stopped")]),
+    (
+        Cause.DEPLOYMENT_TIMED_OUT,
+        [*BUILT, deployment_started(), overdue("deadline"), deployment_ended(status="Stopped")],
+    ),
     (Cause.DEPLOYMENT_STOPPED, [*BUILT, deployment_started(), deployment_ended(status="Stopped")]),
     (Cause.DEPLOYMENT_FAILED, [*BUILT, deployment_started(), deployment_ended(status="Failed"), diagnosed()]),
     (
@@ -278,7 +279,11 @@ def test_a_release_that_is_ready_waits_for_a_hold_to_end() -> None:
 
 def test_a_release_that_is_ready_waits_for_the_turn_before_it() -> None:
     """One at a time."""
-    stands(status_on(release(2, accepted(2)), quiet(rollout=rollout_of(1)), NOON), Phase.WAITING, "v1 is being deployed to production")
+    stands(
+        status_on(release(2, accepted(2)), quiet(rollout=rollout_of(1)), NOON),
+        Phase.WAITING,
+        "v1 is being deployed to production",
+    )
 
 
 def test_a_release_that_is_ready_waits_for_a_rollback_that_was_ordered() -> None:
@@ -311,9 +316,7 @@ def test_a_quarantined_commit_is_rejected() -> None:
 def test_a_claimed_turn_is_deploying() -> None:
     """Its deployment is being created."""
     rollout = rollout_of(1)
-    stands(
-        status_on(release(1, *BUILT), quiet(rollout=rollout), NOON), Phase.DEPLOYING, "being created"
-    )
+    stands(status_on(release(1, *BUILT), quiet(rollout=rollout), NOON), Phase.DEPLOYING, "being created")
 
 
 def test_a_deployment_that_aws_refused_to_start_is_deploying_with_the_refusal() -> None:
@@ -333,20 +336,29 @@ def test_a_started_deployment_is_deploying() -> None:
 def test_a_deployment_past_its_deadline_is_being_stopped() -> None:
     """Until CodeDeploy says that it ended."""
     late = release(1, *BUILT, deployment_started(), overdue("deadline"))
-    stands(status_on(late, QUIET, NOON), Phase.DEPLOYING, "the deadline took too long", f"stopping deployment {deployment_of(1)}")
+    stands(
+        status_on(late, QUIET, NOON),
+        Phase.DEPLOYING,
+        "the deadline took too long",
+        f"stopping deployment {deployment_of(1)}",
+    )
 
 
 def test_a_deployment_that_was_called_off_is_being_stopped() -> None:
     """Until CodeDeploy says that it ended."""
     called_off = release(1, *BUILT, deployment_started(), aborted())
-    stands(status_on(called_off, QUIET, NOON), Phase.DEPLOYING, "ana aborted it", f"stopping deployment {deployment_of(1)}")
+    stands(
+        status_on(called_off, QUIET, NOON), Phase.DEPLOYING, "ana aborted it", f"stopping deployment {deployment_of(1)}"
+    )
 
 
 def test_a_deployment_that_succeeded_makes_its_release_live() -> None:
     """Also if it was late, or called off too late."""
     for facts in ((), (overdue("deadline"),), (aborted(),)):
         stands(
-            status_on(release(1, *deployed(), *facts), live_on(1), NOON), Phase.LIVE, f"{deployment_of(1)} to production succeeded"
+            status_on(release(1, *deployed(), *facts), live_on(1), NOON),
+            Phase.LIVE,
+            f"{deployment_of(1)} to production succeeded",
         )
 
 
@@ -362,8 +374,14 @@ def test_a_deployment_that_succeeded_is_deploying_until_its_hosts_were_looked_at
     """Who claims to settle its rollout has looked; a refusal to tell is in the sentence."""
     stage = quiet(rollout=rollout_of(1))
     stands(status_on(release(1, *deployed()), stage, NOON), Phase.DEPLOYING, "succeeded; checking its hosts")
-    unsaid = Declined(at=NOON, release=1, action="finish", attempt=1, take=0, stage="production", error="ThrottlingException")
-    stands(status_on(release(1, *deployed(), unsaid), stage, NOON), Phase.DEPLOYING, "checking its hosts: ThrottlingException")
+    unsaid = Declined(
+        at=NOON, release=1, action="finish", attempt=1, take=0, stage="production", error="ThrottlingException"
+    )
+    stands(
+        status_on(release(1, *deployed(), unsaid), stage, NOON),
+        Phase.DEPLOYING,
+        "checking its hosts: ThrottlingException",
+    )
     looked = Claimed(at=NOON, release=1, action="finish", attempt=1, take=1, stage="production", lease=after(2))
     stands(status_on(release(1, *deployed(), unsaid, looked), stage, NOON), Phase.LIVE, "to production succeeded")
 
@@ -416,7 +434,11 @@ def test_a_turn_that_was_given_up_for_an_abort_is_aborted() -> None:
 
 def test_a_live_release_that_another_followed_is_superseded() -> None:
     """It did its work; nothing is wrong with it."""
-    stands(status_on(release(1, *deployed(), replaced()), live_on(2, 2), NOON), Phase.SUPERSEDED, "v2 replaced it on production")
+    stands(
+        status_on(release(1, *deployed(), replaced()), live_on(2, 2), NOON),
+        Phase.SUPERSEDED,
+        "v2 replaced it on production",
+    )
 
 
 def test_a_release_that_was_gone_back_from_is_rolled_back() -> None:
