@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from esteira.appspec.bundle import Bundle, default
-from esteira.core.facts import Bundled, Fact
-from esteira.core.state import Snapshot
+from esteira.core.actions import Finish, StartDeployment
+from esteira.core.facts import Bundled, DeploymentStarted, Fact
+from esteira.core.state import Release, Snapshot, StageState
 from esteira.core.status import Phase
 from esteira.perform.effects import Effects
-from esteira.perform.rollout import _running, content_hash
+from esteira.perform.rollout import _running, content_hash, start
 from tests.unit.conftest import (
     HEART,
     NOON,
     accepted,
     after,
+    born,
     deployed,
     deployment_ended,
     deployment_of,
     deployment_started,
     diagnosed,
+    digest_of,
     finished,
     live_on,
+    planned_from,
     quiet,
     release,
     rollout_of,
@@ -90,7 +96,8 @@ def found(
 
 def test_what_runs_with_the_same_content_is_not_deployed_again() -> None:
     """The rollout takes the deployment that made it live."""
-    assert found() == deployment_of(1)
+    deployment, bundled = found()
+    assert (deployment, bundled.content) == (deployment_of(1), "same")
     assert found(content="other") is None
 
 
@@ -107,6 +114,42 @@ def test_nothing_is_taken_for_unchanged_where_the_hosts_may_run_something_else()
     assert found(stage=failed) is None
     assert found(more=(diagnosed(),)) is None
     assert found(parameters=("KEY",)) is None
+
+
+def deployed_by(number: int, stage: StageState, *live: Release) -> list[Fact]:
+    """The facts that starting image release ``number``'s deployment records."""
+    facts: list[Fact] = []
+    store = SimpleNamespace(claim_rollout=lambda *_: True, record=lambda _, fact: facts.append(fact))
+    aws = SimpleNamespace(put_bundle=lambda *_: "sha256", create_deployment=lambda *_: deployment_of(number))
+    context: Any = SimpleNamespace(store=store, aws=aws, clock=lambda: NOON)
+    s = Snapshot(HEART, (stage,), releases=(*live, image_release(number)))
+    rollout = rollout_of(number, number, digest=digest_of(1), live=stage.live)
+    start(StartDeployment(number, "it is ready", rollout, 1), Effects(s, context))
+    return facts
+
+
+def image_release(number: int, *facts: Fact) -> Release:
+    return Release(born(number, source="image", commit="", tag=f"v{number}", digest=digest_of(1)), frozenset(facts))
+
+
+def test_any_number_of_releases_with_one_content_share_one_deployment() -> None:
+    """Each of them is known to run that content, so the next one is compared with it."""
+    stage, live = quiet(), ()
+    for number in (1, 2, 3, 4):
+        facts = deployed_by(number, stage, *live)
+        (began,) = (f for f in facts if isinstance(f, DeploymentStarted))
+        assert (began.deployment, began.unchanged) == (deployment_of(1), number > 1)
+        stage, live = live_on(number, number), (image_release(number, *facts, deployment_ended(1)),)
+
+
+def test_a_rollout_that_shares_a_deployment_has_as_long_to_finish_as_any_other() -> None:
+    """The deployment ended a day ago. The rollout began now, and its tags are moved."""
+    now = after(24 * 60)
+    rollout = rollout_of(3, 2, live=1, deadline=now + timedelta(hours=1))
+    shared = replace(deployment_started(3, 2), deployment=deployment_of(1), unchanged=True, at=now)
+    s = Snapshot(HEART, (quiet(rollout=rollout),), releases=(release(3, accepted(3), shared, deployment_ended(1)),))
+    (finish,) = (a for a in planned_from(s, now) if isinstance(a, Finish))
+    assert (finish.succeeded, finish.tags, finish.why) == (True, True, "rollout 2 succeeded")
 
 
 def test_a_release_that_changes_nothing_is_live_from_its_own_rollout_on_and_says_so() -> None:
