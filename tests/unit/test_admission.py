@@ -47,19 +47,19 @@ ANA, RUI = "arn:aws:iam::1:user/ana", "arn:aws:iam::1:user/rui"
 
 
 def on_staging(number: int = 1, rules: Stage = STAGING) -> StageState:
-    """Return staging with that release live on it."""
+    """Staging with that release live on it."""
     rollout = replace(rollout_of(number), stage="staging")
     done = RolloutFinished(at=NOON, stage="staging", rollout=1, release=number, succeeded=True)
     return StageState("staging", rollout, done, rules=rules)
 
 
 def ahead(rules: Stage = PRODUCTION, before: StageState | None = None, **said: Any) -> StageState:
-    """Return production, to which nothing came yet."""
+    """Production, to which nothing came yet."""
     return StageState("production", rules=rules, before=before or on_staging(), **said)
 
 
 def live_on_staging(*facts: Fact) -> Release:
-    """Return v1, live on staging since noon."""
+    """Release v1, live on staging since noon."""
     return release(1, *BUILT, replace(deployment_started(), stage="staging"), deployment_ended(), *facts)
 
 

@@ -32,7 +32,7 @@ def checkpoint(number: int, before: str = "") -> Checkpoint:
 
 
 def chain(length: int) -> list[Checkpoint]:
-    """Return the checkpoints of that many turns."""
+    """The checkpoints of that many rollouts."""
     checkpoints: list[Checkpoint] = []
     for number in range(1, length + 1):
         checkpoints.append(checkpoint(number, checkpoints[-1].sha256 if checkpoints else ""))
@@ -53,8 +53,8 @@ def test_a_rows_hash_survives_the_table_and_counts_every_field(fact: Fact) -> No
     assert row_hash(replace(ROLLOUT, lease=after(9))) != row_hash(ROLLOUT)
 
 
-def test_a_seal_covers_what_the_table_keeps() -> None:
-    """The turn is in it; what is forgotten one day is not, or it would look taken."""
+def test_a_checkpoint_covers_what_the_table_keeps() -> None:
+    """The rollout is in it; what is forgotten one day is not, or it would look taken."""
     told = Notified(at=NOON, subject="release/00000001", topic="live#1#1##", channel="topic")
     one = checkpoint_of(ROLLOUT, [born(), told], "", NOON)
     assert [row.rpartition(" ")[0] for row in one.rows] == [
@@ -64,7 +64,7 @@ def test_a_seal_covers_what_the_table_keeps() -> None:
     assert one == checkpoint_of(ROLLOUT, [told, born()], "", NOON)
 
 
-def test_the_seals_of_a_stage_hold_together() -> None:
+def test_the_checkpoints_of_a_stage_hold_together() -> None:
     """In full, and any stretch of them."""
     checkpoints = chain(6)
     assert list(broken(checkpoints)) == []
@@ -73,7 +73,7 @@ def test_the_seals_of_a_stage_hold_together() -> None:
 
 
 @pytest.mark.parametrize("name", ["at", "release", "rows", "before", "stage", "rollout"])
-def test_whatever_is_altered_in_a_seal_is_named(name: str) -> None:
+def test_whatever_is_altered_in_a_checkpoint_is_named(name: str) -> None:
     """The checkpoint is the hash of all the rest of its row."""
     value: Any = {"at": after(99), "release": 9, "rows": (), "before": "f" * 64, "stage": "moon", "rollout": 9}[name]
     old = checkpoint(1)
@@ -81,7 +81,7 @@ def test_whatever_is_altered_in_a_seal_is_named(name: str) -> None:
     assert "rollout" in next(broken([replace(old, **{name: value})]))
 
 
-def test_a_seal_that_is_missing_or_made_anew_is_named() -> None:
+def test_a_checkpoint_that_is_missing_or_made_anew_is_named() -> None:
     """A gap, a chain that begins in the middle, one that follows from something else."""
     checkpoints = chain(6)
     assert list(broken([*checkpoints[:2], *checkpoints[3:]])) == [

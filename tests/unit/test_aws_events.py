@@ -148,13 +148,13 @@ REQUESTS: dict[str, dict[str, Any]] = {
 
 
 def event_of(name: str) -> Any:
-    """Return a fresh copy of an event file's document."""
+    """A fresh copy of an event file's document."""
     return copy.deepcopy(loaded(name))
 
 
 @cache
 def patterns() -> tuple[tuple[str, EventPattern], ...]:
-    """Return the rules of template.yaml, each as the function it wakes and its compiled pattern."""
+    """The rules of template.yaml, each as the function it wakes and its compiled pattern."""
     rules = template.read(ROOT / "template.yaml").rules
     return tuple((target, EventPattern.load(json.dumps(rule.pattern))) for rule in rules for target in rule.targets)
 
@@ -234,7 +234,7 @@ def test_the_phase_change_file_is_what_announce_reads() -> None:
 
 
 def listening(*services: str) -> list[Service]:
-    """Return services whose production listens to the alarm of the event file."""
+    """Services whose production listens to the alarm of the event file."""
     stage = Stage(name="production", group="heart-production", bake_minutes=30, alarms=("heart-errors",))
     return [HEART.model_copy(update={"name": name, "stages": (stage,)}) for name in services]
 
@@ -264,14 +264,14 @@ def test_an_alarm_that_is_over_takes_nothing_back(state: str) -> None:
 
 
 def edited(name: str, **detail: Any) -> Any:
-    """Return an event file's document with other values in its detail; ``_`` in a name stands for ``-``."""
+    """An event file's document with other values in its detail; ``_`` in a name stands for ``-``."""
     event = event_of(name)
     event["detail"].update({key.replace("_", "-"): value for key, value in detail.items()})
     return event
 
 
 def with_claim(claim: str) -> Any:
-    """Return the event of a build that carries this claim."""
+    """The event of a build that carries this claim."""
     event = event_of("codebuild_succeeded")
     for variable in event["detail"]["additional-information"]["environment"]["environment-variables"]:
         if variable["name"] == "ESTEIRA_CLAIM":
@@ -436,14 +436,14 @@ DEPLOYMENTS = st.integers(0, 10**9 - 1).map(lambda n: f"d-{n:09d}")
 
 
 def build_life(uuid: str, release: int, attempt: int, end: str) -> list[Any]:
-    """Return the events of one build, from the files, under another id."""
+    """The events of one build, from the files, under another id."""
     text = [json.dumps(loaded(name)) for name in ("codebuild_in_progress", f"codebuild_{end}")]
     claim = f"heart/v{release}/build/{attempt}"
     return [json.loads(t.replace(BUILD.split(":")[1], uuid).replace("heart/v1/build/1", claim)) for t in text]
 
 
 def deployment_life(deployment: str, host: str, end: str, *, ready: bool) -> list[Any]:
-    """Return the events of one deployment and of its host, from the files, under other ids."""
+    """The events of one deployment and of its host, from the files, under other ids."""
     names = ["start", *(["ready"] if ready else []), end, "instance_start"]
     names += [f"instance_{end}"] if end != "stop" else []
     text = [json.dumps(loaded(f"codedeploy_{name}")) for name in names]
@@ -451,7 +451,7 @@ def deployment_life(deployment: str, host: str, end: str, *, ready: bool) -> lis
 
 
 def image_life(digest: str, tag: str, scan: str) -> list[Any]:
-    """Return the events of one image, from the files, under another digest."""
+    """The events of one image, from the files, under another digest."""
     pushed, scanned = edited("ecr_push_release_tag", image_tag=tag), event_of(f"ecr_scan_{scan}")
     for event in (pushed, scanned):
         event["detail"]["image-digest"] = digest
@@ -526,7 +526,7 @@ KINDS = sorted({(e["source"], e["detail-type"]) for e in map(loaded, EXPECTED)})
 
 
 def refusal_of(attempt: Callable[[], object]) -> str:
-    """Return the sentence with which an attempt was refused, "" if it was not; let any other exception pass."""
+    """The sentence with which an attempt was refused, "" if it was not; let any other exception pass."""
     try:
         attempt()
     except Refused as refused:
@@ -564,7 +564,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def mutated(event: Any, path: tuple[Any, ...], value: Any, *, drop: bool) -> Any:
-    """Return the document with the value at ``path`` replaced, or taken out."""
+    """The document with the value at ``path`` replaced, or taken out."""
     *parents, last = path
     inner = event
     for key in parents:

@@ -16,13 +16,13 @@ pytestmark = pytest.mark.unit
 
 
 def build(**exported: str) -> dict[str, Any]:
-    """Return a build as BatchGetBuilds tells it."""
+    """A build as BatchGetBuilds tells it."""
     rows = [{"name": name, "value": value} for name, value in exported.items()]
     return {"id": "heart-build:1", "exportedEnvironmentVariables": rows}
 
 
 def having(exported: tuple[str, ...], *, reused: bool = False) -> Accepted:
-    """Return v1's accepted image, with what its build exported."""
+    """The accepted image of v1, with what its build exported."""
     return Accepted(at=NOON, release=1, attempt=1, digest=digest_of(1), reused=reused, exported=exported)
 
 

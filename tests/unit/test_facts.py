@@ -66,7 +66,7 @@ IDENTITY: dict[str, set[str]] = {
 
 
 def leaves(kind: type[Fact]) -> list[type[Fact]]:
-    """Return the classes below ``kind`` that facts are made of."""
+    """The classes below ``kind`` that facts are made of."""
     below = kind.__subclasses__()
     return [leaf for sub in below for leaf in leaves(sub)] if below else [kind]
 
@@ -76,7 +76,7 @@ every_kind = pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in K
 
 
 def values(hint: Any) -> st.SearchStrategy[Any]:
-    """Return how to make a value of a fact's field."""
+    """A strategy for a value of a fact's field."""
     if get_origin(hint) is Literal:
         return st.sampled_from(get_args(hint))
     if get_origin(hint) is tuple:
@@ -87,7 +87,7 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
 
 
 def instances(kind: type[Fact]) -> st.SearchStrategy[Fact]:
-    """Return how to make facts of a kind from the types of its fields."""
+    """A strategy for facts of a kind from the types of its fields."""
     hints = get_type_hints(kind)
     return st.builds(kind, **{f.name: values(hints[f.name]) for f in fields(kind)})
 

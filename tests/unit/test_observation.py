@@ -52,21 +52,21 @@ BUILDS: dict[str, tuple[Phases, str]] = {
 
 
 def event(name: str, **detail: Any) -> Any:
-    """Return an event file's document with other values in its detail; ``_`` in a name stands for ``-``."""
+    """An event file's document with other values in its detail; ``_`` in a name stands for ``-``."""
     document = json.loads((EVENTS / f"{name}.json").read_text(encoding="utf-8"))
     document["detail"].update({key.replace("_", "-"): value for key, value in detail.items()})
     return document
 
 
 def heard(document: Any) -> tuple[Fact, ...]:
-    """Return the facts an event tells, heard at noon."""
+    """The facts an event tells, heard at noon."""
     answer = read(document, [HEART], NOON)
     assert isinstance(answer, Heard)
     return answer.facts
 
 
 def build_event(status: str, phases: Phases) -> Any:
-    """Return a build's state change as EventBridge sends it: hyphens, contexts joined, COMPLETED without a status."""
+    """A build's state change as EventBridge sends it: hyphens, contexts joined, COMPLETED without a status."""
     document = event("codebuild_in_progress" if status == "IN_PROGRESS" else "codebuild_succeeded", build_status=status)
     if status != "IN_PROGRESS":
         document["detail"]["additional-information"]["phases"] = [
@@ -77,7 +77,7 @@ def build_event(status: str, phases: Phases) -> Any:
 
 
 def build_answer(status: str, phases: Phases) -> dict[str, Any]:
-    """Return the same build as BatchGetBuilds answers: camel case, contexts in two parts."""
+    """The same build as BatchGetBuilds answers: camel case, contexts in two parts."""
     detail = event("codebuild_succeeded")["detail"]
     return {
         "id": detail["build-id"].split("build/", 1)[1],
@@ -97,7 +97,7 @@ def build_answer(status: str, phases: Phases) -> dict[str, Any]:
 
 
 def same(from_event: tuple[Fact, ...], from_api: tuple[Fact, ...]) -> bool:
-    """Return whether both tell the same facts, and the second tells the table nothing new."""
+    """Whether both tell the same facts, and the second tells the table nothing new."""
     return set(from_event) == set(from_api) and set(recorded(from_event)) == set(recorded(from_api))
 
 
@@ -173,7 +173,7 @@ SCANNED = datetime(2026, 11, 23, 10, 1, 20, tzinfo=UTC)
 
 
 def image(tags: list[str], status: str = "", counts: dict[str, int] | None = None) -> dict[str, Any]:
-    """Return one of DescribeImages' imageDetails."""
+    """One of DescribeImages' imageDetails."""
     answer: dict[str, Any] = {"imageDigest": DIGEST, "imageTags": tags, "imagePushedAt": NOON - timedelta(minutes=1)}
     if status:
         answer["imageScanStatus"] = {"status": status}

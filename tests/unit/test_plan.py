@@ -1,4 +1,4 @@
-"""What is done next, and why: each situation's plan, and what no plan ever does."""
+"""What is done next, and why: each snapshot's plan, and what no plan ever does."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ Kind = Literal["deploy", "rollback", "restore"]
 
 
 def snapshot(*releases: Release, stage: StageState | None = None, now: datetime = NOON, **said: Any) -> Snapshot:
-    """Return a situation whose releases' phases are written down already, so that plans are about what is to do."""
+    """A snapshot with every status listed already, so that a plan holds only what is left to do."""
     stage = stage or quiet()
     values: dict[str, Any] = {
         "service": HEART,
@@ -98,12 +98,12 @@ def snapshot(*releases: Release, stage: StageState | None = None, now: datetime 
 
 
 def planned(*releases: Release, now: datetime = NOON, **said: Any) -> tuple[Action, ...]:
-    """Return what is planned for releases whose phases are written down already."""
+    """What is planned for releases whose phases are written down already."""
     return planned_from(snapshot(*releases, now=now, **said), now)
 
 
 def only(actions: Sequence[Action], kind: type[A]) -> A:
-    """Return the one action there is, which is of that kind and says why."""
+    """The one action there is, which is of that kind and says why."""
     assert [type(a) for a in actions] == [kind], actions
     (action,) = actions
     assert isinstance(action, kind)
@@ -126,13 +126,13 @@ def aborted(number: int = 1) -> Aborted:
 
 
 def deploying(*facts: Fact, **said: Any) -> tuple[Release, StageState]:
-    """Return release 1 that has rollout 1, with more facts, and the stage."""
+    """Release 1 that has rollout 1, with more facts, and the stage."""
     rollout = rollout_of(1, 1, **said)
     return release(1, build_started(), build_ended(), accepted(), *facts), quiet(rollout=rollout)
 
 
 def overdue(actions: Sequence[Action], what: str, *, others: int = 0) -> GivenUp:
-    """Return the missed deadline that is to be recorded."""
+    """The missed deadline that is to be recorded."""
     (record,) = [a for a in actions if isinstance(a, Record)]
     assert len(actions) == 1 + others
     assert isinstance(record.fact, GivenUp)
@@ -315,7 +315,7 @@ def test_a_build_that_failed_or_missed_its_image_is_not_followed_by_another() ->
 # --- the next rollout -------------------------------------------------------------------------------------------------
 
 
-def test_a_release_that_is_ready_gets_the_stages_first_turn() -> None:
+def test_a_release_that_is_ready_gets_the_stages_first_rollout() -> None:
     """With everything a rollout carries: what stood before, and how long it may last."""
     action = only(planned(release(1, accepted(1))), StartDeployment)
     assert action.take == 1
@@ -323,7 +323,7 @@ def test_a_release_that_is_ready_gets_the_stages_first_turn() -> None:
     assert (action.rollout.lease, action.rollout.deadline) == (NOON + LEASE, after(60))
 
 
-def test_the_next_turn_carries_what_is_live_and_what_was_healthy() -> None:
+def test_the_next_rollout_carries_what_is_live_and_what_was_healthy() -> None:
     """So that the latest rollout is all a rollback needs to know."""
     stage = live_on(2, 2, live=1, healthy=())
     action = only(planned(release(2, *deployed(2, 2)), release(3, accepted(3)), stage=stage), StartDeployment)
@@ -331,22 +331,22 @@ def test_the_next_turn_carries_what_is_live_and_what_was_healthy() -> None:
 
 
 @pytest.mark.parametrize("succeeded", [True, False])
-def test_after_a_turn_only_what_succeeded_is_live(succeeded: bool) -> None:
+def test_after_a_rollout_only_what_succeeded_is_live(succeeded: bool) -> None:
     """A failed deployment leaves the live one live, and is nothing to go back to."""
     rollout = rollout_of(3, 3, live=2, healthy=(1,))
     stage = quiet(rollout=rollout, finished=finished(rollout, succeeded=succeeded))
     assert (stage.live, stage.healthy) == ((3, (1, 2)) if succeeded else (2, (1,)))
 
 
-def test_after_a_rollback_the_one_gone_back_from_is_not_healthy() -> None:
+def test_after_a_rollback_the_one_rolled_back_from_is_not_healthy() -> None:
     """A second rollback goes further back, not forth again, and not to what the first one jumped over."""
     stage = live_on(2, 5, kind="rollback", live=4, healthy=(1, 2, 3))
     assert (stage.live, stage.healthy) == (2, (1,))
     assert live_on(7, 5, kind="rollback", live=4, healthy=(1, 2, 3)).healthy == ()
 
 
-def test_one_turn_at_a_time() -> None:
-    """A release that is ready waits for the turn to be settled."""
+def test_one_rollout_at_a_time() -> None:
+    """A release that is ready waits for the rollout to be finished."""
     deploys, stage = deploying(deployment_started())
     assert planned(deploys, release(2, accepted(2)), stage=stage) == ()
 
@@ -400,8 +400,8 @@ def test_a_rollback_to_a_release_that_was_retried_in_vain_blocks_nothing_in_sile
 # --- a rollout --------------------------------------------------------------------------------------------------------
 
 
-def test_a_claimed_turn_is_taken_over_when_its_lease_is_over_and_not_before() -> None:
-    """The same turn under the next take, never a new one."""
+def test_a_claimed_rollout_is_taken_over_when_its_lease_is_over_and_not_before() -> None:
+    """The same rollout under the next take, never a new one."""
     deploys, stage = deploying()
     assert planned(deploys, stage=stage, now=NOON + LEASE - timedelta(seconds=1)) == ()
     action = only(planned(deploys, stage=stage, now=NOON + LEASE), StartDeployment)
@@ -422,7 +422,7 @@ def test_a_declined_deployment_is_tried_again_after_a_pause_and_given_up_at_its_
     assert "LimitExceededException" in given_up.why
 
 
-def test_a_declined_deployment_that_was_called_off_is_given_up_at_once() -> None:
+def test_a_declined_deployment_that_was_aborted_is_given_up_at_once() -> None:
     """Nothing exists, so nothing is to be stopped."""
     deploys, stage = deploying(declined("deploy"), aborted())
     given_up = only(planned(deploys, stage=stage), Record).fact
@@ -430,7 +430,7 @@ def test_a_declined_deployment_that_was_called_off_is_given_up_at_once() -> None
     assert given_up.what == "deployment"
 
 
-def test_a_claimed_deployment_that_was_called_off_is_not_created() -> None:
+def test_a_claimed_deployment_that_was_aborted_is_not_created() -> None:
     """Its maker died between the claim and the call, then it was aborted: whoever takes over may look for the
     deployment, to stop it, but must not make it."""
     deploys, stage = deploying(aborted())
@@ -465,7 +465,7 @@ def test_a_stopped_deployment_that_never_says_that_it_ended_is_given_up() -> Non
     assert only(planned(deploys, stage=stage, now=after(75)), Finish).succeeded is False
 
 
-def test_a_deployment_that_was_called_off_is_stopped_once() -> None:
+def test_a_deployment_that_was_aborted_is_stopped_once() -> None:
     """An abort while it deploys."""
     deploys, stage = deploying(deployment_started(), aborted())
     assert only(planned(deploys, stage=stage), StopDeployment).deployment == deployment_of(1)
@@ -474,7 +474,7 @@ def test_a_deployment_that_was_called_off_is_stopped_once() -> None:
     assert planned(deploys, stage=stage) == ()
 
 
-def test_a_failed_deployment_is_diagnosed_then_settled() -> None:
+def test_a_failed_deployment_is_diagnosed_then_finished() -> None:
     """The cause first: it is what people will read."""
     deploys, stage = deploying(deployment_started(), deployment_ended(status="Failed"))
     assert only(planned(deploys, stage=stage, now=after(14)), Diagnose).deployment == deployment_of(1)
@@ -491,7 +491,7 @@ def test_a_stopped_deployment_is_diagnosed_too() -> None:
     assert (action.succeeded, action.mixed) == (False, True)
 
 
-def test_a_deployment_that_succeeded_without_a_host_is_settled_as_a_failure() -> None:
+def test_a_deployment_that_succeeded_without_a_host_is_finished_as_a_failure() -> None:
     """A cause that was written down counts more than CodeDeploy's word."""
     deploys, stage = deploying(deployment_started(), deployment_ended(), diagnosed(reached=True))
     action = only(planned(deploys, stage=stage), Finish)
@@ -515,7 +515,7 @@ def test_hosts_that_could_not_be_asked_in_time_are_not_believed() -> None:
 
 
 def failed_over(live: int, *, kind: Kind = "deploy", mixed: bool = True, **said: Any) -> StageState:
-    """Return a stage on which release 2 failed in rollout 2 and left hosts that run it; ``live`` was live before."""
+    """A stage on which release 2 failed in rollout 2 and left hosts that run it; ``live`` was live before."""
     rollout = rollout_of(2, 2, live=live, kind=kind, **said)
     return quiet(rollout=rollout, finished=finished(rollout, succeeded=False, mixed=mixed))
 
@@ -580,7 +580,7 @@ def test_a_live_release_that_could_not_be_put_back_stays_open() -> None:
     assert planned(back, stage=stage) == ()
 
 
-def test_a_deployment_that_succeeded_is_settled_by_one() -> None:
+def test_a_deployment_that_succeeded_is_finished_by_one() -> None:
     """Claimed like everything that may be done only once, and taken over likewise."""
     deploys, stage = deploying(deployment_started(), deployment_ended())
     action = only(planned(deploys, stage=stage), Finish)
@@ -594,7 +594,7 @@ def test_a_deployment_that_succeeded_is_settled_by_one() -> None:
 
 
 def test_tags_that_will_not_move_do_not_keep_the_stage() -> None:
-    """A registry that refuses for a quarter of an hour: the rollout is settled without them, and the sentence says
+    """A registry that refuses for a quarter of an hour: the rollout is finished without them, and the sentence says
     so."""
     deploys, stage = deploying(deployment_started(), deployment_ended(), claimed("finish", at=after(12)))
     assert only(planned(deploys, stage=stage, now=after(14)), Finish).tags is True
@@ -671,7 +671,7 @@ def test_a_claimed_build_of_a_release_that_is_over_is_looked_for_before_it_is_cl
 
 
 def test_a_release_is_not_closed_while_the_stage_or_an_order_needs_it() -> None:
-    """Its turn is to be settled, or it is to be gone back to."""
+    """Its rollout is to be finished, or it is to be gone back to."""
     deploys, stage = deploying(deployment_started(), deployment_ended(status="Failed"), diagnosed(), claimed("finish"))
     assert status_on(deploys, stage, NOON).phase is Phase.FAILED
     assert planned(deploys, stage=stage) == ()
@@ -732,7 +732,7 @@ NUMBERS = (1, 2, 3, 4)
 
 @cache
 def histories(number: int) -> st.SearchStrategy[Release]:
-    """Return how to make a release that came some way, with things said about it in any combination that can be."""
+    """A strategy for a release that came some way, with things said about it in any combination that can be."""
     again = Retried(at=NOON, release=number, attempt=2, by="ana", reason="")
     ways: list[tuple[Fact, ...]] = [
         (),
@@ -770,7 +770,7 @@ def histories(number: int) -> st.SearchStrategy[Release]:
 
 @st.composite
 def snapshots(draw: st.DrawFn) -> tuple[Snapshot, datetime]:
-    """Make a situation as ``gather`` would: the live release and the one that has its rollout are always in it."""
+    """Make a snapshot as ``snapshot`` would: the live release and the one that has its rollout are always in it."""
     numbers = draw(st.lists(st.sampled_from(NUMBERS), unique=True, min_size=1))
     releases = {n: draw(histories(n)) for n in numbers}
     stage = quiet()
@@ -794,8 +794,8 @@ def snapshots(draw: st.DrawFn) -> tuple[Snapshot, datetime]:
 
 @given(snapshots())
 @settings(max_examples=40)
-def test_no_plan_begins_a_turn_while_one_is_not_settled(made: tuple[Snapshot, datetime]) -> None:
-    """One deployment at a time; what is under way may only be taken over, as the same turn. The next has the next
+def test_no_plan_begins_a_rollout_while_one_is_not_finished(made: tuple[Snapshot, datetime]) -> None:
+    """One deployment at a time; what is under way may only be taken over, as the same rollout. The next has the next
     number, so two functions that plan it at once claim the same row."""
     s, now = made
     starts = [a for a in planned_from(s, now) if isinstance(a, StartDeployment)]
@@ -827,7 +827,7 @@ def test_no_plan_goes_backward_unless_an_operator_ordered_it(made: tuple[Snapsho
 @given(snapshots())
 @settings(max_examples=40)
 def test_no_plan_begins_what_is_over_held_or_without_an_image(made: tuple[Snapshot, datetime]) -> None:
-    """A turn is given only to a release that is ready for it, by its digest."""
+    """A rollout is given only to a release that is ready for it, by its digest."""
     s, now = made
     assume(not s.first.busy)
     for start in (a for a in planned_from(s, now) if isinstance(a, StartDeployment)):
@@ -856,7 +856,7 @@ def test_no_plan_closes_what_is_not_over_or_still_runs(made: tuple[Snapshot, dat
 
 @given(snapshots())
 @settings(max_examples=20)
-def test_a_plan_is_the_same_for_the_same_situation_and_every_action_says_why(made: tuple[Snapshot, datetime]) -> None:
+def test_a_plan_is_the_same_for_the_same_snapshot_and_every_action_says_why(made: tuple[Snapshot, datetime]) -> None:
     """Pure, in the order of releases, each decision with its sentence."""
     s, now = made
     actions = planned_from(s, now)

@@ -277,7 +277,7 @@ def test_a_release_that_is_ready_waits_for_a_hold_to_end() -> None:
     stands(status_on(release(1, *BUILT), on_hold, after(60)), Phase.BUILT)
 
 
-def test_a_release_that_is_ready_waits_for_the_turn_before_it() -> None:
+def test_a_release_that_is_ready_waits_for_the_rollout_before_it() -> None:
     """One at a time."""
     stands(
         status_on(release(2, accepted(2)), quiet(rollout=rollout_of(1)), NOON),
@@ -298,7 +298,7 @@ def test_a_release_before_a_newer_one_is_superseded() -> None:
     stands(status_on(release(1, SUPERSEDED, overdue("build")), QUIET, NOON), Phase.SUPERSEDED)
 
 
-def test_a_release_that_was_called_off_is_aborted() -> None:
+def test_an_abort_says_who_ended_the_release_and_why() -> None:
     """By whom and why."""
     stands(status_on(release(1, build_started(), aborted()), QUIET, NOON), Phase.ABORTED, "ana aborted it", "mistake")
 
@@ -313,14 +313,14 @@ def test_a_quarantined_commit_is_rejected() -> None:
 # --- its rollout ------------------------------------------------------------------------------------------------------
 
 
-def test_a_claimed_turn_is_deploying() -> None:
+def test_a_claimed_rollout_is_deploying() -> None:
     """Its deployment is being created."""
     rollout = rollout_of(1)
     stands(status_on(release(1, *BUILT), quiet(rollout=rollout), NOON), Phase.DEPLOYING, "being created")
 
 
 def test_a_deployment_that_aws_refused_to_start_is_deploying_with_the_refusal() -> None:
-    """The turn stays its own; the sentence says what AWS said."""
+    """The rollout stays its own; the sentence says what AWS said."""
     rollout = rollout_of(1)
     for facts in ((declined("deploy"),), (claimed("deploy", 2), declined("deploy", 2))):
         status = status_on(release(1, *BUILT, *facts), quiet(rollout=rollout), NOON)
@@ -344,7 +344,7 @@ def test_a_deployment_past_its_deadline_is_being_stopped() -> None:
     )
 
 
-def test_a_deployment_that_was_called_off_is_being_stopped() -> None:
+def test_a_deployment_that_was_aborted_is_being_stopped() -> None:
     """Until CodeDeploy says that it ended."""
     called_off = release(1, *BUILT, deployment_started(), aborted())
     stands(
@@ -353,7 +353,7 @@ def test_a_deployment_that_was_called_off_is_being_stopped() -> None:
 
 
 def test_a_deployment_that_succeeded_makes_its_release_live() -> None:
-    """Also if it was late, or called off too late."""
+    """Also if it was late, or aborted too late."""
     for facts in ((), (overdue("deadline"),), (aborted(),)):
         stands(
             status_on(release(1, *deployed(), *facts), live_on(1), NOON),
@@ -371,7 +371,7 @@ def test_a_live_release_whose_alarm_cannot_be_answered_says_so_and_stays_live() 
 
 
 def test_a_deployment_that_succeeded_is_deploying_until_its_hosts_were_looked_at() -> None:
-    """Who claims to settle its rollout has looked; a refusal to tell is in the sentence."""
+    """Who claims to finish its rollout has looked; a refusal to tell is in the sentence."""
     stage = quiet(rollout=rollout_of(1))
     stands(status_on(release(1, *deployed()), stage, NOON), Phase.DEPLOYING, "succeeded; checking its hosts")
     unsaid = Declined(
@@ -421,14 +421,14 @@ def test_a_deployment_that_somebody_else_stopped_fails_the_release() -> None:
     stands(status_on(stopped, QUIET, NOON), Phase.FAILED, "not by esteira", "esteira retry v1")
 
 
-def test_a_turn_that_was_given_up_fails_the_release() -> None:
+def test_a_rollout_that_was_given_up_fails_the_release() -> None:
     """Whatever its deployment says afterwards."""
     for facts in ((), (deployment_started(),), (deployment_started(), deployment_ended())):
         stands(status_on(release(1, *BUILT, given_up(), *facts), QUIET, NOON), Phase.FAILED, "never made", "retry v1")
 
 
-def test_a_turn_that_was_given_up_for_an_abort_is_aborted() -> None:
-    """It was called off before its deployment existed."""
+def test_a_rollout_that_was_given_up_for_an_abort_is_aborted() -> None:
+    """It was aborted before its deployment existed."""
     stands(status_on(release(1, *BUILT, given_up(), aborted()), QUIET, NOON), Phase.ABORTED, "before it was deployed")
 
 
@@ -441,7 +441,7 @@ def test_a_live_release_that_another_followed_is_superseded() -> None:
     )
 
 
-def test_a_release_that_was_gone_back_from_is_rolled_back() -> None:
+def test_a_release_that_was_rolled_back_from_is_rolled_back() -> None:
     """By whom, to which, and why."""
     back = release(1, *deployed(), rolled_back())
     stands(
@@ -602,7 +602,7 @@ HISTORIES = st.builds(
 
 
 def status(facts: list[Fact], stage: StageState) -> Status:
-    """Return where release 1 stands after its facts were put into a table one by one."""
+    """Where release 1 stands after its facts were put into a table one by one."""
     return status_on(Release(born(), frozenset(recorded(facts).values())), stage, NOON)
 
 
@@ -629,7 +629,7 @@ def test_a_prefix_and_then_the_rest_is_the_whole(facts: list[Fact], stage: Stage
 
 @given(HISTORIES, st.sampled_from(STAGES), st.data())
 @settings(max_examples=60)
-def test_what_ended_stays_ended_but_for_a_retry_or_a_later_turn(
+def test_what_ended_stays_ended_but_for_a_retry_or_a_later_rollout(
     facts: list[Fact], stage: StageState, data: st.DataObject
 ) -> None:
     """Whatever fact comes late, and in whatever order: an ended release is not brought back by it."""
@@ -642,7 +642,7 @@ def test_what_ended_stays_ended_but_for_a_retry_or_a_later_turn(
 
 @given(HISTORIES, st.sampled_from(STAGES))
 @settings(max_examples=40)
-def test_a_later_turn_brings_a_release_back_and_nothing_older_does(facts: list[Fact], stage: StageState) -> None:
+def test_a_later_rollout_brings_a_release_back_and_nothing_older_does(facts: list[Fact], stage: StageState) -> None:
     """A rollback to it gives it a later rollout, in which it deploys again."""
     attempt = max([f.attempt for f in facts if isinstance(f, Retried)], default=1)
     rollout: Rollout = rollout_of(1, 9, kind="rollback", attempt=attempt)
