@@ -18,10 +18,12 @@ TESTS := $(LONG) $(filter-out $(LONG),$(wildcard tests/*/test_*.py))
 LONG_ON_DOCKER := $(addprefix tests/,docker/test_heart_r.py docker/test_docker_engine.py docker/test_model_image.py docker/test_host_crash_points.py sam/test_containers.py)
 DOCKER_TESTS := $(LONG_ON_DOCKER) $(filter-out $(LONG_ON_DOCKER),$(wildcard tests/docker/test_*.py tests/sam/test_*.py))
 export SAM_CLI_TELEMETRY := 0
+# Every process of ours would compile what it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 export AWS_EC2_METADATA_DISABLED := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-docker check lint types templates policies bench chaos lock clean sam build invoke start-lambda emulator sam-validate ministack deploy-local
+.PHONY: help setup demo test test-slow test-docker check lint types templates policies bench chaos lock clean sam build invoke start-lambda emulator sam-validate ministack deploy-local
 
 help: ## List what can be typed
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -35,7 +37,7 @@ $(STAMP): requirements.txt pyproject.toml
 	@echo "Setting up $(VENV) (once; a minute or two)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
-	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.txt 2>$(VENV)/uv.log || \
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.txt 2>$(VENV)/uv.log || \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . 2>/dev/null || \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
@@ -44,9 +46,13 @@ $(STAMP): requirements.txt pyproject.toml
 demo: $(STAMP) ## Push four versions of the model, see them go live or be refused, go back  [REPORT=FILE]
 	@$(BIN)/python -m console.local.up.demo $(if $(REPORT),--report $(REPORT))
 
-test: $(STAMP) $(if $(LINUX),$(EMULATOR)) ## Run the tests, but for those on a Docker engine
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not docker" $(TESTS)
-	@cd model_service && $(CURDIR)/$(BIN)/python -m pytest -q -n 2 --dist loadfile
+test: $(STAMP) $(if $(LINUX),$(EMULATOR)) ## Run the tests that take no engine and no minutes
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not docker and not slow" $(TESTS)
+	@cd model_service && $(CURDIR)/$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+
+test-slow: $(STAMP) ## Run the tests that take minutes: every crash point, chaos, the stories on moto, real processes
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "slow and not docker" $(SLOW_TESTS)
+	@cd model_service && $(CURDIR)/$(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow
 
 test-docker: $(STAMP) ## Run the tests on a Docker engine, with nginx and docker-registry; minutes, as they build images
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m docker $(DOCKER_TESTS)

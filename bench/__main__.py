@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from bench import cold_start, cost, flat_cost, light_start, model_service, push_to_live, swap
+from bench import cli, cold_start, cost, flat_cost, light_start, model_service, push_to_live, swap
 from bench.meter import BenchError
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -40,6 +40,7 @@ PARTS = {
     "cold_start": Part("Cold start in the container", cold_start.run, cold_start.missed, cold_start.table),
     "model_service": Part("The model service", model_service.run, model_service.missed, model_service.table),
     "swap": Part("A swap under load", swap.run_all, swap.missed, swap.table),
+    "cli": Part("The command line", cli.run, cli.missed, cli.table),
     "push_to_live": Part("Push to live", push_to_live.run, push_to_live.missed, push_to_live.table),
 }
 
@@ -74,7 +75,7 @@ def _section(name: str, result: dict[str, Any]) -> list[str]:
 
 
 def _circumstances() -> dict[str, Any]:
-    """Return what the figures were measured on, and when."""
+    """What the figures were measured on, and when."""
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "cores": os.cpu_count(),

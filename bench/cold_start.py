@@ -27,13 +27,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.meter import BenchError
+from console.local.account import CREDENTIALS
 from console.local.ports import LOOPBACK, free_port
 from console.local.sam import emulator
 from console.local.sam.artifact import HERE, ReleaseError, interpreter, make, runtime
 from console.local.sam.emulator import EmulatorError
 from console.local.sam.invoke import Door, InvokeError, door, image, variables
 from console.local.sam.sam_cli import SamError, artifact_of, build
-from console.local.up.laptop import CREDENTIALS
 from tests.sam.world import World, template, world
 
 RUNS = 11
@@ -53,7 +53,7 @@ MEASURES = ("init_ms", "init_cpu_ms", "import_ms", "handler_ms", "first_answer_m
 
 
 @dataclass(frozen=True)
-class Subject:
+class ColdSubject:
     """One function to start: its artifact, its handler, its environment and the event it is asked with."""
 
     name: str
@@ -89,7 +89,7 @@ def run(say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def missed(result: dict[str, Any]) -> list[str]:
-    """Return a sentence for every function that is heavier than promised."""
+    """A sentence for every function that is heavier than promised."""
     return [
         f"{name}'s init takes {ratio:.2f} x the processor time of {AGAINST[against]}, more than {AT_MOST[against]} x"
         for name, ratios in result["ratios"].items()
@@ -99,7 +99,7 @@ def missed(result: dict[str, Any]) -> list[str]:
 
 
 def table(result: dict[str, Any]) -> list[str]:
-    """Return the medians as Markdown."""
+    """The medians as Markdown."""
     lines = [
         f"Median of {result['runs']} new containers each, in turns; ms:",
         "",
@@ -146,24 +146,24 @@ def _figures(rounds: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
 
 
 def _artifacts(folder: Path) -> tuple[Path, Path]:
-    """Return the artifact of a release, and what sam build alone makes, for this machine's processor."""
+    """The artifact of a release, and what sam build alone makes, for this machine's processor."""
     make(folder / "released", HERE, interpreter(runtime(template())))
     return artifact_of(folder / "released"), build(folder / "plain", HERE)
 
 
-def _subjects(released: Path, plain: Path, here: World, way: Door) -> list[Subject]:
-    """Return everything to start. The world gets a push, so that there is something to advance."""
+def _subjects(released: Path, plain: Path, here: World, way: Door) -> list[ColdSubject]:
+    """Everything to start. The world gets a push, so that there is something to advance."""
     here.before("codecommit_created")
     specs = {f.name.rpartition("-")[2]: f for f in template().functions}
     environments = {name: dict(variables(spec, way)) for name, spec in specs.items()}
-    nothing = Subject("nothing", released, "nothing.handler", environments["intake"], {})
+    nothing = ColdSubject("nothing", released, "nothing.handler", environments["intake"], {})
     client = "one_client.handler"
     return [
         nothing,
-        Subject("one boto3 client", released, client, environments["intake"], {}),
-        Subject("one boto3 client, sam build alone", plain, client, environments["intake"], {}),
+        ColdSubject("one boto3 client", released, client, environments["intake"], {}),
+        ColdSubject("one boto3 client, sam build alone", plain, client, environments["intake"], {}),
         *(
-            Subject(f"{name}{more}", artifact, specs[name].handler, environments[name], here.addressed(event))
+            ColdSubject(f"{name}{more}", artifact, specs[name].handler, environments[name], here.addressed(event))
             for name, event in EVENTS.items()
             for more, artifact in (("", released), (", sam build alone", plain))
         ),
@@ -173,11 +173,11 @@ def _subjects(released: Path, plain: Path, here: World, way: Door) -> list[Subje
 # --- starting -------------------------------------------------------------------------------------------------------
 
 
-def _round(subjects: list[Subject], way: Door, program: Path) -> dict[str, dict[str, float]]:
+def _round(subjects: list[ColdSubject], way: Door, program: Path) -> dict[str, dict[str, float]]:
     return {subject.name: _start(subject, way, program) for subject in subjects}
 
 
-def _start(subject: Subject, way: Door, program: Path) -> dict[str, float]:
+def _start(subject: ColdSubject, way: Door, program: Path) -> dict[str, float]:
     """Start a container, ask the function once, and return what it and the clock tell, in ms."""
     with _container(subject, way, program) as (name, port):
         began = time.perf_counter()
@@ -193,7 +193,7 @@ def _start(subject: Subject, way: Door, program: Path) -> dict[str, float]:
 
 
 @contextmanager
-def _container(subject: Subject, way: Door, program: Path) -> Iterator[tuple[str, int]]:
+def _container(subject: ColdSubject, way: Door, program: Path) -> Iterator[tuple[str, int]]:
     """Make a container that is not started yet; yield its name and the port it will answer on."""
     name, port = f"esteira-cold-{uuid.uuid4().hex[:8]}", free_port()
     environment = {
@@ -235,7 +235,7 @@ def _first_answer(port: int, event: bytes) -> tuple[float, bytes]:
     raise BenchError(f"a function's container did not answer in {FIRST_SECONDS:.0f} s. Next: docker ps --all")
 
 
-def _read(subject: Subject, body: bytes) -> dict[str, Any]:
+def _read(subject: ColdSubject, body: bytes) -> dict[str, Any]:
     try:
         told = json.loads(body)
     except ValueError:

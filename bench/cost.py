@@ -84,7 +84,7 @@ def missed(_: dict[str, Any]) -> list[str]:
 
 
 def table(result: dict[str, Any]) -> list[str]:
-    """Return the bill as Markdown."""
+    """The bill as Markdown."""
     release, day = result["release"], result["idle_day"]
     lines = [
         f"Prices of {result['prices_of']}. Free tiers not taken off.",
@@ -111,7 +111,7 @@ def table(result: dict[str, Any]) -> list[str]:
 
 
 def _amounts(reading: Reading, cold: int) -> dict[str, float]:
-    """Return how many of each priced thing one reading is."""
+    """How many of each priced thing one reading is."""
     invocations = reading.invocations.total()
     scaled = reading.seconds * FULL_CORE_MB / _memory()
     seconds = scaled + reading.calls.total() * CALL_SECONDS + cold * START_SECONDS
@@ -139,5 +139,5 @@ def _bill(amounts: dict[str, float], times: int) -> dict[str, Any]:
 
 
 def _memory() -> int:
-    """Return the functions' memory in template.yaml, in MB."""
+    """The functions' memory in template.yaml, in MB."""
     return max(function.memory for function in read(TEMPLATE).functions)

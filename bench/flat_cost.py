@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.history import Stage, lengthen, push_one
+from bench.long_history import HistoryStage, lengthen, push_one
 from bench.meter import BenchError, Meter, Reading, median
 
 HISTORIES = (10, 1_000, 10_000)
@@ -32,14 +32,14 @@ def run(say: Callable[[str], None], histories: Sequence[int] = HISTORIES, releas
 
 
 def measure(behind: int, releases: int = RELEASES) -> tuple[Reading, Reading]:
-    """Return the medians of ``releases`` releases from push to live with ``behind`` releases of history, and what one
+    """The medians of ``releases`` releases from push to live with ``behind`` releases of history, and what one
     sweep asks when nothing happens. Raises BenchError if the history is not accepted or a release does not get live."""
-    with tempfile.TemporaryDirectory(prefix="esteira-bench-") as folder, Stage(Path(folder)) as stage:
+    with tempfile.TemporaryDirectory(prefix="esteira-bench-") as folder, HistoryStage(Path(folder)) as stage:
         lengthen(stage, behind)
         return measure_on(stage, releases)
 
 
-def measure_on(stage: Stage, releases: int) -> tuple[Reading, Reading]:
+def measure_on(stage: HistoryStage, releases: int) -> tuple[Reading, Reading]:
     """Do what ``measure`` does on a stage that has its history."""
     meter, behind, readings = Meter(stage), stage.newest(), []
     for n in range(1, releases + 1):
@@ -47,7 +47,7 @@ def measure_on(stage: Stage, releases: int) -> tuple[Reading, Reading]:
         number = push_one(stage)
         readings.append(meter.read())
         if number != behind + n:
-            raise BenchError(f"v{behind + n} was to come and v{number} came. Next: see bench/history.py")
+            raise BenchError(f"v{behind + n} was to come and v{number} came. Next: see bench/long_history.py")
         stage.clock.advance(SWEEP_SECONDS)
     meter.start()
     stage.sweep()
@@ -56,7 +56,7 @@ def measure_on(stage: Stage, releases: int) -> tuple[Reading, Reading]:
 
 
 def missed(result: dict[str, Any]) -> list[str]:
-    """Return a sentence for every figure that grows, or shrinks, with the history by more than five per cent."""
+    """A sentence for every figure that grows, or shrinks, with the history by more than five per cent."""
     return [
         f"{figure} with {int(n):,} releases of history is {ratio:.3f} of what it is with the fewest, not within 5 %"
         for n, ratios in result["ratios"].items()
@@ -66,7 +66,7 @@ def missed(result: dict[str, Any]) -> list[str]:
 
 
 def table(result: dict[str, Any]) -> list[str]:
-    """Return the figures as Markdown."""
+    """The figures as Markdown."""
     lines = [
         f"One release, from push to live (median of {result['releases_measured']}), by the releases behind it:",
         "",
@@ -91,13 +91,13 @@ def table(result: dict[str, Any]) -> list[str]:
 
 
 def ratios(measured: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Return every figure of the longer histories by that of the first."""
+    """Every figure of the longer histories by that of the first."""
     first, *_ = measured.values()
     return {n: _ratios(first, figures) for n, figures in measured.items() if figures is not first}
 
 
 def _ratios(first: dict[str, Any], now: dict[str, Any]) -> dict[str, float]:
-    """Return each figure of ``now`` by that of ``first``; a figure that was 0 and is not is infinitely more."""
+    """Each figure of ``now`` by that of ``first``; a figure that was 0 and is not is infinitely more."""
     pairs = {
         f"{what} {figure}": (first[what][figure], now[what][figure])
         for what in ("release", "idle_sweep")

@@ -19,7 +19,7 @@ from console.local.aws.bus import Delivered
 from console.local.aws.faults import Call, When
 from console.local.rehearse.rehearsal import Rehearsal
 
-READS = ("GetItem", "Query")
+READS = ("BatchGetItem", "GetItem", "Query")
 WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem")
 
 
@@ -39,14 +39,14 @@ class Reading:
     seconds: float = 0.0
 
     def services(self) -> dict[str, int]:
-        """Return the calls by service, most first."""
+        """The calls by service, most first."""
         found: Counter[str] = Counter()
         for name, count in self.calls.items():
             found[name.partition(":")[0]] += count
         return dict(found.most_common())
 
     def figures(self) -> dict[str, Any]:
-        """Return the reading as plain values."""
+        """The reading as plain values."""
         return {
             "read_units": self.read_units,
             "write_units": self.write_units,
@@ -79,7 +79,7 @@ class Meter:
         self._began = time.perf_counter()
 
     def read(self) -> Reading:
-        """Return what was counted since ``start``."""
+        """What was counted since ``start``."""
         self._reading.seconds = time.perf_counter() - self._began
         self._finish()
         for call in self._refused:
@@ -123,7 +123,7 @@ class Meter:
 
 
 def refused_units(call: Call) -> float:
-    """Return the write units of a refused write: AWS bills it by size and leaves its units out of the error, so the
+    """The write units of a refused write: AWS bills it by size and leaves its units out of the error, so the
     size of the item's JSON stands for it, which is never less."""
     steps: Sequence[Mapping[str, Any]] = call.params.get("TransactItems") or [{"": call.params}]
     items = [next(iter(step.values())).get("Item", {}) for step in steps]
@@ -132,7 +132,7 @@ def refused_units(call: Call) -> float:
 
 
 def median(readings: Sequence[Reading]) -> Reading:
-    """Return the reading whose every figure is the median of its kind."""
+    """The reading whose every figure is the median of its kind."""
 
     def middle(counters: Sequence[Counter[str]]) -> Counter[str]:
         names = {name for counter in counters for name in counter}

@@ -38,7 +38,7 @@ OURS, A, B = "esteira's model service", "a: FastAPI, pickle", "b: BentoML, pickl
 
 
 @dataclass(frozen=True)
-class Service:
+class ModelService:
     """One service: how it is started on a port, where, and what it is asked for health and for a prediction."""
 
     name: str
@@ -50,7 +50,7 @@ class Service:
 
 
 @dataclass
-class Asked:
+class Latencies:
     """What came of asking: latencies in seconds, of good answers only, and the seconds all of it took."""
 
     latencies: list[float]
@@ -98,7 +98,7 @@ def run(say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def missed(result: dict[str, Any]) -> list[str]:
-    """Return a sentence for every promise that was not kept."""
+    """A sentence for every promise that was not kept."""
     ours, ratio = result["medians"][OURS], result["single_ratio"]["a"]
     faults = []
     if ratio < AT_LEAST:
@@ -111,7 +111,7 @@ def missed(result: dict[str, Any]) -> list[str]:
 
 
 def table(result: dict[str, Any]) -> list[str]:
-    """Return the medians as Markdown."""
+    """The medians as Markdown."""
     lines = [
         f"Median of {result['rounds']} rounds in turns, {result['connections']} connections, one machine:",
         "",
@@ -138,22 +138,22 @@ def table(result: dict[str, Any]) -> list[str]:
 # --- the services
 
 
-def _services(folder: Path) -> list[Service]:
+def _services(folder: Path) -> list[ModelService]:
     others = _others()
     _call([sys.executable, "train.py", "--out", str(folder / "models")], MODEL_SERVICE)
     _call([str(others / "python"), str(SUBJECTS / "pickled.py"), str(MODEL_SERVICE), str(folder)], folder)
     for name in ("with_fastapi.py", "with_bentoml.py"):
         (folder / name).write_text((SUBJECTS / name).read_text())
     return [
-        Service(
+        ModelService(
             OURS, lambda _: [sys.executable, "-m", "serving"], MODEL_SERVICE, "/ping", lambda rows: rows,
             {"MODEL_FOLDER": str(folder / "models"), "HOST": "127.0.0.1"},
         ),
-        Service(
+        ModelService(
             A, lambda port: [str(others / "uvicorn"), "with_fastapi:app", "--port", str(port), "--no-access-log"],
             folder, "/ping", lambda rows: rows,
         ),
-        Service(
+        ModelService(
             B, lambda port: [str(others / "bentoml"), "serve", "with_bentoml:Heart", "--port", str(port)],
             folder, "/readyz", lambda rows: {"patients": rows}, {"BENTOML_DO_NOT_TRACK": "True"},
         ),
@@ -161,7 +161,7 @@ def _services(folder: Path) -> list[Service]:
 
 
 def _others() -> Path:
-    """Return the programs of an environment with what is compared with, made once."""
+    """The programs of an environment with what is compared with, made once."""
     stamp, wanted = VENV / "installed.txt", (SUBJECTS / "requirements.txt").read_text()
     if not stamp.exists() or stamp.read_text() != wanted:
         _call([sys.executable, "-m", "venv", "--clear", str(VENV)], ROOT)
@@ -178,7 +178,7 @@ def _call(words: Sequence[str], folder: Path) -> None:
 
 
 def _patients() -> list[dict[str, float]]:
-    """The first patients of the data of whom everything is known: (a) and (b) fill holes in another way."""
+    """The first patients without missing values: (a) and (b) fill holes in another way."""
     with (MODEL_SERVICE / "data" / "raw" / "heart.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if all(row.values())]
     return [{name: float(value) for name, value in row.items() if name != "target"} for row in rows[:BATCH]]
@@ -187,7 +187,9 @@ def _patients() -> list[dict[str, float]]:
 # --- measuring
 
 
-def _measured(service: Service, rows: list[dict[str, float]], folder: Path) -> tuple[dict[str, float], list[float]]:
+def _measured(
+    service: ModelService, rows: list[dict[str, float]], folder: Path
+) -> tuple[dict[str, float], list[float]]:
     with _started(service, folder) as (port, process, start):
         single = _ask(port, [service.wrap([row]) for row in rows])
         batch = _ask(port, [service.wrap(rows)])
@@ -206,7 +208,7 @@ def _measured(service: Service, rows: list[dict[str, float]], folder: Path) -> t
 
 
 @contextmanager
-def _started(service: Service, folder: Path) -> Iterator[tuple[int, subprocess.Popen[bytes], float]]:
+def _started(service: ModelService, folder: Path) -> Iterator[tuple[int, subprocess.Popen[bytes], float]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
@@ -227,7 +229,9 @@ def _started(service: Service, folder: Path) -> Iterator[tuple[int, subprocess.P
                 process.wait()
 
 
-def _until_healthy(service: Service, port: int, process: subprocess.Popen[bytes], began: float, log: Path) -> float:
+def _until_healthy(
+    service: ModelService, port: int, process: subprocess.Popen[bytes], began: float, log: Path
+) -> float:
     request = f"GET {service.health} HTTP/1.1\r\nhost: bench\r\n\r\n".encode()
     while time.monotonic() < began + PATIENCE and process.poll() is None:
         try:
@@ -241,7 +245,7 @@ def _until_healthy(service: Service, port: int, process: subprocess.Popen[bytes]
     raise BenchError(f"{service.name} is not healthy: {log.read_text(errors='replace')[-600:]}")
 
 
-def _ask(port: int, contents: Sequence[Any]) -> Asked:
+def _ask(port: int, contents: Sequence[Any]) -> Latencies:
     """Ask over CLIENTS connections at once, for SECONDS, after a tenth of it to warm up."""
     requests = [_request(content) for content in contents]
     _asking(port, requests, SECONDS / 10, [])
@@ -254,7 +258,7 @@ def _ask(port: int, contents: Sequence[Any]) -> Asked:
         thread.join()
     if not latencies:
         raise BenchError("no request was answered with 200. Next: run the service by hand and ask it")
-    return Asked(latencies, time.monotonic() - began)
+    return Latencies(latencies, time.monotonic() - began)
 
 
 def _asking(port: int, requests: Sequence[bytes], seconds: float, latencies: list[float]) -> None:

@@ -23,7 +23,8 @@ from typing import Any
 from bench.meter import BenchError
 from console.local.build.buildspec import PHASES, parse
 from console.local.paths import ROOT
-from console.local.up.demo import SERVICE, Team
+from console.local.up.demo import SERVICE
+from console.local.up.demo_team import Team
 from console.local.up.laptop import Laptop
 from esteira import bootstrap
 from esteira.core.status import Phase
@@ -68,7 +69,7 @@ def missed(_: dict[str, Any]) -> list[str]:
 
 
 def table(result: dict[str, Any]) -> list[str]:
-    """Return the medians as Markdown."""
+    """The medians as Markdown."""
     parts = result["of_that"]
     by_hand = f"the buildspec's commands {parts['buildspec']:.2f}, the model started and healthy "
     by_hand += f"{parts['start_until_healthy']:.2f}"
@@ -107,7 +108,7 @@ def _push_to_live(team: Team, store: Store, number: int) -> float:
 
 
 def _by_hand(repository: Path, folder: Path, number: int) -> tuple[float, float]:
-    """Return the seconds the buildspec's commands take in a clean copy, and those until the model built there is well.
+    """The seconds the buildspec's commands take in a clean copy, and those until the model built there is well.
 
     What esteira spends on getting the copy, and on unpacking and swapping, is esteira's.
     """
@@ -162,7 +163,7 @@ def _wait_for_health(url: str, model: subprocess.Popen[bytes]) -> None:
 
 
 def _environment(folder: Path, number: int) -> dict[str, str]:
-    """Return what the buildspec asks for. On the PATH, which is that of local builds, python is this one and docker is
+    """What the buildspec asks for. On the PATH, which is that of local builds, python is this one and docker is
     the small one."""
     programs = folder / "programs"
     programs.mkdir(exist_ok=True)

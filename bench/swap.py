@@ -95,7 +95,7 @@ def ended(folder: Path, *command: str) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Return what training in CodeBuild would be told."""
+    """What training in CodeBuild would be told."""
     return {**os.environ, "CODEBUILD_RESOLVED_SOURCE_VERSION": "0" * 40, "SOURCE_DATE_EPOCH": "1700000000"}
 
 
@@ -186,7 +186,7 @@ def by_compose(image: str) -> Iterator[tuple[int, Swap]]:
 
 
 def compose() -> list[str]:
-    """Return the compose command of this machine, [] where there is none."""
+    """The compose command of this machine, [] where there is none."""
     if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0:
         return ["docker", "compose"]
     return ["docker-compose"] if shutil.which("docker-compose") else []
@@ -232,7 +232,7 @@ def by_blue_green(image: str) -> Iterator[tuple[int, Swap]]:
 
 
 def ways() -> list[Way]:
-    """Return all that are compared."""
+    """All that are compared."""
     no_compose = "" if compose() else "docker-compose is not installed here"
     return [
         Way("esteira's default bundle", by_esteira),
@@ -273,7 +273,7 @@ def reachable(port: int) -> bool:
 
 
 def under_load(port: int, swap: Swap, images: Sequence[str]) -> tuple[dict[str, Any], list[Span]]:
-    """Return what the client saw, and the times of every swap."""
+    """What the client saw, and the times of every swap."""
     command = [sys.executable, "-m", "bench.swap_load", str(port), "600"]
     client = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     spans = []
@@ -294,7 +294,7 @@ def under_load(port: int, swap: Swap, images: Sequence[str]) -> tuple[dict[str, 
 
 
 def figures(seen: dict[str, Any], spans: Sequence[Span]) -> dict[str, Any]:
-    """Return what was lost and how long answers took: during the swaps and a second after each, and before them.
+    """What was lost and how long answers took: during the swaps and a second after each, and before them.
 
     A socket was cut if it ended without a goodbye (a close code of RFC 6455 that says so), or before it had DRAIN
     seconds from the moment its swap says, or without a swap.
@@ -321,7 +321,7 @@ def figures(seen: dict[str, Any], spans: Sequence[Span]) -> dict[str, Any]:
 
 
 def counted(words: Iterator[str]) -> dict[str, int]:
-    """Return how often each word came."""
+    """How often each word came."""
     found: dict[str, int] = {}
     for word in words:
         found[word] = found.get(word, 0) + 1
@@ -329,7 +329,7 @@ def counted(words: Iterator[str]) -> dict[str, int]:
 
 
 def quantiles(requests: Sequence[tuple[float, float, str]]) -> dict[str, float]:
-    """Return p50 and p99 of the good answers' latencies, in milliseconds."""
+    """P50 and p99 of the good answers' latencies, in milliseconds."""
     good = [latency * 1000 for _, latency, wrong in requests if not wrong]
     if len(good) < 100:
         raise BenchError(
@@ -340,7 +340,7 @@ def quantiles(requests: Sequence[tuple[float, float, str]]) -> dict[str, float]:
 
 
 def rollbacks(images: Sequence[str]) -> float:
-    """Return the seconds, in the median, from the first hook to the turned proxy, back to a release that is kept."""
+    """The seconds, in the median, from the first hook to the turned proxy, back to a release that is kept."""
     with hosted(images[0]) as host:
         deploy(host, 2, images[1], 0)
         taken = []
@@ -356,7 +356,7 @@ def rollbacks(images: Sequence[str]) -> float:
 
 
 def run_all(say: Callable[[str], None]) -> dict[str, Any]:
-    """Return the figures of all ways, as plain values. Raises BenchError where no engine answers."""
+    """The figures of all ways, as plain values. Raises BenchError where no engine answers."""
     if reason := missing():
         raise BenchError(f"swaps need a Docker engine and nginx: {reason}")
     with (
@@ -376,7 +376,7 @@ def run_all(say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def missed(result: dict[str, Any]) -> list[str]:
-    """Return the promises that the figures break."""
+    """The promises that the figures break."""
     ours = next(iter(result["ways"].values()))
     lost = ("failed", "sockets_before_deadline", "sockets_without_goodbye")
     found = [f"{ours[name]} {name.replace('_', ' ')}, expected 0" for name in lost if ours[name]]
@@ -386,7 +386,7 @@ def missed(result: dict[str, Any]) -> list[str]:
 
 
 def table(result: dict[str, Any]) -> list[str]:
-    """Return the figures as Markdown."""
+    """The figures as Markdown."""
     return [
         (f"{SWAPS} swaps each under {RATE} requests a second (open loop, half on new connections) and {SOCKETS} "
         f"WebSockets; a socket may stay {DRAIN} s from the rollout of the proxy, or the script's begin:"),
@@ -402,7 +402,7 @@ def table(result: dict[str, Any]) -> list[str]:
 
 
 def row(name: str, found: dict[str, Any]) -> str:
-    """Return one way's line."""
+    """One way's line."""
     if "left_out" in found:
         return f"| {name} | not measured: {found['left_out']} |" + " |" * 7
     before, during = (f"{found[at]['p50']:.1f}, {found[at]['p99']:.1f}" for at in ("before_ms", "during_ms"))

@@ -33,8 +33,8 @@ Kept = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass
-class Load:
-    """What is asked of 127.0.0.1:port, and what came of it."""
+class SwapLoad:
+    """The requests to 127.0.0.1:port, and their answers."""
 
     port: int
     requests: list[tuple[float, float, str]] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Load:
         return "" if " 200 " in head.partition("\r\n")[0] else head.split()[1]
 
     def _taken(self) -> Kept | None:
-        """Return the idle connection used last, if any; one that the server has closed meanwhile is none."""
+        """The idle connection used last, if any; one that the server has closed meanwhile is none."""
         while self._idle:
             reader, writer = self._idle.pop()
             if not reader.at_eof():
@@ -138,8 +138,8 @@ async def _talk(socket: client.ClientConnection, pause: float, patience: float) 
 
 
 def main(port: str, seconds: str) -> None:
-    """Ask, and print what came of it."""
-    load = Load(int(port))
+    """Ask, and print the result."""
+    load = SwapLoad(int(port))
     asyncio.run(load.run(float(seconds)))
     print(json.dumps({"requests": load.requests, "sockets": load.sockets, "opened": load.opened}))
 

@@ -1,11 +1,10 @@
-"""The build's gate: ``python gate.py`` fails where the model is worse than the live one by more than model.toml allows.
+"""The build's gate: ``python gate.py`` fails if the model is worse than the live one by more than model.toml allows.
 
-The controller tells a build what the live release exported: ESTEIRA_LIVE_RELEASE (v16), ESTEIRA_LIVE_ROC_AUC (0.9147)
-and so on. By hand, ``python gate.py --live CARD.json`` compares with a card. Exit status: 0 the figures may pass, 1
-they may not, 2 they cannot be compared.
+The controller passes the figures of the live release to the build: ESTEIRA_LIVE_RELEASE (v16), ESTEIRA_LIVE_ROC_AUC
+(0.9147) and so on. By hand, ``python gate.py --live CARD.json`` compares with a card. Exit status: 0 if the figures
+pass, 1 if they do not, 2 if they cannot be compared.
 
-Both models were judged on patients they had not seen, but on those of their own data: where the data changed, a
-difference may be the data's.
+Each model is judged on held-out patients of its own data. If the data changed, a difference may come from the data.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 PREFIX = "ESTEIRA_LIVE_"
-DIGITS = 4  # of a figure; the card has as many
+DIGITS = 4  # of a figure, as in the card
 NOT_THERE = "-"
 HEADINGS = ("figure", "live", "this one", "difference", "allowed", "")
-FIGURES = (1, 2, 3)  # the headings under which figures stand
+FIGURES = (1, 2, 3)  # the columns with numbers
 
 
-class Incomparable(Exception):  # noqa: N818 - it is said as a sentence
-    """A figure cannot be compared; the message says which, and what to do."""
+class Incomparable(Exception):  # noqa: N818 - the message is a sentence
+    """A figure cannot be compared. The message names it and the next step."""
 
 
 @dataclass(frozen=True)
 class Live:
-    """The live model's figures by their lower-case names, and what to call it: ``v16``. No name: nothing is live."""
+    """The live model's figures by their lower-case names, and its name: ``v16``. Without a name nothing is live."""
 
     name: str
     figures: Mapping[str, str]
@@ -45,7 +44,7 @@ class Live:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One figure of both models. ``live`` is None where the live one has none; ``allowed`` where nothing is judged."""
+    """One figure of both models. ``live`` is None if the live one lacks it; ``allowed`` is None if it is not judged."""
 
     figure: str
     live: float | None
@@ -54,12 +53,12 @@ class Comparison:
 
     @property
     def difference(self) -> float | None:
-        """This one less the live one, to the digits of a card."""
+        """The figure of this model minus the live one, rounded like the card."""
         return None if self.live is None else round(self.this - self.live, DIGITS)
 
     @property
     def passes(self) -> bool:
-        """Whether the figure is as good as the live one's, or worse by no more than is allowed."""
+        """Whether the figure is at least as good as the live one, or worse by no more than is allowed."""
         if self.difference is None or self.allowed is None:
             return True
         if self.allowed.max_drop is not None:
@@ -68,7 +67,7 @@ class Comparison:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """Its line of the table."""
+        """The figure's line of the table."""
         live = NOT_THERE if self.live is None else f"{self.live:.{DIGITS}f}"
         difference = NOT_THERE if self.difference is None else f"{self.difference:+.{DIGITS}f}"
         said = "" if self.passes else "TOO MUCH WORSE"
@@ -76,13 +75,13 @@ class Comparison:
 
 
 def compared(card: Card, live: Live, gate: Mapping[str, Tolerance]) -> list[Comparison]:
-    """Every figure of the card beside the live one's. Raises Incomparable."""
+    """Every figure of the card compared with the live one. Raises Incomparable."""
     figures = {name: estimate["value"] for name, estimate in card.metrics.model_dump().items()}
     return [Comparison(name, _number(live, name, name in gate), this, gate.get(name)) for name, this in figures.items()]
 
 
 def live_from(environment: Mapping[str, str]) -> Live:
-    """What the controller says of the live release."""
+    """The live release in the variables that the controller sets."""
     told = {name: value for name, value in environment.items() if name.startswith(PREFIX) and value}
     name = told.pop(f"{PREFIX}RELEASE", "")
     return Live(name, {name.removeprefix(PREFIX).lower(): value for name, value in told.items()})
@@ -95,7 +94,7 @@ def live_card(path: Path) -> Live:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """The rows as lines of text, a column under another; those of figures to the right."""
+    """The rows as lines of text with aligned columns, numbers to the right."""
     columns = [list(column) for column in zip(*rows, strict=True)]
     for at, column in enumerate(columns):
         width = max(map(len, column))
@@ -104,16 +103,16 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def judged(card: Card, live: Live, gate: Mapping[str, Tolerance]) -> int:
-    """Print both models' figures side by side and what follows; the exit status."""
+    """Print both models' figures side by side and the verdict. The result is the exit status."""
     found = compared(card, live, gate)
     name = live.name or "nothing"
     print(f"Live is {name}.\n{table([HEADINGS, *(one.cells for one in found)])}", flush=True)
     worse = ", ".join(one.figure for one in found if not one.passes)
     if worse:
         print(
-            f"gate.py: worse than {name} by more than model.toml allows: {worse}. No image is made of this model, and "
-            "what is live stays. Next: look for what was lost in the change; or, where the loss is meant, allow it in "
-            "model.toml under [gate]. Then push again.",
+            f"gate.py: worse than {name} by more than model.toml allows: {worse}. No image is built, and the live "
+            "release stays. Next: find the cause in the change and push again. If the loss is intended, first raise "
+            "the limit in model.toml under [gate].",
             file=sys.stderr,
         )
         return 1
@@ -122,14 +121,14 @@ def judged(card: Card, live: Live, gate: Mapping[str, Tolerance]) -> int:
         return 0
     unknown = [one.figure for one in found if one.live is None]
     print(
-        f"gate.py: the figures pass beside those of {name}."
-        + (f" It has none for {', '.join(unknown)}, so that nothing was judged there." if unknown else "")
+        f"gate.py: the figures pass in comparison with {name}."
+        + (f" It lacks {', '.join(unknown)}, which were not judged." if unknown else "")
     )
     return 0
 
 
 def main() -> int:
-    """The command; its exit status."""
+    """The command. The result is its exit status."""
     options = argparse.ArgumentParser(description="Compare the model in models/ with the live one.")
     options.add_argument(
         "--live", type=Path, metavar="CARD.json", help="the live one's card, instead of the environment"
@@ -176,9 +175,9 @@ def _number(live: Live, name: str, judged: bool) -> float | None:
     if judged and text is not None:
         variable = f"{PREFIX}{name.upper()}"
         raise Incomparable(
-            f"{name} of {live.name or 'the live release'} is {text!r}, which is no number to compare with. Next: see "
-            f"that this build exports {name.upper()} as a number, and for one push write `{variable}= python gate.py` "
-            "in buildspec.yml, which leaves that figure unjudged"
+            f"{name} of {live.name or 'the live release'} is {text!r}, which is not a number. Next: check that this "
+            f"build exports {name.upper()} as a number, and for one push write `{variable}= python gate.py` in "
+            "buildspec.yml, which does not judge that figure"
         )
     return None
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 TESTS = Path(__file__).parent
-FOLDERS = ("unit", "integration", "e2e", "docker")
+FOLDERS = ("unit", "world", "integration", "e2e", "docker")
 
 # No deadline: how long an example takes says more about the machine than about the code.
 settings.register_profile("esteira", deadline=None, suppress_health_check=[HealthCheck.too_slow])

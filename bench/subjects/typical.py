@@ -14,7 +14,7 @@ metrics = Metrics(namespace="typical", service="typical")
 client = boto3.client("dynamodb")
 
 
-class Push(BaseModel):
+class PushDetail(BaseModel):
     """A CodeCommit event's detail."""
 
     repository: str = Field(alias="repositoryName", min_length=1)
@@ -22,7 +22,7 @@ class Push(BaseModel):
     commit: str = Field(alias="commitId", pattern=r"^[0-9a-f]{40}$")
 
 
-class Build(BaseModel):
+class BuildDetail(BaseModel):
     """A CodeBuild event's detail."""
 
     project: str = Field(alias="project-name")
@@ -30,7 +30,7 @@ class Build(BaseModel):
     status: Literal["IN_PROGRESS", "SUCCEEDED", "FAILED", "STOPPED"] = Field(alias="build-status")
 
 
-class Image(BaseModel):
+class ImageDetail(BaseModel):
     """An ECR event's detail."""
 
     repository: str = Field(alias="repository-name")
@@ -40,7 +40,7 @@ class Image(BaseModel):
 
 @logger.inject_lambda_context
 @metrics.log_metrics
-@event_parser(model=Push, envelope=envelopes.EventBridgeEnvelope)
-def handler(event: Push, _context: LambdaContext) -> dict[str, str]:
+@event_parser(model=PushDetail, envelope=envelopes.EventBridgeEnvelope)
+def handler(event: PushDetail, _context: LambdaContext) -> dict[str, str]:
     """Answer."""
     return {"commit": event.commit}

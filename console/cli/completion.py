@@ -28,7 +28,7 @@ Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]
 
 
 def script(program: click.Command, name: str, shell: str) -> str:
-    """Return what a shell must run once so that it completes ``name``, which runs ``program``."""
+    """What a shell must run once so that it completes ``name``, which runs ``program``."""
     kind = get_completion_class(shell)
     if kind is None:
         raise LookupError(f"no shell is called {shell}; there are: {', '.join(SHELLS)}")
@@ -75,8 +75,8 @@ def _service(context: click.Context) -> Service:
 
 
 def _controller(context: click.Context) -> Controller:
-    from console.cli.call import Shell
-    from console.read.remote import find
+    from console.read.session import Shell
+    from console.read.where import find
 
     shell = context.find_object(Shell) or Shell()
     endpoint, functions = context.params.get("endpoints") or (None, None)

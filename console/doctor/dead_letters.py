@@ -8,7 +8,7 @@ from typing import Any
 
 
 def unread(message: Mapping[str, Any]) -> str:
-    """Return the cause of a message as SQS gives it: a body and attributes."""
+    """The cause of a message as SQS gives it: a body and attributes."""
     given = message.get("MessageAttributes", {})
     attributes = {name: str(value.get("StringValue", "")) for name, value in given.items()}
     return cause_of(str(message.get("Body", "")), attributes)

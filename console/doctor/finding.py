@@ -11,7 +11,7 @@ Verdict = Literal["ok", "attend", "skip"]
 
 
 @dataclass(frozen=True)
-class Line:
+class Finding:
     """One thing that was looked at."""
 
     check: str
@@ -19,26 +19,26 @@ class Line:
     says: str
 
 
-def ok(check: str, says: str) -> Line:
-    """Return a line of praise."""
-    return Line(check, "ok", says)
+def ok(check: str, says: str) -> Finding:
+    """A line about what is in order."""
+    return Finding(check, "ok", says)
 
 
-def attend(check: str, says: str) -> Line:
-    """Return a line of what is to be done."""
-    return Line(check, "attend", says)
+def attend(check: str, says: str) -> Finding:
+    """A line about what needs attention, with what to do."""
+    return Finding(check, "attend", says)
 
 
-def skip(check: str, says: str) -> Line:
-    """Return a line of what could not be asked, or need not be."""
-    return Line(check, "skip", says)
+def skip(check: str, says: str) -> Finding:
+    """A line about what could not be asked, or need not be."""
+    return Finding(check, "skip", says)
 
 
-def unsaid(check: str, silence: Silence) -> Line:
-    """Return the line of what AWS did not tell."""
+def unsaid(check: str, silence: Silence) -> Finding:
+    """A line about what AWS did not tell."""
     return skip(check, silence.why)
 
 
 def many(count: int, one: str, more: str) -> str:
-    """Return how many there are, in words."""
+    """A count with its noun."""
     return f"{count} {one if count == 1 else more}"

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from console.read.remote import Controller, code_of, explained
+from console.read.remote import Controller
+from console.read.trouble import code_of, explained
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Kept:
 
 
 def kept(controller: Controller, service: str | None = None) -> tuple[Kept, ...]:
-    """Return everything of the controller's that outlives its stacks, or only what is of one service."""
+    """Everything of the controller's that outlives its stacks, or only what is of one service."""
     asked = {"TagFilters": [{"Key": "esteira", "Values": [controller.where.stack]}]}
     pages = controller.client("resourcegroupstaggingapi").get_paginator("get_resources").paginate(**asked)
     arns = sorted(row["ResourceARN"] for page in pages for row in page["ResourceTagMappingList"])
@@ -64,7 +65,7 @@ def kept(controller: Controller, service: str | None = None) -> tuple[Kept, ...]
 
 
 def names_taken(controller: Controller, service: str) -> list[str]:
-    """Return what bears the names that a stack of ``service`` would give, which CloudFormation would find halfway."""
+    """What bears the names that a stack of ``service`` would give, which CloudFormation would find halfway."""
     client = controller.client
     account = client("sts").get_caller_identity()["Account"]
     bucket = f"{controller.where.stack}-bundles-{service}-{account}"
@@ -95,7 +96,7 @@ def _is_there(ask: Callable[[], Any], gone: str) -> bool:
 
 
 def named(arn: str) -> tuple[str, str] | None:
-    """Return the type and the name of a thing that outlives its stack, from its ARN; None for any other thing."""
+    """The type and the name of a thing that outlives its stack, from its ARN; None for any other thing."""
     _, _, service, _, _, rest = arn.split(":", 5)
     kind = _TYPES.get(service)
     if kind is None or (service == "dynamodb" and not rest.startswith("table/")):

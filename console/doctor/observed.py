@@ -59,7 +59,7 @@ class StackStatus:
 
 
 @dataclass(frozen=True)
-class Function:
+class StackFunction:
     """A function of the stack, with Lambda's words for how it is."""
 
     name: str
@@ -68,7 +68,7 @@ class Function:
 
 
 @dataclass(frozen=True)
-class Rule:
+class StackRule:
     """A rule of the stack and the functions it wakes; ``schedule`` is "" for one that waits for events."""
 
     name: str
@@ -113,7 +113,7 @@ class Code:
 
 
 @dataclass(frozen=True)
-class Host:
+class Instance:
     """One EC2 instance: its state, what Systems Manager hears of it ("" for nothing ever), and of the CodeDeploy agent
     what systemd says (None: the host was not asked)."""
 
@@ -124,7 +124,7 @@ class Host:
 
 
 @dataclass(frozen=True)
-class Deployment:
+class LastDeployment:
     """The last deployment of a group: its id and status, and for each host whether a lifecycle event began there, which
     only a living agent lets happen."""
 
@@ -134,7 +134,7 @@ class Deployment:
 
 
 @dataclass(frozen=True)
-class Page:
+class WebPage:
     """A page that was asked for: its address, the status it answered with (0: it did not), and who is let in."""
 
     url: str
@@ -150,16 +150,16 @@ class Tended:
     branch: str
     code: Code | Silence | None
     parts: Mapping[str, bool | Silence]
-    hosts: tuple[Host, ...] | Silence
-    last: Deployment | Silence | None
+    hosts: tuple[Instance, ...] | Silence
+    last: LastDeployment | Silence | None
     live: str | Silence
-    pages: tuple[Page, ...] | Silence
+    pages: tuple[WebPage, ...] | Silence
     push: str = ""  # where to push to
 
 
 @dataclass(frozen=True)
 class Observed:
-    """All that was seen. What stands after ``here`` is asked of AWS; what stands after ``standing`` of the stack."""
+    """All that was seen. Fields after ``here`` are asked of AWS, those after ``stack_status`` of the stack."""
 
     named: str  # what AWS is called in a sentence
     stack: str
@@ -173,8 +173,8 @@ class Observed:
     default_vpc: bool | Silence = UNASKED
     stack_status: StackStatus | Silence | None = UNASKED
     taken: tuple[str, Sequence[str]] | Silence | None = None  # a service still to be deployed, and what is called so
-    functions: Sequence[Function] | Silence = UNASKED
-    rules: Sequence[Rule] | Silence = UNASKED
+    functions: Sequence[StackFunction] | Silence = UNASKED
+    rules: Sequence[StackRule] | Silence = UNASKED
     letters: Letters | Silence = UNASKED
     alarms: Sequence[Alarm] | Silence = UNASKED
     hearers: Hearers | Silence = UNASKED

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from console.doctor.finding import Line, attend, many, ok, skip
-from console.doctor.observed import Code, Deployment, Host, Silence, Tended
+from console.doctor.finding import Finding, attend, many, ok, skip
+from console.doctor.observed import Code, Instance, LastDeployment, Silence, Tended
 
 
-def judge_service(service: Tended, stack: str) -> Iterator[Line]:
+def judge_service(service: Tended, stack: str) -> Iterator[Finding]:
     """Yield a line for each thing of a service that was looked at; ``stack`` is the controller's."""
     yield _code(service)
     gone = [part for part, there in service.parts.items() if there is False]
@@ -35,7 +35,7 @@ def judge_service(service: Tended, stack: str) -> Iterator[Line]:
     yield from _pages(service)
 
 
-def _code(service: Tended) -> Line:
+def _code(service: Tended) -> Finding:
     match service.code:
         case Silence() as silence:
             return skip(service.name, f"its repository: {silence.why}")
@@ -57,7 +57,7 @@ def _code(service: Tended) -> Line:
             return ok(service.name, f"its repository has the branch {service.branch}")
 
 
-def _host(service: Tended, host: Host) -> Iterator[Line]:
+def _host(service: Tended, host: Instance) -> Iterator[Finding]:
     name, on = service.name, f"host {host.id}"
     if host.state != "running":
         yield attend(name, f"{on} is {host.state}. Next: aws ec2 start-instances --instance-ids {host.id}")
@@ -82,7 +82,7 @@ def _host(service: Tended, host: Host) -> Iterator[Line]:
     yield _agent(service, host)
 
 
-def _agent(service: Tended, host: Host) -> Line:
+def _agent(service: Tended, host: Instance) -> Finding:
     """Judge the CodeDeploy agent, of which no AWS API says whether it lives: by what systemd says where the host was
     asked, else by what it did in the last deployment."""
     name, what = service.name, f"the CodeDeploy agent of {host.id}"
@@ -97,11 +97,11 @@ def _agent(service: Tended, host: Host) -> Line:
     match service.last:
         case Silence() as silence:
             return skip(name, f"{what}: {silence.why}")
-        case Deployment(id=id_, began=began) if began.get(host.id):
+        case LastDeployment(id=id_, began=began) if began.get(host.id):
             return ok(
                 name, f"{what} did its part in the last deployment, {id_}; --ask-hosts tells whether it lives now"
             )
-        case Deployment(id=id_, status="Failed", began=began) if host.id in began:
+        case LastDeployment(id=id_, status="Failed", began=began) if host.id in began:
             return attend(name, f"{what} took up nothing of the last deployment, {id_}. Next: {begin}")
         case _:
             return skip(
@@ -111,7 +111,7 @@ def _agent(service: Tended, host: Host) -> Line:
             )
 
 
-def _pages(service: Tended) -> Iterator[Line]:
+def _pages(service: Tended) -> Iterator[Finding]:
     name = service.name
     if isinstance(service.pages, Silence):
         yield skip(name, f"its page: {service.pages.why}")

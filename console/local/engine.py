@@ -1,4 +1,4 @@
-"""What the local CodeBuild and CodeDeploy ask of whoever really builds and really runs: the engine.
+"""The engine: what really builds and really runs for the local CodeBuild and CodeDeploy.
 
 The AWS side (``aws/``) keeps the books and speaks AWS's answers and events; an engine does the work and says how it
 went. Both calls block and are made from a thread of their own. ``stop`` asks the engine to end early.
@@ -101,7 +101,7 @@ class DeployResult:
 
 
 def host_ids(count: int) -> tuple[str, ...]:
-    """Return the ids of a deployment group's hosts, in the order in which they are deployed to."""
+    """The ids of a deployment group's hosts, in the order in which they are deployed to."""
     return tuple(f"{HOST[:-1]}{number:x}" for number in range(count))
 
 

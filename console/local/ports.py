@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import subprocess
 import time
@@ -12,14 +13,14 @@ START_SECONDS = 20.0
 
 
 def free_port() -> int:
-    """Return a port on which nobody listens."""
+    """A port on which nobody listens."""
     with socket.socket() as sock:
         sock.bind((LOOPBACK, 0))
         return int(sock.getsockname()[1])
 
 
 def is_open(port: int) -> bool:
-    """Return whether somebody listens there."""
+    """Whether somebody listens there."""
     with socket.socket() as probe:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
@@ -41,3 +42,18 @@ def await_listener(process: subprocess.Popen[bytes], port: int, name: str, log: 
             process.kill()
             raise OSError(f"{name} does not start on {LOOPBACK}:{port}: {said[0]}; its log is {log}")
         time.sleep(0.02)
+
+
+def get_status(port: int, path: str, seconds: float, headers: dict[str, str] | None = None) -> int:
+    """GET ``path`` on ``port`` of 127.0.0.1: the status. Raises OSError if no HTTP answer came within ``seconds``."""
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=seconds)
+    try:
+        connection.request("GET", path, headers=headers or {})
+        answer = connection.getresponse()
+        answer.read()
+    except http.client.HTTPException as error:
+        raise OSError(f"what answered does not speak HTTP ({type(error).__name__}: {error})") from error
+    else:
+        return answer.status
+    finally:
+        connection.close()

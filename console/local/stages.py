@@ -42,7 +42,7 @@ def give_stages(client: Client, services_path: str, stages: Sequence[Rules]) -> 
 
 
 def stages_of(service: Mapping[str, Any], stages: Sequence[Rules]) -> list[dict[str, Any]]:
-    """Return the registration's stages as they shall be: what it said of one before stays unless it is said anew."""
+    """The registration's stages as they shall be: what it said of one before stays unless it is said anew."""
     before = {stage["name"]: stage for stage in service["stages"]}
     return [
         {"group": f"{service['name']}-{stage['name']}", **before.get(stage["name"], {}), **stage} for stage in stages

@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
-from console.local.aws.api import ACCOUNT, REGION, arn
-from console.local.aws.bus import Rule, Schedule
+from console.local.account import ACCOUNT, REGION, arn
+from console.local.rules import EventRule, Schedule
 
 NOTHING = object()  # AWS::NoValue
 NESTED = ("AWS::Serverless::Application", "AWS::CloudFormation::Stack")
@@ -96,7 +96,11 @@ class Resource:
     properties: Mapping[str, Any]
 
 
-class Loader(yaml.SafeLoader):
+# libyaml reads a template in a tenth of the time, and PyYAML has it on every usual machine.
+SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Loader(SafeLoader):  # type: ignore[misc]
     """YAML with CloudFormation's short tags, each read as its long form."""
 
 
@@ -107,7 +111,7 @@ def _tag(loader: Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
     elif isinstance(node, yaml.SequenceNode):
         value = loader.construct_sequence(node, deep=True)
     else:
-        value = loader.construct_mapping(node, deep=True)  # type: ignore[arg-type]
+        value = loader.construct_mapping(node, deep=True)
     if suffix == "GetAtt" and isinstance(value, str):
         value = value.split(".", 1)
     return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
@@ -159,14 +163,14 @@ class Stack:
         return (*own, *(f for stack in self.nested.values() for f in stack.functions))
 
     @cached_property
-    def rules(self) -> tuple[Rule, ...]:
+    def rules(self) -> tuple[EventRule, ...]:
         """The event rules: SAM's ``EventBridgeRule`` events and ``AWS::Events::Rule``."""
-        found: list[Rule] = []
+        found: list[EventRule] = []
         for id_, name, event in self._events("EventBridgeRule", "CloudWatchEvent"):
-            found.append(Rule(f"{self.name}-{id_}{name}", event["Pattern"], (id_,)))
+            found.append(EventRule(f"{self.name}-{id_}{name}", event["Pattern"], (id_,)))
         for id_, row in self._of("AWS::Events::Rule"):
             if "EventPattern" in row:
-                found.append(Rule(self.physical(id_), row["EventPattern"], tuple(self._targets(id_))))
+                found.append(EventRule(self.physical(id_), row["EventPattern"], tuple(self._targets(id_))))
         return (*found, *(rule for stack in self.nested.values() for rule in stack.rules))
 
     @cached_property

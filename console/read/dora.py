@@ -17,15 +17,16 @@ from datetime import datetime, timedelta
 from statistics import median
 
 from esteira.config import Service
-from esteira.core.facts import Fact, Rollout, RolloutFinished, about_stage, unstamp
+from esteira.core.facts import Rollout, RolloutFinished, about_stage
+from esteira.fact import Fact, unstamp
 from esteira.store import Store
 
-# So many turns, and as many releases, are read at most: two or three years of a busy team, one query's page each.
-TURNS = 500
+# So many rollouts, and as many releases, are read at most: two or three years of a busy team, one query's page each.
+ROLLOUTS = 500
 
 
 @dataclass(frozen=True)
-class Deployment:
+class CountedDeployment:
     """One release coming to life: when, how long after its push (None: not known), and, if the stage was rolled back
     from it, how long after that and by whom."""
 
@@ -40,14 +41,14 @@ class Deployment:
 class Keys:
     """The four keys over ``days`` until ``until``, medians of seconds where they are times; None where there is nothing
     to measure. ``refused`` are the rollouts that ended without the release coming to life. ``since`` is so many days
-    ago, or, where the stage had more turns than are read, when the first of those began."""
+    ago, or, where the stage had more rollouts than are read, when the first of those began."""
 
     service: str
     stage: str
     days: int
     since: datetime
     until: datetime
-    deployments: tuple[Deployment, ...]
+    deployments: tuple[CountedDeployment, ...]
     refused: int
     lead_seconds: float | None
     per_week: float
@@ -56,10 +57,10 @@ class Keys:
 
 
 def measure(store: Store, service: Service, stage: str, days: int, now: datetime) -> Keys:
-    """Return the four keys of a service's stage over the last ``days``."""
-    rows = store.newest_facts(service.name, about_stage(stage), "rollout#", 2 * TURNS)
-    pushed = {v.number: unstamp(v.pushed_at) for v in store.views(service.name, TURNS)}
-    orders = store.newest_facts(service.name, about_stage(stage), "rollback#", TURNS)
+    """The four keys of a service's stage over the last ``days``."""
+    rows = store.newest_facts(service.name, about_stage(stage), "rollout#", 2 * ROLLOUTS)
+    pushed = {v.number: unstamp(v.pushed_at) for v in store.views(service.name, ROLLOUTS)}
+    orders = store.newest_facts(service.name, about_stage(stage), "rollback#", ROLLOUTS)
     return keys(service.name, stage, rows, pushed, {f.key: getattr(f, "by", "") for f in orders}, days, now)
 
 
@@ -72,25 +73,15 @@ def keys(
     days: int,
     now: datetime,
 ) -> Keys:
-    """Return the four keys. ``rows`` are the stage's rollouts and how they were settled, in any order; ``pushed`` is
+    """The four keys. ``rows`` are the stage's rollouts and how they ended, in any order; ``pushed`` is
     when each release was; ``ordered_by`` says who ordered a rollback, by the order's key."""
     facts = tuple(rows)
     finished = {f.rollout: f for f in facts if isinstance(f, RolloutFinished)}
     rollouts = sorted((f for f in facts if isinstance(f, Rollout)), key=lambda f: f.number)
-    since, lives, refused = now - timedelta(days=days), list[Deployment](), 0
-    if len(rollouts) >= TURNS:
+    since = now - timedelta(days=days)
+    if len(rollouts) >= ROLLOUTS:
         since = max(since, rollouts[0].at)
-    for rollout in rollouts:
-        end = finished.get(rollout.number)
-        if end is None:
-            continue
-        if not end.succeeded:
-            refused += end.at >= since
-        elif rollout.kind == "deploy":
-            lead = pushed.get(rollout.release)
-            lives.append(Deployment(rollout.release, end.at, (end.at - lead).total_seconds() if lead else None))
-        elif rollout.kind == "rollback":
-            _fail(lives, rollout.live, end.at, ordered_by.get(rollout.served, ""))
+    lives, refused = _lives(rollouts, finished, pushed, ordered_by, since)
     counted = tuple(d for d in lives if d.at >= since)
     failed = [d for d in counted if d.restored_seconds is not None]
     return Keys(
@@ -108,12 +99,35 @@ def keys(
     )
 
 
-def _fail(lives: list[Deployment], away: int, at: datetime, by: str) -> None:
+def _lives(
+    rollouts: Iterable[Rollout],
+    finished: Mapping[int, RolloutFinished],
+    pushed: Mapping[int, datetime],
+    ordered_by: Mapping[str, str],
+    since: datetime,
+) -> tuple[list[CountedDeployment], int]:
+    """Each time a release came to life by itself, and how many rollouts since then did not bring one to life."""
+    lives, refused = list[CountedDeployment](), 0
+    for rollout in rollouts:
+        end = finished.get(rollout.number)
+        if end is None:
+            continue
+        if not end.succeeded:
+            refused += end.at >= since
+        elif rollout.kind == "deploy":
+            lead = pushed.get(rollout.release)
+            lives.append(CountedDeployment(rollout.release, end.at, (end.at - lead).total_seconds() if lead else None))
+        elif rollout.kind == "rollback":
+            _fail(lives, rollout.live, end.at, ordered_by.get(rollout.served, ""))
+    return lives, refused
+
+
+def _fail(lives: list[CountedDeployment], away: int, at: datetime, by: str) -> None:
     """Write down that the stage was rolled back from ``away``: from the last time it came to life by itself."""
     for place in range(len(lives) - 1, -1, -1):
         if lives[place].release == away:
             was = lives[place]
-            lives[place] = Deployment(was.release, was.at, was.lead_seconds, (at - was.at).total_seconds(), by)
+            lives[place] = CountedDeployment(was.release, was.at, was.lead_seconds, (at - was.at).total_seconds(), by)
             return
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from console.read.history import Hold
+from console.read.views import Hold
 from esteira import windows
 from esteira.config import Service, Stage
 from esteira.store import Store
@@ -46,7 +46,7 @@ def coming(store: Store, services: Iterable[Service], now: datetime, days: int) 
     for service in services:
         for stage, rules in zip(store.stages(service), service.stages, strict=True):
             held = stage.held(now)
-            hold = Hold(held.by, held.reason, held.until) if held else None
+            hold = Hold(held.by, held.reason, held.until) if held and held.until else None
             closed = windows.closed_at(rules.windows, now)
             reasons = [f"{hold.by} holds it: {hold.reason}"] if hold else []
             reasons += [closed.why] if closed else []
@@ -66,13 +66,13 @@ def coming(store: Store, services: Iterable[Service], now: datetime, days: int) 
 
 
 def _opens(rules: Stage, hold: Hold | None, now: datetime) -> datetime | None:
-    """Return when the first deployment may begin: when the hold is over and the windows let it."""
+    """When the first deployment may begin: when the hold is over and the windows let it."""
     free = hold.until if hold else now
     closed = windows.closed_at(rules.windows, free)
     return closed.until if closed else free
 
 
 def _closes(rules: Stage, found: Iterable[tuple[datetime, datetime, windows.Window]]) -> datetime | None:
-    """Return when a stage that is open closes: as a window that allows ends, or as one that denies begins."""
+    """When a stage that is open closes: as a window that allows ends, or as one that denies begins."""
     edges = sorted(ends if window.kind == "allow" else begins for begins, ends, window in found)
     return next((edge for edge in edges if windows.closed_at(rules.windows, edge)), None)

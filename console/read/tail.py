@@ -11,13 +11,13 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import chain
 
-from console.read.history import Account, Line
+from console.read.views import Account, ReleaseLine
 from esteira.config import Service
 from esteira.core.status import Phase
 
 
 @dataclass(frozen=True)
-class Change:
+class ReleaseChange:
     """One thing that happened to a release: a ``fact``, a ``decision`` of the controller's, or that its ``phase`` or
     the sentence for it is another. ``name`` is the fact's kind, or the phase."""
 
@@ -40,21 +40,21 @@ class State(StrEnum):
     AHEAD = "ahead"
 
 
-def changes(before: Account | None, after: Account, now: datetime) -> Iterator[Change]:
+def changes(before: Account | None, after: Account, now: datetime) -> Iterator[ReleaseChange]:
     """Yield what is new in ``after``, in order of time; where it stands, at ``now``, comes last."""
     known = {*before.facts, *before.decisions} if before else set()
     rows = chain((("fact", said) for said in after.facts), (("decision", said) for said in after.decisions))
     release = after.line.release
     for change, said in sorted(rows, key=lambda row: (row[1].at, row[0])):
         if said not in known:
-            yield Change(change, release, said.at, said.fact, said.says, said.log)
+            yield ReleaseChange(change, release, said.at, said.fact, said.says, said.log)
     line = after.line
     if before is None or _place(before.line) != _place(line):
-        yield Change("phase", release, now, line.phase, line.why, line.log, line.stage, line.stages)
+        yield ReleaseChange("phase", release, now, line.phase, line.why, line.log, line.stage, line.stages)
 
 
-def steps(line: Line, service: Service) -> tuple[tuple[str, State], ...]:
-    """Return the steps of a release's way, its image and then each stage, and how far it is with each."""
+def steps(line: ReleaseLine, service: Service) -> tuple[tuple[str, State], ...]:
+    """The steps of a release's way, its image and then each stage, and how far it is with each."""
     ended = Phase(line.phase).ended
     if line.phase in (Phase.PUSHED, Phase.BUILDING):
         image = State.NOW
@@ -63,7 +63,7 @@ def steps(line: Line, service: Service) -> tuple[tuple[str, State], ...]:
     return (("image", image), *((stage.name, _at(line, stage.name, ended=ended)) for stage in service.stages))
 
 
-def _at(line: Line, stage: str, *, ended: bool) -> State:
+def _at(line: ReleaseLine, stage: str, *, ended: bool) -> State:
     there = line.stages.get(stage)
     if there == Phase.LIVE:
         return State.DONE
@@ -74,5 +74,5 @@ def _at(line: Line, stage: str, *, ended: bool) -> State:
     return State.AHEAD
 
 
-def _place(line: Line) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+def _place(line: ReleaseLine) -> tuple[str, str, tuple[tuple[str, str], ...]]:
     return line.phase, line.why, tuple(line.stages.items())

@@ -8,7 +8,7 @@ image that became a release since is known by what it became.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,9 +17,17 @@ from esteira.advance import gather
 from esteira.aws import Aws
 from esteira.config import Service, Settings
 from esteira.context import Context
-from esteira.core.facts import RELEASES, ImageArrived, ImageTaken, Pushed, Seen, from_row, to_row
+from esteira.core.facts import (
+    RELEASES,
+    ImageArrived,
+    ImageTaken,
+    Pushed,
+)
 from esteira.core.state import Snapshot
+from esteira.fact import from_row, to_row
 from esteira.store import Store
+from esteira.store.rows import latest_rows, pk_of
+from esteira.trail import Seen
 
 # What reading a row as a fact raises where somebody altered it so that it is none.
 UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
@@ -36,15 +44,15 @@ class Rows(Store):
         self._read: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
 
     def partition(self, service: str, about: str, prefix: str = "") -> dict[str, dict[str, Any]]:
-        """Return a partition's rows by their keys, of those that begin with ``prefix``."""
+        """A partition's rows by their keys, of those that begin with ``prefix``."""
         return {row["sk"]: row for row in self._query(service, about, prefix)}
 
     def newest_rows(self, service: str, about: str, prefix: str, limit: int) -> dict[str, dict[str, Any]]:
-        """Return the last ``limit`` rows of a partition by their keys."""
+        """The last ``limit`` rows of a partition by their keys."""
         return {row["sk"]: row for row in self._query(service, about, prefix, newest=limit)}
 
     def row(self, service: str, about: str, key: str) -> dict[str, Any] | None:
-        """Return one row, None where there is none."""
+        """One row, None where there is none."""
         known = self._read.setdefault((service, about), {})
         if about.startswith(_OWN) and not known:
             known.update(self.partition(service, about))
@@ -60,11 +68,16 @@ class Then(Store):
     """A store that holds some rows in memory: by partition, then by key. It answers every reading, and writes none."""
 
     def __init__(self, rows: Mapping[str, Mapping[str, dict[str, Any]]], newest: int) -> None:
-        self._rows = rows
+        self._rows = {about: dict(there) for about, there in rows.items()}
         self._newest = newest
+        seen = [(about, key, row) for about, there in rows.items() for key, row in there.items()]
+        later = f"release#{newest:08d}"  # births after this one were not seen as the newest
+        facts = [{**row, "pk": pk_of("", a), "sk": k} for a, k, row in seen if a != RELEASES or k <= later]
+        for row in latest_rows(facts):
+            self._rows.setdefault(row["pk"].removeprefix("#"), {})[row["sk"]] = row
 
     def newest(self, service: str) -> Pushed | None:
-        """Return how the release was born that was the newest when that was asked."""
+        """How the release was born that was the newest when that was asked."""
         return self.pushed(service, self._newest)
 
     def _get(self, service: str, about: str, key: str) -> dict[str, Any] | None:  # noqa: ARG002 - of one service
@@ -80,7 +93,15 @@ class Then(Store):
     ) -> list[dict[str, Any]]:
         there = self._rows.get(about, {})
         keys = sorted(k for k in there if (k.startswith(prefix) if last is None else prefix <= k <= last))
-        return [there[k] for k in (keys if newest is None else keys[::-1][:newest])]
+        return [{**there[k], "sk": k} for k in (keys if newest is None else keys[::-1][:newest])]
+
+    def _get_many(
+        self,
+        service: str,  # noqa: ARG002 - of one service
+        places: Iterable[tuple[str, str]],
+    ) -> dict[tuple[str, str], dict[str, Any]]:
+        there = {place: self._rows.get(place[0], {}).get(place[1]) for place in places}
+        return {place: row for place, row in there.items() if row is not None}
 
 
 @dataclass(frozen=True)
@@ -102,7 +123,7 @@ class AsOf:
 
 
 def snapshot(rows: Rows, service: Service, seen: Seen, at: datetime, without: str = "") -> AsOf:
-    """Return what was known at ``at`` about ``service``, as it was registered then: what ``seen`` names, but for the
+    """What was known at ``at`` about ``service``, as it was registered then: what ``seen`` names, but for the
     rows whose keys begin with ``without``."""
     there: dict[str, dict[str, dict[str, Any]]] = {}
     missing = []
@@ -127,7 +148,7 @@ def snapshot(rows: Rows, service: Service, seen: Seen, at: datetime, without: st
 
 
 def _readable(rows: Rows, service: str, about: str, key: str) -> dict[str, Any] | None:
-    """Return a row that can be read as a fact, None where there is none."""
+    """A row that can be read as a fact, None where there is none."""
     row = rows.row(service, about, key)
     try:
         if row is None and key.startswith("open#image#"):
@@ -140,7 +161,7 @@ def _readable(rows: Rows, service: str, about: str, key: str) -> dict[str, Any] 
 
 
 def _arrived(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the row of an image that arrived, from what became of it: its own is deleted when it is a release."""
+    """The row of an image that arrived, from what became of it: its own is deleted when it is a release."""
     taken = from_row(row) if row is not None else None
     if not isinstance(taken, ImageTaken):
         return None

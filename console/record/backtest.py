@@ -1,108 +1,49 @@
 """Which past releases would have gone otherwise under another registration, and why.
 
-Each release is taken to the moments at which something was decided about it, with what was known then, and the
-controller's own rules are asked again under the other registration: what keeps it from a stage (``entry.waits``), what
-its figures are held against (``plan``). What the other registration would have changed is told for each release by
-itself, as if all others had gone as they did: a history that branches is not made up. Votes that nobody was asked for
+Each release is taken back to the moments at which something was decided about it, with what was known then. The
+controller's own rules are asked again under the other registration: what keeps a release from a stage
+(``admission.waits``), and what its figures are compared with (``plan``). Each release is judged by itself, as if all
+others had gone as they did; no branching history is made up. Votes that nobody was asked for
 are not on record, so under a rule that asks for some, none is there.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pydantic import ValidationError
-
-from console.read.remote import REFUSED, TroubleError
 from console.record.as_of import Rows, snapshot
-from console.record.replay import Gone, configured, decisions, grounds
-from esteira.aws_events import refusal
+from console.record.backtest_values import Backtest, ChangedRelease, Otherwise
+from console.record.decisions import Gone, configured, decisions, grounds
+from console.record.stage_times import MINUTE, deadline_change, length_in_words, lives_on, stage_fact
 from esteira.config import Service
 from esteira.core.admission import Wait, Waits, waits
 from esteira.core.facts import (
     AlarmRang,
     BuildEnded,
     BuildStarted,
-    Decided,
     DeploymentStarted,
     Gated,
     Overdue,
     Pushed,
-    RollbackOrdered,
     Rollout,
     about_alarm,
-    about_stage,
-    from_row,
 )
 from esteira.core.plan import Record, StartDeployment, plan
 from esteira.core.state import Release, Snapshot, StageState
 from esteira.core.status import Phase, status_of
 from esteira.inspection import class_of, matches
+from esteira.trail import Decided
 
 # What a rule makes a release wait for; its rollout and the stage before are none.
 _RULES = (Waits.BAKE, Waits.APPROVAL, Waits.HOLD, Waits.WINDOW)
-_MINUTE = timedelta(minutes=1)
-
-
-@dataclass(frozen=True)
-class Otherwise:
-    """What one rule would have changed about a release; ``at`` is when, ``stage`` where, "" where that is none."""
-
-    rule: str
-    why: str
-    at: datetime
-    stage: str = ""
-
-
-@dataclass(frozen=True)
-class Line:
-    """A release that would have gone otherwise, and by what."""
-
-    release: str
-    changes: tuple[Otherwise, ...]
-
-
-@dataclass(frozen=True)
-class Backtest:
-    """What a registration would have changed. ``unknown`` are releases of which too little is on record to say, with
-    what is missing; ``notes`` is what of the registration cannot be tried on what was."""
-
-    service: str
-    looked_at: int
-    same: int
-    otherwise: tuple[Line, ...]
-    unknown: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-
-def merged(present: Service, given: object) -> Service:
-    """Return the registration ``given``: a whole document, or a part of one that is laid over the ``present``.
-
-    Of a part, a member that is null is taken away, an object is laid over the one there, and a stage over the one of
-    its name. Raises TroubleError, which names the field, where it is refused.
-    """
-    if not isinstance(given, dict):
-        raise TroubleError("the registration is refused: it must be one JSON object. Next: see docs/", REFUSED)
-    try:
-        service = Service.model_validate(_laid_over(present.model_dump(mode="json"), given))
-    except ValidationError as error:
-        told = refusal(error, "registration")
-        raise TroubleError(f"{told}. Next: correct it and try again", REFUSED) from None
-    if service.name != present.name:
-        raise TroubleError(
-            f"the registration is refused: name: it is {service.name}'s, asked was {present.name}. "
-            f"Next: --service {service.name}",
-            REFUSED,
-        )
-    return service
 
 
 def backtest(rows: Rows, present: Service, other: Service, limit: int, lease: timedelta) -> Backtest:
-    """Return what ``other`` would have changed about the last ``limit`` releases of the service."""
+    """What ``other`` would have changed about the last ``limit`` releases of the service."""
     numbers = [view.number for view in rows.views(present.name, limit)]
     trial = _Trial(rows, other, lease)
     lines, unknown = [], {}
@@ -113,27 +54,11 @@ def backtest(rows: Rows, present: Service, other: Service, limit: int, lease: ti
             unknown[f"v{number}"] = str(gone)
             continue
         if changes:
-            lines.append(Line(f"v{number}", changes))
+            lines.append(ChangedRelease(f"v{number}", changes))
     same = len(numbers) - len(lines) - len(unknown)
     new = sorted({s.name for s in other.stages} - {s.name for s in present.stages})
     notes = tuple(f"stage {name} is new: nothing is on record of it" for name in new)
     return Backtest(present.name, len(numbers), same, tuple(lines), unknown, notes)
-
-
-def _laid_over(there: Any, given: Any) -> Any:
-    """Return ``given`` over what is there, as the JSON merge patch has it; stages by their names."""
-    if isinstance(there, dict) and isinstance(given, dict):
-        kept = {k: v for k, v in there.items() if k not in given}
-        return kept | {k: _laid_over(there.get(k), v) for k, v in given.items() if v is not None}
-    if isinstance(there, dict) or not _named(there) or not _named(given):
-        return given
-    by_name = {entry["name"]: entry for entry in there}
-    laid = {entry["name"]: _laid_over(by_name.get(entry["name"], {}), entry) for entry in given}
-    return [*(laid.pop(name, entry) for name, entry in by_name.items()), *laid.values()]
-
-
-def _named(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(e, dict) and "name" in e for e in value)
 
 
 class _Moment(NamedTuple):
@@ -231,14 +156,14 @@ class _Trial:
         )
 
     def _gated(self, moment: _Moment, r: Release) -> Gated | None:
-        """Return how the figures would have stood against the gates, with what was live then; None where the plan of
+        """How the figures would have stood against the gates, with what was live then; None where the plan of
         that moment did not come to it."""
         actions = plan(moment.other, moment.decided.at, self.lease)
         facts = (a.fact for a in actions if isinstance(a, Record) and a.release == r.number)
         return next((f for f in facts if isinstance(f, Gated)), None)
 
     def _rollout(self, moment: _Moment, r: Release) -> Iterator[Otherwise]:
-        """A turn it was given: whether a rule would have been in its way at that moment."""
+        """A rollout it was given: whether a rule would have been in its way at that moment."""
         decided = moment.decided
         actions = plan(moment.then, decided.at, self.lease)
         action = actions[decided.place] if decided.place < len(actions) else None
@@ -268,26 +193,25 @@ class _Trial:
         for started in release.all(BuildStarted):
             ended = release.one(BuildEnded, build=started.build)
             late = release.one(Overdue, what="build", number=started.attempt)
-            yield from _deadline("build", limits.build_minutes, started.at, ended.at if ended else None, late)
+            yield from deadline_change("build", limits.build_minutes, started.at, ended.at if ended else None, late)
         for deployed in release.all(DeploymentStarted):
-            rollout = _fact(self.rows, self.other.name, deployed.stage, f"rollout#{deployed.rollout:08d}")
+            rollout = stage_fact(self.rows, self.other.name, deployed.stage, f"rollout#{deployed.rollout:08d}")
             over = release.ended(deployed.deployment)
             late = release.one(Overdue, what="deploy", number=deployed.rollout, stage=deployed.stage)
             began, end = (rollout.at if isinstance(rollout, Rollout) else deployed.at), over.at if over else None
-            yield from _deadline("deploy", limits.deploy_minutes, began, end, late, deployed.stage)
+            yield from deadline_change("deploy", limits.deploy_minutes, began, end, late, deployed.stage)
 
     def _alarm(self, release: Release, name: str) -> Iterator[Otherwise]:
         """An alarm that went off while the release would have been watched, and one that would not have counted."""
         stage = self.other.stage(name)
-        for life in _lives(self.rows, self.other.name, name, release):
+        for life in lives_on(self.rows, self.other.name, name, release):
             rang = [a for alarm in stage.alarms for a in self._rang(alarm)]
-            end = min(filter(None, (life.until, life.since + stage.bake_minutes * _MINUTE)))
+            end = min(filter(None, (life.until, life.since + stage.bake_minutes * MINUTE)))
             watched = [a for a in rang if life.since < a.since <= end]
             would = min(watched, key=lambda a: a.since, default=None)
             if would is not None and not life.by_alarm:
-                why = (
-                    f"alarm {would.alarm} went off on {name} {_long(would.since - life.since)} after it came to life: "
-                )
+                after = length_in_words(would.since - life.since)
+                why = f"alarm {would.alarm} went off on {name} {after} after it came to life: "
                 yield Otherwise("alarms", f"{why}it would be taken back", would.since, name)
             if life.by_alarm and would is None:
                 yield Otherwise(
@@ -297,39 +221,6 @@ class _Trial:
     def _rang(self, alarm: str) -> Sequence[AlarmRang]:
         found = self.rows.newest_facts(self.other.name, about_alarm(alarm), "rang#", 1000)
         return [f for f in found if isinstance(f, AlarmRang)]
-
-
-class _Life(NamedTuple):
-    """A release live on a stage by its own rollout: since when, until when, and the alarm that ended it, "" if none."""
-
-    since: datetime
-    until: datetime | None
-    by_alarm: str
-
-
-def _lives(rows: Rows, service: str, stage: str, release: Release) -> Iterator[_Life]:
-    """Yield each time the release came to life on a stage by a deployment of its own."""
-    here = release.on(StageState(stage))
-    for started in here.all(DeploymentStarted):
-        ended = here.ended(started.deployment)
-        rollout = _fact(rows, service, stage, f"rollout#{started.rollout:08d}")
-        own = isinstance(rollout, Rollout) and rollout.kind == "deploy"
-        if not own or ended is None or ended.status != "Succeeded" or here.diagnosed(started.deployment):
-            continue
-        after = _fact(rows, service, stage, f"rollout#{started.rollout + 1:08d}")
-        until = after.at if isinstance(after, Rollout) else None
-        order = (
-            _fact(rows, service, stage, after.served)
-            if isinstance(after, Rollout) and after.kind == "rollback"
-            else None
-        )
-        by = order.by if isinstance(order, RollbackOrdered) and order.away == release.number else ""
-        yield _Life(ended.at, until, by if by.startswith("alarm ") else "")
-
-
-def _fact(rows: Rows, service: str, stage: str, key: str) -> object:
-    row = rows.row(service, about_stage(stage), key)
-    return from_row(row) if row is not None else None
 
 
 def _of_gates(would: Gated | None, was: Gated | None, at: datetime) -> Iterator[Otherwise]:
@@ -353,23 +244,5 @@ def _rules(r: Release, stage: StageState, at: datetime) -> list[Wait]:
 
 
 def _words(wait: Wait) -> str:
-    """Return what is waited for without what could be typed then."""
+    """A wait in words, without the next command."""
     return wait.why.partition("; next: ")[0]
-
-
-def _deadline(
-    what: str, minutes: int, began: datetime, ended: datetime | None, overdue: Overdue | None, stage: str = ""
-) -> Iterator[Otherwise]:
-    """Yield that something would have run out of time, or would have had more of it."""
-    limit = minutes * _MINUTE
-    if overdue is None and ended is not None and ended - began >= limit:
-        why = f"its {what} took {_long(ended - began)}: past the deadline of {minutes} minutes"
-        yield Otherwise(f"{what}_minutes", why, began, stage)
-    if overdue is not None and limit > overdue.at - began:
-        why = f"its {what} would have had {minutes} minutes; it ran out of time after {_long(overdue.at - began)}"
-        yield Otherwise(f"{what}_minutes", why, overdue.at, stage)
-
-
-def _long(length: timedelta) -> str:
-    minutes = int(length.total_seconds() // 60)
-    return f"{minutes} minute{'s' if minutes != 1 else ''}" if minutes else "less than a minute"

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from console.read import dora, history
+from console.read import account, dora, release_lines, stage_status
+from console.read.views import Account
 from esteira.config import Service
-from esteira.core.facts import FoundBySweep
 from esteira.core.status import Phase
 from esteira.store import Store
+from esteira.trail import FoundBySweep
 
 PAGE = 50
 # What the sweep found is counted over so long, and up to so many.
@@ -26,15 +27,15 @@ class Links:
     region: str = ""
 
     def commit(self, service: Service, commit: str) -> str:
-        """Return where a commit and its diff are shown."""
+        """Where a commit and its diff are shown."""
         return self._codesuite(f"codecommit/repositories/{service.repository}/commit/{commit}") if commit else ""
 
     def build(self, service: Service, build: str) -> str:
-        """Return where a build's log is shown."""
+        """Where a build's log is shown."""
         return self._codesuite(f"codebuild/projects/{service.project}/build/{build.replace(':', '%3A')}/log")
 
     def deployment(self, deployment: str) -> str:
-        """Return where a deployment is shown."""
+        """Where a deployment is shown."""
         return self._codesuite(f"codedeploy/deployments/{deployment}")
 
     def _codesuite(self, path: str) -> str:
@@ -49,11 +50,11 @@ _CONSOLES = {"cn-": "console.amazonaws.cn", "us-gov-": "console.amazonaws-us-gov
 
 
 def overview(store: Store, services: Sequence[Service], now: datetime) -> list[dict[str, Any]]:
-    """Return each service with its stages as ``esteira status`` tells them, and what the sweep found of late."""
+    """Each service with its stages as ``esteira status`` tells them, and what the sweep found of late."""
     return [
         {
             "service": service.name,
-            "stages": [asdict(stage) for stage in history.status(store, [service], now)],
+            "stages": [asdict(stage) for stage in stage_status.status(store, [service], now)],
             "found": _found(store, service, now),
         }
         for service in services
@@ -61,22 +62,22 @@ def overview(store: Store, services: Sequence[Service], now: datetime) -> list[d
 
 
 def _found(store: Store, service: Service, now: datetime) -> dict[str, Any]:
-    """Return how many transitions the sweep found by itself, of which kind: each is an event that was lost, or late."""
+    """How many transitions the sweep found by itself, of which kind: each is an event that was lost, or late."""
     rows = store.newest_facts(service.name, "found", "found#", FOUND)
     late = [f for f in rows if isinstance(f, FoundBySweep) and f.at >= now - timedelta(days=FOUND_DAYS)]
     return {"days": FOUND_DAYS, "count": len(late), "kinds": dict(Counter(f.kind for f in late)), "most": FOUND}
 
 
 def past(store: Store, service: Service, before: int | None, now: datetime) -> dict[str, Any]:
-    """Return one page of the history, newest first, of the releases below ``before``."""
-    lines = history.releases(store, service, PAGE, now, before)
+    """One page of the history, newest first, of the releases below ``before``."""
+    lines = release_lines.releases(store, service, PAGE, now, before)
     last = int(lines[-1].release[1:]) if lines else 1
     return {"service": service.name, "releases": [asdict(line) for line in lines], "next": last if last > 1 else None}
 
 
 def release(store: Store, service: Service, number: int, now: datetime, links: Links) -> dict[str, Any]:
-    """Return one release: where it stands, its facts and decisions in order of time, and what may be said of it."""
-    told = history.account(store, service, number, now)
+    """One release: where it stands, its facts and decisions in order of time, and what may be said of it."""
+    told = account.account(store, service, number, now)
     said = [{**asdict(f), "decision": False} for f in told.facts]
     said += [{**asdict(d), "decision": True} for d in told.decisions]
     return {
@@ -90,8 +91,8 @@ def release(store: Store, service: Service, number: int, now: datetime, links: L
     }
 
 
-def words(told: history.Account, service: Service) -> list[str]:
-    """Return the words that may be of use for a release that stands there; ``operate`` has the last say."""
+def words(told: Account, service: Service) -> list[str]:
+    """The words that may be of use for a release that stands there; ``operate`` has the last say."""
     phase = Phase(told.line.phase)
     several, last = len(service.stages) > 1, service.last.name
     was_live = any(d.stage == last and d.status == "Succeeded" for d in told.deployments)
@@ -108,6 +109,6 @@ def words(told: history.Account, service: Service) -> list[str]:
 
 
 def four_keys(store: Store, service: Service, stage: str, days: int, now: datetime) -> dict[str, Any]:
-    """Return DORA's four keys of a stage."""
+    """DORA's four keys of a stage."""
     keys = dora.measure(store, service, stage, days, now)
     return {**asdict(keys), "stages": [stage.name for stage in service.stages]}

@@ -62,7 +62,7 @@ function brief(seconds) {
 async function told(path, options = {}) {
   const answer = await fetch(path, { credentials: "same-origin", ...options });
   const text = await answer.text();
-  if (answer.status === 403) throw new Error("This page is of an esteira ui that ended. Open the address that the new one printed.");
+  if (answer.status === 403) throw new Error("This page belongs to an esteira ui that has ended. Open the address that the new one printed.");
   const value = answer.headers.get("Content-Type")?.includes("json") ? JSON.parse(text) : { error: text };
   if (!answer.ok) throw new Error(value.error || answer.statusText);
   return value;
@@ -77,25 +77,25 @@ const say = (word) => told("api/say", {
 // --- words, each after a question
 
 const WORDS = {
-  rollback: ["Roll back", "Goes back to an earlier release, without a build. What is left behind is quarantined.", ["to", "reason"]],
-  "go-back": ["Roll back to it", "What is live now is left for this release, without a build, and quarantined.", ["reason"]],
-  hold: ["Hold", "Nothing begins to deploy here until then. What is live stays live.", ["for", "reason"]],
+  rollback: ["Roll back", "Goes back to an earlier release without a build. The present release is quarantined.", ["to", "reason"]],
+  "go-back": ["Roll back to it", "Makes this release live again without a build. The present release is quarantined.", ["reason"]],
+  hold: ["Hold", "No deployment begins here until then. The live release stays live.", ["for", "reason"]],
   resume: ["Resume", "Ends the hold.", ["why"]],
-  retry: ["Retry", "Gives it a fresh attempt, and lifts its quarantine.", ["why"]],
-  abort: ["Abort", "Calls it off; its build or deployment is stopped.", ["reason"]],
-  quarantine: ["Quarantine", "Its commit and its image do not deploy again by themselves; a retry lifts that.", ["reason"]],
-  approve: ["Approve", "Your yes, to this release and this image.", ["stage", "why"]],
-  reject: ["Reject", "Your no: its way ends here. Where it is live it stays live.", ["stage", "reason"]],
-  promote: ["Promote", "It comes to the next stage although another took its place on the one before. That stage's rules hold.", ["stage", "why"]],
-  bypass: ["Bypass the rules", "No rule of the stage stands in its way until then: no bake, approval, window, hold or gate. Everybody sees it.", ["stage", "for", "reason"]],
+  retry: ["Retry", "Starts a new attempt and lifts its quarantine.", ["why"]],
+  abort: ["Abort", "Stops its build or deployment.", ["reason"]],
+  quarantine: ["Quarantine", "Its commit and its image do not deploy again by themselves. A retry lifts the quarantine.", ["reason"]],
+  approve: ["Approve", "Your vote for this release and this image.", ["stage", "why"]],
+  reject: ["Reject", "Your vote against it. It goes no further; where it is live, it stays live.", ["stage", "reason"]],
+  promote: ["Promote", "Sends it to the next stage although a newer release replaced it on the stage before. The rules of that stage apply.", ["stage", "why"]],
+  bypass: ["Bypass the rules", "Until then no rule of the stage applies to it: no bake time, approval, window, hold or gate. Everybody sees it.", ["stage", "for", "reason"]],
 };
 const LENGTH = "(?=.)(\\d+d)?(\\d+h)?(\\d+m)?";
 const FIELDS = {
   reason: ["Why", "Everybody will read it.", { required: "", maxlength: "500" }],
-  why: ["Why", "If you like; everybody will read it.", { maxlength: "500" }],
-  to: ["To which release", "Such as v3. Left empty: to the last one that was live and healthy.", { pattern: "v[1-9][0-9]{0,7}", title: "a release, such as v3" }],
+  why: ["Why", "Optional. Everybody will read it.", { maxlength: "500" }],
+  to: ["To which release", "Such as v3. If empty: the last release that was live and healthy.", { pattern: "v[1-9][0-9]{0,7}", title: "a release, such as v3" }],
   for: ["For how long", "Such as 30m, 4h, 1d or 1h30m.", { required: "", pattern: LENGTH, title: "a length of time, such as 30m, 4h or 1d" }],
-  stage: ["Which stage", "Left alone: the next one it has not come to.", {}],
+  stage: ["Which stage", "Default: the next stage it has not reached.", {}],
 };
 
 function button(action, about, strong = false) {
@@ -130,7 +130,7 @@ function question(action, about) {
     try {
       const answer = await say(word(action, about, given));
       ask.close();
-      tell(`${name}: it is written down. ${answer.release && answer.why ? `${answer.release} is ${answer.phase}: ${answer.why}` : ""}`);
+      tell(`${name}: recorded. ${answer.release && answer.why ? `${answer.release} is ${answer.phase}: ${answer.why}` : ""}`);
     } catch (error) {
       refused.textContent = error.message;
     } finally {
@@ -207,7 +207,7 @@ function onItsWay(line, about) {
 function found(meter) {
   const kinds = Object.entries(meter.kinds).map(([kind, count]) => `${count} × ${kind}`).join(", ");
   const count = meter.count >= meter.most ? `${meter.most} or more` : meter.count;
-  const said = meter.count ? `${count} in ${meter.days} days, which the sweep found instead (${kinds})` : `none in ${meter.days} days; whatever happened, an event told of it`;
+  const said = meter.count ? `${count} in ${meter.days} days, which the sweep found instead (${kinds})` : `none in ${meter.days} days; every change was reported by an event`;
   return el("p", { class: "soft small meter" }, `Lost events: ${said}.`);
 }
 
@@ -303,16 +303,16 @@ function fourKeysView(value) {
       stages.length > 1 ? stages.map((s) => link(s, value.days, s, s === value.stage)) : null,
       stages.length > 1 ? el("span", { class: "soft", "aria-hidden": "true" }, "|") : null,
       [30, 90, 365].map((days) => link(value.stage, days, `${days} days`, days === value.days))),
-    el("p", { class: "lead" }, `Since ${value.since.slice(0, 10)}${cut ? ", which is as far back as is read" : ""}: ${deployments.length} deployments, ${failed.length} of them gone back from. ${value.refused} more turns ended on the host before a request reached the new release; those failed nobody and are not counted.`),
+    el("p", { class: "lead" }, `Since ${value.since.slice(0, 10)}${cut ? ", the earliest that is read" : ""}: ${deployments.length} deployments, ${failed.length} of them rolled back. ${value.refused} more rollouts ended on the host before a request reached the new release; no user saw them, and they are not counted.`),
     el("ul", { class: "cards keys" },
       key("Lead time for changes", span(value.lead_seconds), () => dots(value, deployments, "lead_seconds", "Lead time"),
-        "The median from a commit’s push, or its image’s, until it was live on this stage."),
+        "The median time from a push, of a commit or an image, until the release was live on this stage."),
       key("Deployment frequency", `${value.per_week.toFixed(1)} a week`, () => bars(weeks, (w) => w.count, () => 0, "Deployments"),
-        "Turns by which a release came to life for itself: no rollback to it, and not its being put back."),
-      key("Change failure rate", value.failure_rate === null ? "–" : `${Math.round(value.failure_rate * 100)} %`, () => bars(weeks, (w) => w.count, (w) => w.failed, "Deployments, and of those gone back from"),
-        "The share of those deployments that the stage was rolled back from, by a person or by an alarm."),
+        "Rollouts that brought a new release to life. Rollbacks and restored releases are not counted."),
+      key("Change failure rate", value.failure_rate === null ? "–" : `${Math.round(value.failure_rate * 100)} %`, () => bars(weeks, (w) => w.count, (w) => w.failed, "Deployments, and how many of them were rolled back"),
+        "The share of those deployments that were rolled back, by a person or by an alarm."),
       key("Time to restore", span(value.restore_seconds), () => dots(value, failed, "restored_seconds", "Time to restore"),
-        "The median from when the bad release came to life until the rollback from it had.")),
+        "The median time from when the bad release was live until its rollback was.")),
     deployments.length ? table(value) : null,
   ];
 }
@@ -478,7 +478,7 @@ function listen() {
     ahead = Date.parse(told.now) - Date.now();
     for (const it of main.querySelectorAll("[data-since]")) if (it.textContent !== passed(it.dataset.since)) it.textContent = passed(it.dataset.since);
   });
-  changes.onerror = () => lost("esteira ui does not answer; this is how it was");
+  changes.onerror = () => lost("esteira ui does not answer; this is its last answer");
 }
 
 function fine() {

@@ -16,15 +16,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from esteira.audit import configuration_of, seen
-from esteira.aws import DeclinedError
 from esteira.config import Service
 from esteira.context import NEW, REOPENED, Context, Decision
 from esteira.core.actions import Action, OpenCommit, OpenImage, Project
-from esteira.core.facts import Decided
 from esteira.core.plan import Moment, moment, plan
-from esteira.core.status import Phase
+from esteira.core.status import Assessed, Phase, assess
+from esteira.errors import DeclinedError
 from esteira.perform import perform
 from esteira.snapshot import snapshot
+from esteira.trail import Decided
 
 # A push to live takes four rounds in one call where nothing has to be waited for; past this something turns in circles.
 ROUNDS = 25
@@ -110,16 +110,27 @@ class _Run:
 
     def outcome(self) -> Outcome:
         """Where the release stands that the last action, or else the newest push, was about."""
-        m, store, name = self._moment or self._gather(), self.context.store, self.service.name
         # An action may have been about a release that came to nothing, such as an image that was gone again.
-        for number in filter(None, (self.last, m.s.newest.number if m.s.newest else 0)):
-            if number not in m.assessed and store.pushed(name, number) is not None:
-                also = snapshot(store, self.service, self.context.clock(), also=(number,))
-                m = moment(also, self.context.clock(), m.lease)
-            if number in m.assessed:
-                status = m.assessed[number].overall
-                return Outcome(name, f"v{number}", status.phase.value, status.why, tuple(self.done))
-        return Outcome(name, "", "", "nothing was pushed yet", tuple(self.done))
+        for number in (self.last, self._newest()):
+            assessed = self._assessed(number) if number else None
+            if assessed is not None:
+                status = assessed.overall
+                why, done = status.why, tuple(self.done)
+                return Outcome(self.service.name, f"v{number}", status.phase.value, why, done)
+        return Outcome(self.service.name, "", "", "nothing was pushed yet", tuple(self.done))
+
+    def _newest(self) -> int:
+        newest = self._moment.s.newest if self._moment else None
+        return newest.number if newest else 0
+
+    def _assessed(self, number: int) -> Assessed | None:
+        """A release's status in the last snapshot, or in one that has it."""
+        if self._moment and number in self._moment.assessed:
+            return self._moment.assessed[number]
+        now = self.context.clock()
+        s = snapshot(self.context.store, self.service, now, also=(number,))
+        release = s.release(number)
+        return assess(release, s.stages, now) if release else None
 
 
 def _write_down(m: Moment, number: int, actions: Sequence[Action], context: Context) -> None:

@@ -14,8 +14,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from esteira.config import Service
-from esteira.core.facts import Checkpoint, CommitPushed, Configured, Fact, Rollout, Seen, from_row, to_row
+from esteira.core.facts import CommitPushed, Rollout
 from esteira.core.state import Snapshot
+from esteira.fact import Fact, from_row, to_row
+from esteira.trail import Checkpoint, Configured, Seen
 
 
 def hash_of(value: Any) -> str:

@@ -23,11 +23,11 @@ from esteira.core.facts import (
     BuildStarted,
     CommitPushed,
     DeploymentReported,
-    Fact,
     HostReported,
     ImageArrived,
     ImageScanned,
 )
+from esteira.fact import Fact
 
 M = TypeVar("M", bound=BaseModel)
 

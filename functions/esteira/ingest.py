@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from esteira.config import Service
 from esteira.context import Context
-from esteira.core.facts import Fact, ImageArrived, ReleaseFact
+from esteira.core.facts import ImageArrived, ReleaseFact
+from esteira.fact import Fact
 
 
 def ingest(service: Service, facts: Iterable[Fact], context: Context) -> int:

@@ -13,17 +13,15 @@ from esteira.config import Service
 from esteira.context import Context, Decision
 from esteira.core.facts import (
     DeploymentFact,
-    Fact,
-    FoundBySweep,
     ImageArrived,
     ImageScanned,
     ReleaseFact,
     RolloutId,
-    stamp,
-    unstamp,
 )
 from esteira.core.state import Deployed, Snapshot, StageState
+from esteira.fact import Fact, stamp, unstamp
 from esteira.snapshot import snapshot
+from esteira.trail import FoundBySweep
 
 # An event may be a day late; an image older than that and than the newest image release is outdated anyway.
 LATE = timedelta(days=1)

@@ -18,7 +18,6 @@ from esteira.context import Context
 from esteira.core.facts import (
     Aborted,
     Bypassed,
-    Fact,
     Held,
     Promoted,
     Quarantined,
@@ -27,6 +26,7 @@ from esteira.core.facts import (
 )
 from esteira.core.state import Release, Snapshot, StageState
 from esteira.core.status import Assessed, Cause, Phase, assess
+from esteira.fact import Fact
 from esteira.identity import Proof
 from esteira.rollbacks import Impossible, back, quarantine_words, subjects
 from esteira.snapshot import snapshot

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from esteira.config import Service
 from esteira.context import Context
-from esteira.core.facts import Fact, Quarantined, RollbackOrdered
+from esteira.core.facts import Quarantined, RollbackOrdered
 from esteira.core.state import Release, StageState
+from esteira.fact import Fact
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ bounded whatever the history: the open releases, those a stage has to do with, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from esteira.config import Service
 from esteira.core.state import Release, Snapshot, StageState
-from esteira.store import Store
+from esteira.store import SnapshotRows, Store
 
 # A release is still asked for an alarm this long after it was watched: the alarm's event may be late.
 LATE = timedelta(hours=1)
@@ -23,47 +23,34 @@ def snapshot(store: Store, service: Service, now: datetime, also: Iterable[int] 
 
     The branch's tip is not in it: that is asked of CodeCommit after the table was read.
     """
-    newest = store.newest(service.name)
-    stages = tuple(store.stages(service))
-    listed, arrived = store.open(service.name)
-    numbers = {*listed, *also}
-    for stage in stages:
-        numbers |= {stage.live, stage.ordered.to if stage.ordered else 0}
-        if stage.busy and stage.rollout:
-            numbers.add(stage.rollout.release)
-    found = (store.release(service.name, n) for n in sorted(numbers - {0}))
-    releases = tuple(_completed(r, service, stages, store) for r in found if r is not None)
+    rows = store.snapshot_rows(service, also)
+    releases = tuple(_release(number, rows) for number in sorted(rows.births))
     return Snapshot(
         service=service,
-        stages=_with_alarms(stages, releases, service, now, store),
-        newest=newest,
+        stages=_with_alarms(releases, rows, now),
+        newest=rows.newest,
         releases=releases,
-        arrived=arrived,
-        written=listed,
+        arrived=rows.arrived,
+        written=rows.open,
     )
 
 
-def _completed(release: Release, service: Service, stages: Sequence[StageState], store: Store) -> Release:
+def _release(number: int, rows: SnapshotRows) -> Release:
     """The release with its quarantine and its pushers, which matter while there is a stage it has not come to."""
-    ahead = [stage for stage in stages if not release.on(stage).begun]
-    if not ahead or not release.pushed.effective:
+    release = Release(rows.births[number], rows.facts[number])
+    if not release.pushed.effective or all(release.on(stage).begun for stage in rows.stages):
         return release
-    quarantine = store.quarantine(service.name, (release.pushed.commit, release.digest))
-    asked = release.pushed.commit and any(
-        stage.rules and stage.rules.approvals and stage.rules.approvals.not_by_pusher for stage in ahead
-    )
-    pushers = store.pushers(service.name, release.pushed.commit) if asked else ()
-    return replace(release, quarantine=quarantine, pushers=pushers)
+    words = (rows.quarantined.get(subject) for subject in (release.pushed.commit, release.digest))
+    quarantine = next((word for word in words if word and not word.lifted), None)
+    return replace(release, quarantine=quarantine, pushers=rows.pushers.get(release.pushed.commit, ()))
 
 
-def _with_alarms(
-    stages: Sequence[StageState], releases: Sequence[Release], service: Service, now: datetime, store: Store
-) -> tuple[StageState, ...]:
+def _with_alarms(releases: tuple[Release, ...], rows: SnapshotRows, now: datetime) -> tuple[StageState, ...]:
     """The stages with what their alarms said last, while somebody listens to them."""
     heard: list[StageState] = []
-    for stage in stages:
+    for stage in rows.stages:
         live = next((r for r in releases if r.number == stage.live), None)
         names = stage.alarms_heard(live, now, LATE)
-        alarms = store.alarms(service.name, names) if names else ()
+        alarms = tuple(rows.alarms[name] for name in names if name in rows.alarms)
         heard.append(replace(stage, alarms=alarms, before=heard[-1] if heard else None))
     return tuple(heard)

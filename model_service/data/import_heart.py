@@ -1,7 +1,7 @@
 """Writes data/raw/heart.csv from the copy of the Cleveland data that the Orange data-mining package ships.
 
-In: the path of ``Orange/datasets/heart_disease.tab``. Out: the CSV with UCI's column names and numeric codes, a missing
-value as an empty cell. It was run once; it stays so that anybody can check what was done to the data.
+In: the path of ``Orange/datasets/heart_disease.tab``. Out: the CSV with UCI's column names and numeric codes; a missing
+value is an empty cell. It was run once and is kept so that anybody can check the conversion.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ORANGE_HEADER_LINES = 3  # names, types, roles
 
 
 def uci(column: str, value: str) -> str:
-    """One cell of Orange's table as UCI writes it; ``?`` becomes empty. A word without a code is a KeyError."""
+    """One cell of Orange's table in UCI's format; ``?`` becomes empty. Raises KeyError for a word without a code."""
     if value == "?":
         return ""
     return UCI_CODES[column][value] if column in UCI_CODES else value

@@ -1,13 +1,12 @@
 """The model, served. ``python -m serving`` runs it.
 
-``card`` and ``model`` are the model itself. ``records`` takes what is sent, ``api`` answers it in JSON or CSV, ``page``
-(with ``form``, ``answer``, ``pictures`` and ``words``) answers people. ``journal``, ``drift`` and ``metrics`` keep
-account of the answers; ``health`` shows it. ``app`` puts all of it into one ASGI application, and ``server`` runs that
-until it is told to stop.
+``card`` and ``model`` are the model itself. ``records`` checks the input, ``api`` answers it in JSON or CSV, and
+``page`` (with ``form``, ``answer``, ``pictures`` and ``words``) answers people. ``journal``, ``drift`` and ``metrics``
+record the answers, and ``health`` shows the figures. ``app`` combines everything into one ASGI application, and
+``server`` runs it until a signal stops it.
 """
 
 import os
 
-# Since its version 1.29 onnxruntime reports its use to its maker over the network, unless told not to before it is
-# imported. This service tells nobody anything.
+# onnxruntime 1.29 and newer reports its use to its maker over the network unless this is set before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -1,17 +1,17 @@
-"""``python -m serving``: loads the model, listens, serves until SIGTERM or SIGINT, finishes what it began, exits 0.
+"""``python -m serving``: loads the model, serves until SIGTERM or SIGINT, finishes the running requests and exits 0.
 
 Settings come from the environment:
 
-    PORT           where it listens (8080)
-    HOST           (0.0.0.0, as a container needs it)
-    MODEL_FOLDER   where the model's files are (models/, beside serving/)
-    RELEASE        what every answer's x-model-version says (unreleased)
-    COMMIT         what /version says (the one the model was trained at)
-    DIGEST         the image's, likewise
-    DRAIN_SECONDS  how long running requests may take after the stop (20)
-    LOG_FEATURES   hashed, plain or none, and
+    PORT           the port to listen on (8080)
+    HOST           the address to listen on (0.0.0.0, as a container needs it)
+    MODEL_FOLDER   the folder with the model's files (models/, beside serving/)
+    RELEASE        the release in the header x-model-version of every answer (unreleased)
+    COMMIT         the commit in /version (the commit the model was trained at)
+    DIGEST         the image's digest in /version
+    DRAIN_SECONDS  the time that running requests get after the stop signal (20)
+    LOG_FEATURES   hashed, plain or none: see journal.py
     LOG_KEY        the key to hash with: see journal.py
-    LISTEN_FDS     1: a supervisor hands over a listening socket, the systemd way, as descriptor 3
+    LISTEN_FDS     1: a supervisor such as systemd passes a listening socket as descriptor 3
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from typing import TYPE_CHECKING, Any, get_args
 if TYPE_CHECKING:
     from serving.journal import Features
 
-HANDED_OVER = 3  # the descriptor systemd's protocol gives the first socket
+HANDED_OVER = 3  # the descriptor of the first socket in systemd's protocol
 MODELS = Path(__file__).parent.parent / "models"
-SHARED_MEMORY = "/dev/shm"  # noqa: S108 - only empty directories are made there, by mkdtemp
-HEADER = re.compile(r"[!-~]{1,128}")  # what may stand in a header, and is one word
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - only mkdtemp makes directories there, and they stay empty
+HEADER = re.compile(r"[!-~]{1,128}")  # one word that is valid in a header
 
 
-class BadSetting(Exception):  # noqa: N818 - it is said as a sentence
-    """A setting in the environment cannot be used."""
+class BadSetting(Exception):  # noqa: N818 - the message is a sentence
+    """A setting in the environment has a value that is not allowed."""
 
 
-class PortTaken(Exception):  # noqa: N818 - it is said as a sentence
-    """The address cannot be listened on."""
+class PortTaken(Exception):  # noqa: N818 - the message is a sentence
+    """The service cannot listen on its address."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says; see the module's docstring. Not said: ""."""
+    """The settings in the module's docstring. A setting that is not given is ""."""
 
     host: str
     port: int
@@ -63,10 +63,10 @@ class Settings:
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
-    """The settings; an empty one is not set. Raises BadSetting naming the variable, its value and what is allowed."""
+    """The settings in ``environment``; an empty variable counts as not set. Raises BadSetting."""
     given = {name: value for name, value in environment.items() if value}
     return Settings(
-        host=given.get("HOST", "0.0.0.0"),  # noqa: S104 - a container is reached from outside it
+        host=given.get("HOST", "0.0.0.0"),  # noqa: S104 - clients reach a container from outside
         port=_whole(given, "PORT", 8080, 0, 65535),
         models=Path(given.get("MODEL_FOLDER", MODELS)),
         release=_release(given),
@@ -80,8 +80,8 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
 
 
 def main() -> int:
-    """Serves; the exit status: 0 after a stop, 1 when there is no model or no port, 2 for a wrong setting."""
-    # As the first process of a container this one would not hear a stop that comes before it is ready.
+    """The command. Its exit status is 0 after a stop, 1 without a model or a port, 2 for a wrong setting."""
+    # The kernel drops a signal without a handler for the first process of a container, also before it is ready.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop_at_once)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
@@ -97,12 +97,11 @@ def main() -> int:
 
 
 def serve(settings: Settings) -> None:
-    """Serves until a signal says stop. Raises UnusableModel or PortTaken before the first request."""
+    """Serve until a signal stops the service. Raises UnusableModel or PortTaken before the first request."""
     from serving.model import load
 
-    model = load(settings.models)  # first: with no model nothing may look alive
+    model = load(settings.models)  # before it listens: without a model the service must not look healthy
     listener = listen(settings)
-
     _find_scratch()
 
     from serving.app import create_app
@@ -122,12 +121,12 @@ def serve(settings: Settings) -> None:
     def stop(_signal: int, _frame: object) -> None:
         server.should_exit = True
 
-    # uvicorn hears the signals while it serves and sends them again when it has stopped: that is not to end us then.
+    # uvicorn handles the signals while it serves and raises them again after its stop; they must not end the process.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     address = "{}:{}".format(*listener.getsockname()[:2])
     _tell(card.name, f"release {settings.release} listens on {address}, pid {os.getpid()}")
-    # Where a thread works on a batch, a single record waits for the interpreter's lock: for 1 ms and not 5.
+    # A single record waits for the interpreter's lock while a thread works on a batch: for 1 ms instead of 5.
     sys.setswitchinterval(0.001)
     try:
         server.serve_until_told()
@@ -136,7 +135,7 @@ def serve(settings: Settings) -> None:
 
 
 def listen(settings: Settings) -> socket.socket:
-    """The listening socket: the one handed over, else a new one on host and port."""
+    """The socket that the supervisor passed, or a new one on host and port. Raises PortTaken."""
     if settings.handed_over:
         return socket.socket(fileno=HANDED_OVER)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -145,18 +144,18 @@ def listen(settings: Settings) -> socket.socket:
     except OSError as error:
         raise PortTaken(
             f"cannot listen on {settings.host} port {settings.port} ({error.strerror}). "
-            "Choose another with PORT=…, or stop what listens there"
+            "Choose another with PORT=…, or stop the program that listens there"
         ) from error
 
 
 def _out() -> int:
-    # With standard output closed, the next file opened, a visitor's connection say, would have its number.
+    # If standard output is closed, the next file or connection opened would get its descriptor.
     return os.open(os.devnull, os.O_WRONLY) if sys.stdout is None else sys.stdout.fileno()
 
 
 def _find_scratch() -> None:
-    # Shiny makes an empty directory for each visitor, and ends where there is none to make it in. A container with a
-    # read-only file system and no /tmp of its own still has shared memory.
+    # Shiny makes an empty directory for each visitor and fails without a writable place. A container with a read-only
+    # file system and no /tmp still has shared memory.
     try:
         tempfile.gettempdir()
     except FileNotFoundError:
@@ -173,7 +172,7 @@ def _whole(given: Mapping[str, str], name: str, default: int, low: int, high: in
 def _release(given: Mapping[str, str]) -> str:
     text = given.get("RELEASE", "unreleased")
     if not HEADER.fullmatch(text):
-        allowed = "one word of at most 128 letters, digits and signs, as it stands in a header of every answer"
+        allowed = "one word of at most 128 letters, digits and signs, since it is sent in a header of every answer"
         raise BadSetting(f"RELEASE is {text!r}, allowed is {allowed}. Set RELEASE=v1")
     return text
 
@@ -197,7 +196,7 @@ def _tell(name: str, says: str) -> None:
 
 
 def _say(error: str, status: int) -> int:
-    _tell("serving", error)  # no model, no name
+    _tell("serving", error)  # the model's name is not known yet
     return status
 
 

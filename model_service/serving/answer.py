@@ -1,6 +1,6 @@
-"""What the page says once it has been asked: the sentence, the pictures, what moved the answer, how good the model is.
+"""The answer on the page as HTML: the sentence, the pictures, what moved the answer, and how good the model is.
 
-Predictions and effects in, HTML out. It computes nothing about the model beyond rounding.
+Predictions and effects in, HTML out. Apart from rounding nothing is computed here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ tags = ui.tags
 
 
 def refusal(problems: Iterable[str], words: Words) -> Tag:
-    """Why there is no answer, with the way to each value that cannot be right."""
+    """Why there is no answer, with a link to each value that is not allowed."""
     names = list(problems)
     sentence = words.refused_one if len(names) == 1 else words.refused_many.format(count=len(names))
     items = (tags.li(tags.a(words.label(name), href=f"#{name}")) for name in names)
@@ -37,7 +37,7 @@ def sentence(prediction: Prediction, words: Words) -> TagList:
 
 
 def shown(model: Model, record: Mapping[str, float], prediction: Prediction, words: Words) -> TagList:
-    """What belongs to the sentence: its uncertainty, one hundred people, and the place among the patients."""
+    """The explanation below the sentence: its uncertainty, one hundred people, and the place among the patients."""
     return TagList(
         _hundred(prediction, words),
         tags.p(words.uncertainty),
@@ -68,9 +68,9 @@ def moved(effects: Sequence[Effect], card: Card, words: Words) -> TagList:
 
 
 def good(card: Card, known: Iterable[str], words: Words) -> TagList:
-    """How well the model tells ill from healthy, by how much is known; what holds for these ``known`` is marked.
+    """How well the model tells ill from healthy, one row for each set of known features; the person's row is marked.
 
-    The row marked is the best of which everything is known. Knowing less than each row asks is said in a sentence.
+    The marked row is the largest set that is wholly in ``known``. If there is no such row, a sentence says so.
     """
     given = set(known)
     levels = [(words.levels.get(part.name, part.name), set(part.known), part.metrics.roc_auc) for part in card.partial]
@@ -162,7 +162,7 @@ def _within(measure: Measure, value: float) -> bool:
 
 
 def _points(effect: Effect) -> int:
-    # of the two percentages as they are shown, so that a person who subtracts them finds the same
+    # From the rounded percentages on the page, so that a person who subtracts them gets the same number.
     return round(effect.with_it * 100) - round(effect.without * 100)
 
 

@@ -1,4 +1,4 @@
-"""The JSON routes: what each takes and answers, as bytes in and bytes out. It knows no ASGI and no network.
+"""The JSON routes: bytes in, bytes out, without ASGI or the network.
 
 ``openapi.py`` describes these routes; ``app.py`` calls them.
 """
@@ -34,7 +34,7 @@ class Answer(NamedTuple):
 
 
 class Api:
-    """The routes of one model. ``tell`` hears of each prediction."""
+    """The routes of one model. ``tell`` is called with each record and its prediction."""
 
     def __init__(self, model: Model, origin: Origin, tell: Callable[[Record, Prediction], None]) -> None:
         self._model = model
@@ -44,17 +44,17 @@ class Api:
         self._card = model.card.model_dump_json().encode()
 
     def ping(self) -> Answer:
-        """200 when the model answers: it predicts, of a person nothing is known of."""
+        """200 if the model makes a prediction (with all features unknown), else 503."""
         try:
             well = 0 <= self._model.predict([{}])[0].probability <= 1
-        except Exception as error:  # noqa: BLE001 - whatever it is, the service is not well
-            return failure(503, f"The model does not answer ({type(error).__name__}: {error}). Start it anew.")
+        except Exception as error:  # noqa: BLE001 - any error means that the service is not healthy
+            return failure(503, f"The model does not answer ({type(error).__name__}: {error}). Restart the service.")
         if not well:
-            return failure(503, "The model answers with what is no probability. Start it anew.")
+            return failure(503, "The model answers, but not with a probability. Restart the service.")
         return Answer(200, JSON, _encode({"status": "healthy", "release": self._origin.release}).encode())
 
     def version(self) -> Answer:
-        """Where the model comes from, and how good it is."""
+        """The origin of the model and its figures."""
         card = self._model.card
         about = {
             "name": card.name,
@@ -74,7 +74,7 @@ class Api:
         return Answer(200, JSON, self._card)
 
     def invocations(self, body: bytes, content_type: str, accept: str) -> Answer:
-        """Records in, predictions out, in the same order; or a refusal that names what to correct."""
+        """A prediction for each record, in the same order, or a refusal that names what to correct."""
         try:
             if _is_csv(content_type):
                 records, header = self._intake.from_csv(body)
@@ -117,12 +117,12 @@ class Api:
 
 
 def failure(status: int, message: str, *headers: tuple[bytes, bytes]) -> Answer:
-    """An answer that is only an error sentence."""
+    """An answer with an error message and nothing else."""
     return Answer(status, JSON, _encode({"error": message}).encode(), headers)
 
 
 def refusal(refused: Refused) -> Answer:
-    """What is said to a request that cannot be answered."""
+    """The answer to a request that is refused."""
     if refused.status != 422:
         return failure(refused.status, refused.message)
     problems = [{name: value for name, value in asdict(p).items() if value is not None} for p in refused.problems]
@@ -131,7 +131,7 @@ def refusal(refused: Refused) -> Answer:
 
 
 def prefers_csv(accept: str) -> bool:
-    """Whether an ``accept`` header puts CSV before JSON. Who wants neither gets JSON."""
+    """Whether an ``accept`` header prefers CSV to JSON. The answer is JSON if it names neither."""
     if accept in ("*/*", "application/json", ""):
         return False
     wanted = [item.strip().partition(";") for item in accept.lower().split(",")]
@@ -141,7 +141,7 @@ def prefers_csv(accept: str) -> bool:
 
 
 def _is_csv(content_type: str) -> bool:
-    if content_type in ("application/json", ""):  # what SageMaker takes a request without one for
+    if content_type in ("application/json", ""):  # as SageMaker does, a request without a content-type is JSON
         return False
     kind, *parameters = (part.strip() for part in content_type.lower().split(";"))
     if kind not in ("application/json", "text/csv"):

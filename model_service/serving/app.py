@@ -1,8 +1,8 @@
 """The whole service as one ASGI application: the JSON routes, /health, and the page at every other address.
 
-This file is about HTTP: which route, how long a body may be and may take, what runs in a thread, and that every answer
-carries ``x-model-version``. What is answered, the routes' own modules decide. There is no framework on this way, as it
-would cost more than the model does.
+This file is about HTTP: the routes, the limits for a body's size and time, the work that runs in a thread, and the
+header ``x-model-version`` of every answer. The content of the answers is in the routes' own modules. There is no
+framework between the server and the model, because it would cost more time than the model does.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from serving.model import Model, Prediction, Record
 from serving.words import language
 
 MOST_BYTES = 1_000_000  # of a request's body
-MOST_UNREAD = 10_000_000  # of a longer one that is taken and thrown away, so that its sender hears why
-BODY_SECONDS = 20.0  # for the whole body to come
-FEW_BYTES = 4_000  # a body up to this, some 25 records or 2 ms of work, is answered at once; a longer one in a thread
+MOST_UNREAD = 10_000_000  # of a longer body that is read and discarded, so that its sender can read the answer
+BODY_SECONDS = 20.0  # for the whole body to arrive
+FEW_BYTES = 4_000  # up to this size (some 25 records, 2 ms of work) a body is answered at once; else in a thread
 JSON_ROUTES = "POST /invocations, GET /ping, GET /version, GET /card, GET /metrics, GET /openapi.json, GET /health"
 
 Scope = MutableMapping[str, Any]
@@ -48,7 +48,7 @@ _CLOSE = (b"connection", b"close")
 
 
 def create_app(model: Model, origin: Origin, journal: Journal | None = None, page: CreatePage | None = None) -> Service:
-    """The service. Without a journal nothing is logged; without a page there is nothing at /."""
+    """The service. Without a journal nothing is logged; without a page the address / is not served."""
     return Service(model, origin, journal, page)
 
 
@@ -64,7 +64,7 @@ class Service:
         self._metrics = Metrics(_about(model, origin), self._window.drift, lambda: journal.dropped if journal else 0)
         self._api = Api(model, origin, self._telling("api"))
         self._page = page(model, self._telling("page")) if page else None
-        # One thread: two took turns at the interpreter's lock, and gave fewer answers a second, and later.
+        # One thread: two of them competed for the interpreter's lock and gave fewer and later answers.
         self._batches = ThreadPoolExecutor(1, thread_name_prefix="batch")
         self._openapi = b""
         self._get: dict[str, Callable[[Scope], Answer]] = {
@@ -110,7 +110,7 @@ class Service:
             answer = await answering
         except _GoneError:
             return 0
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged, and its asker is answered
+        except Exception as error:  # noqa: BLE001 - any error is logged and answered with 500
             answer = _failed(scope, error)
         return await self._respond(answer, send)
 
@@ -127,21 +127,23 @@ class Service:
         return self._get[scope["path"]](scope)
 
     async def _nowhere(self, scope: Scope) -> Answer:
-        return failure(404, f"There is nothing at {_shown(scope['path'])}. There are: {JSON_ROUTES}.")
+        return failure(404, f"There is nothing at {_shown(scope['path'])}. Use one of {JSON_ROUTES}.")
 
     async def _invocations(self, scope: Scope, receive: Receive) -> Answer:
         if scope["method"] != "POST":
             return _not_allowed(scope, b"POST")
         head = _head(scope)
         if head.encoding not in ("", "identity"):
-            return failure(415, f"The content-encoding is {_shown(head.encoding)}. Send it plain.", _CLOSE)
+            return failure(
+                415, f"The content-encoding is {_shown(head.encoding)}. Send it without a content-encoding.", _CLOSE
+            )
         if head.length > (MOST_BYTES if head.waits else MOST_UNREAD):
-            return _too_long(_CLOSE)  # its sender has not begun, or would never end
+            return _too_long(_CLOSE)  # the sender has not begun to send it, or would take too long
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 body = await _read(receive)
         except TimeoutError:
-            message = f"The body did not come within {BODY_SECONDS:g} s. Send it again, faster or in parts."
+            message = f"The body did not arrive within {BODY_SECONDS:g} s. Send it again, faster or in parts."
             return failure(408, message, _CLOSE)
         if isinstance(body, Answer):
             return body
@@ -151,7 +153,7 @@ class Service:
         return await loop.run_in_executor(self._batches, self._api.invocations, body, head.content_type, head.accept)
 
     def _described(self) -> bytes:
-        if not self._openapi:  # made when it is first wanted: it would be a tenth of the start
+        if not self._openapi:  # made on the first request, because it takes a tenth of the start-up time
             from serving.openapi import describe
 
             self._openapi = json.dumps(describe(self._model.card, self._origin.release)).encode()
@@ -174,13 +176,13 @@ class Service:
         return Answer(200 if well else 503, b"text/html; charset=utf-8", page, health.HEADERS)
 
     async def _paged(self, scope: Scope, receive: Receive, send: Send) -> int:
-        assert self._page is not None  # noqa: S101 - _http asked
+        assert self._page is not None  # noqa: S101 - _http has checked it
         statuses: list[int] = []
         try:
             await self._page(scope, receive, self._signing(send, statuses))
         except Exception as error:
             if statuses:
-                raise  # too late for another answer: the server cuts the connection and logs why
+                raise  # an answer has begun: the server closes the connection and logs the error
             return await self._respond(_failed(scope, error), send)
         return statuses[0] if statuses else 0
 
@@ -217,7 +219,7 @@ class Service:
 
 
 class _Head(NamedTuple):
-    """What a request with a body says of it. ``waits``: its sender asks first whether to send it."""
+    """The headers that describe a body. ``waits``: the sender waits for permission to send it."""
 
     content_type: str
     accept: str
@@ -239,11 +241,11 @@ def _head(scope: Scope) -> _Head:
 
 
 class _GoneError(Exception):
-    """Whoever asked has left."""
+    """The client has closed the connection."""
 
 
 async def _read(receive: Receive) -> bytes | Answer:
-    """The body; or, of a longer one than allowed, what is to be said of it."""
+    """The body, or the answer to a body that is too long."""
     message = await receive()
     parts: list[bytes] = []
     length = 0

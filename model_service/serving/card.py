@@ -1,7 +1,7 @@
-"""The model card: all that is known of a model besides its weights. Training writes it, the service reads it.
+"""The model card: what is known about a model besides its weights. Training writes it, the service reads it.
 
-``models/model-card.json`` stands beside ``models/model.onnx``. pydantic checks it on both sides, so that a service
-never starts on a card it does not understand.
+``models/model-card.json`` lies beside ``models/model.onnx``. pydantic checks it on both sides, so a service never
+starts with a card that it cannot read.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class _Part(BaseModel):
 
 
 class Shares(_Part):
-    """How a feature is spread in the training data, to tell drift by: ``shares[i]`` of its known values lie in bin i.
+    """The distribution of a feature in the training data, for drift: ``shares[i]`` of its known values lie in bin i.
 
-    A measure's bins are the intervals between ``edges`` (the first and the last are open: there is one bin more than
-    edges). A choice's bins are its codes; it has no edges.
+    A measure's bins are the intervals between ``edges``; the first and the last are open, so there is one bin more than
+    there are edges. A choice's bins are its codes; it has no edges.
     """
 
     edges: tuple[float, ...] = ()
@@ -36,7 +36,7 @@ class Shares(_Part):
 
 
 class Measure(_Part):
-    """A number with a unit. The service accepts ``low`` to ``high``; the data held ``seen``, lowest and highest."""
+    """A number with a unit. The service accepts ``low`` to ``high``; ``seen`` is the lowest and highest in the data."""
 
     kind: Literal["measure"] = "measure"
     name: str
@@ -52,7 +52,7 @@ class Measure(_Part):
 
     @property
     def allowed(self) -> str:
-        """What may be sent, in words: ``60 to 260 mm Hg``."""
+        """The allowed values in words: ``60 to 260 mm Hg``."""
         return f"{self.low:g} to {self.high:g} {self.unit}"
 
 
@@ -70,7 +70,7 @@ class Choice(_Part):
 
     @property
     def allowed(self) -> str:
-        """What may be sent, in words: ``one of 3, 6, 7``."""
+        """The allowed values in words: ``one of 3, 6, 7``."""
         return "one of " + ", ".join(map(str, self.codes))
 
 
@@ -86,7 +86,7 @@ class Estimate(_Part):
 
 
 class Metrics(_Part):
-    """How good a model is on patients it has not seen. ``log_loss`` in nats; ``ece``: expected calibration error."""
+    """How good a model is on held-out patients. ``log_loss`` in nats; ``ece``: expected calibration error."""
 
     roc_auc: Estimate
     log_loss: Estimate
@@ -95,7 +95,7 @@ class Metrics(_Part):
 
 
 class Candidate(_Part):
-    """A kind of model that was tried, and its figures. Exactly one of a card's was kept."""
+    """A kind of model that was tried, with its figures. Exactly one candidate of a card was kept."""
 
     name: str
     kept: bool
@@ -103,7 +103,7 @@ class Candidate(_Part):
 
 
 class Partial(_Part):
-    """How good the kept model is for someone of whom only some features are known."""
+    """How good the kept model is when only the features ``known`` are given."""
 
     name: str
     known: tuple[str, ...]
@@ -111,10 +111,10 @@ class Partial(_Part):
 
 
 class Calibration(_Part):
-    """What became of the patients to whom the model, not having seen them, gave about this ``probability``.
+    """How many of the held-out patients with about this predicted ``probability`` were ill.
 
-    Of the ``patients`` of the data nearest to it ``ill`` had the disease, so that the true share lies between ``low``
-    and ``high`` (90 %, Wilson's interval).
+    ``patients`` is the number of patients nearest to it; ``ill`` of them had the disease. The true share lies between
+    ``low`` and ``high`` (90 %, Wilson's interval).
     """
 
     probability: Probability
@@ -125,14 +125,14 @@ class Calibration(_Part):
 
 
 class Seen(_Part):
-    """One patient of the training data: what the model, not having seen them, gave, and whether they were ill."""
+    """One patient of the training data: the probability from models not trained on them, and whether they were ill."""
 
     probability: Probability
     ill: bool
 
 
 class Data(_Part):
-    """What the model was trained on."""
+    """The training data."""
 
     rows: int
     ill: int
@@ -140,7 +140,7 @@ class Data(_Part):
 
 
 class Card(_Part):
-    """The whole card. ``commit`` and ``trained_at`` (UTC) are of the build; ``sha256`` is the model file's."""
+    """The whole card. ``commit`` and ``trained_at`` (UTC) are the build's; ``sha256`` is the model file's."""
 
     format: Literal[2] = 2
     name: str
@@ -164,12 +164,12 @@ class Card(_Part):
         return {feature.name: feature for feature in self.features}[name]
 
 
-class UnusableModel(Exception):  # noqa: N818 - it is said as a sentence
-    """The model's files cannot be used; the message says why and what to type."""
+class UnusableModel(Exception):  # noqa: N818 - the message is a sentence
+    """The model's files cannot be used. The message says why and what to type."""
 
 
 def read_card(folder: Path) -> Card:
-    """The card in ``folder``, once its model file is the one it speaks of. Raises UnusableModel."""
+    """The card in ``folder``. Raises UnusableModel if it is missing or belongs to another model file."""
     try:
         card = Card.model_validate_json((folder / CARD).read_bytes())
         found = hashlib.sha256((folder / MODEL).read_bytes()).hexdigest()
@@ -183,7 +183,7 @@ def read_card(folder: Path) -> Card:
         raise UnusableModel(f"{folder / CARD}: {where}: {first['msg']}. Make it anew with: python train.py") from error
     if found != card.sha256:
         raise UnusableModel(
-            f"{folder / MODEL} has the hash {found[:12]}, and {CARD} speaks of {card.sha256[:12]}: they were not made "
+            f"{folder / MODEL} has the hash {found[:12]}, but {CARD} names {card.sha256[:12]}: they were not made "
             "together. Make both anew with: python train.py"
         )
     return card

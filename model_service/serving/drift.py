@@ -1,13 +1,15 @@
-"""How far what is asked differs from what the model was trained on: pure arithmetic on records and the model's card.
+"""Drift: how far the requests differ from the training data. Pure arithmetic on records and the model's card.
 
-For each feature the population-stability index (PSI) compares how its known values fall into the card's bins with how
-the training data fell: the sum over the bins of ``(now - then) * ln(now / then)``, 0 when they are equal. By custom
-below 0.1 is little change and from 0.25 a significant one (N. Siddiqi, Credit Risk Scorecards, Wiley 2006). The custom
-knows no sample size: with few values the index is high by chance alone. Were nothing changed, it would be distributed
-about as ``(1/n + 1/m)`` times a chi-square with one degree of freedom less than there are bins, ``n`` and ``m`` being
-the numbers of values now and then (B. Yurdakul and J. Naranjo, Statistical properties of the population stability
-index, Journal of Risk Model Validation 14, 2020). So a feature is only spoken of when its index is also higher than
-99 of 100 such would be.
+For each feature the population-stability index (PSI) compares the shares of its known values in the card's bins, now
+and in the training data. It is the sum over the bins of ``(now - then) * ln(now / then)``, and 0 if the shares are
+equal. By convention an index below 0.1 is a small change and an index from 0.25 is a significant one (N. Siddiqi,
+Credit Risk Scorecards, Wiley 2006).
+
+The convention ignores the sample size: with few values the index is high by chance alone. Without any change it is
+distributed about as ``(1/n + 1/m)`` times a chi-square with one degree of freedom less than there are bins, where ``n``
+and ``m`` are the numbers of values now and then (B. Yurdakul and J. Naranjo, Statistical properties of the population
+stability index, Journal of Risk Model Validation 14, 2020). A feature is therefore reported only if its index is also
+higher than 99 of 100 such indices would be.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from typing import Literal
 from serving.card import Card, Feature, Measure
 from serving.model import Record
 
-WINDOW = 1_000  # predictions looked at, the last ones
-ENOUGH = 50  # known values, fewer tell nothing
+WINDOW = 1_000  # the last predictions, which drift is computed from
+ENOUGH = 50  # known values; fewer give no verdict
 WATCH = 0.1
 DRIFTED = 0.25
 ONE_IN_HUNDRED = 2.3263  # the normal distribution's 99th percentile
@@ -35,8 +37,8 @@ Word = Literal["too few", "ok", "watch", "drifted"]
 class Drift:
     """One feature, now and in the training data. ``psi`` is None and ``word`` "too few" below 50 known values.
 
-    ``known`` of the looked-at records had a value; ``missing`` and ``missing_then`` are the shares without one, now
-    (None before the first record) and in the training data.
+    ``known`` is the number of records with a value. ``missing`` and ``missing_then`` are the shares without a value,
+    now (None before the first record) and in the training data.
     """
 
     name: str
@@ -48,12 +50,12 @@ class Drift:
 
     @property
     def missing_change(self) -> float | None:
-        """By how much the share without a value rose, -1 to 1."""
+        """The increase of the share without a value, -1 to 1."""
         return None if self.missing is None else self.missing - self.missing_then
 
 
 class Window:
-    """The last predictions' records. Safe to add to from several threads."""
+    """The records of the last predictions. Several threads may add to it."""
 
     def __init__(self, card: Card, size: int = WINDOW) -> None:
         self._card = card
@@ -62,12 +64,12 @@ class Window:
         self._found: tuple[int, list[Drift]] = (-1, [])
 
     def add(self, record: Record) -> None:
-        """Take in a record that was answered; the oldest leaves."""
+        """Add a record that was answered, and drop the oldest."""
         self._records.append(record)
         self._added += 1
 
     def drift(self) -> list[Drift]:
-        """Every feature, in the card's order. Worked out when asked for, so that answers do not pay for it."""
+        """The drift of every feature, in the card's order. It is computed on demand, so predictions stay fast."""
         added, found = self._found
         if added != self._added:
             added, found = self._added, drift(self._card, list(self._records))
@@ -79,7 +81,7 @@ class Window:
 
 
 def drift(card: Card, records: Sequence[Record]) -> list[Drift]:
-    """Every feature of the card, in its order, over these records."""
+    """The drift of every feature of the card, in its order, over these records."""
     return [
         _drift(feature, card.data.rows, [record.get(feature.name) for record in records]) for feature in card.features
     ]
@@ -100,13 +102,13 @@ def _drift(feature: Feature, rows: int, values: Sequence[float | None]) -> Drift
 def psi(now: Sequence[float], then: Sequence[float]) -> float:
     """The index of two lists of counts, of the same bins.
 
-    Each bin is counted half a value fuller than it is (Jeffreys' prior), as an empty one has no logarithm.
+    Half a value is added to each bin (Jeffreys' prior), because the logarithm of an empty bin does not exist.
     """
     return sum((p - q) * math.log(p / q) for p, q in zip(_shares(now), _shares(then), strict=True))
 
 
 def counts(feature: Feature, values: Sequence[float]) -> list[int]:
-    """How many of the values lie in each of the card's bins. A value on an edge belongs above it, as in training."""
+    """The number of values in each of the card's bins. A value on an edge belongs to the bin above, as in training."""
     found = [0] * len(feature.spread.shares)
     if isinstance(feature, Measure):
         for value in values:
@@ -119,7 +121,7 @@ def counts(feature: Feature, values: Sequence[float]) -> list[int]:
 
 
 def by_chance(bins: int, now: int, then: int) -> float:
-    """The index that 99 of 100 samples of these sizes stay below when nothing has changed.
+    """The index that 99 of 100 samples of these sizes stay below if nothing has changed.
 
     The chi-square's percentile is Wilson and Hilferty's approximation, within 1 % from 3 bins on (2 bins: 4 %).
     """
@@ -129,7 +131,7 @@ def by_chance(bins: int, now: int, then: int) -> float:
 
 
 def word(index: float, chance: float) -> Word:
-    """What an index means, when by chance it could be as high as ``chance``."""
+    """The verdict on an index that could reach ``chance`` without any change."""
     if index < max(WATCH, chance):
         return "ok"
     return "watch" if index < DRIFTED else "drifted"

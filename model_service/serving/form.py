@@ -1,6 +1,6 @@
-"""The page as it is first sent: a heading, the form, and empty places for the answer. And how the form is read.
+"""The page as it is first sent (a heading, the form, and empty places for the answer), and the reading of the form.
 
-Nothing here knows a person's values: the same page goes to everybody who speaks a language.
+The page contains no person's values: everybody who uses a language gets the same page.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from serving.card import Card, Choice, Feature, Measure
 from serving.words import GROUPS, WORDS, Words
 
 NUMBER = re.compile(r"[+-]?([0-9]{1,9}([.,][0-9]{0,9})?|[.,][0-9]{1,9})")
-LONGEST = 40  # characters of what was typed that are said back
+LONGEST = 40  # characters of the input that an error message repeats
 
 tags = ui.tags
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What was typed, understood: the ``record`` of what is known, and a sentence for each value that is wrong."""
+    """The form, read: the ``record`` of the known values, and a message for each value that is not allowed."""
 
     record: Mapping[str, float]
     problems: Mapping[str, str]
 
 
 def read(card: Card, typed: Mapping[str, object], words: Words) -> Reading:
-    """Reads the texts of the form by feature. A text that is empty or not there means: not known."""
+    """The form's texts, read by feature. An empty or absent text means that the value is unknown."""
     record: dict[str, float] = {}
     problems: dict[str, str] = {}
     for feature in card.features:
@@ -46,7 +46,7 @@ def read(card: Card, typed: Mapping[str, object], words: Words) -> Reading:
 
 
 def document(card: Card, lang: str, version: str) -> Tag:
-    """The whole page in one language. ``version`` is of what the page is made of: it names its own files by it."""
+    """The whole page in one language. ``version``, which changes with the content, is in the addresses of its files."""
     words = WORDS[lang]
     return tags.html(
         tags.head(
@@ -82,7 +82,7 @@ def document(card: Card, lang: str, version: str) -> Tag:
 
 
 def grouped(card: Card) -> Iterable[tuple[str, list[Feature]]]:
-    """The features by the group they are asked for in, in the card's order; a feature without one is in the last."""
+    """The features by group, in the card's order. A feature without a group is in the last one."""
     placed = {name: group for group, names in GROUPS.items() for name in names}
     for group in GROUPS:
         members = [feature for feature in card.features if placed.get(feature.name, "other") == group]
@@ -121,10 +121,10 @@ def _form(card: Card, lang: str) -> Tag:
             class_="buttons",
         ),
         tags.p(words.kept, class_="note"),
-        # says on the socket which language the page is in
+        # tells the session the language of the page
         tags.input(type="text", id="lang", value=lang, hidden=True),
         id="form",
-        # never by an address, where what was typed could be read; page.js holds it back altogether
+        # not GET, which would put the values into the address; page.js prevents the submission altogether
         method="post",
         autocomplete="off",
         novalidate=True,
@@ -151,7 +151,7 @@ def _field(feature: Feature, words: Words) -> Tag:
     return tags.div(
         tags.label(words.label(feature.name), " ", tags.span(words.unit(feature), class_="unit"), for_=feature.name),
         help_,
-        # type=text with inputmode: type=number swallows a decimal comma without a word in some browsers
+        # type=text with inputmode: with type=number some browsers drop a decimal comma silently
         tags.input(
             type="text",
             id=feature.name,
@@ -195,7 +195,7 @@ def _option(name: str, value: str, text: str, note: str, *, checked: bool) -> Ta
 def _answer(words: Words) -> Tag:
     return tags.section(
         tags.h2(words.answer, id="answer-title"),
-        # the sentence is read out when it changes; the pictures are for whoever comes to them
+        # a screen reader announces the sentence when it changes, but not the pictures
         tags.div(
             tags.div(tags.p(words.inviting, class_="inviting"), id="said", class_="shiny-html-output"),
             role="status",

@@ -1,6 +1,6 @@
-"""The page /health, for whoever runs the service: is it well, what runs, and does it see what it was trained on?
+"""The page /health for the operators of the service: its health, its release, and the drift of its requests.
 
-Plain HTML made here; no script, nothing loaded, so that it can be read when all else is broken.
+It is plain HTML without scripts or other files, so that it can be read when everything else is broken.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from serving.words import DEFAULT
 
 @dataclass(frozen=True)
 class Origin:
-    """What runs: the release, the commit and image it was built of, and since when it runs (UTC). Unknown: ""."""
+    """The running release, its commit and image, and its start time (UTC). A value that is unknown is ""."""
 
     release: str
     commit: str
@@ -29,7 +29,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class State:
-    """What the page shows. ``predictions`` were made since the start, ``looked_at`` of them give the drift."""
+    """The content of the page. ``predictions`` counts from the start; the drift is of the last ``looked_at``."""
 
     well: bool
     origin: Origin
@@ -107,10 +107,15 @@ _PT = _Words(
     home="À página do modelo",
     point=",",
 )
-NOT_KNOWN = ("", "unknown")  # the second is what training writes where nothing tells it the commit
+NOT_KNOWN = ("", "unknown")  # training writes the second if it is not told the commit
 NO_FIGURE = "\N{EN DASH}"
 _WORDS = {"en": _EN, "pt": _PT}
-_MARKS: dict[Word, str] = {"too few": "…", "ok": "✓", "watch": "!", "drifted": "✗"}  # so that no colour is needed
+_MARKS: dict[Word, str] = {
+    "too few": "…",
+    "ok": "✓",
+    "watch": "!",
+    "drifted": "✗",
+}  # the verdict is readable without colours
 
 STYLE = """
 :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; --ink: #1b1f24; --paper: #fff; --quiet: #57606a;
@@ -133,6 +138,7 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
 .drifted { color: var(--bad); font-weight: 700 }
 @media (max-width: 30rem) { dl { grid-template-columns: 1fr; gap: 0 } dd { margin-bottom: .6rem } }
 """
+_MORE = ", ".join(f'<a href="{path}">{path}</a>' for path in ("/version", "/card", "/metrics", "/openapi.json"))
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 HEADERS = (
     (b"content-security-policy", f"default-src 'none'; style-src 'sha256-{_HASH}'; frame-ancestors 'none'".encode()),
@@ -142,7 +148,7 @@ HEADERS = (
 
 
 def render(state: State, lang: str) -> str:
-    """The whole page, in one of the page's languages (English for one that is not known here)."""
+    """The whole page, in the language ``lang`` or else in English."""
     words = _WORDS.get(lang, _WORDS[DEFAULT])
     code, tag, name = words.other
     title = escape(words.title.format(name=state.card.name))
@@ -176,8 +182,7 @@ def render(state: State, lang: str) -> str:
 <p class="explained">{_explained(words)}</p>
 </main>
 <footer>
-<p>{words.more}: <a href="/version">/version</a>, <a href="/card">/card</a>, <a href="/metrics">/metrics</a>,
-<a href="/openapi.json">/openapi.json</a></p>
+<p>{words.more}: {_MORE}</p>
 </footer>
 </body>
 </html>

@@ -1,14 +1,14 @@
 """The prediction log: one JSON line on standard output for each prediction.
 
-What a line says of the person is set by LOG_FEATURES. ``plain`` is the values themselves: health data, so it must be
-wanted. ``none`` is nothing. ``hashed``, the default, is an HMAC-SHA256 of the record: the same record gives the same
-text, so that repeated questions can be found and a person who brings their values can be found, and nothing can be read
-from it. A hash without a key would not do: there are few possible values (an age, a sex and a blood pressure are some
-tens of thousands), so that all could be hashed and compared. The key is LOG_KEY; without one each process makes its
-own, which it forgets at its end, and lines of two processes cannot be compared.
+LOG_FEATURES sets how much a line contains about the person. ``plain`` writes the values themselves; they are health
+data, so the operator has to choose it. ``none`` writes nothing. ``hashed``, the default, writes an HMAC-SHA256 of the
+record. The same record gives the same text, so repeated requests can be found, and so can the requests of a person who
+brings their values, but nobody can read the values from the log. A hash without a key would not be enough: an age, a
+sex and a blood pressure have only some tens of thousands of combinations, so all of them could be hashed and compared.
+The key is LOG_KEY. Without it each process makes its own key, and lines of two processes cannot be compared.
 
-Answers never wait for the log. Lines are kept in memory, and a thread writes them out twice a second and at the end.
-Where nobody reads them (a full pipe, a closed one) the oldest are kept, the rest are dropped and counted.
+Answers never wait for the log. Lines are kept in memory, and a thread writes them twice a second and at the end. If
+they cannot be written (a full or closed pipe), the oldest lines are kept, and the others are dropped and counted.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ Features = Literal["hashed", "plain", "none"]
 Source = Literal["api", "page"]
 
 FLUSH_SECONDS = 0.5
-SOON = 2_000  # lines waiting: the thread is woken before its time
+SOON = 2_000  # waiting lines that wake the thread early
 MOST_WAITING = 20_000  # lines, about 7 MB
-LAST_SECONDS = 2.0  # for the writing at the end
+LAST_SECONDS = 2.0  # for the last writing, at the end
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Journal:
-    """Writes to the file descriptor ``out``. Safe to tell from several threads; ``dropped`` counts the lost lines."""
+    """The log on the file descriptor ``out``. Several threads may write; ``dropped`` counts the lost lines."""
 
     def __init__(
         self, out: int, release: str, model: str, names: tuple[str, ...], features: Features, key: bytes = b""
@@ -55,7 +55,7 @@ class Journal:
         self._writer.start()
 
     def tell(self, source: Source, record: Record, prediction: Prediction) -> None:
-        """Note one prediction, made now."""
+        """Add a line for a prediction that was made now."""
         line = (
             f'{{"time":"{_now()}",{self._origin},"source":"{source}"{self._said(self, record)},'
             f'"unknown":{len(prediction.unknown)},"probability":{prediction.probability:.6f}}}\n'
@@ -69,7 +69,7 @@ class Journal:
             self._wake.set()
 
     def close(self) -> None:
-        """Write what is left, for at most two seconds: a pipe that nobody reads does not hold up the end."""
+        """Write the waiting lines, for at most two seconds, since a pipe may have no reader."""
         self._ends = True
         self._wake.set()
         self._writer.join(LAST_SECONDS)
@@ -89,7 +89,7 @@ class Journal:
         try:
             left = memoryview("".join(lines).encode())
             while left:
-                left = left[os.write(self._out, left) :]  # waits, without the interpreter's lock, where nobody reads
+                left = left[os.write(self._out, left) :]  # waits for a reader, without the interpreter's lock
         except OSError:
             with self._lock:
                 self.dropped += len(lines)
@@ -112,7 +112,7 @@ _SAID: dict[Features, Callable[[Journal, Record], str]] = {
 
 
 def canonical(record: Record, names: tuple[str, ...]) -> bytes:
-    """The record as one text: its values in the features' order, so that 63 and 63.0, null and absent are the same."""
+    """The record as one text: its values in the features' order. 63 equals 63.0, and null equals absent."""
     values = (record.get(name) for name in names)
     return ",".join(["" if value is None else repr(float(value) + 0.0) for value in values]).encode()
 

@@ -1,4 +1,4 @@
-"""The figures for Prometheus: requests, answers, drift. Each service has a registry of its own: tests make many."""
+"""The metrics for Prometheus: requests, predictions, drift. Each service has its own registry; tests make many."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TENTHS = tuple(n / 10 for n in range(1, 11))
 
 
 class Metrics:
-    """Counts what it is told, and asks ``drift`` and ``dropped`` (of log lines) when Prometheus comes."""
+    """The counters, and two functions that are called at each scrape: ``drift``, and ``dropped`` log lines."""
 
     def __init__(self, about: dict[str, str], drift: Callable[[], list[Drift]], dropped: Callable[[], int]) -> None:
         self._registry = CollectorRegistry()
@@ -41,12 +41,12 @@ class Metrics:
             "model_probability", "The probabilities that were answered.", buckets=TENTHS, registry=self._registry
         )
         self._registry.register(_Asked(drift, dropped))
-        # Finding a child by its labels takes longer than counting it.
+        # Looking up a child by its labels takes longer than incrementing it.
         self._children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._sources: dict[str, Counter] = {}
 
     def answered(self, route: str, status: int, seconds: float) -> None:
-        """One request of a route, one of a few, was answered."""
+        """Count a request that was answered. ``route`` is one of a few names."""
         child = self._children.get((route, status))
         if child is None:
             child = self._requests.labels(route, str(status)), self._seconds.labels(route)
@@ -55,14 +55,14 @@ class Metrics:
         child[1].observe(seconds)
 
     def predicted(self, source: str, probability: float) -> None:
-        """One prediction was made."""
+        """Count a prediction."""
         if source not in self._sources:
             self._sources[source] = self._predictions.labels(source)
         self._sources[source].inc()
         self._probability.observe(probability)
 
     def text(self) -> bytes:
-        """All of it, in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
@@ -72,7 +72,7 @@ class _Asked(Collector):
         self._dropped = dropped
 
     def describe(self) -> list[Metric]:
-        """Nothing, so that registering does not ask."""
+        """An empty list, so that the registration does not compute the drift."""
         return []
 
     def collect(self) -> Iterator[Metric]:

@@ -1,7 +1,7 @@
-"""The model: records of features in, probabilities out. It reads what training made, and knows no HTTP and no page.
+"""The model: records of features in, probabilities out, without HTTP and the page.
 
-The ONNX file answers rows with holes in them: what is unknown it averages over the patients of the training data that
-could be this one (training/export.py). So nothing here fills a gap.
+The ONNX file takes rows with unknown values and averages over them (training/export.py), so no value is filled in
+here.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import onnxruntime as ort
 
 from serving.card import MODEL, Calibration, Card, UnusableModel, read_card
 
-# Rows with holes given to the runtime at a time: inside, each is compared with every patient, so that the memory
-# needed for a batch does not grow with it.
+# The number of rows with unknown values for one call of the runtime. It compares each row with every patient, so this
+# limits the memory that a batch needs.
 ROWS_AT_A_TIME = 64
 OUTPUTS = ["probability", "low", "high"]
 
@@ -27,12 +27,11 @@ Record = Mapping[str, float | None]
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model makes of one record.
+    """The model's answer to one record.
 
-    ``probability`` of the disease, 0 to 1. ``low`` and ``high``: between these the true share of ill people lies among
-    those who get about this probability (90 %; from patients the model had not seen). ``unknown``: the features that
-    were not given; were they known, the probability would lie between ``if_known_low`` and ``if_known_high`` four
-    times in five.
+    ``probability``: of the disease, 0 to 1. ``low`` and ``high``: the true share of ill people among those with about
+    this probability lies between them (90 %, from held-out patients). ``unknown``: the features that were not given. If
+    they were known, the probability would lie between ``if_known_low`` and ``if_known_high`` four times in five.
     """
 
     probability: float
@@ -45,7 +44,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Effect:
-    """What one known value did: with it ``with_it``, had it been unknown ``without``. Both are probabilities."""
+    """The effect of one known value: the probability with it, and the probability if it were unknown."""
 
     name: str
     value: float
@@ -54,12 +53,12 @@ class Effect:
 
     @property
     def change(self) -> float:
-        """How far the value moved the answer, in probability; negative: towards health."""
+        """The difference that the value makes to the probability; negative means healthier."""
         return self.with_it - self.without
 
 
 class Model:
-    """A trained model and its card. Safe to call from several threads."""
+    """A trained model and its card. Several threads may call it."""
 
     def __init__(self, card: Card, session: ort.InferenceSession) -> None:
         self.card = card
@@ -67,9 +66,9 @@ class Model:
         self._session = session
 
     def predict(self, records: Sequence[Record]) -> list[Prediction]:
-        """One prediction for each record, in their order. An unknown feature is None or not there.
+        """One prediction for each record, in their order. An unknown feature is None or absent.
 
-        The values must be ones the features accept (records.py checks that); others give a meaningless answer.
+        The features must accept the values (records.py checks that); other values give a meaningless answer.
         """
         rows = self._rows(records)
         probability, if_low, if_high = self._run(rows)
@@ -81,7 +80,7 @@ class Model:
         ]
 
     def effects(self, record: Record) -> list[Effect]:
-        """What each known value of a record did to its answer, the strongest first."""
+        """The effect of each known value of a record, the strongest first."""
         known = [name for name in self.names if record.get(name) is not None]
         rows = self._rows([record, *({**record, name: None} for name in known)])
         with_it, *without = self._run(rows)[0]
@@ -92,11 +91,11 @@ class Model:
         return sorted(effects, key=lambda effect: -abs(effect.change))
 
     def calibration(self, probability: float) -> Calibration:
-        """What became of the patients who were given about this probability."""
+        """How many of the patients with about this predicted probability were ill."""
         return min(self.card.calibration, key=lambda at: abs(at.probability - probability))
 
     def rank(self, probability: float) -> float:
-        """The share of the training data's patients who were given a lower probability, 0 to 1."""
+        """The share of the training data's patients with a lower predicted probability, 0 to 1."""
         return float(np.searchsorted(self._seen, probability)) / len(self._seen)
 
     @cached_property
@@ -120,7 +119,7 @@ class Model:
         return np.array(rows, dtype=np.float32).reshape(len(rows), len(self.names))
 
     def _run(self, rows: np.ndarray) -> np.ndarray:
-        """The outputs for rows: [outputs, n]. Rows with holes go apart from those without, which cost far less."""
+        """The outputs for rows: [outputs, n]. Complete rows cost far less, so they are computed separately."""
         holed = np.isnan(rows).any(axis=1)
         if not holed.any():
             return np.array(self._session.run(OUTPUTS, {"features": rows}))
@@ -138,23 +137,30 @@ class Model:
 
 
 def load(folder: Path) -> Model:
-    """The model in ``folder``. Raises UnusableModel with a sentence when its files are missing, wrong or not a pair."""
+    """The model in ``folder``. Raises UnusableModel when its files are missing, unreadable or not a pair."""
     card = read_card(folder)
-    options = ort.SessionOptions()
-    # One request is too little work to share out; with one thread each they also do not fight over two cores.
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
     try:
-        session = ort.InferenceSession(str(folder / MODEL), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's classes of errors are not public, and each means the same here
+        opened = session(str(folder / MODEL))
+    except Exception as error:  # onnxruntime's error classes are not public, and each means the same here
         raise UnusableModel(
             f"{folder / MODEL} cannot be loaded ({error}). Make it anew with: python train.py"
         ) from error
-    missing = set(OUTPUTS) - {output.name for output in session.get_outputs()}
+    missing = set(OUTPUTS) - {output.name for output in opened.get_outputs()}
     if missing:
-        raise UnusableModel(f"{folder / MODEL} gives no {', '.join(sorted(missing))}. See training/export.py")
-    return Model(card, session)
+        raise UnusableModel(
+            f"{folder / MODEL} has no output {', '.join(sorted(missing))}. Next: see training/export.py"
+        )
+    return Model(card, opened)
+
+
+def session(model: str | bytes) -> ort.InferenceSession:
+    """The runtime for a model, given as its path or as its content."""
+    options = ort.SessionOptions()
+    # One request is too little work to share, and threads of several requests would compete for the cores.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _number(value: float | None) -> float:

@@ -1,7 +1,7 @@
-"""The JSON routes described for machines: OpenAPI 3.1, its schemas made by pydantic, its limits from the model's card.
+"""The OpenAPI 3.1 description of the JSON routes. pydantic makes the schemas; the limits come from the model's card.
 
-Nothing here checks a request: records.py does, without pydantic, since that is a third of an answer's time. The tests
-see to it that both say the same.
+No request is checked here. records.py does that, without pydantic, which would take a third of an answer's time. The
+tests check that both have the same limits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class _Sent(BaseModel):
 
 
 class Predicted(_Sent):
-    """What the model makes of one record."""
+    """The model's answer to one record."""
 
     probability: Annotated[Probability, Field(description="of the disease")]
     target: Annotated[Literal[0, 1], Field(description="1 from the card's threshold on")]
@@ -41,13 +41,13 @@ class Predictions(_Sent):
 
 
 class Error(_Sent):
-    """What went wrong, and what to do next."""
+    """An error message: what went wrong, and what to do next."""
 
     error: str
 
 
 class Problem(_Sent):
-    """What is wrong with a value, or (without ``field``) with a whole record."""
+    """A problem with a value, or (without ``field``) with a whole record."""
 
     record: Annotated[int, Field(ge=0, description="which one, counted from 0")]
     field: str = ""
@@ -56,8 +56,8 @@ class Problem(_Sent):
     message: str
 
 
-class Refusal(Error):  # noqa: N818 - no exception, an answer
-    """No record was answered: each of these is to be corrected."""
+class Refusal(Error):  # noqa: N818 - an answer, not an exception
+    """No record was answered. Each of these problems has to be corrected."""
 
     problems: Annotated[list[Problem], Field(max_length=MOST_PROBLEMS)]
     more: Annotated[int, Field(ge=0, description="how many problems there are besides")]
@@ -71,7 +71,7 @@ class Healthy(_Sent):
 
 
 class Figures(_Sent):
-    """How good the model is on patients it was not trained on; the card has the intervals."""
+    """How good the model is on held-out patients. The card has the intervals."""
 
     roc_auc: float
     log_loss: float
@@ -80,7 +80,7 @@ class Figures(_Sent):
 
 
 class Version(_Sent):
-    """Where the model comes from. What is not known is empty."""
+    """The origin of the model. A text that is unknown is empty."""
 
     name: str
     release: str
@@ -94,7 +94,7 @@ class Version(_Sent):
 
 
 def record_model(card: Card) -> type[BaseModel]:
-    """A record of this card's features as a pydantic model: each may be absent or null, none may be out of range."""
+    """A record of this card's features as a pydantic model. A feature may be absent or null, but not out of range."""
     fields: dict[str, Any] = {feature.name: (_typed(feature) | None, None) for feature in card.features}
     about = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     return create_model(
@@ -112,7 +112,7 @@ def describe(card: Card, release: str) -> dict[str, Any]:
     """The whole description."""
     models = (record_model(card), Predictions, Error, Refusal, Healthy, Version, Card)
     template = "#/components/schemas/{model}"
-    # "serialization": what always is in an answer is required in it
+    # "serialization": fields that an answer always has are required
     _, found = models_json_schema([(model, "serialization") for model in models], ref_template=template)
     schemas = found["$defs"]
     schemas["Record"]["minProperties"] = 1

@@ -1,8 +1,8 @@
-"""The page a person meets, as a Shiny application: it reads the form, asks the model, and says the answer.
+"""The page as a Shiny application: it reads the form, asks the model, and shows the answer.
 
-What a person types lives in their browser and in the memory of their session here; it is in no address, no log and no
-file. A session may end at any time, with its container: the browser then sends its values to the next one, which
-answers them anew (static/page.js), so that nothing here needs to last.
+The values of a person are kept in their browser and in the memory of their session, and never in an address, a log or a
+file. A session may end at any time together with its container. The browser then sends its values to the next
+container, which answers them again (static/page.js), so nothing has to be stored here.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -23,19 +24,19 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import answer, form
-from serving.model import Effect, Model, Prediction, Record
+from serving.model import Model, Prediction, Record
 from serving.words import DEFAULT, WORDS, Words, language
 
 STATIC = Path(__file__).parent / "static"
 Tell = Callable[[Record, Prediction], None]
 
-# Shiny's pages start with small scripts of their own, which the policy lets run by their hashes.
+# Shiny adds small inline scripts to its pages; the policy allows them by their hashes.
 INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL)
 POLICY = (
     "default-src 'none'; script-src 'self'{hashes}; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
-# What Shiny offers to pages that take files or give some. This one does neither.
+# Shiny's upload and download, which this page does not use.
 UNUSED_PATH = "/session/"
 UNUSED_HANDLERS = ("uploadInit", "uploadEnd")
 
@@ -52,32 +53,46 @@ def create_page(model: Model, tell: Tell) -> App:
 
 
 class _Page(App):
-    """The Shiny application behind a door that adds headers and shuts out what the page does not use."""
+    """The Shiny application with security headers, compression, and without the routes that the page does not use."""
 
     def __init__(self, page: Callable[[Request], Tag], server: Callable[[Inputs, Outputs, Session], None]) -> None:
         super().__init__(page, server, static_assets={"/static": STATIC, "/favicon.ico": STATIC / "icon.svg"})
-        self.sanitize_errors = True  # whatever fails here, a person is not shown its insides
+        self.sanitize_errors = True  # an error message on the page must not show internals
         self._door: ASGIApp = GZipMiddleware(_guarded(self.starlette_app), minimum_size=1000, compresslevel=6)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._door(scope, receive, send)
 
 
-def _converse(  # noqa: C901 - Shiny's outputs are functions inside this one
+@dataclass(frozen=True)
+class _Values:
+    """The values of one session. Shiny computes a value again when the inputs that it read have changed."""
+
+    words: Callable[[], Words]
+    reading: Callable[[], form.Reading]
+    prediction: Callable[[], Prediction | None]
+
+
+def _converse(
     model: Model,
     tell: Tell,
     version: str,
     input: Inputs,  # noqa: A002 - Shiny's name
-    output: Outputs,  # noqa: ARG001 - Shiny gives it, and fills it by the names of the functions below
+    output: Outputs,  # noqa: ARG001 - Shiny fills it by the names of the functions in _show
     session: Session,
 ) -> None:
-    """One browser's session, from its connection to the end of it."""
+    """One browser's session, from its connection to its end."""
     for name in UNUSED_HANDLERS:
         session.set_message_handler(name, None)
-    told: list[Record] = []
+    values = _values(model, input)
+    _show(model, values)
+    _tell(tell, values)
+    _send(version, values, input, session)
 
+
+def _values(model: Model, inputs: Inputs) -> _Values:
     def typed(name: str) -> object:
-        return input[name]() if name in input else None
+        return inputs[name]() if name in inputs else None
 
     @reactive.calc
     def words() -> Words:
@@ -89,15 +104,17 @@ def _converse(  # noqa: C901 - Shiny's outputs are functions inside this one
 
     @reactive.calc
     def prediction() -> Prediction | None:
-        """The answer, once asked for. From then on it follows what is typed."""
+        """The answer, once the person has asked for it. From then on it follows the form."""
         now = reading()
         if now.problems or not now.record or not typed("ask"):
             return None
         return model.predict([now.record])[0]
 
-    @reactive.calc
-    def effects() -> list[Effect]:
-        return model.effects(reading().record) if prediction() else []
+    return _Values(words, reading, prediction)
+
+
+def _show(model: Model, values: _Values) -> None:
+    words, reading, prediction = values.words, values.reading, values.prediction
 
     @render.ui
     def said() -> Tag | TagList:
@@ -115,34 +132,41 @@ def _converse(  # noqa: C901 - Shiny's outputs are functions inside this one
 
     @render.ui
     def moved_list() -> Tag | TagList:
-        if not effects():
+        effects = model.effects(reading().record) if prediction() else []
+        if not effects:
             return ui.tags.p(words().moved_nothing, class_="about")
-        return answer.moved(effects(), model.card, words())
+        return answer.moved(effects, model.card, words())
 
     @render.ui
     def good_list() -> TagList:
         now = reading()
         return answer.good(model.card, () if now.problems else now.record, words())
 
+
+def _tell(tell: Tell, values: _Values) -> None:
+    told: list[Record] = []
+
     @reactive.effect
-    def _tell() -> None:
-        answered, record = prediction(), reading().record
-        # the same values sent again, as after a broken connection, are no second answer
+    def _told() -> None:
+        answered, record = values.prediction(), values.reading().record
+        # the same values sent again, for instance after a broken connection, are not a second answer
         if answered and [record] != told[-1:]:
             told[:] = [record]
             tell(record, answered)
 
+
+def _send(version: str, values: _Values, inputs: Inputs, session: Session) -> None:
     @reactive.effect
-    async def _say_problems() -> None:
-        await session.send_custom_message("problems", dict(reading().problems))
+    async def _problems() -> None:
+        await session.send_custom_message("problems", dict(values.reading().problems))
 
     @reactive.effect
-    @reactive.event(input.ask, ignore_init=True)
+    @reactive.event(inputs.ask, ignore_init=True)
     async def _asked() -> None:
-        await session.send_custom_message("asked", {"wrong": next(iter(reading().problems), None)})
+        await session.send_custom_message("asked", {"wrong": next(iter(values.reading().problems), None)})
 
     @reactive.effect
-    async def _say_version() -> None:
+    async def _version_of_the_page() -> None:
         await session.send_custom_message("version", {"version": version})
 
 
@@ -151,7 +175,7 @@ def _language(request: Request) -> str:
 
 
 def _version(model: Model) -> str:
-    """Twelve digits that change with the model, the words, or the files of the page."""
+    """A hash of twelve digits that changes with the model, the texts, or the files of the page."""
     parts = [model.card.model_dump_json().encode(), repr(sorted(WORDS.items())).encode()]
     parts += [path.read_bytes() for path in sorted(STATIC.iterdir())]
     parts += [Path(module.__file__ or "").read_bytes() for module in (form, answer)]
@@ -177,7 +201,7 @@ def _of_the_page(request: Request, send: Send) -> Send:
     lang = _language(request)
 
     async def with_headers(message: Message) -> None:
-        # the policy needs the page's whole text, which Shiny sends in one piece
+        # the policy needs the page's whole text, which Shiny sends in one message
         if message["type"] == "http.response.start":
             started.append(message)
             return
@@ -203,7 +227,7 @@ def _of_a_file(send: Send) -> Send:
             headers = MutableHeaders(scope=message)
             headers["x-content-type-options"] = "nosniff"
             if message["status"] == 200:
-                # their addresses carry a version
+                # the addresses contain a version
                 headers["cache-control"] = "public, max-age=86400"
         await send(message)
 

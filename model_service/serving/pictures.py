@@ -1,10 +1,10 @@
 """The page's pictures, as SVG text. Pure functions: figures in, text out.
 
-Colours and widths of strokes stand in static/page.css, by class, so that the pictures follow light and dark. What is a
-picture to the eye is either an image with its text alternative (``alt``), or hidden from a screen reader because the
-words beside it say the same. Ill and healthy differ in shape, not in colour alone.
+Colours and stroke widths are in static/page.css, by class, so the pictures follow the light and dark schemes. Each
+picture is either an image with a text alternative (``alt``), or hidden from screen readers because the words beside it
+contain the same information. Ill and healthy differ in shape, not in colour alone.
 
-A dot is a line of no length with round ends: eight characters, where a circle takes forty.
+A dot is a line of length zero with round ends. It takes eight characters; a circle takes forty.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from html import escape
 
 from serving.card import Seen
 
-ACROSS, DOWN, APART = 20, 5, 16.0  # the hundred people: columns, rows, and from dot to dot
+ACROSS, DOWN, APART = 20, 5, 16.0  # the hundred people: columns, rows, distance of the dots
 
-WIDTH, MARGIN = 340.0, 10.0  # of the standing picture; the line of probabilities lies between the margins
-BINS, HIGHEST = 64, 34  # columns of dots, and the most dots in one
+WIDTH, MARGIN = 340.0, 10.0  # of the picture ``standing``; the line of probabilities lies between the margins
+BINS, HIGHEST = 64, 34  # the number of columns of dots, and the most dots in a column
 PITCH = (WIDTH - 2 * MARGIN) / BINS
 TOP = 30.0  # room for the marker's words
 
@@ -26,7 +26,7 @@ Point = tuple[float, float]
 
 
 def hundred(probability: float, low: float, high: float, alt: str) -> str:
-    """One hundred people as dots, as many filled as are ill. Those between ``low`` and ``high`` have a point."""
+    """One hundred people as dots; the ill are filled. The dots between ``low`` and ``high`` have a point."""
     ill, first, last = (round(share * 100) for share in (probability, low, high))
     kinds = {
         "ill": range(first),
@@ -39,7 +39,7 @@ def hundred(probability: float, low: float, high: float, alt: str) -> str:
 
 
 def dots_per_patient(patients: Sequence[Seen]) -> int:
-    """For how many patients one dot of the standing picture has to stand, so that no column is too high."""
+    """The number of patients that one dot of ``standing`` represents, so that no column is too high."""
     return max(1, math.ceil(max(len(column) for column in _columns(patients)) / HIGHEST))
 
 
@@ -77,7 +77,7 @@ def standing(
 
 
 def change(amount: float, most: float) -> str:
-    """A bar to the right of the middle for what raises, to the left for what lowers; ``most`` fills a half."""
+    """A bar to the right if the value raises the probability, to the left if it lowers it; ``most`` fills a half."""
     length = 100 * min(1.0, abs(amount) / most) if most else 0.0
     start, kind = (100.0, "raises") if amount >= 0 else (100 - length, "lowers")
     return _strip(
@@ -121,7 +121,7 @@ def _dots(kind: str, places: Iterable[Point]) -> str:
     drawn = "".join(f"M{_n(x)} {_n(y)}h0" for x, y in places)
     if not drawn:
         return ""
-    # a ring is a dot with a smaller one of the paper's colour upon it
+    # a ring is a dot with a smaller dot in the background colour on top
     inner = f'<path class="inner" d="{drawn}"/>' if kind.startswith("well") else ""
     core = f'<path class="core" d="{drawn}"/>' if kind.endswith("unsure") else ""
     return f'<g class="dots {kind}"><path d="{drawn}"/>{inner}{core}</g>'
@@ -133,7 +133,7 @@ def _bar(kind: str, between: tuple[float, float], y: float) -> str:
 
 
 def _text(x: float, y: float, words: str, kind: str) -> str:
-    # near an edge the words would leave the picture
+    # near an edge, centred words would leave the picture
     room = 3.6 * len(words)
     anchor = "start" if x < room else "end" if x > WIDTH - room else "middle"
     at = {"start": max(0.0, x - MARGIN), "end": min(WIDTH, x + MARGIN), "middle": x}[anchor]
@@ -152,7 +152,7 @@ def _image(name: str, width: float, height: float, alt: str, drawn: str) -> str:
 
 
 def _strip(name: str, width: float, drawn: str) -> str:
-    # as wide as there is room: nothing in it minds being stretched
+    # takes the available width: its shapes may be stretched
     return (
         f'<svg class="strip {name}" aria-hidden="true" viewBox="0 0 {_n(width)} 12" preserveAspectRatio="none" '
         f'xmlns="http://www.w3.org/2000/svg">{drawn}</svg>'

@@ -1,7 +1,7 @@
-"""Outside data in, valid records out, or a refusal that says what to correct.
+"""The check of all input: bytes in, valid records out, or a refusal that says what to correct.
 
-This is the only door: what passes it the model can answer, and nothing is rounded, clipped or guessed on the way. It
-knows the features from the model's card, and neither HTTP nor the model.
+Every record that passes can be answered by the model; no value is rounded, clipped or guessed. The features come from
+the model's card. HTTP and the model are not used here.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from typing import Any, cast
 from serving.card import Feature, Measure
 from serving.model import Record
 
-MOST_RECORDS = 1_000  # in one request: a twentieth of a second of work
+MOST_RECORDS = 1_000  # in one request: they take a twentieth of a second
 MOST_PROBLEMS = 20  # named in one answer
-SHOWN = 60  # characters of what was sent, in an answer
+SHOWN = 60  # characters of the input that an answer repeats
 NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 NUMBERS = (int, float)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with one value, or (without ``field``) with a whole record; ``record`` counts from 0.
+    """A problem with one value, or (without ``field``) with a whole record. ``record`` counts from 0.
 
-    ``value`` is what was sent, as text and shortened; ``allowed`` what may be, in words.
+    ``value`` is the input as shortened text; ``allowed`` describes the allowed values.
     """
 
     record: int
@@ -39,8 +39,8 @@ class Problem:
     allowed: str | None = None
 
 
-class Refused(Exception):  # noqa: N818 - it is said as a sentence
-    """A request that is not answered: HTTP status, a sentence, and for 422 the problems, ``more`` of them unnamed."""
+class Refused(Exception):  # noqa: N818 - the message is a sentence
+    """A refused request: HTTP status, a message, and for 422 the problems; ``more`` of them are not listed."""
 
     def __init__(self, status: int, message: str, problems: Sequence[Problem] = (), more: int = 0) -> None:
         super().__init__(message)
@@ -51,7 +51,7 @@ class Refused(Exception):  # noqa: N818 - it is said as a sentence
 
 
 class Intake:
-    """Reads records of these features. Every method raises Refused, and nothing else, whatever bytes come."""
+    """The reader of records of these features. For any input a method gives records or raises Refused."""
 
     def __init__(self, features: Sequence[Feature]) -> None:
         self._features = {feature.name: feature for feature in features}
@@ -64,10 +64,10 @@ class Intake:
         return self.checked(self._listed(self._parsed(_text(body))))
 
     def from_csv(self, body: bytes) -> tuple[list[Record], bool]:
-        """The records of a CSV body, one a line, and whether it had a header line.
+        """The records of a CSV body, one per line, and whether it has a header line.
 
-        Without one the values come in the features' order, all of them; an empty value is an unknown one. A first line
-        that names at least one feature is a header: then the columns are those it names, in its order.
+        A first line that names at least one feature is a header; it gives the columns and their order. Without a header
+        each line has a value for every feature, in the features' order. An empty value is unknown.
         """
         rows = self._rows(_text(body))
         names = [cell.strip() for cell in rows[0]]
@@ -79,7 +79,7 @@ class Intake:
         return self.checked([self._row(row, names) for row in _few(rows[1:])]), True
 
     def checked(self, raw: Sequence[Any]) -> list[Record]:
-        """These, once each is an object with only known features and accepted values, one of them known at least."""
+        """The same records. Raises Refused unless each is an object with accepted values of features, at least one."""
         bad = [at for at, record in enumerate(raw) if not self._sound(record)]
         if not bad:
             return cast("list[Record]", raw)
@@ -93,11 +93,11 @@ class Intake:
                     more += 1
         message = named[0].message
         if len(bad) > 1:
-            message = f"{len(bad)} of {len(raw)} records are refused, so none is answered. The first: {message}"
+            message = f"{len(bad)} of {len(raw)} records are refused, so no record is answered. The first: {message}"
         raise Refused(422, message, named, more)
 
     def _sound(self, raw: Any) -> bool:
-        # The way of nearly every record, so it only says yes or no; _problems says why.
+        # Nearly every record is sound, so this only answers yes or no; _problems finds the reasons.
         if type(raw) is not dict:
             return False
         known = False
@@ -106,7 +106,7 @@ class Intake:
             if accepts is None:
                 return False
             if value is not None:
-                # type, not isinstance: true is no 1
+                # type, not isinstance: true is not 1
                 if type(value) not in NUMBERS or not accepts(value):
                     return False
                 known = True
@@ -155,13 +155,13 @@ class Intake:
         return _few(content if isinstance(content, list) else [content])
 
     def _rows(self, text: str) -> list[list[str]]:
-        # Only the end is cut: a line left empty in the middle is a record, and has its place in the answer.
+        # Only the end is stripped: an empty line in the middle is a record and has its place in the answer.
         lines = text.rstrip("\r\n")
         try:
             rows = list(csv.reader(io.StringIO(lines, newline=""), strict=True))
         except csv.Error as error:
             raise Refused(
-                400, f"The body is not CSV ({error}). Send numbers parted by commas, a record a line."
+                400, f"The body is not CSV ({error}). Send numbers separated by commas, one record per line."
             ) from error
         if not any(map(len, rows)):
             raise Refused(400, f"The body is empty. Send lines of {self._names}.")
@@ -174,7 +174,7 @@ class Intake:
 
 
 class _Odd:
-    """In place of what is no value of ours at all."""
+    """A placeholder for an input that cannot be a value or a record."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -184,7 +184,7 @@ _TWICE = _Odd("given twice")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # A name given twice would be taken the second time, in silence.
+    # Python's decoder would silently keep the second of two values with the same name.
     found = dict(pairs)
     if len(found) < len(pairs):
         seen: set[str] = set()
@@ -207,7 +207,7 @@ _JSON_WITH_LONG_NUMBERS = json.JSONDecoder(object_pairs_hook=_object, parse_int=
 
 
 def _decoded(text: str) -> Any:
-    # NaN and Infinity are let in here, although they are no JSON: so they are refused by name, as values.
+    # NaN and Infinity are accepted here although they are not JSON, so that the refusal can name them as values.
     try:
         return _JSON.decode(text)
     except json.JSONDecodeError:
@@ -235,12 +235,12 @@ def _cell(cell: str) -> float | str | None:
     if not text:
         return None
     if text.isascii() and text.isdigit():
-        return _long(text)  # so that it is shown as it was sent
+        return _long(text)  # an int, so that a message shows it as it was sent
     return float(text) if NUMBER.fullmatch(text) else cell
 
 
 def _shown(value: object) -> str:
-    # ASCII, short and flat: whatever was sent, the answer to it can be written
+    # ASCII, short and without nesting, so that it can be part of any answer
     if isinstance(value, dict | list):
         kind = "a list" if isinstance(value, list) else "an object"
         return f"an empty {kind.split()[1]}" if not value else kind

@@ -1,16 +1,16 @@
-"""uvicorn, made to stop without losing a request and to put up with senders who never finish.
+"""uvicorn with a stop that loses no request, and with limits for clients that never finish.
 
-What plain uvicorn does not do and is done here:
+Differences from plain uvicorn:
 
-- Before it stops listening it takes in whoever stands in the kernel's queue. Closing the socket would cut those off,
-  who believe themselves connected. As others come faster than a queue empties, the kernel is first told to let nobody
-  new begin: a filter on the socket drops the first packet of a connection, and its sender tries again a second later,
-  when nobody listens any more (or the successor does), and is refused cleanly.
-- A connection on which nothing is under way is not cut at once: a request may be on its way. It gets a moment, and the
-  answer on it says that it is the last.
-- WebSockets, which people's pages hold for hours, are closed when the HTTP requests are done, with code 1012 (the
-  service restarts), so that the pages come back to the successor.
-- A request's head has a time limit and a size limit, and so has the taking of an answer.
+- Before the socket closes, the connections in the kernel's queue are accepted. Closing the socket would cut them off,
+  although their clients are already connected. New connections arrive faster than the queue empties, so a filter on the
+  socket first drops the first packet of every new connection. Its client tries again a second later and is then refused
+  cleanly, or reaches the next release.
+- An idle connection is not closed at once, because a request may already be in transit. It stays open for a moment, and
+  the answer to that request carries ``connection: close``.
+- WebSockets, which pages keep open for hours, are closed after the HTTP requests with code 1012 (service restart), so
+  that the pages connect to the next release.
+- The head of a request has a time limit and a size limit, and reading an answer has a time limit.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-HEAD_SECONDS = 15.0  # for a request's head to come
-MOST_HEAD = 65_536  # bytes of it
-TAKE_SECONDS = 30.0  # for some of an answer to be taken
-IDLE_SECONDS = 75  # a kept connection without a request; more than the 60 s of the usual proxy, which would run into it
-DOOR_SECONDS = 0.1  # from the filter to the closing: connections half made come in
-LAST_WORD_SECONDS = 0.5  # for a request on its way on a kept connection, when stopping
-FIRST_WORD_SECONDS = 2.0  # for the first one on a new connection
-SOCKET_SECONDS = 2.0  # for what runs behind a WebSocket to end
+HEAD_SECONDS = 15.0  # for a request's head to arrive
+MOST_HEAD = 65_536  # bytes of a head
+TAKE_SECONDS = 30.0  # for the client to read a part of an answer
+IDLE_SECONDS = 75  # for a kept connection without a request; proxies usually keep theirs for 60 s, so they close first
+DOOR_SECONDS = 0.1  # between the filter and the closing, for connections that have begun
+LAST_WORD_SECONDS = 0.5  # at the stop, for a request in transit on a kept connection
+FIRST_WORD_SECONDS = 2.0  # at the stop, for the first request on a new connection
+SOCKET_SECONDS = 2.0  # for the tasks behind WebSockets to end
 POLL_SECONDS = 0.02
 
 
 class Server(uvicorn.Server):
-    """Serves ``listener`` until should_exit. ``own``: no other process has it, so that it may be shut for all.
+    """A server on ``listener`` until should_exit. ``own``: no other process shares the socket, so it may be filtered.
 
-    ``say`` is told, in a sentence, what goes on at the stop.
+    ``say`` is called with a sentence for each event of the stop.
     """
 
     def __init__(
@@ -74,18 +74,18 @@ class Server(uvicorn.Server):
         self._say = say
 
     def serve_until_told(self) -> None:
-        """Serve; returns after the stop."""
+        """Serve until the stop is complete."""
         self.run(sockets=[self._listener])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop: shut the door, finish what is under way, close the WebSockets, end the application."""
+        """Stop: refuse new connections, finish the requests, close the WebSockets, end the application."""
         if self._own and refuse_new(self._listener):
             await asyncio.sleep(DOOR_SECONDS)
         for server in self.servers:
             server.close()
         for sock in sockets or []:
             sock.close()
-        await asyncio.sleep(POLL_SECONDS)  # what was taken in last becomes a connection
+        await asyncio.sleep(POLL_SECONDS)  # the last accepted sockets become connections
         await self._finish_requests()
         await self._close_web_sockets()
         await self.lifespan.shutdown()
@@ -133,19 +133,19 @@ class Connection(HttpToolsProtocol):
 
     @property
     def busy(self) -> bool:
-        """Whether a request is under way, be it only the beginning of its head."""
+        """Whether a request has begun, even if only a part of its head has arrived."""
         return self._in_head or (self.cycle is not None and not self.cycle.response_complete)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Somebody connected."""
+        """A client has connected."""
         super().connection_made(transport)  # type: ignore[arg-type]
-        # asyncio does so by itself, but not on a listener whose protocol number is left open, as Python's own makes it;
-        # then an answer's body waits 40 ms for the acknowledgement of its head.
+        # asyncio sets this only if the listener has a protocol number, and socket.create_server gives it none. Without
+        # it an answer's body waits 40 ms for the acknowledgement of its head.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self._no_head)
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes came."""
+        """Bytes have arrived."""
         super().data_received(data)
         if self._in_head and not self.transport.is_closing():
             self._head_bytes += len(data)
@@ -157,13 +157,13 @@ class Connection(HttpToolsProtocol):
                 self._head_timer = self.loop.call_later(HEAD_SECONDS, self._no_head)
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """A request has begun."""
         super().on_message_begin()
         self._in_head = True
         self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
-        """Its head is here."""
+        """The request's head is complete."""
         self._in_head = False
         self._cancel("_head_timer")
         super().on_headers_complete()
@@ -171,27 +171,27 @@ class Connection(HttpToolsProtocol):
             self._make_last()
 
     def send_400_response(self, msg: str) -> None:
-        """What came is no HTTP."""
+        """Refuse bytes that are not HTTP."""
         self._refuse(400, f"{msg.rstrip('.')}. Send HTTP/1.1.")
 
     def pause_writing(self) -> None:
-        """The answer is not taken as fast as it is given."""
+        """The client reads the answer too slowly."""
         super().pause_writing()
         self._taken_timer = self.loop.call_later(TAKE_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Some of it was taken."""
+        """The client has read a part of the answer."""
         super().resume_writing()
         self._cancel("_taken_timer")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is over."""
+        """The connection has ended."""
         for timer in ("_head_timer", "_taken_timer", "_stop_timer"):
             self._cancel(timer)
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """Let the request under way, or one about to come, be the last. Twice is once."""
+        """Let the current or the next request be the last. A second call does nothing."""
         if self._stop_timer is None:
             seconds = FIRST_WORD_SECONDS if self.cycle is None else LAST_WORD_SECONDS
             self._stop_timer = self.loop.call_later(seconds, self._close_if_idle)
@@ -200,7 +200,7 @@ class Connection(HttpToolsProtocol):
     def _make_last(self) -> None:
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.keep_alive = False
-            # said, too: not every uvicorn says so by itself, and who is not told sends another request
+            # Not every version of uvicorn sends this header, and without it a client would send another request.
             self.cycle.default_headers = [*self.cycle.default_headers, (b"connection", b"close")]
 
     def _close_if_idle(self) -> None:
@@ -209,12 +209,12 @@ class Connection(HttpToolsProtocol):
 
     def _no_head(self) -> None:
         if self._in_head:
-            self._refuse(408, f"The request's head did not come within {HEAD_SECONDS:g} s. Send it again.")
+            self._refuse(408, f"The request's head did not arrive within {HEAD_SECONDS:g} s. Send it again.")
         else:
             self.transport.close()
 
     def _refuse(self, status: int, message: str) -> None:
-        # Before there is a request there is nothing to ask the application.
+        # Without a complete request the application cannot be called.
         body = json.dumps({"error": message}).encode()
         head = (
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\nx-model-version: {self.release}\r\n"
@@ -231,16 +231,17 @@ class Connection(HttpToolsProtocol):
 
 
 def refuse_new(listener: socket.socket) -> bool:
-    """Let no new connection begin on a listening socket, for all who have it; those begun come in. False: cannot.
+    """Block new connections on a listening socket in all processes that share it. False if that is not possible.
 
-    Linux only. A program of the kernel's classic packet filter: a TCP packet with SYN and without ACK is dropped.
+    Linux only: a classic BPF program drops every TCP packet with SYN and without ACK. Connections that have begun are
+    not affected.
     """
     if sys.platform != "linux":
         return False
     attach_filter = 26
     program = (
         (0x30, 0, 0, 13),  # load the byte of flags
-        (0x54, 0, 0, 0x12),  # of which ACK and SYN
+        (0x54, 0, 0, 0x12),  # keep the bits of ACK and SYN
         (0x15, 0, 1, 0x02),  # only SYN?
         (0x06, 0, 0, 0),  # drop
         (0x06, 0, 0, 0xFFFFFFFF),  # keep

@@ -1,8 +1,8 @@
 """Everything the page says, in English and Brazilian Portuguese.
 
-A language is one ``Words``; another is added by one more entry in WORDS. A model whose features, limits or levels have
-no words here is still served: they go by the names the card gives them. Only texts and how a language writes numbers;
-what is said when stands in page.py.
+A language is one ``Words``, and a new language is a new entry in WORDS. A model with features, limits or levels that
+have no words here is still served; the page uses the names in its card. This file has only texts and the number formats
+of a language; answer.py and form.py decide which text is shown.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from serving.card import Choice, Feature, Measure
 
 @dataclass(frozen=True)
 class Said:
-    """How a feature is asked for. ``codes`` are its choices, each with a note that may be empty."""
+    """The texts of a feature. ``codes`` are its choices, each with a note that may be empty."""
 
     label: str
     help: str
@@ -25,7 +25,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Words:
-    """One language. Braces are filled in by page.py; ``{rows}`` is the number of patients."""
+    """One language. answer.py and form.py fill in the braces; ``{rows}`` is the number of patients."""
 
     tag: str  # BCP 47, for the page's lang attribute
     name: str  # of the language, in the language
@@ -118,12 +118,12 @@ class Words:
         return f"{round(value, places):.12g}".replace(".", self.decimal)
 
     def percent(self, probability: float) -> str:
-        """A probability in whole percent. Never 0 % or 100 %: the model is not that sure."""
+        """A probability in whole percent, but never 0 % or 100 %, because the model is not that certain."""
         whole = round(probability * 100)
         return "<1%" if whole < 1 else ">99%" if whole > 99 else f"{whole}%"
 
     def count(self, probability: float) -> str:
-        """Of a hundred people, about how many."""
+        """The number of ill people among one hundred, in words."""
         whole = round(probability * 100)
         return self.fewer if whole < 1 else self.more if whole > 99 else self.about.format(count=whole)
 
@@ -133,15 +133,15 @@ class Words:
         return (self.point_one if whole == 1 else self.point_many).format(points=whole)
 
     def day(self, at: datetime) -> str:
-        """The day of a time, as this language writes it."""
+        """The date in this language's format."""
         return self.date.format(day=at.day, month=self.months[at.month - 1], year=at.year)
 
     def label(self, name: str) -> str:
-        """What a feature is called."""
+        """The name of a feature."""
         return self.features[name].label if name in self.features else name
 
     def unit(self, measure: Measure) -> str:
-        """What a measure is counted in."""
+        """The unit of a measure."""
         return self.units.get(measure.unit, measure.unit)
 
     def code(self, choice: Choice, code: int) -> tuple[str, str]:
@@ -156,12 +156,12 @@ class Words:
         return f"{self.number(value)} {self.unit(feature)}"
 
     def translation(self, text: str) -> tuple[str, str]:
-        """A text of the card in this language and the tag of the language it is in: the card itself is English."""
+        """A text of the card in this language, or in English without a translation, and the tag of that language."""
         return (self.translated[text], self.tag) if text in self.translated else (text, "en")
 
 
-# In which order and company the features are asked for: what a person at home knows comes first. A feature that is
-# named nowhere here is asked for last.
+# The groups of the form and their features, in order. The values that a person knows at home come first. A feature that
+# is not listed here is in the last group.
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "home": ("age", "sex", "trestbps"),
     "doctor": ("cp", "chol", "fbs", "restecg"),
@@ -573,7 +573,7 @@ DEFAULT = "en"
 
 
 def language(asked: str | None, accept_language: str) -> str:
-    """The language to speak: the one asked for by name, else the header's best known one, else English."""
+    """The language ``asked`` for, else the one with the highest weight in the header, else English."""
     if asked is not None and asked in WORDS:
         return asked
     wanted = [(_weight(item), item.split(";")[0].strip().lower()[:2]) for item in accept_language.split(",")]

@@ -1,11 +1,12 @@
-"""The model the tests ask is trained here, from the data in the repository, once; or it is the one in MODEL_FOLDER."""
+"""The model that the tests ask: trained once for a whole run, or read from MODEL_FOLDER."""
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,14 +39,27 @@ Ask = Callable[..., Answer]
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the model's files are. A build trains first and sets MODEL_FOLDER, so that it does not train twice."""
+    """The folder with the model's files. A build sets MODEL_FOLDER, since it has trained the model already.
+
+    The workers of a parallel run share one folder: the first one trains under a lock while the others wait.
+    """
     if folder := os.environ.get("MODEL_FOLDER"):
         return HERE / folder
+    run = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        run = run.parent
+    out = run / "models"
+    with (run / "models.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (out / "metrics.env").exists():
+            _train(out)
+    return out
+
+
+def _train(out: Path) -> None:
     import train
 
-    out = tmp_path_factory.mktemp("models")
     train.train(HERE / "data/raw/heart.csv", HERE / "model.toml", out, "0123abc", datetime(2026, 11, 23, tzinfo=UTC))
-    return out
 
 
 @pytest.fixture(scope="session")
@@ -53,8 +67,15 @@ def model(model_folder: Path) -> Model:
     return load(model_folder)
 
 
-def asking(app: Asgi) -> Ask:
-    """Asks an application without a network: one request in, the whole answer out."""
+@pytest.fixture(scope="session")
+def runner() -> Iterator[asyncio.Runner]:
+    """One event loop for all requests; making a loop takes longer than answering a request."""
+    with asyncio.Runner() as one:
+        yield one
+
+
+def asking(app: Asgi, run: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run) -> Ask:
+    """A function that sends one request to an application without a network and gives the whole answer."""
 
     def asked(method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
         path, _, query = path.partition("?")
@@ -74,7 +95,7 @@ def asking(app: Asgi) -> Ask:
         async def call() -> None:
             await app(scope, receive, send)
 
-        asyncio.run(call())
+        run(call())
         text = b"".join(m.get("body", b"") for m in sent).decode()
         return Answer(sent[0]["status"], {k.decode(): v.decode() for k, v in sent[0]["headers"]}, text)
 
@@ -82,6 +103,6 @@ def asking(app: Asgi) -> Ask:
 
 
 @pytest.fixture(scope="session")
-def ask(model: Model) -> Ask:
-    """Asks the service without its page and its log."""
-    return asking(create_app(model, ORIGIN))
+def ask(model: Model, runner: asyncio.Runner) -> Ask:
+    """Requests to the service without its page and its log."""
+    return asking(create_app(model, ORIGIN), runner.run)

@@ -1,4 +1,4 @@
-"""The page in a real browser: what a person sees, types, hears and reaches, and that a new container takes over.
+"""The page in a real browser: its texts, its form, its accessibility, and its behaviour when a container is replaced.
 
 It is skipped where there is no Chromium or no Playwright. Screenshots of each state go to the folder SCREENSHOTS.
 """
@@ -28,16 +28,17 @@ from serving.model import Model, Prediction, Record
 from serving.page import create_page
 from serving.words import ENGLISH, PORTUGUESE
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-
 HERE = Path(__file__).parent.parent
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium"),
+]
 
 PHONE = {"width": 320, "height": 640}
 DESK = {"width": 1280, "height": 900}
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
-# An attempt to reach a server that is being replaced fails, and browsers write that down.
+# Browsers log a failed connection to a server that is being replaced.
 NO_SERVER = re.compile(r"ERR_CONNECTION|WebSocket connection to .* failed")
 
 Page = Any
@@ -51,7 +52,7 @@ def told() -> list[tuple[Record, Prediction]]:
 
 @pytest.fixture(scope="module")
 def address(model: Model, told: list[tuple[Record, Prediction]]) -> Iterator[str]:
-    """Where the page is served, by a thread of these tests."""
+    """The address of the page, which a thread of these tests serves."""
     page = create_page(model, lambda record, prediction: told.append((record, prediction)))
     server = uvicorn.Server(uvicorn.Config(page, lifespan="off", log_level="error"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -64,6 +65,9 @@ def address(model: Model, told: list[tuple[Record, Prediction]]) -> Iterator[str
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
+    )
     with playwright.sync_playwright() as started:
         # as root, which containers run as, Chromium has no sandbox
         chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -73,7 +77,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def open_page(browser: Any, address: str) -> Iterator[Open]:
-    """Opens the page in a browser of its own. Afterwards: no error on its console, and no request left the host."""
+    """A function that opens the page in its own browser. At the end: no console error, no request to another host."""
     complaints: list[str] = []
     asked: list[str] = []
     contexts: list[Any] = []
@@ -97,12 +101,12 @@ def open_page(browser: Any, address: str) -> Iterator[Open]:
         context.close()
     assert [said for said in complaints if not NO_SERVER.search(said)] == []
     assert {urlsplit(url).hostname for url in asked} == {"127.0.0.1"}
-    # health data is in no address: those of this page say a language or a version, and nothing else
+    # no address contains health data: this page's addresses have only a language or a version
     assert {key for url in asked for key in parse_qs(urlsplit(url).query)} <= {"lang", "v"}
 
 
 def until(page: Page, script: str, argument: Any = None) -> None:
-    """Waits for a condition. Playwright's own way of doing so is an eval in the page, which its policy forbids."""
+    """Wait for a condition. Playwright's own way needs eval in the page, which its policy forbids."""
     deadline = time.monotonic() + 15
     while not page.evaluate(script, argument):
         assert time.monotonic() < deadline, f"still not: {script}"
@@ -110,7 +114,7 @@ def until(page: Page, script: str, argument: Any = None) -> None:
 
 
 def connected(page: Page) -> None:
-    # the last thing a session says at its beginning is how good the model is
+    # at its start a session sends the quality of the model last
     until(page, "!!window.Shiny?.shinyapp?.isConnected() && document.querySelector('#good_list ol')")
 
 
@@ -123,7 +127,7 @@ def type_in(page: Page) -> None:
 
 
 def ask(page: Page) -> str:
-    """Asks, and returns what is said."""
+    """Press the button; the result is the text of the answer."""
     page.click("#ask")
     page.wait_for_selector("#said .sentence")
     return str(page.inner_text("#said"))
@@ -144,7 +148,7 @@ TYPED = {"age": "58", "sex": "1", "trestbps": "140", "cp": "4", "thalach": "132,
 
 @pytest.fixture(scope="module")
 def keep(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Page, str], None]:
-    """Keeps a picture of the whole page."""
+    """A function that saves a screenshot of the whole page."""
     folder = Path(os.environ.get("SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -155,7 +159,7 @@ def keep(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Page, str], None
 
 
 def is_accessible(page: Page) -> None:
-    """No violation of WCAG 2.1 A or AA that axe can find."""
+    """axe finds no violation of WCAG 2.1 A or AA."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python")
     found = axe.Axe().run(page, options={"runOnly": {"type": "tag", "values": WCAG}})
     assert found.violations_count == 0, found.generate_report()
@@ -167,7 +171,7 @@ def is_accessible(page: Page) -> None:
 def test_a_person_types_what_they_know_and_reads_an_answer(
     open_page: Open, model: Model, told: list[tuple[Record, Prediction]], keep: Callable[[Page, str], None]
 ) -> None:
-    """The sentence, its uncertainty, the two pictures, what moved it, and how good it is, all of this person."""
+    """The sentence, its uncertainty, two pictures, the effects and the quality belong to this person's values."""
     page = open_page()
     assert ENGLISH.inviting in page.inner_text("#said")
     type_in(page)
@@ -184,7 +188,7 @@ def test_a_person_types_what_they_know_and_reads_an_answer(
 
 
 def test_enter_in_a_field_asks(open_page: Open) -> None:
-    """As a form does everywhere; and the address stays as it was."""
+    """As in any form; and the address does not change."""
     page = open_page()
     page.fill("#age", "58")
     page.press("#age", "Enter")
@@ -203,7 +207,7 @@ def test_once_asked_the_answer_follows_each_change(open_page: Open) -> None:
 
 
 def test_clearing_forgets_everything(open_page: Open) -> None:
-    """Also for a reload: on a shared computer nothing stays behind."""
+    """Also after a reload: on a shared computer no value remains."""
     page = open_page()
     type_in(page)
     ask(page)
@@ -220,10 +224,10 @@ def test_clearing_forgets_everything(open_page: Open) -> None:
     assert values(page) == {}
 
 
-def test_a_wrong_value_is_said_at_its_field_and_gives_no_answer(
+def test_a_wrong_value_has_a_message_at_its_field_and_gives_no_answer(
     open_page: Open, keep: Callable[[Page, str], None]
 ) -> None:
-    """The sentence names value and range, belongs to the field for a screen reader, and goes when it is corrected."""
+    """The message names value and range, is linked to its field, and disappears when the value is corrected."""
     page = open_page()
     type_in(page)
     ask(page)
@@ -257,7 +261,7 @@ def test_a_wrong_value_is_said_at_its_field_and_gives_no_answer(
 def test_the_browsers_language_is_spoken_and_the_switch_keeps_what_was_typed(
     open_page: Open, keep: Callable[[Page, str], None]
 ) -> None:
-    """Portuguese for a Brazilian browser; another language is another page with the same values and their answer."""
+    """A Brazilian browser gets Portuguese. The other language is another page with the same values and answer."""
     page = open_page(locale="pt-BR")
     assert page.get_attribute("html", "lang") == "pt-BR"
     assert PORTUGUESE.title in page.title()
@@ -277,7 +281,7 @@ def test_the_browsers_language_is_spoken_and_the_switch_keeps_what_was_typed(
 
 @pytest.mark.parametrize("state", ["empty", "answer", "dark", "phone"])
 def test_axe_finds_nothing(state: str, open_page: Open, keep: Callable[[Page, str], None]) -> None:
-    """WCAG 2.1 A and AA, as far as a program can tell, in each state of the page."""
+    """WCAG 2.1 A and AA, as far as a program can check them, in each state of the page."""
     scheme = "dark" if "dark" in state else "light"
     page = open_page(color_scheme=scheme, viewport=PHONE if "phone" in state else DESK)
     if "empty" not in state:
@@ -289,7 +293,7 @@ def test_axe_finds_nothing(state: str, open_page: Open, keep: Callable[[Page, st
 
 @pytest.mark.parametrize("locale", ["en-GB", "pt-BR"])
 def test_a_phone_scrolls_in_one_direction_only(locale: str, open_page: Open) -> None:
-    """At 320 pixels nothing is wider than the screen: not the form, the pictures, nor a refusal."""
+    """At 320 pixels the form, the pictures and a refusal are not wider than the screen."""
     page = open_page(viewport=PHONE, locale=locale, has_touch=True, is_mobile=True)
     widths = "[document.documentElement.scrollWidth, document.body.scrollWidth, innerWidth]"
     assert page.evaluate(widths) == [320, 320, 320]
@@ -304,7 +308,7 @@ def test_a_phone_scrolls_in_one_direction_only(locale: str, open_page: Open) -> 
 
 
 def test_everything_a_finger_meets_is_large_enough(open_page: Open) -> None:
-    """44 pixels for what is typed into, chosen or pressed."""
+    """Inputs, options and buttons are at least 44 pixels high."""
     page = open_page(viewport=PHONE)
     heights = page.eval_on_selector_all(
         "#form input[type=text]:not([hidden]), .option, button", "them => them.map((it) => it.offsetHeight)"
@@ -314,7 +318,7 @@ def test_everything_a_finger_meets_is_large_enough(open_page: Open) -> None:
 
 
 def test_tab_reaches_every_control_in_order_and_shows_where_it_is(open_page: Open) -> None:
-    """From the first link to the last and on out of the page: nothing left out or hidden."""
+    """From the first link to the last, every control gets a visible focus."""
     page = open_page()
     type_in(page)
     ask(page)
@@ -358,7 +362,7 @@ def test_the_form_can_be_filled_and_asked_without_a_mouse(open_page: Open) -> No
 
 
 def test_a_screen_reader_hears_the_answer_and_finds_its_way(open_page: Open) -> None:
-    """The answer is a status; landmarks, headings in order, named groups, and pictures with their words."""
+    """The answer is a status; there are landmarks, ordered headings, named groups, and pictures with alternatives."""
     page = open_page()
     type_in(page)
     ask(page)
@@ -378,7 +382,7 @@ def test_a_screen_reader_hears_the_answer_and_finds_its_way(open_page: Open) -> 
 
 
 def test_without_javascript_the_page_says_so(open_page: Open) -> None:
-    """And it says what else there is."""
+    """And it names the alternative."""
     page = open_page(java_script_enabled=False, ready=False)
     sentence = page.locator("noscript p")
     assert sentence.is_visible()
@@ -395,7 +399,7 @@ def free_port() -> int:
 
 @contextmanager
 def service(port: int, release: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The real service, as its container starts it."""
+    """The real service, started as in its container."""
     settings = {"PORT": str(port), "HOST": "127.0.0.1", "RELEASE": release, "MODEL_FOLDER": str(folder)}
     process = subprocess.Popen(
         [sys.executable, "-m", "serving"],
@@ -424,7 +428,7 @@ def service(port: int, release: str, folder: Path) -> Iterator[subprocess.Popen[
 def test_a_new_container_answers_what_was_typed_before(
     stopped_by: signal.Signals, open_page: Open, model_folder: Path, keep: Callable[[Page, str], None]
 ) -> None:
-    """Nothing typed is lost, sent or not, also while nobody answers; there is no grey page, and the answer returns."""
+    """No typed value is lost, sent or not, even while no server answers; no grey page; the answer returns."""
     port = free_port()
     with service(port, "v1", model_folder) as first:
         page = open_page(f"http://127.0.0.1:{port}")
@@ -453,7 +457,7 @@ def test_a_new_container_answers_what_was_typed_before(
 
 
 def test_a_page_of_an_older_release_loads_itself_anew_with_what_was_typed(open_page: Open) -> None:
-    """The new release may ask for other values and say other words."""
+    """The new release may have other fields and texts."""
     page = open_page()
     type_in(page)
     ask(page)

@@ -1,4 +1,4 @@
-"""The data and model.toml: what they hold, and the sentences that say what is wrong with others."""
+"""The data and model.toml: their content, and the messages for wrong ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def settings() -> Settings:
 
 
 def test_the_data_are_the_cleveland_data() -> None:
-    """303 patients, 164 without and 139 with disease, 6 with something missing: the counts UCI publishes."""
+    """303 patients, 164 without and 139 with disease, 6 with a missing value: the counts that UCI publishes."""
     with DATA.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 303
@@ -33,7 +33,7 @@ def test_the_data_are_the_cleveland_data() -> None:
 
 
 def test_the_data_are_read_as_they_stand(settings: Settings) -> None:
-    """Thirteen columns, an empty cell unknown, the first patient's values in place."""
+    """Thirteen columns; an empty cell is unknown; the first patient's values are in place."""
     table = read(DATA, settings)
     assert table.inputs.shape == (303, 13)
     assert int((table.inputs != table.inputs).sum()) == 6
@@ -65,7 +65,7 @@ def test_a_table_saved_by_a_spreadsheet_is_the_same_table(settings: Settings, tm
 def test_a_wrong_cell_is_named_with_its_line(
     settings: Settings, tmp_path: Path, found: str, replacement: str, sentence: str
 ) -> None:
-    """A value that cannot be is named with line, column, value and what is allowed."""
+    """A value that is not allowed is named with line, column, value and allowed values."""
     data = tmp_path / "heart.csv"
     text = DATA.read_text(encoding="utf-8")
     assert found in text
@@ -86,7 +86,7 @@ def test_a_wrong_cell_is_named_with_its_line(
 def test_a_file_that_is_no_table_is_refused(
     settings: Settings, tmp_path: Path, content: bytes | None, sentence: str
 ) -> None:
-    """No file, an empty one and one that is not text each have their sentence."""
+    """A missing file, an empty one and one that is not text each have a message."""
     data = tmp_path / "heart.csv"
     if content is not None:
         data.write_bytes(content)
@@ -96,12 +96,14 @@ def test_a_file_that_is_no_table_is_refused(
 
 
 def test_too_little_to_learn_from_is_refused(settings: Settings, tmp_path: Path) -> None:
-    """Fewer ill than there are folds, or a column without a value, ends before training with the count or the name."""
+    """Fewer ill patients than folds, or an empty column, ends before the training with the count or the name."""
     head, *rows = DATA.read_text(encoding="utf-8").splitlines()
     data = tmp_path / "heart.csv"
     few = [row for row in rows if row.endswith(",0")] + [row for row in rows if row.endswith(",1")][: LEAST - 1]
     data.write_text("\n".join([head, *few]), encoding="utf-8")
-    with pytest.raises(UnusableData, match=f"target is 1 in {LEAST - 1} rows, and {LEAST} are the least"):
+    with pytest.raises(
+        UnusableData, match=f"target is 1 in {LEAST - 1} rows, but cross-validation needs at least {LEAST}"
+    ):
         read(data, settings)
     data.write_text("\n".join([head, *("," + row.split(",", 1)[1] for row in rows)]), encoding="utf-8")
     with pytest.raises(UnusableData, match="age is empty in every row"):
@@ -121,15 +123,19 @@ def test_too_little_to_learn_from_is_refused(settings: Settings, tmp_path: Path)
         ("sex = { codes = [0, 1] }", "sex = { codes = [0, 1], low = 0 }", "features.sex: Value error, has codes and"),
         ("sex = { codes = [0, 1] }", "sex = { kind = 1 }", "features.sex.kind: Extra inputs are not permitted"),
         ("max_drop = 0.01", "max_drop = 0.01, max_rise = 1", "gate.roc_auc: Value error, needs one of max_drop"),
-        ("roc_auc = {", "auc = {", "gate names auc, which is no figure; they are roc_auc, log_loss, brier, ece"),
-        ('"age", "sex", "trestbps"]', '"age", "height"]', 'known "at home" names height, which is no feature'),
+        (
+            "roc_auc = {",
+            "auc = {",
+            "gate names auc, which is not a figure; the figures are roc_auc, log_loss, brier, ece",
+        ),
+        ('"age", "sex", "trestbps"]', '"age", "height"]', 'known "at home" names height, which is not a feature'),
         ("threshold = 0.5", "threshold = 5", "model.threshold: Input should be less than or equal to 1"),
         ("[model]", "[model", "is not TOML"),
         ('name = "heart"', "", "model.name: Field required"),
     ],
 )
 def test_wrong_settings_are_named(tmp_path: Path, found: str, replacement: str, sentence: str) -> None:
-    """An entry of model.toml that cannot be is named with its place and what is wrong with it."""
+    """A wrong entry of model.toml is named with its place and the error."""
     file = tmp_path / "model.toml"
     text = SETTINGS.read_text(encoding="utf-8")
     assert found in text
@@ -142,7 +148,7 @@ def test_wrong_settings_are_named(tmp_path: Path, found: str, replacement: str, 
 
 @pytest.mark.parametrize(("content", "sentence"), [(None, "--settings"), (b"\xff", "is not UTF-8 text")])
 def test_unreadable_settings_are_refused(tmp_path: Path, content: bytes | None, sentence: str) -> None:
-    """No model.toml, and one that is not text, each have their sentence."""
+    """A missing model.toml, and one that is not text, each have a message."""
     file = tmp_path / "model.toml"
     if content is not None:
         file.write_bytes(content)

@@ -17,14 +17,14 @@ SEX = Choice(name="sex", codes=(0, 1), spread=Shares(shares=(0.5, 0.5), missing=
 
 @pytest.fixture
 def card(model: Model) -> Card:
-    """A card of two features that can be worked out by hand: 100 rows."""
+    """A card of two features and 100 rows, small enough to compute by hand."""
     return model.card.model_copy(
         update={"features": (AGE, SEX), "data": model.card.data.model_copy(update={"rows": 100})}
     )
 
 
 def test_the_index_is_what_one_reckons_by_hand() -> None:
-    """Two bins, 60 to 40 now and 30 to 70 then, each with half a value more."""
+    """Two bins, 60 to 40 now and 30 to 70 then, with half a value added to each."""
     now, then = (60.5 / 101, 40.5 / 101), (30.5 / 101, 70.5 / 101)
     wanted = (now[0] - then[0]) * math.log(now[0] / then[0]) + (now[1] - then[1]) * math.log(now[1] / then[1])
     assert psi([60, 40], [30, 70]) == pytest.approx(wanted)
@@ -32,19 +32,19 @@ def test_the_index_is_what_one_reckons_by_hand() -> None:
 
 
 def test_the_same_shares_have_no_index() -> None:
-    """Nothing changed is 0, whatever the sizes' ratio to the half value; an empty bin is a number too."""
+    """Without a change the index is 0 at any size; an empty bin gives a finite index."""
     assert psi([10, 20, 30], [10, 20, 30]) == 0
     assert psi([100, 0], [0, 100]) == pytest.approx(2 * (100.5 - 0.5) / 101 * math.log(100.5 / 0.5))
 
 
 def test_values_fall_into_the_bins_of_training() -> None:
-    """The first and the last bin are open, and a value on an edge belongs above it."""
+    """The first and the last bin are open, and a value on an edge belongs to the bin above."""
     assert counts(AGE, [0, 39.9, 40, 59, 60, 100]) == [2, 2, 2]
     assert counts(SEX, [0, 1.0, 1]) == [1, 2]
 
 
 def test_each_feature_has_its_verdict(card: Card) -> None:
-    """Ages as in training are ok; a sex that hardly comes any more has drifted."""
+    """Ages distributed as in training are ok; a sex that has nearly disappeared has drifted."""
     ages = [30] * 25 + [50] * 50 + [70] * 25
     records: list[Record] = [{"age": age, "sex": int(at > 4)} for at, age in enumerate(ages)]
     age, sex = drift(card, records)
@@ -53,13 +53,13 @@ def test_each_feature_has_its_verdict(card: Card) -> None:
 
 
 def test_the_share_that_is_missing_is_compared(card: Card) -> None:
-    """A tenth had no sex in training, half have none now; what is absent is missing like null."""
+    """In training a tenth had no sex, now half have none; absent and null both count as missing."""
     _, sex = drift(card, [{"age": 50, "sex": None}, {"age": 50}, {"sex": 1}, {"sex": 0}])
     assert (sex.missing, sex.missing_then, sex.missing_change) == (0.5, 0.1, 0.4)
 
 
-def test_few_values_tell_nothing(card: Card) -> None:
-    """Below fifty known values there is no index and no verdict, and before the first no share either."""
+def test_few_values_give_no_verdict(card: Card) -> None:
+    """Below fifty known values there is no index and no verdict; without values there is no share either."""
     told = drift(card, [{"age": 95}] * 49 + [{"sex": 1}] * 50)
     assert [(d.word, d.psi is None) for d in told] == [("too few", True), ("drifted", False)]
     assert [(d.word, d.missing) for d in drift(card, [])] == [("too few", None)] * 2
@@ -73,18 +73,18 @@ def test_few_values_tell_nothing(card: Card) -> None:
     ],
 )  # fmt: skip
 def test_an_index_that_chance_could_give_is_ok(index: float, chance: float, wanted: str) -> None:
-    """The customary limits, unless so few values could reach them with nothing changed."""
+    """The conventional limits apply, unless so few values could reach them without any change."""
     assert word(index, chance) == wanted
 
 
 def test_chance_is_reckoned_by_the_chi_square() -> None:
-    """Its 99th percentiles in the tables: 6.635, 9.210 and 21.666 for 1, 2 and 9 degrees of freedom."""
+    """The tables' 99th percentiles are 6.635, 9.210 and 21.666 for 1, 2 and 9 degrees of freedom."""
     for bins, percentile in ((2, 6.635), (3, 9.210), (10, 21.666)):
         assert by_chance(bins, 2, 2) == pytest.approx(percentile, rel=0.04 if bins == 2 else 0.01)
 
 
 def test_people_of_the_training_data_are_no_drift(model: Model) -> None:
-    """Of samples drawn as the training data is spread, hardly one in a hundred verdicts is an alarm."""
+    """For samples from the training distribution at most three in a hundred verdicts are alarms."""
     chance = random.Random(7)
     alarms = verdicts = 0
     for size in (60, 100, 400):
@@ -110,7 +110,7 @@ def drawn(card: Card, chance: random.Random) -> dict[str, float]:
 
 
 def test_the_window_forgets_the_oldest(model: Model) -> None:
-    """Only the last thousand are looked at, and what is told follows each that comes."""
+    """The drift is that of the last thousand records, and a new record changes it."""
     window = Window(model.card)
     for _ in range(WINDOW):
         window.add({"age": 100})
@@ -123,7 +123,7 @@ def test_the_window_forgets_the_oldest(model: Model) -> None:
 
 
 def test_the_training_data_itself_is_ok(model: Model) -> None:
-    """The rows the card was made of: every feature is ok, and as much is missing as was."""
+    """For the rows that the card was made from, every feature is ok, and the missing shares are the same."""
     lines = (Path(__file__).parent.parent / "data/raw/heart.csv").read_text().splitlines()
     names = lines[0].split(",")
     rows = [dict(zip(names, line.split(","), strict=True)) for line in lines[1:]]

@@ -1,4 +1,4 @@
-"""The build's gate: what passes beside the live release, what does not, and what is said."""
+"""The build's gate: which figures pass in comparison with the live release, and the messages."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ def live(**figures: object) -> gate.Live:
 def test_only_what_is_worse_by_more_than_allowed_stays_out(
     card: Card, capsys: pytest.CaptureFixture[str], figures: dict[str, object], status: int
 ) -> None:
-    """A fall of what should be high and a rise of what should be low, beyond model.toml's, and nothing else."""
+    """A drop of a figure that should be high or a rise of one that should be low, beyond model.toml's limit."""
     assert gate.judged(card, live(**figures), ALLOWED) == status
     said = capsys.readouterr()
     assert ("TOO MUCH WORSE" in said.out) == (status == 1)
-    assert ("what is live stays. Next:" in said.err) == (status == 1)
+    assert ("the live release stays. Next:" in said.err) == (status == 1)
 
 
 def test_both_figures_stand_side_by_side(card: Card, capsys: pytest.CaptureFixture[str]) -> None:
-    """Passed or not, the table has each figure, the live one's, this one's, the difference and what is allowed."""
+    """In any case the table has each figure of both models, the difference and the limit."""
     gate.judged(card, live(ROC_AUC=0.9347, LOG_LOSS=0.36), ALLOWED)
     lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
     cells = [[cell.strip() for cell in line if cell] for line in lines]
@@ -69,28 +69,28 @@ def test_both_figures_stand_side_by_side(card: Card, capsys: pytest.CaptureFixtu
     assert cells[4] == ["brier", "-", "0.1100", "-", "not judged"]
 
 
-def test_nothing_live_is_said_and_passes(card: Card, capsys: pytest.CaptureFixture[str]) -> None:
-    """The first release has nothing to be compared with."""
+def test_without_a_live_release_the_gate_passes_and_says_so(card: Card, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first release has no live one to be compared with."""
     assert gate.judged(card, gate.live_from({"PATH": "/bin"}), ALLOWED) == 0
     assert "nothing is live to compare with" in capsys.readouterr().out
 
 
-def test_a_figure_the_live_one_has_not_is_said_and_passes(card: Card, capsys: pytest.CaptureFixture[str]) -> None:
-    """An older release that exported less does not hold the next one back."""
+def test_a_figure_that_the_live_release_lacks_passes(card: Card, capsys: pytest.CaptureFixture[str]) -> None:
+    """An older release that exported fewer figures does not block the next one."""
     assert gate.judged(card, live(ROC_AUC=0.91), ALLOWED) == 0
-    assert "It has none for log_loss, brier, ece" in capsys.readouterr().out
+    assert "It lacks log_loss, brier, ece" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("value", ["good", "nan", "inf", "0,91"])
 def test_a_figure_that_is_no_number_is_not_passed_over(card: Card, value: str) -> None:
-    """What has to be judged and cannot be ends the build with the value and the next step."""
-    with pytest.raises(gate.Incomparable, match=f"roc_auc of v16 is '{value}', which is no number .* Next: "):
+    """A figure that has a limit but is not a number ends the build with the value and the next step."""
+    with pytest.raises(gate.Incomparable, match=f"roc_auc of v16 is '{value}', which is not a number. Next: "):
         gate.judged(card, live(ROC_AUC=value), ALLOWED)
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command: its exit status for these words and what the controller says."""
+    """A function that runs the command and gives its exit status."""
 
     def called(*words: str, **environment: str) -> int:
         for name in [name for name in os.environ if name.startswith(gate.PREFIX)]:
@@ -104,7 +104,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def test_the_command_compares_with_what_the_controller_says(run: Run, model_folder: Path) -> None:
-    """Nothing live passes, one that is better does not, one that says no number cannot be compared."""
+    """It passes if nothing is live, fails if the live one is better, and cannot compare a word."""
     this = ("--card", str(model_folder / "model-card.json"))
     assert run(*this) == 0
     assert run(*this, ESTEIRA_LIVE_RELEASE="v16", ESTEIRA_LIVE_ROC_AUC="0.99") == 1
@@ -112,7 +112,7 @@ def test_the_command_compares_with_what_the_controller_says(run: Run, model_fold
 
 
 def test_the_command_compares_two_cards(run: Run, model_folder: Path, tmp_path: Path, card: Card) -> None:
-    """By hand a card stands for the live release, whatever the controller says."""
+    """By hand a card replaces the live release, whatever the controller's variables are."""
     this, better = str(model_folder / "model-card.json"), tmp_path / "card.json"
     content = json.loads(card.model_dump_json())
     content["metrics"]["roc_auc"]["value"] = 0.99
@@ -125,7 +125,7 @@ def test_the_command_compares_two_cards(run: Run, model_folder: Path, tmp_path: 
 def test_what_is_no_card_is_named(
     run: Run, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No card, a file that is none, and no settings: a sentence with the file and what to type."""
+    """No card, a file that is not a card, and no settings each have a message with the file and the next step."""
     this = ("--card", str(model_folder / "model-card.json"))
     wrong = {
         "Make it with: python train.py": ("--card", str(tmp_path / "none.json")),

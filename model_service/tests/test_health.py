@@ -51,7 +51,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_says_what_runs(state: State, model: Model) -> None:
-    """Release, commit, image, model, since when, and how many predictions it made."""
+    """Release, commit, image, model, start time, and the number of predictions."""
     text = render(state, "en")
     for said in ("Well: the model answers.", "v17", "0123abc", "sha256:4567", model.card.sha256[:12], "512",
                  "2026-11-23 08:30 UTC (2 d 3 h 4 min)"):  # fmt: skip
@@ -59,7 +59,7 @@ def test_the_page_says_what_runs(state: State, model: Model) -> None:
     assert "Not well" not in text
 
 
-def test_what_is_not_known_is_said_to_be(state: State) -> None:
+def test_an_unknown_fact_is_shown_as_not_known(state: State) -> None:
     """A service started by hand has no image."""
     text = render(replace(state, origin=replace(ORIGIN, digest="")), "en")
     assert "<dt>Image</dt><dd>not known</dd>" in text
@@ -75,7 +75,7 @@ def test_what_is_not_known_is_said_to_be(state: State) -> None:
     ],
 )  # fmt: skip
 def test_the_drift_is_a_table_with_words(state: State, lang: str, rows: list[str]) -> None:
-    """Each feature has its verdict as word and sign, its index and its missing values, in the language's figures."""
+    """Each feature has its verdict as word and sign, its index and its missing shares, in the language's format."""
     found = re.findall(r'<tr><th scope="row">(.*?)</tr>', render(state, lang))
     plain = [" ".join(re.sub("<[^>]+>", " ", row).split()) for row in found]
     assert plain == [f"{feature.name} {row}" for feature, row in zip(TOLD, rows, strict=True)]
@@ -108,7 +108,7 @@ def contrast(first: str, second: str) -> float:
 
 
 def test_every_colour_can_be_read() -> None:
-    """Each ink has 4.5 to 1 with its paper (WCAG AA), by day and by night."""
+    """Each text colour has a contrast of 4.5 to 1 (WCAG AA), in the light and the dark scheme."""
     for block in re.findall(r":root \{([^}]*)\}", STYLE):
         colours = dict(re.findall(r"--(\w+): (#\w+)", block))
         for name in ("ink", "quiet", "link", "good", "mind", "bad"):
@@ -116,13 +116,13 @@ def test_every_colour_can_be_read() -> None:
 
 
 def test_the_browser_speaks_its_language(ask: Ask) -> None:
-    """The switch goes before the browser's wish, and the wish before English."""
+    """The switch has priority over the browser's language, and that over English."""
     assert '<html lang="pt-BR">' in ask("GET", "/health", accept_language="pt-BR,pt;q=0.9,en;q=0.8").text
     assert '<html lang="en">' in ask("GET", "/health?lang=en", accept_language="pt-BR").text
     assert '<html lang="en">' in ask("GET", "/health?lang=%22%3E%3Cscript%3E").text
 
 
-def test_the_page_may_load_nothing(ask: Ask) -> None:
+def test_the_policy_lets_the_page_load_nothing(ask: Ask) -> None:
     """The policy allows its own style by its hash, and no script, picture or frame."""
     answer = ask("GET", "/health")
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -133,7 +133,7 @@ def test_the_page_may_load_nothing(ask: Ask) -> None:
 
 
 def test_the_page_follows_what_is_asked(model: Model) -> None:
-    """Sixty people of a hundred years: the age has drifted, and what they did not send is missing."""
+    """Sixty people aged one hundred: the age has drifted, and the values that were not sent are missing."""
     ask = asking(create_app(model, ORIGIN))
     assert "too few to tell" in ask("GET", "/health").text
     ask("POST", "/invocations", b"[%s]" % b",".join([b'{"age": 100}'] * 60), content_type="application/json")

@@ -19,6 +19,8 @@ NAMES = ("age", "sex", "chol")
 RECORD = {"sex": 1, "age": 63, "chol": None}
 PREDICTION = Prediction(0.53376512, 0.4, 0.6, 0.1, 0.9, ("chol",))
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
@@ -41,7 +43,7 @@ def journal(pipe: tuple[int, int], features: Features = "hashed", key: bytes = b
 
 
 def test_each_prediction_is_one_line(pipe: tuple[int, int]) -> None:
-    """Time, release, model, source, features, how many were unknown, and what was answered."""
+    """Time, release, model, source, features, the number of unknown ones, and the probability."""
     log = journal(pipe)
     before = datetime.now(UTC)
     log.tell("api", RECORD, PREDICTION)
@@ -56,7 +58,7 @@ def test_each_prediction_is_one_line(pipe: tuple[int, int]) -> None:
 
 
 def test_the_lines_come_while_the_service_runs(pipe: tuple[int, int]) -> None:
-    """They do not wait for the end."""
+    """They are written before the end."""
     log = journal(pipe)
     log.tell("api", RECORD, PREDICTION)
     assert os.read(pipe[0], 65536).endswith(b'"probability":0.533765}\n')
@@ -64,7 +66,7 @@ def test_the_lines_come_while_the_service_runs(pipe: tuple[int, int]) -> None:
 
 
 def test_hashed_features_can_be_compared_and_not_read(pipe: tuple[int, int]) -> None:
-    """The same record has the same hash, however it is written; another one, or another key, another."""
+    """The same record has the same hash in any notation. Another record has another hash."""
     log = journal(pipe)
     log.tell("api", RECORD, PREDICTION)
     log.tell("api", {"age": 63.0, "sex": 1.0}, PREDICTION)
@@ -75,7 +77,7 @@ def test_hashed_features_can_be_compared_and_not_read(pipe: tuple[int, int]) -> 
 
 
 def test_without_a_key_each_process_has_its_own() -> None:
-    """So the few possible records cannot be hashed and compared by whoever has the log."""
+    """So nobody who has the log can hash the few possible records and compare them."""
     told = []
     for key in (b"", b"", b"secret", b"secret"):
         ends = os.pipe()
@@ -88,22 +90,22 @@ def test_without_a_key_each_process_has_its_own() -> None:
 
 
 def test_plain_features_are_the_values(pipe: tuple[int, int]) -> None:
-    """In the model's order, the unknown ones null."""
+    """They are in the model's order, and an unknown one is null."""
     log = journal(pipe, "plain")
     log.tell("api", RECORD, PREDICTION)
     [line] = lines(pipe, log)
     assert list(line["features"].items()) == [("age", 63), ("sex", 1), ("chol", None)]
 
 
-def test_no_features_are_nothing(pipe: tuple[int, int]) -> None:
-    """The line is without them."""
+def test_without_features_a_line_has_no_values(pipe: tuple[int, int]) -> None:
+    """The line does not contain them."""
     log = journal(pipe, "none")
     log.tell("api", RECORD, PREDICTION)
     assert "features" not in lines(pipe, log)[0]
 
 
 def test_every_line_of_many_arrives_in_order(pipe: tuple[int, int]) -> None:
-    """Ten thousand are whole and in order, though a pipe takes a few hundred at a time."""
+    """Ten thousand lines are whole and in order, although a pipe takes a few hundred at a time."""
     log = journal(pipe, "none")
     told = [n / 10_000 for n in range(10_000)]
     for probability in told:
@@ -117,8 +119,8 @@ def test_every_line_of_many_arrives_in_order(pipe: tuple[int, int]) -> None:
     assert log.dropped == 0
 
 
-def test_a_log_that_nobody_reads_holds_up_nothing(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full pipe: what is told is kept up to a bound, the rest is dropped and counted, and the end comes."""
+def test_a_log_without_a_reader_delays_nothing(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a full pipe, lines are kept up to a limit, the others are dropped and counted, and closing ends."""
     monkeypatch.setattr(module, "LAST_SECONDS", 0.1)
     log = journal(pipe)
     for _ in range(MOST_WAITING * 2):
@@ -127,8 +129,8 @@ def test_a_log_that_nobody_reads_holds_up_nothing(pipe: tuple[int, int], monkeyp
     assert 0 < log.dropped < MOST_WAITING * 2
 
 
-def test_a_log_whose_reader_has_gone_holds_up_nothing(pipe: tuple[int, int]) -> None:
-    """A closed pipe loses its lines, which are counted; telling goes on."""
+def test_a_closed_log_delays_nothing(pipe: tuple[int, int]) -> None:
+    """With a closed pipe, lines are lost and counted, and new ones are accepted."""
     os.close(pipe[0])
     log = journal(pipe)
     log.tell("api", RECORD, PREDICTION)

@@ -1,4 +1,4 @@
-"""The page as the server sees it: what it sends, how it reads a form, and what a session answers."""
+"""The page on the server's side: its document, the reading of the form, and the answers of a session."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Told = list[tuple[Record, Prediction]]
 
 
 def get(model: Model, path: str, **headers: str) -> tuple[int, dict[str, str], str]:
-    """One GET of the page, without a network."""
+    """The answer to a GET of the page, without a network."""
     sent: list[Mapping[str, Any]] = []
     path, _, query = path.partition("?")
     scope = {
@@ -51,7 +51,7 @@ OUTPUTS = ("said", "shown", "moved_list", "good_list")
 
 
 def session(model: Model, told: Told, *messages: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a session answers to the values a browser sends: at first all of them, then those changed."""
+    """The messages of a session for a browser's values: first all of them, then the changed ones."""
     sent: list[dict[str, Any]] = []
     scope = {
         "type": "websocket", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "ws", "path": "/websocket/",
@@ -97,7 +97,7 @@ def custom(sent: list[dict[str, Any]], name: str) -> list[Any]:
 
 @pytest.mark.parametrize("lang", WORDS)
 def test_the_page_asks_for_every_feature_with_a_label_and_help(lang: str, model: Model) -> None:
-    """Each field has its label, its help, and a place for what is wrong with it."""
+    """Each field has its label, its help, and a place for an error message."""
     text = str(form.document(model.card, lang, "v"))
     for feature in model.card.features:
         assert f'id="{feature.name}-help"' in text
@@ -107,7 +107,7 @@ def test_the_page_asks_for_every_feature_with_a_label_and_help(lang: str, model:
 
 
 def test_a_feature_that_no_group_names_is_asked_for_last(model: Model) -> None:
-    """A team's own feature is on the page without a change to it."""
+    """A team's own feature is on the page without a change of the page's code."""
     strange = model.card.features[0].model_copy(update={"name": "lead"})
     card = model.card.model_copy(update={"features": (strange, *model.card.features)})
     groups = dict(form.grouped(card))
@@ -117,7 +117,7 @@ def test_a_feature_that_no_group_names_is_asked_for_last(model: Model) -> None:
 
 
 def test_the_page_comes_in_the_browsers_language_or_the_one_asked_for(model: Model) -> None:
-    """The header chooses, the switch overrules it, and caches are told so."""
+    """The header chooses, the switch has priority, and the answer varies by the header for caches."""
     assert '<html lang="pt-BR">' in get(model, "/", accept_language="pt-BR,pt;q=0.9")[2]
     status, headers, text = get(model, "/?lang=en", accept_language="pt-BR")
     assert status == 200
@@ -126,7 +126,7 @@ def test_the_page_comes_in_the_browsers_language_or_the_one_asked_for(model: Mod
     assert "accept-language" in headers["vary"].lower()
 
 
-def test_the_page_is_not_stored_and_lets_nothing_foreign_in(model: Model) -> None:
+def test_the_page_is_not_stored_and_loads_nothing_from_other_hosts(model: Model) -> None:
     """The policy allows the page's own files and, by their hashes, the scripts in it; no form goes anywhere."""
     _, headers, text = get(model, "/")
     policy = headers["content-security-policy"]
@@ -142,13 +142,13 @@ def test_the_page_is_not_stored_and_lets_nothing_foreign_in(model: Model) -> Non
 
 
 def test_without_javascript_a_sentence_says_so(model: Model) -> None:
-    """A person whose browser runs no scripts is not left with a dead form."""
+    """A person whose browser runs no scripts reads why the form does not work."""
     for lang, words in WORDS.items():
         assert words.no_script in get(model, f"/?lang={lang}")[2].split("<noscript>")[1].split("</noscript>")[0]
 
 
 def test_the_pages_files_are_kept_by_the_browser_and_change_their_address(model: Model) -> None:
-    """Shiny's 350 kB are fetched once; a release with other files names them anew."""
+    """Shiny's 350 kB are fetched once; other files have other addresses."""
     address = re.findall(r'href="(static/page.css\?v=[0-9a-f]{12})"', get(model, "/")[2])[0]
     status, headers, _ = get(model, f"/{address}")
     assert (status, headers["cache-control"]) == (200, "public, max-age=86400")
@@ -159,8 +159,9 @@ def test_what_shiny_offers_and_the_page_does_not_use_is_shut(model: Model) -> No
     assert get(model, "/session/0/upload/0")[0] == 404
 
 
-def test_the_page_pulls_in_nothing_heavy() -> None:
-    """A container that waits for a table library starts late and grows."""
+@pytest.mark.thorough
+def test_the_page_imports_nothing_heavy() -> None:
+    """A container that imports a table library starts late and needs more memory."""
     heavy = ("pandas", "polars", "matplotlib", "plotly", "sass", "shinywidgets", "sklearn")
     script = f"import sys, serving.page; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", script], cwd=HERE, capture_output=True, text=True, check=True)
@@ -175,19 +176,19 @@ def test_the_page_pulls_in_nothing_heavy() -> None:
     [("140", 140), (" 140 ", 140), ("132,5", 132.5), ("132.5", 132.5), ("+140", 140), ("140.", 140)],
 )
 def test_a_number_may_have_a_decimal_comma(typed: str, value: float, model: Model) -> None:
-    """As half of the world writes it."""
+    """Half of the world writes numbers like that."""
     assert form.read(model.card, {"trestbps": typed}, ENGLISH) == form.Reading({"trestbps": value}, {})
 
 
 @pytest.mark.parametrize("typed", [None, "", "   "])
 def test_what_is_empty_is_unknown(typed: object, model: Model) -> None:
-    """Nothing is required, and nothing typed is no problem."""
+    """No value is required, so an empty field is not an error."""
     assert form.read(model.card, {"trestbps": typed, "sex": typed}, ENGLISH) == form.Reading({}, {})
 
 
 @pytest.mark.parametrize("typed", ["1200", "59,9", "-140", "260.01"])
 def test_a_number_out_of_range_is_refused_with_what_is_allowed(typed: str, model: Model) -> None:
-    """The sentence names the value and the range, and no answer is made of it."""
+    """The message names the value and the range, and the value is not used."""
     reading = form.read(model.card, {"trestbps": typed, "age": "58"}, PORTUGUESE)
     assert reading.record == {"age": 58}
     sentence = reading.problems["trestbps"]
@@ -216,7 +217,7 @@ def test_a_number_out_of_range_is_refused_with_what_is_allowed(typed: str, model
     ],
 )
 def test_what_is_no_number_is_refused(typed: object, model: Model) -> None:
-    """Whatever a browser or someone in its place sends, and at no great length."""
+    """Whatever a client sends, and the message is short."""
     reading = form.read(model.card, {"trestbps": typed}, ENGLISH)
     assert reading.record == {}
     assert "from 60 to 260 mm Hg" in reading.problems["trestbps"]
@@ -225,15 +226,15 @@ def test_what_is_no_number_is_refused(typed: object, model: Model) -> None:
 
 @pytest.mark.parametrize("typed", ["2", "-1", "0.5", "x"])
 def test_a_choice_that_is_not_on_the_list_is_refused(typed: str, model: Model) -> None:
-    """The page offers none, but a session may be sent one."""
+    """The page does not offer one, but a client may send one."""
     assert "sex" in form.read(model.card, {"sex": typed}, ENGLISH).problems
 
 
 # --- what a session answers ---
 
 
-def test_nothing_known_gives_no_number(model: Model) -> None:
-    """The share of ill people in the data is not said to be anybody's probability."""
+def test_without_known_values_there_is_no_number(model: Model) -> None:
+    """The share of ill people in the data is not shown as a person's probability."""
     told: Told = []
     said = outputs(session(model, told, {"lang": "en", "ask:shiny.action": 1}))
     assert ENGLISH.inviting in said["said"]
@@ -242,7 +243,7 @@ def test_nothing_known_gives_no_number(model: Model) -> None:
 
 
 def test_no_answer_is_given_before_it_is_asked_for(model: Model) -> None:
-    """Typing is not asking, so half a form is no prediction in the log."""
+    """Typing alone gives no answer, so half a form is not a prediction in the log."""
     told: Told = []
     said = outputs(session(model, told, {"lang": "en", "age": "58", "ask:shiny.action": 0}))
     assert "Show the answer" in said["said"]
@@ -250,7 +251,7 @@ def test_no_answer_is_given_before_it_is_asked_for(model: Model) -> None:
 
 
 def test_the_answer_is_a_sentence_with_its_uncertainty(model: Model) -> None:
-    """It says the model's own figures, and the service hears of it."""
+    """It has the model's own figures, and the service is told about it."""
     told: Told = []
     said = outputs(session(model, told, {"lang": "en", "age": "58", "sex": "1"}, {"ask:shiny.action": 1}))
     prediction = model.predict([{"age": 58, "sex": 1}])[0]
@@ -265,7 +266,7 @@ def test_the_answer_is_a_sentence_with_its_uncertainty(model: Model) -> None:
 
 
 def test_once_asked_the_answer_follows_what_is_typed(model: Model) -> None:
-    """Each new answer is told once, also when the same values come again."""
+    """Each new answer is told once, even if the same values arrive again."""
     told: Told = []
     first = {"lang": "pt", "age": "58", "ask:shiny.action": 1}
     said = outputs(session(model, told, first, {"age": "58"}, {"age": "70"}, {"age": "70", "sex": ""}))
@@ -275,7 +276,7 @@ def test_once_asked_the_answer_follows_what_is_typed(model: Model) -> None:
 
 
 def test_a_session_that_begins_with_an_answer_goes_on_with_it(model: Model) -> None:
-    """A new container gets all values at once and answers them, without moving what the person looks at."""
+    """A new container gets all values at once and answers them without scrolling the page."""
     told: Told = []
     sent = session(model, told, {"lang": "en", "age": "58", "ask:shiny.action": 3})
     assert "Of 100 people" in outputs(sent)["said"]
@@ -284,7 +285,7 @@ def test_a_session_that_begins_with_an_answer_goes_on_with_it(model: Model) -> N
 
 
 def test_a_wrong_value_takes_the_answer_away_until_it_is_corrected(model: Model) -> None:
-    """The sentence is for the field, and the field is the one to go to."""
+    """The message is at the field, and the field gets the focus."""
     told: Told = []
     first = {"lang": "en", "age": "58", "trestbps": "140", "ask:shiny.action": 1}
     wrong = session(model, told, first, {"trestbps": "1200"}, {"ask:shiny.action": 2})
@@ -296,8 +297,8 @@ def test_a_wrong_value_takes_the_answer_away_until_it_is_corrected(model: Model)
     assert "Of 100 people" in outputs(session(model, told, first, {"trestbps": "1200"}, {"trestbps": "120"}))["said"]
 
 
-def test_what_was_typed_is_said_back_as_text(model: Model) -> None:
-    """It comes as a message that the page writes as text, and it is in no HTML."""
+def test_a_message_repeats_the_input_as_text(model: Model) -> None:
+    """It is in a message that the page inserts as text, and not in HTML."""
     sent = session(model, [], {"lang": "en", "age": "<img src=x onerror=alert(1)>", "ask:shiny.action": 1})
     assert "<img" in custom(sent, "problems")[-1]["age"]
     assert not any("<img" in text for text in outputs(sent).values())
@@ -305,14 +306,14 @@ def test_what_was_typed_is_said_back_as_text(model: Model) -> None:
 
 @pytest.mark.parametrize("odd", [{"a": 1}, ["1", "2"], 10**300, True, "9" * 100_000])
 def test_a_session_outlives_values_that_no_browser_sends(odd: object, model: Model, capfd: Any) -> None:
-    """They are refused like any other, and nothing of them is written to a log."""
+    """They are refused like other wrong values, and they are not logged."""
     sent = session(model, [], {"lang": odd, "age": odd, "sex": odd, "ask:shiny.action": 1})
     assert {"age", "sex"} & set(custom(sent, "problems")[-1])
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_page_of_another_release_is_told_so(model: Model) -> None:
-    """It compares this with what it was made with, and loads itself again."""
+def test_a_page_gets_the_version_of_the_release_that_answers(model: Model) -> None:
+    """It compares the version with its own and reloads itself."""
     version = re.findall(r'data-version="(\w+)"', get(model, "/")[2])[0]
     assert custom(session(model, [], {"lang": "en"}), "version") == [{"version": version}]
 
@@ -320,8 +321,8 @@ def test_a_page_of_another_release_is_told_so(model: Model) -> None:
 # --- what is said of the answer ---
 
 
-def test_with_everything_known_nothing_is_said_to_be_unknown(model: Model) -> None:
-    """And the row about everything known is the one marked."""
+def test_with_everything_known_nothing_is_shown_as_unknown(model: Model) -> None:
+    """And the marked row is the one for all values known."""
     record = {feature.name: getattr(feature, "codes", (60,))[0] for feature in model.card.features} | {"oldpeak": 1.0}
     record |= {"chol": 240.0, "trestbps": 130.0, "thalach": 150.0}
     prediction = model.predict([record])[0]
@@ -334,22 +335,22 @@ def test_with_everything_known_nothing_is_said_to_be_unknown(model: Model) -> No
 
 
 def test_how_good_the_model_is_follows_what_is_known(model: Model) -> None:
-    """Age, sex and blood pressure are a level of their own, with its own figure."""
+    """Age, sex and blood pressure are a level with its own figure."""
     at_home = next(part for part in model.card.partial if part.name == "at home")
     text = str(answer.good(model.card, at_home.known, ENGLISH))
     marked = re.findall(r'<li class="yours">.*?</li>', text, re.DOTALL)
     assert str(round(at_home.metrics.roc_auc.value * 100)) in marked[0]
 
 
-def test_a_value_beyond_the_data_is_said_to_be(model: Model) -> None:
-    """The service answers for a person of 90, and says that the data held none."""
+def test_a_value_outside_the_data_is_pointed_out(model: Model) -> None:
+    """The service answers for a person of 90 and says that the data has no such person."""
     prediction = model.predict([{"age": 90}])[0]
     assert "Age 90 years: the data held 29 to 77 only" in str(answer.shown(model, {"age": 90}, prediction, ENGLISH))
     assert "beyond" not in str(answer.shown(model, {"age": 60}, prediction, ENGLISH))
 
 
 def test_what_moved_the_answer_most_comes_first_in_words(model: Model) -> None:
-    """Raises and lowers are said, not only drawn."""
+    """Raising and lowering are in words, not only in the picture."""
     record = {"cp": 4, "thal": 3, "age": 55}
     text = str(answer.moved(model.effects(record), model.card, ENGLISH))
     assert len(re.findall("<li>", text)) == 3

@@ -1,4 +1,4 @@
-"""The pictures are well-formed, say in words what they show, and show what they say."""
+"""The pictures are well-formed, and their texts and shapes agree."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def parsed(text: str) -> ET.Element:
 
 
 def dots(picture: ET.Element, kind: str) -> int:
-    """How many dots of a kind there are; a dot's ring and point are drawn in its place and not counted."""
+    """The number of dots of a kind; the ring and the point of a dot are not counted."""
     found = [group for group in picture.iter(f"{SVG}g") if group.get("class") == f"dots {kind}"]
     return sum(group[0].get("d", "").count("M") for group in found)
 
@@ -45,19 +45,19 @@ def test_of_a_hundred_people_as_many_are_filled_as_are_ill(
 
 
 def test_every_patient_is_a_dot_of_their_kind() -> None:
-    """Nobody is left out at the ends of the line."""
+    """The patients at both ends of the line are included."""
     picture = standing()
     assert (dots(picture, "well"), dots(picture, "ill")) == (2, 3)
 
 
 def test_ill_and_healthy_differ_in_shape() -> None:
-    """A person who sees no colours tells them apart: the healthy have a ring."""
+    """They differ without colours: the healthy have a ring."""
     groups = {group.get("class"): len(group) for group in standing().iter(f"{SVG}g")}
     assert groups == {"dots well": 2, "dots ill": 1}
 
 
 def test_a_large_data_set_keeps_its_picture_small() -> None:
-    """With ten thousand patients a dot stands for several, and no column outgrows the picture."""
+    """With ten thousand patients a dot represents several, and every column fits into the picture."""
     many = [Seen(probability=0.5, ill=at % 2 == 0) for at in range(10_000)]
     per = pictures.dots_per_patient(many)
     picture = standing(patients=many)
@@ -68,7 +68,7 @@ def test_a_large_data_set_keeps_its_picture_small() -> None:
 
 @pytest.mark.parametrize("probability", [0.0, 0.02, 0.5, 0.98, 1.0])
 def test_the_marker_and_its_words_stay_within_the_picture(probability: float) -> None:
-    """Also for someone at an end of the line."""
+    """Also at both ends of the line."""
     picture = standing(probability, here="Aqui: >99%")
     words = next(text for text in picture.iter(f"{SVG}text") if text.get("class") == "here")
     at, room = float(words.get("x", "")), 7.5 * len("Aqui: >99%")
@@ -78,7 +78,7 @@ def test_the_marker_and_its_words_stay_within_the_picture(probability: float) ->
 
 
 def test_an_image_has_its_alternative_in_words() -> None:
-    """A screen reader meets one image with a text, which cannot break out of its attribute."""
+    """A screen reader finds one image with a text, which is escaped in its attribute."""
     alt = 'Ill: "3" <of 5> & more'
     picture = parsed(pictures.hundred(0.5, 0.4, 0.6, alt))
     assert picture.get("role") == "img"
@@ -86,7 +86,7 @@ def test_an_image_has_its_alternative_in_words() -> None:
 
 
 def test_a_bar_beside_its_words_is_not_read_twice() -> None:
-    """The row says in words what its bar shows."""
+    """The row's words already have the content of its bar."""
     for bar in (pictures.change(0.1, 0.2), pictures.whisker(0.9, 0.88, 0.95)):
         assert parsed(bar).get("aria-hidden") == "true"
 
@@ -100,6 +100,6 @@ def test_what_raises_points_right_and_what_lowers_left() -> None:
 
 
 def test_a_share_below_chance_stays_on_its_line() -> None:
-    """A model worse than a coin has its point at the line's beginning."""
+    """A model worse than chance has its point at the beginning of the line."""
     interval, point = parsed(pictures.whisker(0.45, 0.4, 0.6))[1:]
     assert (interval.get("x"), interval.get("width"), point.get("x")) == ("0", "40", "0")

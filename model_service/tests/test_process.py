@@ -24,7 +24,8 @@ from serving.__main__ import BadSetting, settings_from
 PATIENT = b'{"age": 63, "sex": 1}'
 HEAD = b"POST /invocations HTTP/1.1\r\nhost: heart\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 PING = b"GET /ping HTTP/1.1\r\nhost: heart\r\n\r\n"
-# Puts the socket where systemd's protocol has it, and becomes the service.
+pytestmark = pytest.mark.thorough
+# Moves the socket to the descriptor of systemd's protocol, and becomes the service.
 HAND_OVER = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.execv(sys.executable, [sys.executable, '-m', 'serving'])"
 
 
@@ -47,7 +48,7 @@ def started(environment: dict[str, str], *command: str, **options: Any) -> Itera
 
 
 def log_until(process: subprocess.Popen[str], words: str) -> str:
-    """The log's lines up to the one with these words, which is returned; a log that ends first fails the test."""
+    """The log's next line with these words. The test fails if the log ends before it."""
     assert process.stderr is not None
     lines: list[str] = []
     for line in process.stderr:
@@ -58,7 +59,7 @@ def log_until(process: subprocess.Popen[str], words: str) -> str:
 
 
 def address(process: subprocess.Popen[str]) -> tuple[str, int]:
-    """Where it listens, once it says so."""
+    """The address in the log, once the service listens."""
     return "127.0.0.1", int(log_until(process, "listens on").split(":")[2].split(",")[0])
 
 
@@ -70,7 +71,7 @@ def whole(connection: socket.socket) -> str:
 
 
 def heard(where: tuple[str, int]) -> None:
-    """What was sent before has been read: connections are taken in their order, and a later one is answered."""
+    """Wait until earlier bytes are read: connections are accepted in order, and a later one is answered."""
     with socket.create_connection(where, 10) as later:
         later.sendall(PING)
         assert later.recv(65536).startswith(b"HTTP/1.1 200")
@@ -88,7 +89,7 @@ def environment(model_folder: Path) -> dict[str, str]:
 
 
 def test_a_stop_in_mid_request_finishes_the_request(environment: dict[str, str]) -> None:
-    """A request of which half the body, or half the head, has come at SIGTERM is answered in full; then it exits 0."""
+    """At SIGTERM half of a body, and half of a head, have arrived: both requests are answered; the exit status is 0."""
     with started(environment) as process:
         where = address(process)
         with socket.create_connection(where, 10) as body, socket.create_connection(where, 10) as head:
@@ -109,8 +110,8 @@ def test_a_stop_in_mid_request_finishes_the_request(environment: dict[str, str])
 
 
 def test_a_stop_under_load_loses_no_request(environment: dict[str, str]) -> None:
-    """Eight clients ask without pause, on kept and on new connections, when SIGTERM comes. Whoever could connect gets
-    the whole answer; each answer is in the log; the others are refused; the process exits 0.
+    """Eight clients send requests without pause, on kept and on new connections, when SIGTERM arrives. Every client
+    that could connect gets the whole answer, each answer is in the log, the others are refused, and it exits with 0.
     """
     with started(environment | {"LOG_FEATURES": "none"}) as process:
         where = address(process)
@@ -133,7 +134,7 @@ def test_a_stop_under_load_loses_no_request(environment: dict[str, str]) -> None
 
 
 class Client(threading.Thread):
-    """Asks until nobody listens any more."""
+    """A client that sends requests until its connection is refused."""
 
     def __init__(self, where: tuple[str, int], keep: bool) -> None:
         super().__init__(daemon=True)
@@ -160,7 +161,7 @@ class Client(threading.Thread):
             connection.close()
 
     def ask(self, connection: http.client.HTTPConnection) -> bool:
-        """One request; whether the connection may be kept."""
+        """Send one request. The result tells whether the connection may be kept."""
         connection.request("POST", "/invocations", PATIENT, {"content-type": "application/json"})
         answer = connection.getresponse()
         assert answer.status == 200
@@ -172,7 +173,7 @@ class Client(threading.Thread):
 
 
 def test_a_request_on_its_way_is_still_answered(environment: dict[str, str]) -> None:
-    """One that comes right after the stop, on a connection made before, is answered as the last of its connection."""
+    """A request just after the stop, on an earlier connection, is answered as the last of that connection."""
     with started(environment) as process:
         where = address(process)
         with socket.create_connection(where, 10) as fresh, socket.create_connection(where, 10) as kept:
@@ -190,8 +191,8 @@ def test_a_request_on_its_way_is_still_answered(environment: dict[str, str]) -> 
         assert process.wait() == 0
 
 
-def test_who_never_ends_is_cut_at_the_deadline(environment: dict[str, str]) -> None:
-    """A request whose body does not come holds up the end for DRAIN_SECONDS and no longer."""
+def test_a_request_that_never_ends_is_cut_at_the_deadline(environment: dict[str, str]) -> None:
+    """A request whose body does not arrive delays the end by DRAIN_SECONDS at most."""
     with started(environment | {"DRAIN_SECONDS": "1"}) as process:
         where = address(process)
         with socket.create_connection(where, 10) as slow:
@@ -203,8 +204,8 @@ def test_who_never_ends_is_cut_at_the_deadline(environment: dict[str, str]) -> N
         assert process.wait() == 0
 
 
-def test_an_open_page_is_told_to_come_back(environment: dict[str, str]) -> None:
-    """The page's WebSocket is signed at its handshake, holds up no stop, and is closed with 1012: service restart."""
+def test_an_open_page_is_asked_to_connect_again(environment: dict[str, str]) -> None:
+    """The page's WebSocket names the release, does not delay the stop, and is closed with 1012 (service restart)."""
     with started(environment) as process:
         host, port = address(process)
         with client.connect(f"ws://{host}:{port}/websocket/") as page:
@@ -212,7 +213,7 @@ def test_an_open_page_is_told_to_come_back(environment: dict[str, str]) -> None:
             with socket.create_connection((host, port), 10) as slow:
                 slow.sendall(HEAD % len(PATIENT) + PATIENT[:5])
                 stopping(process, (host, port), 1)
-                page.ping().wait(10)  # it lives while requests are being finished
+                page.ping().wait(10)  # it stays open while requests are finished
                 slow.sendall(PATIENT[5:])
                 assert whole(slow).startswith("HTTP/1.1 200")
             with pytest.raises(ConnectionClosedError, match="1012"):
@@ -221,7 +222,7 @@ def test_an_open_page_is_told_to_come_back(environment: dict[str, str]) -> None:
 
 
 def test_a_socket_handed_over_is_served(environment: dict[str, str]) -> None:
-    """The service takes a listening socket from its supervisor, and leaves it open when it stops."""
+    """The service uses a listening socket from its supervisor and leaves it open at its end."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         fd = listener.fileno()
         os.set_inheritable(fd, True)
@@ -236,7 +237,7 @@ def test_a_socket_handed_over_is_served(environment: dict[str, str]) -> None:
 
 
 def test_the_service_writes_no_file(environment: dict[str, str]) -> None:
-    """Where no file may have a single byte it serves, the page too: a read-only file system is enough for it."""
+    """It serves, also the page, when no file may have a single byte, so a read-only file system is enough."""
 
     def no_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
@@ -257,7 +258,7 @@ def test_the_service_writes_no_file(environment: dict[str, str]) -> None:
 
 
 def test_without_a_model_nothing_starts(environment: dict[str, str], tmp_path: Path) -> None:
-    """A missing model ends the process at once, and the sentence says how to make one."""
+    """A missing model ends the process at once, with the command that makes one."""
     with started(environment | {"MODEL_FOLDER": str(tmp_path / "none")}) as process:
         line = log_until(process, "serving: no model at")
         assert "model-card.json" in line
@@ -266,7 +267,7 @@ def test_without_a_model_nothing_starts(environment: dict[str, str], tmp_path: P
 
 
 def test_a_taken_port_is_named(environment: dict[str, str]) -> None:
-    """A port somebody else listens on ends the process with its number and what to do."""
+    """A port that another process listens on ends this one with its number and the next step."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         with started(environment | {"PORT": port}) as process:
@@ -275,7 +276,7 @@ def test_a_taken_port_is_named(environment: dict[str, str]) -> None:
 
 
 def test_a_wrong_setting_ends_the_start(environment: dict[str, str]) -> None:
-    """The sentence is in the log, and the status is 2."""
+    """The message is in the log, and the exit status is 2."""
     with started(environment | {"PORT": "http"}) as process:
         log_until(process, "serving: PORT is 'http'")
         assert process.wait() == 2
@@ -291,7 +292,7 @@ def test_a_wrong_setting_ends_the_start(environment: dict[str, str]) -> None:
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str, allowed: str) -> None:
-    """With the variable, the value, what is allowed, and what to set."""
+    """With the variable, the value, the allowed values, and a setting that works."""
     with pytest.raises(BadSetting) as caught:
         settings_from({name: value})
     assert str(caught.value).startswith(f"{name} is {value!r}, allowed is {allowed}")
@@ -299,7 +300,7 @@ def test_a_wrong_setting_is_named(name: str, value: str, allowed: str) -> None:
 
 
 def test_a_setting_left_empty_is_not_set() -> None:
-    """An image built without a release has RELEASE="", and that is no release."""
+    """An image built without a release has RELEASE="", which counts as not set."""
     empty = settings_from(dict.fromkeys(("PORT", "RELEASE", "COMMIT", "LOG_FEATURES", "LISTEN_FDS"), ""))
     assert empty == settings_from({})
     assert (empty.port, empty.release, empty.log_features, empty.handed_over) == (8080, "unreleased", "hashed", False)

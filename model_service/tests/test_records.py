@@ -41,14 +41,14 @@ def refused(intake: Intake, body: bytes | Any, csv: bool = False) -> Refused:
     ],
 )
 def test_json_comes_as_one_record_or_many(intake: Intake, content: Any, number: int) -> None:
-    """Every way of sending records gives them, in their order and unchanged."""
+    """In every format the records arrive in their order and unchanged."""
     records = intake.from_json(json.dumps(content).encode())
     assert len(records) == number
     assert records[0] == PATIENT
 
 
 def test_a_byte_order_mark_is_no_mistake(intake: Intake) -> None:
-    """Windows writes one before its UTF-8; it is passed over, in JSON and in CSV."""
+    """Windows writes one before UTF-8; it is ignored in JSON and in CSV."""
     assert intake.from_json(b'\xef\xbb\xbf{"age": 63}') == [{"age": 63}]
     assert intake.from_csv(b"\xef\xbb\xbfage,sex\r\n63,1\r\n") == ([{"age": 63, "sex": 1}], True)
 
@@ -75,7 +75,7 @@ def test_a_byte_order_mark_is_no_mistake(intake: Intake) -> None:
     ],
 )
 def test_a_value_that_is_no_allowed_number_is_named(intake: Intake, value: str, shown: str) -> None:
-    """422, with the field, the value as it came and what is allowed; nothing is clipped or taken for a number."""
+    """422 with the field, the value as it was sent and the allowed values; it is neither clipped nor converted."""
     refusal = refused(intake, f'{{"sex": 1, "age": {value}}}'.encode())
     [problem] = refusal.problems
     assert (refusal.status, problem.record, problem.field) == (422, 0, "age")
@@ -87,13 +87,13 @@ def test_a_value_that_is_no_allowed_number_is_named(intake: Intake, value: str, 
 
 @pytest.mark.parametrize("value", [True, False, 2, 0.5, "1", float("nan")])
 def test_a_code_is_one_of_the_codes(intake: Intake, value: object) -> None:
-    """true is no 1, and there is no code between two."""
+    """true is not 1, and a number between two codes is not a code."""
     [problem] = refused(intake, {"sex": value}).problems
     assert (problem.field, problem.allowed) == ("sex", "one of 0, 1")
 
 
 def test_the_limits_themselves_are_allowed(intake: Intake, model: Model) -> None:
-    """The lowest and the highest value, and each code, are answered."""
+    """The lowest and the highest value, and each code, are accepted."""
     for feature in model.card.features:
         ends = feature.codes if feature.kind == "choice" else (feature.low, feature.high)
         for value in ends:
@@ -101,21 +101,21 @@ def test_the_limits_themselves_are_allowed(intake: Intake, model: Model) -> None
 
 
 def test_a_name_that_is_no_feature_is_named(intake: Intake, model: Model) -> None:
-    """A misspelt feature is not passed over, or the answer would be without it."""
+    """A misspelt feature is refused, because ignoring it would give another answer."""
     [problem] = refused(intake, {"age": 54, "colesterol": 200}).problems
     assert (problem.field, problem.value) == ("colesterol", "200")
     assert all(name in problem.message for name in model.names)
 
 
 def test_a_name_given_twice_is_named(intake: Intake) -> None:
-    """JSON allows it and takes the last; here it is a contradiction to be resolved."""
+    """JSON allows it and uses the last; here it is refused as a contradiction."""
     [problem] = refused(intake, b'{"age": 54, "sex": 1, "age": 45}').problems
     assert (problem.field, problem.value) == ("age", "given twice")
 
 
 @pytest.mark.parametrize("record", [{}, {"age": None}, dict.fromkeys(PATIENT)])
 def test_a_record_in_which_nothing_is_known_is_refused(intake: Intake, record: object) -> None:
-    """There is nothing to predict from."""
+    """A prediction needs at least one value."""
     [problem] = refused(intake, [PATIENT, record]).problems
     assert (problem.record, problem.field) == (1, None)
     assert problem.message.startswith("Nothing is known in record 1. Send at least one of age, sex")
@@ -123,21 +123,21 @@ def test_a_record_in_which_nothing_is_known_is_refused(intake: Intake, record: o
 
 @pytest.mark.parametrize("record", [3, "x", None, True, [], [63, 1]])
 def test_a_record_that_is_no_object_is_refused(intake: Intake, record: object) -> None:
-    """The sentence says which one it is, what it is, and shows a right one."""
+    """The message has its number and its value, and shows a right record."""
     [problem] = refused(intake, [PATIENT, PATIENT, record]).problems
     assert problem.record == 2
     assert '{"age": 53, "sex": 0}' in problem.message
 
 
 def test_a_batch_names_each_bad_record(intake: Intake) -> None:
-    """By its number; none of the batch is answered."""
+    """It is named by its number, and no record of the batch is answered."""
     refusal = refused(intake, [PATIENT, {"age": 5}, PATIENT, {"sex": 7, "thal": 5}])
     assert [(problem.record, problem.field) for problem in refusal.problems] == [(1, "age"), (3, "sex"), (3, "thal")]
-    assert refusal.message.startswith("2 of 4 records are refused, so none is answered. The first: age is 5")
+    assert refusal.message.startswith("2 of 4 records are refused, so no record is answered. The first: age is 5")
 
 
 def test_the_number_of_named_problems_is_bounded(intake: Intake) -> None:
-    """A thousand bad records give twenty sentences and a count of the rest."""
+    """A thousand bad records give twenty messages and the number of the others."""
     refusal = refused(intake, [{"age": 5, "sex": 5}] * 1_000)
     assert (len(refusal.problems), refusal.more) == (MOST_PROBLEMS, 2_000 - MOST_PROBLEMS)
 
@@ -180,7 +180,7 @@ def test_a_body_that_holds_no_records_is_refused(intake: Intake, body: bytes, st
     ],
 )
 def test_csv_comes_with_or_without_a_header(intake: Intake, text: str, records: object, header: bool) -> None:
-    """Without one in the features' order, with one in its own; an empty value is an unknown one."""
+    """Without a header values are in the features' order, with one in its order; an empty value is unknown."""
     assert intake.from_csv(text.encode()) == (records, header)
 
 
@@ -201,7 +201,7 @@ def test_csv_comes_with_or_without_a_header(intake: Intake, text: str, records: 
     ],
 )
 def test_what_is_wrong_in_csv_is_named(intake: Intake, text: str, record: int, field: str | None, says: str) -> None:
-    """With the number of the record, which a header is none of."""
+    """With the number of the record, not counting the header."""
     refusal = refused(intake, text.encode(), csv=True)
     assert refusal.status == 422
     assert (refusal.problems[0].record, refusal.problems[0].field) == (record, field)
@@ -229,7 +229,7 @@ def test_a_body_that_is_no_csv_is_refused(intake: Intake, body: bytes, status: i
 
 
 def test_the_description_allows_what_the_service_allows(intake: Intake, model: Model) -> None:
-    """OpenAPI's schema and the check agree on thousands of records, right and wrong."""
+    """OpenAPI's schema and the check agree on thousands of right and wrong records."""
     schema, chance = describe(model.card, "v17")["components"]["schemas"]["Record"], random.Random(3)
     counts = [0, 0]
     for _ in range(3_000):
@@ -245,7 +245,7 @@ def test_the_description_allows_what_the_service_allows(intake: Intake, model: M
 
 
 def valid(record: dict[str, Any], schema: dict[str, Any]) -> bool:
-    """JSON Schema, as far as ours goes; beyond it, one value at least must be known."""
+    """The part of JSON Schema that the description uses, and that at least one value is known."""
     assert schema["additionalProperties"] is False
     known = [value for value in record.values() if value is not None]
     return bool(known) and all(

@@ -19,13 +19,14 @@ from serving.server import Server
 PING = b"GET /ping HTTP/1.1\r\nhost: heart\r\n\r\n"
 LAST = b"GET /ping HTTP/1.1\r\nhost: heart\r\nconnection: close\r\n\r\n"
 
+pytestmark = pytest.mark.thorough
 
 Impatient = Callable[[], None]
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Impatient:
-    """From its call on, the service waits for nothing longer than a moment."""
+    """A function that shortens the time limits of the service."""
 
     def shorten() -> None:
         monkeypatch.setattr(module, "HEAD_SECONDS", 0.2)
@@ -36,7 +37,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Impatient:
 
 @pytest.fixture
 def address(model: Model, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Where a service listens."""
+    """The address of a running service."""
     monkeypatch.setattr(module, "FIRST_WORD_SECONDS", 0.2)
     listener = socket.create_server(("127.0.0.1", 0))
     where = listener.getsockname()
@@ -64,7 +65,7 @@ def refused(text: str, status: int) -> str:
 
 
 def test_a_head_that_does_not_end_is_not_waited_for(address: Any, impatient: Impatient) -> None:
-    """408 in JSON, signed, and the connection is closed."""
+    """408 in JSON with the release, and the connection is closed."""
     impatient()
     with socket.create_connection(address, 10) as slow:
         slow.sendall(b"GET /ping HTTP/1.1\r\nhost: he")
@@ -72,7 +73,7 @@ def test_a_head_that_does_not_end_is_not_waited_for(address: Any, impatient: Imp
 
 
 def test_a_head_that_does_not_end_is_not_waited_for_on_a_kept_connection(address: Any, impatient: Impatient) -> None:
-    """Neither is the second one."""
+    """The same holds for the second request of a connection."""
     with socket.create_connection(address, 10) as slow:
         slow.sendall(PING)
         answer = b""
@@ -83,8 +84,8 @@ def test_a_head_that_does_not_end_is_not_waited_for_on_a_kept_connection(address
         assert "Send it again" in refused(whole(slow), 408)
 
 
-def test_who_says_nothing_is_let_go(address: Any, impatient: Impatient) -> None:
-    """A connection without a request is closed without a word."""
+def test_a_silent_connection_is_closed(address: Any, impatient: Impatient) -> None:
+    """A connection without a request is closed without an answer."""
     impatient()
     with socket.create_connection(address, 10) as silent:
         assert whole(silent) == ""
@@ -99,14 +100,14 @@ def test_a_head_without_end_is_cut(address: Any) -> None:
 
 
 def test_what_is_no_http_is_refused(address: Any) -> None:
-    """400 in JSON, signed like any answer."""
+    """400 in JSON with the release."""
     with socket.create_connection(address, 10) as other:
         other.sendall(b"\x16\x03\x01 hello?\r\n\r\n")
         assert "Send HTTP/1.1" in refused(whole(other), 400)
 
 
 def test_noise_does_not_stop_the_service(address: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a hundred connections of random bytes, half of them cut short, it answers as before."""
+    """After a hundred connections with random bytes, some of them cut short, it still answers."""
     chance = random.Random(5)
     monkeypatch.setattr(module, "HEAD_SECONDS", 0.1)
     for _ in range(100):
@@ -116,7 +117,7 @@ def test_noise_does_not_stop_the_service(address: Any, monkeypatch: pytest.Monke
                 text[chance.randrange(len(text))] = chance.randrange(256)
             noise.sendall(text[: chance.choice((len(text), 30))])
             if chance.random() < 0.5:
-                with contextlib.suppress(ConnectionResetError):  # cut before all was read
+                with contextlib.suppress(ConnectionResetError):  # closed before everything was read
                     whole(noise)
     monkeypatch.undo()
     with socket.create_connection(address, 10) as good:
@@ -127,7 +128,7 @@ def test_noise_does_not_stop_the_service(address: Any, monkeypatch: pytest.Monke
 def test_an_answer_that_is_not_taken_is_given_up(
     address: Any, impatient: Impatient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who asks for many cards and reads none is cut off; others are answered."""
+    """A client that requests many cards and reads none is disconnected; others are answered."""
     impatient()
     with socket.create_connection(address, 10) as greedy:
         greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -150,7 +151,7 @@ def test_requests_sent_at_once_are_answered_in_their_order(address: Any) -> None
 
 
 def test_head_is_get_without_the_body(address: Any) -> None:
-    """The same headers, the length included."""
+    """The same headers, including the length."""
     with socket.create_connection(address, 10) as connection:
         connection.sendall(LAST.replace(b"GET", b"HEAD"))
         head = whole(connection)

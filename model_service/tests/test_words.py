@@ -1,4 +1,4 @@
-"""The page's words are complete in each language, and each language writes numbers and dates its own way."""
+"""The page's texts are complete in each language, with its formats for numbers and dates."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SHARES = Shares(shares=(1.0,), missing=0)
 
 
 @EACH
-def test_every_feature_and_choice_of_the_model_is_said(words: Words, model: Model) -> None:
-    """No feature of this model goes by its column's name on the page."""
+def test_every_feature_and_choice_of_the_model_has_words(words: Words, model: Model) -> None:
+    """No feature of this model is shown by its column's name."""
     for feature in model.card.features:
         said = words.features[feature.name]
         assert said.label
@@ -29,32 +29,32 @@ def test_every_feature_and_choice_of_the_model_is_said(words: Words, model: Mode
 
 @EACH
 def test_every_group_has_a_title(words: Words) -> None:
-    """A feature may be asked for in any group."""
+    """Any group can be on the page."""
     assert all(words.groups[group][0] for group in GROUPS)
 
 
 def test_what_the_card_says_is_translated(model: Model) -> None:
-    """The limits of use are the last thing to be left in a language that a person does not read."""
+    """Above all the limits of use have to be in the person's language."""
     for text in (model.card.means, model.card.kind, *model.card.limits):
         assert PORTUGUESE.translation(text)[1] == "pt-BR"
 
 
-def test_each_level_of_knowledge_is_said(model: Model) -> None:
-    """How good the model is with less known is said in words."""
+def test_each_set_of_known_features_has_words(model: Model) -> None:
+    """Each set of known features has a name in words."""
     for words in WORDS.values():
         assert {part.name for part in model.card.partial} <= set(words.levels)
 
 
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Words) if f.type == "str"])
 def test_a_sentence_has_the_same_places_to_fill_in_each_language(field: str) -> None:
-    """A translation that lost its figure would say nothing, or stop the page."""
+    """A translation without its number would be useless or break the page."""
     places = [set(re.findall(r"{(\w+)}", getattr(words, field))) for words in WORDS.values()]
     assert places[0] == places[1], field
     assert all(getattr(words, field) for words in WORDS.values())
 
 
 def test_a_feature_without_words_goes_by_its_own_name() -> None:
-    """A team that puts its own model here has a page before it has written a word."""
+    """A team with its own model has a page before it has written any texts."""
     measure = Measure(name="lead", unit="ppm", low=0, high=9, seen=(1, 2), spread=SHARES)
     choice = Choice(name="shape", codes=(1, 2), spread=SHARES)
     assert PORTUGUESE.label("lead") == "lead"
@@ -71,8 +71,8 @@ def test_numbers_and_days_are_written_as_the_language_does() -> None:
     assert (ENGLISH.day(day), PORTUGUESE.day(day)) == ("3 November 2026", "3 de novembro de 2026")
 
 
-def test_nothing_is_said_to_be_certain() -> None:
-    """Rounding makes neither 0 nor 100 of a probability."""
+def test_nothing_is_shown_as_certain() -> None:
+    """A probability is never rounded to 0 or 100."""
     assert [ENGLISH.percent(p) for p in (0.001, 0.534, 0.999)] == ["<1%", "53%", ">99%"]
     assert [ENGLISH.count(p) for p in (0.001, 0.534, 0.999)] == ["fewer than 1", "about 53", "more than 99"]
     assert [ENGLISH.points(p) for p in (-0.012, 0.18)] == ["1 point", "18 points"]
@@ -94,5 +94,5 @@ def test_nothing_is_said_to_be_certain() -> None:
     ],
 )
 def test_the_language_is_the_one_asked_for_or_the_browsers(asked: str | None, header: str, spoken: str) -> None:
-    """The switch wins over the browser, and the browser over English."""
+    """The switch has priority over the browser's language, and that over English."""
     assert language(asked, header) == spoken

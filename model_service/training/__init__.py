@@ -1,1 +1,1 @@
-"""Makes the model. ``train.py`` beside this folder runs it; nothing here is in the served image."""
+"""The training of the model, which ``train.py`` runs. It is not part of the image."""

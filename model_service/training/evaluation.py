@@ -1,4 +1,4 @@
-"""How good a kind of model is on patients it has not seen: repeated stratified cross-validation, with intervals."""
+"""How good a kind of model is on held-out patients: repeated stratified cross-validation, with intervals."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from training.settings import Settings
 FOLDS = 10
 REPEATS = 3
 RESAMPLES = 1000  # of the patients, for the intervals
-BINS = 10  # of the calibration error, each with as many patients
-NEAREST = 60  # patients that tell what a probability is worth: a fifth of the data
-GRID = 101  # probabilities at which that is told
-Z90 = 1.6448536269514722  # the normal distribution's 95th percentile: a two-sided 90 %
-# A probability of 0 or 1 that is wrong costs without end; this is what it costs here, for every candidate alike.
+BINS = 10  # of the calibration error, with equally many patients
+NEAREST = 60  # patients (a fifth of the data) for the share of ill people at a probability
+GRID = 101  # probabilities with such a share
+Z90 = 1.6448536269514722  # the normal distribution's 95th percentile, for a two-sided 90 %
+# A wrong probability of 0 or 1 has an infinite loss, so the probabilities of every candidate are clipped to this.
 LEAST = 1e-3
 
 
 def held_out(candidate: Candidate, table: Table, settings: Settings) -> np.ndarray:
-    """Every patient's probability from models that were not trained on them: [REPEATS, rows]."""
+    """The probability of each patient from models that were not trained on them: [REPEATS, rows]."""
     inputs = completed(table.inputs, settings)
     answers = np.empty((REPEATS, len(table.targets)))
     for at, (known, asked) in enumerate(_folds(table, REPEATS)):
@@ -38,7 +38,7 @@ def held_out(candidate: Candidate, table: Table, settings: Settings) -> np.ndarr
 def held_out_partly(
     candidate: Candidate, table: Table, settings: Settings, names: tuple[str, ...], closeness: tuple[float, ...]
 ) -> np.ndarray:
-    """The same when only the features in ``names`` are known, for each closeness: [closeness, rows]."""
+    """The same if only the features in ``names`` are known, for each closeness: [closeness, rows]."""
     inputs = completed(table.inputs, settings)
     answers = np.empty((len(closeness), len(table.targets)))
     masked = np.where([name in names for name in settings.names], inputs, np.nan)
@@ -54,15 +54,15 @@ def held_out_partly(
 def metrics(answers: np.ndarray, targets: np.ndarray) -> Metrics:
     """The figures of held-out ``answers`` [repeats, rows], each the mean over the repeats.
 
-    The 95 % intervals come from drawing the patients anew (percentile bootstrap), with the answers left as they are:
-    they tell how much the figure owes to who happened to be in the data. The calibration error's is moved down by as
-    much as the drawings lie above the figure on average: it is a sum of absolute values, which chance only makes
-    larger, so that the plain interval may not even hold the figure itself.
+    The 95 % intervals are percentile bootstrap intervals: the patients are resampled, and their answers stay the same.
+    They show how much a figure depends on the patients in the data. The calibration error is a sum of absolute values,
+    which resampling only makes larger, so its plain interval may not contain the figure itself. Its interval is moved
+    down by the average difference between the resampled figures and the figure.
     """
     answers = answers.clip(LEAST, 1 - LEAST)
     rows = len(targets)
     drawn = np.random.default_rng(SEED).multinomial(rows, np.full(rows, 1 / rows), RESAMPLES)
-    weights = np.vstack([np.ones(rows), drawn])  # the first row: the data as it is
+    weights = np.vstack([np.ones(rows), drawn])  # the first row is the data without resampling
     loss = -np.where(targets == 1, np.log(answers), np.log1p(-answers)).mean(axis=0)
     square = ((answers - targets) ** 2).mean(axis=0)
     return Metrics(
@@ -80,13 +80,13 @@ def log_loss(answers: np.ndarray, targets: np.ndarray) -> float:
 
 
 def calibration(answers: np.ndarray, targets: np.ndarray) -> tuple[Calibration, ...]:
-    """For probabilities from 0 to 1: what became of the NEAREST patients who were given about that."""
+    """For probabilities from 0 to 1: how many of the NEAREST patients by predicted probability were ill."""
     given = answers.mean(axis=0)
     return tuple(_calibration_at(float(at), given, targets) for at in np.linspace(0, 1, GRID))
 
 
 def patients(answers: np.ndarray, targets: np.ndarray) -> tuple[Seen, ...]:
-    """Every patient of the data as the page draws them, in the order of their probability."""
+    """Every patient of the data in the order of their probability, for the page's picture."""
     pairs = sorted(zip(answers.mean(axis=0).tolist(), targets.tolist(), strict=True))
     return tuple(Seen(probability=round(p, 4), ill=bool(ill)) for p, ill in pairs)
 
@@ -97,7 +97,7 @@ def _folds(table: Table, repeats: int) -> Iterator[tuple[np.ndarray, np.ndarray]
 
 
 def _unbiased(values: np.ndarray) -> np.ndarray:
-    """The first value and the drawings behind it, these moved so that it is their mean; none below 0."""
+    """The first value, followed by the others moved so that their mean is the first value, but not below 0."""
     return np.append(values[:1], (values[1:] - (values[1:].mean() - values[0])).clip(min=0))
 
 
@@ -107,7 +107,7 @@ def _estimate(values: np.ndarray) -> Estimate:
 
 
 def _auc(answers: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The share of pairs of an ill and a healthy patient that are in the right order; a tie is half right."""
+    """The share of pairs of an ill and a healthy patient in the right order. A tie counts as half."""
     ill, well = answers[:, targets == 1], answers[:, targets == 0]
     order = (np.sign(ill[:, :, None] - well[:, None, :]).mean(axis=0) + 1) / 2
     of_ill, of_well = weights[:, targets == 1], weights[:, targets == 0]

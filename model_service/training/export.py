@@ -1,8 +1,8 @@
-"""Writes a fitted model and its marginalisation (marginal.py) as one ONNX graph.
+"""The export of a fitted model and its marginalisation (marginal.py) as one ONNX graph.
 
-In:  ``features`` float32 [n, features], a NaN where unknown.
-Out: ``probability``, ``low``, ``high``, each float32 [n]; low and high are what it would lie between were the rest
-known. Whatever scikit-learn model won is converted by skl2onnx and asked once, for n x patients completed rows.
+In:  ``features`` float32 [n, features], NaN if unknown.
+Out: ``probability``, ``low``, ``high``, each float32 [n]. If the rest were known, the probability would lie between low
+and high. skl2onnx converts the scikit-learn model, which is called once, with n x patients completed rows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from training.marginal import HIGH, LOW, MISMATCH, Marginal
 OPSET = 18
 ML_OPSET = 3
 INNER = "inner_"
-DIGITS = 6  # significant ones kept of a weight: enough for the answer, too few for a library's last bits to show
+DIGITS = 6  # significant digits of a weight: enough for the answer, without the last bits, which vary by library
 
 
 def export(marginal: Marginal) -> bytes:
@@ -55,13 +55,23 @@ def _rounded(values: Any) -> Any:
 
 
 def _graph(marginal: Marginal, inner: onnx.GraphProto) -> onnx.GraphProto:
+    features = marginal.donors.shape[1]
+    steps = [*_weights(), *_answers(inner), *_quantiles()]
+    return helper.make_graph(
+        steps,
+        "marginal",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", features])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in ("probability", "low", "high")],
+        initializer=[
+            *(numpy_helper.from_array(np.asarray(value), name) for name, value in _constants(marginal).items()),
+            *inner.initializer,
+        ],
+    )
+
+
+def _constants(marginal: Marginal) -> dict[str, Any]:
     patients, features = marginal.donors.shape
-    steps: list[onnx.NodeProto] = []
-
-    def step(kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> None:
-        steps.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
-
-    constants = {
+    return {
         "donors": marginal.donors[None].astype(np.float32),
         "is_choice": marginal.is_choice,
         "inverse_variance": (1 / marginal.variance).astype(np.float32),
@@ -80,51 +90,64 @@ def _graph(marginal: Marginal, inner: onnx.GraphProto) -> onnx.GraphProto:
         "share_low": np.float32(LOW * (1 - 1e-6)),
         "share_high": np.float32(HIGH * (1 - 1e-6)),
     }
-    # All patients are needed as soon as a row has a hole; where none has, they complete it alike, and one will do.
-    step("Unsqueeze", ["features", "one"], "person")
-    step("IsNaN", ["person"], "unknown")
-    step("Cast", ["unknown"], "hole", to=TensorProto.INT64)
-    step("ReduceMax", ["hole"], "any_hole", keepdims=0)
-    step("Mul", ["others", "any_hole"], "others_needed")
-    step("Add", ["others_needed", "one"], "needed")
-    step("Slice", ["donors", "start", "needed", "one"], "patients")
-    # How far each patient is from each row, in what is known of it: [n, patients]
-    step("Sub", ["person", "patients"], "difference")
-    step("Mul", ["difference", "difference"], "square")
-    step("Mul", ["square", "inverse_variance"], "apart_in_measure")
-    step("Equal", ["person", "patients"], "same")
-    step("Where", ["same", "nothing", "mismatch"], "apart_in_choice")
-    step("Where", ["is_choice", "apart_in_choice", "apart_in_measure"], "apart_in_all")
-    step("Where", ["unknown", "nothing", "apart_in_all"], "apart")
-    step("ReduceSum", ["apart", "last"], "distance", keepdims=0)
-    step("Mul", ["distance", "closeness"], "exponent")
-    step("Softmax", ["exponent"], "weight", axis=1)
-    # The model's answer for the row as each patient completes it: [n, patients]
-    step("Where", ["unknown", "patients", "person"], "completed")
-    step("Reshape", ["completed", "as_rows"], f"{INNER}x")
-    steps.extend(inner.node)
-    step("Gather", [inner.output[-1].name, "ill"], "answers", axis=1)
-    step("Concat", ["flexible", "needed"], "as_patients", axis=0)
-    step("Reshape", ["answers", "as_patients"], "answer")
-    step("Mul", ["answer", "weight"], "share")
-    step("ReduceSum", ["share", "one"], "probability", keepdims=0)
-    # Its weighted quantiles
-    steps.append(helper.make_node("TopK", ["answer", "needed"], ["rising", "order"], name="rising", axis=1, largest=0))
-    step("GatherElements", ["weight", "order"], "weight_rising", axis=1)
-    step("CumSum", ["weight_rising", "by_patient"], "reached")
+
+
+def _weights() -> list[onnx.NodeProto]:
+    """From ``features`` to the ``weight`` of each patient for each row: [n, patients]."""
+    return [
+        # All patients are needed if any row has an unknown value. Without one, all completions are the same.
+        _step("Unsqueeze", ["features", "one"], "person"),
+        _step("IsNaN", ["person"], "unknown"),
+        _step("Cast", ["unknown"], "hole", to=TensorProto.INT64),
+        _step("ReduceMax", ["hole"], "any_hole", keepdims=0),
+        _step("Mul", ["others", "any_hole"], "others_needed"),
+        _step("Add", ["others_needed", "one"], "needed"),
+        _step("Slice", ["donors", "start", "needed", "one"], "patients"),
+        # The distance of each patient from each row in the row's known features: [n, patients]
+        _step("Sub", ["person", "patients"], "difference"),
+        _step("Mul", ["difference", "difference"], "square"),
+        _step("Mul", ["square", "inverse_variance"], "apart_in_measure"),
+        _step("Equal", ["person", "patients"], "same"),
+        _step("Where", ["same", "nothing", "mismatch"], "apart_in_choice"),
+        _step("Where", ["is_choice", "apart_in_choice", "apart_in_measure"], "apart_in_all"),
+        _step("Where", ["unknown", "nothing", "apart_in_all"], "apart"),
+        _step("ReduceSum", ["apart", "last"], "distance", keepdims=0),
+        _step("Mul", ["distance", "closeness"], "exponent"),
+        _step("Softmax", ["exponent"], "weight", axis=1),
+    ]
+
+
+def _answers(inner: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The model's ``answer`` for each row completed by each patient, [n, patients], and the weighted mean."""
+    return [
+        _step("Where", ["unknown", "patients", "person"], "completed"),
+        _step("Reshape", ["completed", "as_rows"], f"{INNER}x"),
+        *inner.node,
+        _step("Gather", [inner.output[-1].name, "ill"], "answers", axis=1),
+        _step("Concat", ["flexible", "needed"], "as_patients", axis=0),
+        _step("Reshape", ["answers", "as_patients"], "answer"),
+        _step("Mul", ["answer", "weight"], "share"),
+        _step("ReduceSum", ["share", "one"], "probability", keepdims=0),
+    ]
+
+
+def _quantiles() -> list[onnx.NodeProto]:
+    """The weighted quantiles ``low`` and ``high`` of the answers."""
+    steps = [
+        helper.make_node("TopK", ["answer", "needed"], ["rising", "order"], name="rising", axis=1, largest=0),
+        _step("GatherElements", ["weight", "order"], "weight_rising", axis=1),
+        _step("CumSum", ["weight_rising", "by_patient"], "reached"),
+    ]
     for end in ("low", "high"):
-        step("Less", ["reached", f"share_{end}"], f"before_{end}")
-        step("Where", [f"before_{end}", "nothing", "unit"], f"from_{end}")
-        step("ArgMax", [f"from_{end}"], f"at_{end}", axis=1, keepdims=1)
-        step("GatherElements", ["rising", f"at_{end}"], f"{end}_column", axis=1)
-        step("Squeeze", [f"{end}_column", "one"], end)
-    return helper.make_graph(
-        steps,
-        "marginal",
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", features])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in ("probability", "low", "high")],
-        initializer=[
-            *(numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()),
-            *inner.initializer,
-        ],
-    )
+        steps += [
+            _step("Less", ["reached", f"share_{end}"], f"before_{end}"),
+            _step("Where", [f"before_{end}", "nothing", "unit"], f"from_{end}"),
+            _step("ArgMax", [f"from_{end}"], f"at_{end}", axis=1, keepdims=1),
+            _step("GatherElements", ["rising", f"at_{end}"], f"{end}_column", axis=1),
+            _step("Squeeze", [f"{end}_column", "one"], end),
+        ]
+    return steps
+
+
+def _step(kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(kind, inputs, [output], name=output, **attributes)

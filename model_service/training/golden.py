@@ -1,9 +1,9 @@
-"""The golden questions: inputs whose answers are known, asked of a release before it takes traffic.
+"""The golden questions: inputs with known answers, which the host asks a release before it takes traffic.
 
-They tell a service that does not answer as the model it was built with: another library, another machine, a broken
-build. So the expected answers are the model's own, and the tolerance is what float arithmetic may differ by. The file's
-format is the host's: each ``body`` is posted to ``path``, and each leaf of ``expected`` must be in the answer, a number
-within ``tolerance``.
+They find a service that does not answer like the model it was built with, because of another library, another machine
+or a broken build. The expected answers are therefore the model's own, and the tolerance covers the rounding of float
+arithmetic. The format is the host's: each ``body`` is posted to ``path``, and each leaf of ``expected`` must be in the
+answer, numbers within ``tolerance``.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from serving.model import Model, Record
 from training.data import Table
 from training.settings import Settings
 
-PATIENTS = 24  # of the training data, evenly over it
+PATIENTS = 24  # of the training data, evenly spaced
 TOLERANCE = 0.001
 
 
 def golden(model: Model, table: Table, settings: Settings) -> str:
-    """The file's text: patients as they are, patients of whom only a part is known, and one nothing is known of."""
+    """The file's text: whole patients, patients with only some known features, and one patient's features singly."""
     questions = [_question(model, record) for record in _records(table, settings)]
     content = {"format": 1, "path": "/invocations", "content_type": "application/json", "questions": questions}
     return json.dumps(content, indent=1)

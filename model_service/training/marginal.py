@@ -1,19 +1,19 @@
-"""What a model says of someone of whom not everything is known.
+"""The answer of a model when some features are unknown.
 
-Filling a hole with the usual value answers for a person who does not exist, and says it with confidence: of someone
-who knows age, sex and blood pressure it made a log loss of 0.81 on this data, where telling everyone the same gives
-0.69. So the model is asked about this person *as each patient of the training data could complete them*, and the
-answers are averaged, each patient weighing the more the closer they are in what is known:
+Filling an unknown value with the usual value describes a person who does not exist, and the answer is too confident.
+With only age, sex and blood pressure known, this gave a log loss of 0.81 on this data; the same answer for everyone
+gives 0.69. Instead the unknown features are taken from each patient of the training data in turn, the model answers
+every such completion, and the answers are averaged. A patient who is closer in the known features has more weight:
 
     weight(d)   ~ exp(-closeness * sum over known features of distance(x, d))
     probability = sum of weight(d) * model(x, completed by d)
 
-The distance of two measures is (x - d)^2 / variance, of two different choices MISMATCH, which is what the former is on
-average between two people. ``closeness`` is chosen by cross-validation (train.py). With everything known all patients
-complete a person alike, and the answer is the model's own.
+The distance of two measures is (x - d)^2 / variance. The distance of two different choices is MISMATCH, the average of
+the former between two people. ``closeness`` is chosen by cross-validation (train.py). If everything is known, all
+completions are the same, and the answer is the model's own.
 
-This file is the definition, in numpy, for the evaluation; export.py writes the same into the ONNX file, and a test
-holds them together.
+This file defines it in numpy, for the evaluation. export.py writes the same into the ONNX file, and a test compares
+both.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ import numpy as np
 from training.settings import Settings
 
 MISMATCH = 2.0
-CLOSENESS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5)  # those tried
-# The answer "were the rest known" lies between these shares of the weight four times in five.
+CLOSENESS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5)  # the values that are tried
+# The quantiles of the answers for "if the rest were known": four of five lie between them.
 LOW, HIGH = 0.1, 0.9
 
 
 class Marginal:
-    """A fitted model, asked over what is unknown.
+    """A fitted model that averages over unknown features.
 
-    ``donors`` [patients, features] has no holes. ``fitted`` has ``predict_proba`` for rows like them.
+    ``donors`` [patients, features] are complete rows. ``fitted`` has ``predict_proba`` for such rows.
     """
 
     def __init__(self, fitted: Any, donors: np.ndarray, settings: Settings, closeness: float) -> None:
@@ -45,18 +45,18 @@ class Marginal:
         self.variance[self.variance == 0] = 1.0
 
     def predict(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """For rows [n, features] with NaN where unknown: the probability, and its low and high were the rest known."""
+        """For rows [n, features], NaN if unknown: the probability, and its low and high if the rest were known."""
         answers, apart = self.completed_answers(rows), self.distances(rows)
         return self.averaged(answers, apart, self.closeness)
 
     def completed_answers(self, rows: np.ndarray) -> np.ndarray:
-        """The model's answer for each row as each patient completes it: [n, patients]."""
+        """The model's answer for each row completed by each patient: [n, patients]."""
         completed = np.where(np.isnan(rows)[:, None], self.donors[None], rows[:, None])
         flat = completed.reshape(-1, self.donors.shape[1])
         return np.asarray(self.fitted.predict_proba(flat)[:, 1].reshape(len(rows), len(self.donors)))
 
     def distances(self, rows: np.ndarray) -> np.ndarray:
-        """How far each patient is from each row, in what is known of the row: [n, patients]."""
+        """The distance of each patient from each row in the row's known features: [n, patients]."""
         person, donors = rows[:, None], self.donors[None]
         apart = np.where(self.is_choice, MISMATCH * (donors != person), (donors - person) ** 2 / self.variance)
         return np.asarray(np.where(np.isnan(person), 0.0, apart).sum(axis=2))

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from serving.card import Metrics
 
 
-class UnusableSettings(Exception):  # noqa: N818 - it is said as a sentence
-    """``model.toml`` cannot be used; the message names file, place and what is wrong."""
+class UnusableSettings(Exception):  # noqa: N818 - the message is a sentence
+    """``model.toml`` cannot be used. The message names the file, the entry and the error."""
 
 
 class _Part(BaseModel):
@@ -41,7 +41,7 @@ class Column(_Part):
 
 
 class Tolerance(_Part):
-    """How much worse than the live release a figure may be: a fall of one that should be high, a rise of the other."""
+    """How much worse than the live release a figure may be: a drop if it should be high, a rise if it should be low."""
 
     max_drop: float | None = Field(default=None, ge=0)
     max_rise: float | None = Field(default=None, ge=0)
@@ -49,7 +49,9 @@ class Tolerance(_Part):
     @model_validator(mode="after")
     def _one_direction(self) -> Self:
         if (self.max_drop is None) == (self.max_rise is None):
-            raise ValueError("needs one of max_drop (a figure that should be high) and max_rise (that should be low)")
+            raise ValueError(
+                "needs one of max_drop (for a figure that should be high) and max_rise (for one that should be low)"
+            )
         return self
 
 
@@ -96,7 +98,7 @@ class Settings(_Part):
         for label, names in self.known.items():
             strangers = set(names) - set(self.features)
             if strangers:
-                raise ValueError(f'known "{label}" names {", ".join(sorted(strangers))}, which is no feature')
+                raise ValueError(f'known "{label}" names {", ".join(sorted(strangers))}, which is not a feature')
         return self
 
     @model_validator(mode="after")
@@ -104,7 +106,9 @@ class Settings(_Part):
         strangers = set(self.gate) - set(Metrics.model_fields)
         if strangers:
             known = ", ".join(Metrics.model_fields)
-            raise ValueError(f"gate names {', '.join(sorted(strangers))}, which is no figure; they are {known}")
+            raise ValueError(
+                f"gate names {', '.join(sorted(strangers))}, which is not a figure; the figures are {known}"
+            )
         return self
 
 

@@ -27,7 +27,7 @@ from typing import Any, Self
 
 import pytest
 
-from console.local.build.builder import SYSTEM_PATH
+from console.local.build.workspace import SYSTEM_PATH
 
 BUNDLE = Path(__file__).parents[2] / "functions" / "host"
 HOOKS = {
@@ -81,7 +81,7 @@ def run(*command: str) -> str:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nobody listens."""
+    """A port of 127.0.0.1 on which nobody listens."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])

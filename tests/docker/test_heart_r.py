@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from esteira.appspec import judge as appspec
+from esteira import appspec
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -65,7 +65,7 @@ def browser_missing() -> str:
 
 
 def chromium() -> str:
-    """Return the path of the distribution's Chromium, "" where there is none."""
+    """The path of the distribution's Chromium, "" where there is none."""
     return shutil.which("chromium") or shutil.which("chromium-browser") or ""
 
 
@@ -80,7 +80,7 @@ def run(*command: str) -> str:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nobody listens."""
+    """A port of 127.0.0.1 on which nobody listens."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])

@@ -18,9 +18,10 @@ from textwrap import dedent
 import pytest
 from moto.server import ThreadedMotoServer
 
-from console.local.build.builder import run_build, small_docker
+from console.local.build.builder import run_build
 from console.local.engine import BuildJob, BuildResult
 from console.local.process.oci import Registry
+from console.local.process.process_engine import small_docker
 
 pytestmark = pytest.mark.e2e
 
@@ -77,7 +78,7 @@ class Bench:
         spec = "version: 0.2\n" + dedent(phases)
         commit = self.commit({"buildspec.yml": spec, **(files or {})})
         job = self.job(commit, environment or {}, override, timeout)
-        return run_build(job, small_docker(self.registry), Path(sys.executable))
+        return run_build(job, small_docker(self.registry), Path(sys.executable), kept=self.root / "cache")
 
 
 @pytest.fixture
@@ -103,6 +104,25 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_build_finds_what_the_build_before_it_cached(bench: Bench) -> None:
+    """Paths of the source and of /root are kept; a file of the commit is not replaced; nothing else stays."""
+    phases = """
+        env:
+          exported-variables: [FOUND]
+        phases:
+          build:
+            commands:
+              - export FOUND="$(cat .cache/deep/a .cache/b ~/.cache/c other 2>/dev/null | tr -d '\\n')"
+              - mkdir -p .cache/deep ~/.cache
+              - for file in .cache/deep/a .cache/b ~/.cache/c other; do echo kept >$file; done
+        cache:
+          paths: [".cache/**/*", "/root/.cache/**/*", "../other", "/etc/hostname"]
+        """
+    files = {".cache/b": "committed"}
+    assert bench.build(phases, files).exported == {"FOUND": "committed"}
+    assert bench.build(phases, files).exported == {"FOUND": "keptcommittedkept"}
 
 
 def test_a_build_that_succeeds_runs_every_phase_in_one_shell(bench: Bench) -> None:
@@ -297,7 +317,8 @@ def test_a_killed_console_takes_its_build_along(bench: Bench, tmp_path: Path) ->
     caller = f"""
         import sys, threading
         from pathlib import Path
-        from console.local.build.builder import run_build, small_docker
+        from console.local.build.builder import run_build
+        from console.local.process.process_engine import small_docker
         from console.local.engine import BuildJob
         from console.local.process.oci import Registry
         root = Path({str(tmp_path)!r})

@@ -182,7 +182,7 @@ def test_the_pool_of_an_old_upstream_is_closed_once_it_has_drained(
     front: Front, upstream: Callable[..., Upstream], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An upstream that is no longer the target is left with no open connection, however long one may idle."""
-    monkeypatch.setattr("console.local.process.front.UPSTREAM_IDLE_SECONDS", 600)
+    monkeypatch.setattr("console.local.process.upstream.UPSTREAM_IDLE_SECONDS", 600)
     old, new = upstream("old"), upstream("new")
     front.turn_to(old.port)
     ask(front)

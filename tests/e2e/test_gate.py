@@ -123,16 +123,16 @@ def test_a_worse_model_is_not_built_and_a_changed_one_takes_no_traffic(tmp_path:
 
 
 def newest(laptop: Laptop) -> View:
-    """Return the newest release's row of the history."""
+    """The newest release's row of the history."""
     return max(views(laptop), key=lambda view: view.number)
 
 
 def figures(laptop: Laptop, number: int) -> dict[str, str]:
-    """Return what is kept of what a release's build exported."""
+    """What is kept of what a release's build exported."""
     facts = Store(laptop.client("dynamodb"), laptop.table).facts("heart", about_release(number))
     return next(fact.figures for fact in facts if isinstance(fact, Accepted))
 
 
 def logs(state: Path) -> str:
-    """Return what everything printed that keeps a log."""
+    """What everything printed that keeps a log."""
     return "\n".join(path.read_text(errors="replace") for path in state.rglob("*.log"))

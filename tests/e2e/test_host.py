@@ -21,7 +21,8 @@ import aiohttp
 import pytest
 
 from console.local.engine import DeployJob, DeployResult
-from console.local.process.host import EVENTS, Host
+from console.local.process.host import ProcessHost
+from console.local.process.host_deployment import EVENTS
 from console.local.process.oci import Entry, ImageConfig, Registry, pack
 
 SECONDS = 20.0  # after which something that should have happened has not
@@ -92,8 +93,8 @@ def image(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Calla
 
 
 @pytest.fixture
-def host(tmp_path: Path, registry: Registry) -> Iterator[Host]:
-    with Host(tmp_path / "host", 0, registry, Path(sys.executable), stop_seconds=3) as host:
+def host(tmp_path: Path, registry: Registry) -> Iterator[ProcessHost]:
+    with ProcessHost(tmp_path / "host", 0, registry, Path(sys.executable), stop_seconds=3) as host:
         yield host
 
 
@@ -117,7 +118,7 @@ def job_of(bundle: bytes, tmp_path: Path, deployment: str = "d-1") -> DeployJob:
     return DeployJob(deployment, "heart", "heart-production", bundle, log, threading.Event())
 
 
-def ask(host: Host, path: str = "/who") -> dict[str, object]:
+def ask(host: ProcessHost, path: str = "/who") -> dict[str, object]:
     connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=SECONDS)
     with contextlib.closing(connection):
         connection.request("GET", path)
@@ -147,7 +148,7 @@ def in_thread(act: Callable[[], DeployResult]) -> tuple[threading.Thread, list[D
 
 
 def test_a_first_release_goes_through_every_event_and_answers(
-    host: Host, image: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    host: ProcessHost, image: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A deployment onto an empty host ends with the release live, in the container's environment and no other."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not for a container")
@@ -206,7 +207,7 @@ class Client(threading.Thread):
 
 
 def test_no_request_fails_while_releases_are_swapped_under_load(
-    host: Host, image: Callable[..., str], tmp_path: Path
+    host: ProcessHost, image: Callable[..., str], tmp_path: Path
 ) -> None:
     """Under constant requests, kept and new connections alike, three swaps lose none, and no client goes back."""
     order = ["one", "two", "three", "three again"]
@@ -231,7 +232,9 @@ def test_no_request_fails_while_releases_are_swapped_under_load(
         assert client.versions == sorted(client.versions, key=order.index)
 
 
-def test_what_is_in_flight_finishes_on_the_old_release(host: Host, image: Callable[..., str], tmp_path: Path) -> None:
+def test_what_is_in_flight_finishes_on_the_old_release(
+    host: ProcessHost, image: Callable[..., str], tmp_path: Path
+) -> None:
     """A slow request and a WebSocket stay on the old process through the swap; it ends after them."""
     host.deploy(job_of(bundle_of(image("one")), tmp_path))
     old = host.live_pid
@@ -257,7 +260,7 @@ def test_what_is_in_flight_finishes_on_the_old_release(host: Host, image: Callab
     assert not is_there(old)
 
 
-def test_a_drain_ends_at_its_deadline(host: Host, image: Callable[..., str], tmp_path: Path) -> None:
+def test_a_drain_ends_at_its_deadline(host: ProcessHost, image: Callable[..., str], tmp_path: Path) -> None:
     """A WebSocket nobody closes cannot keep the old release: after the drain's seconds it is closed with it."""
     host.deploy(job_of(bundle_of(image("one"), drain_seconds=0.1), tmp_path))
     old = host.live_pid
@@ -277,10 +280,10 @@ def test_a_drain_ends_at_its_deadline(host: Host, image: Callable[..., str], tmp
 @pytest.fixture(scope="module")
 def serving(
     registry: Registry, image: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Host, dict[str, object]]]:
+) -> Iterator[tuple[ProcessHost, dict[str, object]]]:
     """A host with v1 live, for all the candidates that come to nothing."""
     directory = tmp_path_factory.mktemp("serving")
-    with Host(directory / "host", 0, registry, Path(sys.executable)) as host:
+    with ProcessHost(directory / "host", 0, registry, Path(sys.executable)) as host:
         host.deploy(job_of(bundle_of(image("one")), directory))
         yield host, ask(host)
 
@@ -342,7 +345,7 @@ ABSENT = "sha256:" + "0" * 64
     ],
 )
 def test_a_candidate_that_fails_leaves_the_live_release_untouched(
-    serving: tuple[Host, dict[str, object]],
+    serving: tuple[ProcessHost, dict[str, object]],
     image: Callable[..., str],
     tmp_path: Path,
     make: Callable[[Callable[..., str]], bytes],
@@ -366,7 +369,7 @@ def test_a_candidate_that_fails_leaves_the_live_release_untouched(
 
 
 def test_the_last_lines_of_a_failed_containers_log_are_in_the_result(
-    serving: tuple[Host, dict[str, object]], image: Callable[..., str], tmp_path: Path
+    serving: tuple[ProcessHost, dict[str, object]], image: Callable[..., str], tmp_path: Path
 ) -> None:
     """The log's last fifty lines reach the result and the deployment's log."""
     host, _ = serving
@@ -377,7 +380,7 @@ def test_the_last_lines_of_a_failed_containers_log_are_in_the_result(
 
 
 def test_a_stopped_deployment_ends_its_candidate(
-    serving: tuple[Host, dict[str, object]], image: Callable[..., str], tmp_path: Path
+    serving: tuple[ProcessHost, dict[str, object]], image: Callable[..., str], tmp_path: Path
 ) -> None:
     """A stop in mid-start gives Stopped at once, and the live release answers on."""
     host, before = serving
@@ -395,7 +398,7 @@ def test_a_second_deployment_waits_for_the_first_or_says_what_holds_the_host(
     registry: Registry, image: Callable[..., str], tmp_path: Path
 ) -> None:
     """One deployment at a time: past its patience the second fails and names the first; stopped, it is Stopped."""
-    with Host(tmp_path / "host", 0, registry, Path(sys.executable), wait_seconds=0.2) as host:
+    with ProcessHost(tmp_path / "host", 0, registry, Path(sys.executable), wait_seconds=0.2) as host:
         first = job_of(bundle_of(image("two"), environment={"MODE": "sick"}, startup_seconds=600), tmp_path, "d-first")
         thread, results = in_thread(lambda: host.deploy(first))
         until(lambda: first.log.exists() and "AfterInstall" in first.log.read_text())
@@ -411,7 +414,9 @@ def test_a_second_deployment_waits_for_the_first_or_says_what_holds_the_host(
         assert (results[0].status, host.deploy(again).status) == ("Stopped", "Succeeded")
 
 
-def test_a_live_process_that_dies_is_started_again(host: Host, image: Callable[..., str], tmp_path: Path) -> None:
+def test_a_live_process_that_dies_is_started_again(
+    host: ProcessHost, image: Callable[..., str], tmp_path: Path
+) -> None:
     """Killed twice, the live release answers again by itself, and its log says so."""
     host.deploy(job_of(bundle_of(image("one")), tmp_path))
     seen = [ask(host)["pid"]]
@@ -425,7 +430,7 @@ def test_a_live_process_that_dies_is_started_again(host: Host, image: Callable[.
 
 
 def test_the_directories_of_the_live_and_the_previous_release_are_kept(
-    host: Host, image: Callable[..., str], tmp_path: Path
+    host: ProcessHost, image: Callable[..., str], tmp_path: Path
 ) -> None:
     """After three deployments, the last of a release that was live already, two directories remain."""
     for release in ("v1", "v2", "v2"):
@@ -436,12 +441,12 @@ def test_the_directories_of_the_live_and_the_previous_release_are_kept(
 def test_a_host_made_anew_starts_what_was_live(registry: Registry, image: Callable[..., str], tmp_path: Path) -> None:
     """After a close nothing runs; the next host resumes the same release and takes the next one."""
     directory = tmp_path / "host"
-    with Host(directory, 0, registry, Path(sys.executable)) as host:
+    with ProcessHost(directory, 0, registry, Path(sys.executable)) as host:
         assert (host.resume(), host.live) == ("", None)
         host.deploy(job_of(bundle_of(image("one"), environment={"SIZE": "release"}), tmp_path))
         pid = host.live_pid
     assert not is_there(pid)
-    with Host(directory, 0, registry, Path(sys.executable)) as host:
+    with ProcessHost(directory, 0, registry, Path(sys.executable)) as host:
         assert host.resume() == ""
         about = ask(host)
         assert host.live is not None
@@ -449,7 +454,7 @@ def test_a_host_made_anew_starts_what_was_live(registry: Registry, image: Callab
         assert host.deploy(job_of(bundle_of(image("two"), "v2"), tmp_path)).status == "Succeeded"
         assert ask(host)["version"] == "two"
     (directory / "live.json").write_text('{"release": "v2"}')
-    with Host(directory, 0, registry, Path(sys.executable)) as host:
+    with ProcessHost(directory, 0, registry, Path(sys.executable)) as host:
         assert host.resume().startswith("what was live here cannot be started again: service: Field required")
         assert host.live is None
 
@@ -465,11 +470,11 @@ def test_a_host_that_is_killed_leaves_no_container_behind(
 import json, sys, threading, urllib.request
 from pathlib import Path
 from console.local.engine import DeployJob
-from console.local.process.host import Host
+from console.local.process.host import ProcessHost
 from console.local.process.oci import Registry
 if __name__ == "__main__":
     here = Path({str(tmp_path)!r})
-    host = Host(here / "host", 0, Registry(Path({str(registry.directory)!r})), Path(sys.executable))
+    host = ProcessHost(here / "host", 0, Registry(Path({str(registry.directory)!r})), Path(sys.executable))
     stop = threading.Event()
     host.deploy(DeployJob("d-1", "heart", "g", (here / "bundle.zip").read_bytes(), here / "log", stop))
     about = json.load(urllib.request.urlopen(f"http://127.0.0.1:{{host.port}}/who"))

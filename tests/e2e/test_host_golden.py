@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from console.local.engine import DeployJob, DeployResult
-from console.local.process.host import Host
+from console.local.process.host import ProcessHost
 from console.local.process.oci import Entry, ImageConfig, Registry, pack
 from tests.e2e.test_host import ask, bundle_of, is_there, job_of, until
 
@@ -54,7 +54,7 @@ Image = Callable[..., str]
 
 
 def golden(*pairs: tuple[Any, Any]) -> str:
-    """Return a golden file: what is asked and what half of it is."""
+    """A golden file: what is asked and what half of it is."""
     questions = [{"body": {"x": x}, "expected": {"half": half}, "tolerance": 0.01} for x, half in pairs]
     file = {"format": 1, "path": "/invocations", "content_type": "application/json", "questions": questions}
     return json.dumps(file)
@@ -80,21 +80,21 @@ def image(registry: Registry, tmp_path: Path) -> Image:
 
 
 @pytest.fixture
-def host(tmp_path: Path, registry: Registry) -> Iterator[Host]:
-    with Host(tmp_path / "host", 0, registry, Path(sys.executable), stop_seconds=3) as host:
+def host(tmp_path: Path, registry: Registry) -> Iterator[ProcessHost]:
+    with ProcessHost(tmp_path / "host", 0, registry, Path(sys.executable), stop_seconds=3) as host:
         yield host
 
 
-def deploy(host: Host, digest: str, tmp_path: Path, release: str = "v1") -> DeployResult:
+def deploy(host: ProcessHost, digest: str, tmp_path: Path, release: str = "v1") -> DeployResult:
     return host.deploy(job_of(bundle_of(digest, release, drain_seconds=0), tmp_path, f"d-{release}"))
 
 
 def started(result: DeployResult) -> Any:
-    """Return how ApplicationStart went."""
+    """How ApplicationStart went."""
     return next(event for event in result.events if event.name == "ApplicationStart")
 
 
-def test_a_release_that_answers_as_expected_takes_the_traffic(host: Host, image: Image, tmp_path: Path) -> None:
+def test_a_release_that_answers_as_expected_takes_the_traffic(host: ProcessHost, image: Image, tmp_path: Path) -> None:
     """It was asked all of them, before it got any other request, and the log says how many."""
     result = deploy(host, image("one", golden((1, 0.5), (2, 1), (3, 1.5))), tmp_path)
     assert result.status == "Succeeded", result.message
@@ -105,7 +105,7 @@ def test_a_release_that_answers_as_expected_takes_the_traffic(host: Host, image:
 
 
 def test_a_release_that_answers_otherwise_leaves_the_live_one_untouched(
-    host: Host, image: Image, tmp_path: Path
+    host: ProcessHost, image: Image, tmp_path: Path
 ) -> None:
     """The candidate is gone, the live process is the same, and the reason is the question, expected and got."""
     deploy(host, image("one", golden((1, 0.5))), tmp_path)
@@ -121,7 +121,7 @@ def test_a_release_that_answers_otherwise_leaves_the_live_one_untouched(
     assert len(list(host.releases.iterdir())) == 1
 
 
-def test_an_image_without_the_label_is_asked_nothing(host: Host, image: Image, tmp_path: Path) -> None:
+def test_an_image_without_the_label_is_asked_nothing(host: ProcessHost, image: Image, tmp_path: Path) -> None:
     """The questions lie in it, and nobody looks: the label is what says so."""
     result = deploy(host, image("one", golden((1, 99)), label=""), tmp_path)
     assert result.status == "Succeeded", result.message
@@ -141,7 +141,7 @@ def test_an_image_without_the_label_is_asked_nothing(host: Host, image: Image, t
     ],
 )
 def test_a_label_that_names_no_file_of_the_image_fails_the_release(
-    host: Host, image: Image, tmp_path: Path, label: str, said: str
+    host: ProcessHost, image: Image, tmp_path: Path, label: str, said: str
 ) -> None:
     """An image that says it has questions is not taken for one that has none; nothing outside the image is read."""
     result = deploy(host, image("one", golden((1, 0.5)), label=label), tmp_path)
@@ -151,14 +151,14 @@ def test_a_label_that_names_no_file_of_the_image_fails_the_release(
     assert host.live is None
 
 
-def test_a_rubbish_file_fails_the_release(host: Host, image: Image, tmp_path: Path) -> None:
+def test_a_rubbish_file_fails_the_release(host: ProcessHost, image: Image, tmp_path: Path) -> None:
     """What the file should be is the reason."""
     result = deploy(host, image("one", "{}"), tmp_path)
     assert result.message == "ApplicationStart: the golden questions cannot be used: format is null, expected 1"
     assert host.live is None
 
 
-def test_a_release_that_dies_of_a_question_fails(host: Host, image: Image, tmp_path: Path) -> None:
+def test_a_release_that_dies_of_a_question_fails(host: ProcessHost, image: Image, tmp_path: Path) -> None:
     """The sentence names the question that it died of."""
     result = deploy(host, image("one", golden((1, 0.5), ("die", 0))), tmp_path)
     assert result.status == "Failed"
@@ -166,7 +166,9 @@ def test_a_release_that_dies_of_a_question_fails(host: Host, image: Image, tmp_p
     assert host.live is None
 
 
-def test_a_deployment_is_stopped_in_the_middle_of_its_questions(host: Host, image: Image, tmp_path: Path) -> None:
+def test_a_deployment_is_stopped_in_the_middle_of_its_questions(
+    host: ProcessHost, image: Image, tmp_path: Path
+) -> None:
     """A stop is heeded though the model does not answer; the candidate is gone and the live one serves."""
     deploy(host, image("one", golden((1, 0.5))), tmp_path)
     job: DeployJob = job_of(bundle_of(image("two", golden(("hang", 0))), "v2"), tmp_path, "d-v2")
@@ -183,11 +185,13 @@ def test_a_deployment_is_stopped_in_the_middle_of_its_questions(host: Host, imag
     assert not list(host.releases.glob("v2-*"))
 
 
-def test_a_host_that_comes_back_asks_nothing(host: Host, image: Image, registry: Registry, tmp_path: Path) -> None:
+def test_a_host_that_comes_back_asks_nothing(
+    host: ProcessHost, image: Image, registry: Registry, tmp_path: Path
+) -> None:
     """What was live was asked when it became so: a resumed host serves it at once."""
     deploy(host, image("one", golden((1, 0.5))), tmp_path)
     host.close()
-    with Host(tmp_path / "host", 0, registry, Path(sys.executable)) as again:
+    with ProcessHost(tmp_path / "host", 0, registry, Path(sys.executable)) as again:
         assert again.resume() == ""
         assert ask(again)["version"] == "one"
         (log,) = again.releases.glob("*/container.log")

@@ -162,13 +162,15 @@ def test_a_second_stack_on_the_same_state_is_refused(tmp_path: Path) -> None:
 
 
 def test_local_up_ends_with_ctrl_c_and_leaves_nothing_running(tmp_path: Path, team: Team) -> None:
-    """Status 0, none of its processes left, none of its ports open; a second one meanwhile is refused."""
+    """Status 0, none of its processes left, none of its ports open; a second one meanwhile is refused. The signal
+    reaches a thread that is not the main one, which is the harder case."""
     state = tmp_path / "state"
     with up(state) as (process, said):
-        remote = eventually(lambda: re.search(r"git push (\S+) main", said()), bool)
-        assert remote, said()
+        assert eventually(lambda: "esteira status" in said(), bool), said()  # its last line
+        remote = re.search(r"git push (\S+) main", said())
         model = re.search(r"the model +(http://127\.0\.0\.1:\d+)", said())
-        endpoint = eventually(lambda: re.search(r"AWS_ENDPOINT_URL=(http://\S+)", said()), bool)
+        endpoint = re.search(r"AWS_ENDPOINT_URL=(http://\S+)", said())
+        assert remote, said()
         assert model, said()
         assert endpoint, said()
         team.push(remote[1], "one")
@@ -183,20 +185,21 @@ def test_local_up_ends_with_ctrl_c_and_leaves_nothing_running(tmp_path: Path, te
         assert "already. Next: stop it (Ctrl-C where it runs), or start another with --state DIR" in other.stderr
         assert page(model[1]) == "one"
 
-        interrupt(process.pid, process.pid)
+        threads = (int(task.name) for task in Path(f"/proc/{process.pid}/task").iterdir())
+        interrupt(process.pid, min(thread for thread in threads if thread != process.pid))
         assert process.wait(SECONDS) == 0, said()
     assert [pid for pid in family if alive(pid)] == []
     assert [url for url in (model[1], endpoint[1]) if open_port(url)] == []
     assert not (state / "local.json").exists()
 
 
-def test_ctrl_c_is_heard_by_whichever_thread_it_reaches(tmp_path: Path) -> None:
-    """A signal to a process goes to any of its threads; the stack ends all the same."""
+@pytest.mark.slow
+def test_ctrl_c_is_heard_by_the_main_thread(tmp_path: Path) -> None:
+    """A signal to a process goes to any of its threads; the stack ends with the main one interrupted as well."""
     with up(tmp_path / "state") as (process, said):
         assert eventually(lambda: "esteira status" in said(), bool), said()
-        other = max(int(task.name) for task in Path(f"/proc/{process.pid}/task").iterdir())
-        interrupt(process.pid, other)
-        assert eventually(process.poll, lambda status: status is not None, seconds=10) == 0, said()
+        interrupt(process.pid, process.pid)
+        assert process.wait(SECONDS) == 0, said()
 
 
 def interrupt(pid: int, thread: int) -> None:
@@ -227,7 +230,7 @@ def up(state: Path) -> Iterator[tuple[subprocess.Popen[str], Callable[[], str]]]
 
 
 def command(state: Path) -> list[str]:
-    """Return the words of ``esteira local up`` in this interpreter."""
+    """The words of ``esteira local up`` in this interpreter."""
     return [
         sys.executable,
         "-m",
@@ -244,18 +247,18 @@ def command(state: Path) -> list[str]:
 
 
 def views(laptop: Laptop) -> list[View]:
-    """Return the history, oldest first; when a row was last written says nothing here."""
+    """The history, oldest first; when a row was last written says nothing here."""
     rows = Store(laptop.client("dynamodb"), laptop.table).views("heart", 50)
     return [replace(row, changed_at="") for row in reversed(rows)]
 
 
 def phases(laptop: Laptop) -> list[str]:
-    """Return every release's phase, oldest first."""
+    """Every release's phase, oldest first."""
     return [view.phase for view in views(laptop)]
 
 
 def page(url: str) -> str:
-    """Return what the model answers, "" where nothing does."""
+    """What the model answers, "" where nothing does."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=10) as answer:
@@ -265,12 +268,12 @@ def page(url: str) -> str:
 
 
 def listening(where: Whereabouts) -> bool:
-    """Return whether any of a stack's ports is open."""
+    """Whether any of a stack's ports is open."""
     return any(open_port(url) for url in (where.endpoint, *where.pages.values()))
 
 
 def open_port(url: str) -> bool:
-    """Return whether somebody listens there."""
+    """Whether somebody listens there."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", urlsplit(url).port)) == 0
 
@@ -279,17 +282,17 @@ def eventually(look: Callable[[], T], good: Callable[[T], object], seconds: floa
     """Look until what is seen is good, or for too long; return what was seen last."""
     until = time.monotonic() + seconds
     while not good(seen := look()) and time.monotonic() < until:
-        time.sleep(0.05)
+        time.sleep(0.1)
     return seen
 
 
 def children() -> list[int]:
-    """Return the processes this test run has started that still run."""
+    """The processes this test run has started that still run."""
     return [pid for pid in descendants(os.getpid()) if alive(pid)]
 
 
 def descendants(pid: int) -> list[int]:
-    """Return the ids of the processes below ``pid``."""
+    """The ids of the processes below ``pid``."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
@@ -299,7 +302,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def alive(pid: int) -> bool:
-    """Return whether a process runs: neither gone nor only waiting to be reaped."""
+    """Whether a process runs: neither gone nor only waiting to be reaped."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

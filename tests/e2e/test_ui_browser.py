@@ -18,7 +18,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from console.local.rehearse.rehearsal_engine import BuildOutcome
-from esteira.core.facts import Aborted, Approved, Bypassed, Disapproved, Promoted, Retried
+from esteira.core.facts import (
+    Aborted,
+    Approved,
+    Bypassed,
+    Disapproved,
+    Promoted,
+    Retried,
+)
 from esteira.core.status import Status, status_of
 from tests.integration.conftest import Story
 from tests.integration.page import Reads, call_of, lengthen, served, story_of_two_stages
@@ -96,7 +103,7 @@ class Screen:
         return page
 
     def say(self, page: Page, word: str, about: str, **fields: str) -> None:
-        """Press a button, fill in what is asked, and confirm; wait until it is written down."""
+        """Press a button, fill in what is asked, and confirm; wait until it is recorded."""
         page.click(f"button[data-word='{word}'][data-key$=' {about}']")
         for name, value in fields.items():
             if page.locator(f"#ask-{name}").evaluate("it => it.tagName") == "SELECT":
@@ -105,7 +112,7 @@ class Screen:
                 page.fill(f"#ask-{name}", value)
         page.click("#ask-yes")
         page.wait_for_selector("#ask:not([open])", state="attached")
-        assert "it is written down" in page.inner_text("#said")
+        assert "recorded" in page.inner_text("#said")
 
 
 @pytest.fixture

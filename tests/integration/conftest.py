@@ -1,18 +1,9 @@
-"""The controller on the local AWS in one thread, and what a test says and asks of it.
-
-Nothing ends by itself: a test delivers events (``deliver``), ends builds and deployments (``end_build``,
-``end_deployment``; ``play`` does all of it) and moves the clock.
-"""
+"""The controller on the local AWS: moto, git, and the resources of template.yaml, in one thread."""
 
 from __future__ import annotations
 
-import io
-import json
-import threading
-import zipfile
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any
@@ -20,27 +11,19 @@ from typing import Any
 import boto3
 import pytest
 
-from console.local.aws.api import AwsError
-from console.local.aws.bus import Chaos
-from console.local.aws.faults import Call, Crash, Hook, When
-from console.local.engine import HOST, BuildJob, DeployJob
+from console.local.aws.faults import Call
+from console.local.engine import HOST
 from console.local.rehearse.rehearsal import Rehearsal
-from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
 from console.local.sam.ministack import Ministack, MinistackError, find
 from console.local.stages import Rules
-from esteira.core.facts import Fact, ImageScanned, about_release, about_stage
-from esteira.core.state import Release, StageState
-from esteira.core.status import Status, status_of, statuses
 from tests.unit.rights import asked, called
+from tests.world.story import ACCESS_KEY_ID, PRODUCTION, Steps, doubles, dying, key_of, refusing, told
 
-PRODUCTION = "production"
-# Put together here, so that nobody's scanner takes this file for a leak.
-ACCESS_KEY_ID = "AKIA" + "Q7" * 8
+__all__ = ["ACCESS_KEY_ID", "PRODUCTION", "Story", "doubles", "dying", "key_of", "refusing", "told"]
 
 
-class Story(Rehearsal):
-    """A rehearsal whose builds and deployments end as ``builds`` and ``deploys`` say at that moment, but on the hosts
-    of ``on`` as it says. However it goes, no function may call what its code was not found to call: its role would not
+class Story(Steps, Rehearsal):
+    """A story on moto. However it goes, no function may call what its code was not found to call: its role would not
     let it."""
 
     def __init__(
@@ -50,11 +33,7 @@ class Story(Rehearsal):
         elsewhere: Mapping[str, str] = MappingProxyType({}),
         stages: Sequence[Rules] = (),
     ) -> None:
-        self.builds: BuildOutcome = BuildOutcome()
-        self.deploys: DeployOutcome = DeployOutcome()
-        self.on: dict[str, DeployOutcome] = {}
-        engine = ScriptedEngine(self._build, self._deploy, manual=True, there=there)
-        super().__init__(folder, engine, elsewhere=elsewhere, stages=stages)
+        super().__init__(folder, self.scripted(there), elsewhere=elsewhere, stages=stages)
         self.asked: defaultdict[str, set[str]] = defaultdict(set)  # by handler, the rights that its calls needed
         self.faults.watch = self._watch
 
@@ -65,185 +44,19 @@ class Story(Rehearsal):
         if error is None:
             assert self.strayed() == {}
 
-    # --- what is done
-
-    def push(self, text: str = "", **files: str | None) -> str:
-        """Commit ``text`` as app.py (and ``files``: dots are spelled ``_dot_``, slashes ``__``); nothing delivered."""
-        named = {name.replace("__", "/").replace("_dot_", "."): body for name, body in files.items()}
-        return self.change({"app.py": text, **named} if text else named)
-
-    def change(self, files: dict[str, str | None]) -> str:
-        """Commit ``files`` by their paths; None takes one away."""
-        return self.commit({path: None if body is None else body.encode() for path, body in files.items()})
-
-    def live(self, *texts: str) -> list[str]:
-        """Bring a commit of each text to life, one after the other; the commits."""
-        commits = []
-        for text in texts:
-            commits.append(self.push(text))
-            self.play()
-        return commits
-
-    def push_image(self, content: str, tag: str) -> str:
-        """Push an image from elsewhere; its digest."""
-        return self.local_aws.ecr.push(self.service.images, manifest_for(content), tag)
-
-    def deliver(self) -> None:
-        """Deliver what is queued; no build or deployment ends."""
-        self.bus.deliver_all()
-
-    def wait(self, minutes: float = 0, *, seconds: float = 0) -> None:
-        """Let time pass and sweep; no build or deployment ends."""
-        self.clock.advance(minutes * 60 + seconds)
-        self.sweep()
-        self.deliver()
-
-    def end_build(self) -> None:
-        """End the oldest build that runs, and deliver what it says."""
-        self._end(lambda name: not name.startswith("d-"))
-
-    def end_deployment(self) -> None:
-        """End the oldest deployment that runs, and deliver what it says."""
-        self._end(lambda name: name.startswith("d-"))
-
-    def lose_everything(self) -> None:
-        """Let no event arrive from now on."""
-        self.bus.chaos = Chaos(lose=1.0)
-
-    def register(self, **configuration: Any) -> None:
-        """Change the service's registration."""
-        ssm = self.aws_client("ssm")
-        (parameter,) = ssm.get_parameters_by_path(Path=self.context.settings.services_path, Recursive=True)[
-            "Parameters"
-        ]
-        document = json.dumps(json.loads(parameter["Value"]) | configuration)
-        ssm.put_parameter(Name=parameter["Name"], Value=document, Type="String", Overwrite=True)
-        self.__dict__.pop("service", None)
-
     def aws_client(self, name: str) -> Any:
         """Return a boto3 client of the local AWS."""
+
         make: Any = boto3.client
         return make(name)
-
-    def foreign_deployment(self) -> str:
-        """Deploy something to the service's group that esteira knows nothing of; its id."""
-        bundles, key = self.service.bundles, "by-hand.zip"
-        self.aws_client("s3").put_object(Bucket=bundles, Key=key, Body=b"zip")
-        answer = self.aws_client("codedeploy").create_deployment(
-            applicationName=self.service.application,
-            deploymentGroupName=self.service.last.group,
-            description="by hand",
-            revision={"revisionType": "S3", "s3Location": {"bucket": bundles, "key": key, "bundleType": "zip"}},
-        )
-        return str(answer["deploymentId"])
-
-    # --- what came of it
-
-    @property
-    def stage_state(self) -> StageState:
-        """The stage production, from the table."""
-        return self.state_of(PRODUCTION)
-
-    def state_of(self, stage: str) -> StageState:
-        """Return a stage, from the table."""
-        return next(s for s in self.store.stages(self.service) if s.name == stage)
-
-    def live_on(self, stage: str) -> int:
-        """Return the release that is live on a stage, 0 if none is."""
-        return self.state_of(stage).live
-
-    def stands(self, number: int) -> Status:
-        """Return where a release stands in all, derived from its facts now."""
-        return status_of(self._pictured(number), tuple(self.store.stages(self.service)), self.clock.now())
-
-    def stages_of(self, number: int) -> dict[str, str]:
-        """Return a release's phase on each stage it came to, by the stage's name."""
-        found = statuses(self._pictured(number), tuple(self.store.stages(self.service)), self.clock.now())
-        return {name: status.phase.value for name, status in found.items()}
-
-    def _pictured(self, number: int) -> Release:
-        release = self.store.release(self.service.name, number)
-        assert release is not None, f"there is no v{number}"
-        quarantine = self.store.quarantine(self.service.name, (release.pushed.commit, release.digest))
-        pushers = self.store.pushers(self.service.name, release.pushed.commit)
-        return replace(release, quarantine=quarantine, pushers=pushers)
-
-    def why(self, number: int) -> str:
-        """Return the sentence that explains where a release stands."""
-        return self.stands(number).why
-
-    @property
-    def phases(self) -> list[str]:
-        """The phase of every release from v1 on, as the history lists it and as the facts give it: they must agree."""
-        views = sorted(self.store.views(self.service.name, 1000), key=lambda v: v.number)
-        listed = [(v.number, v.phase) for v in views]
-        assert listed == [(n, self.stands(n).phase.value) for n in range(1, self.newest() + 1)]
-        return [phase for _, phase in listed]
-
-    def facts(self, number: int) -> list[Fact]:
-        """Return everything said about one release itself."""
-        return list(self.store.facts(self.service.name, about_release(number)))
-
-    def scans(self, digest: str) -> list[Fact]:
-        """Return what is known of the scans of an image."""
-        return list(
-            self.store.facts(self.service.name, ImageScanned(at=self.clock.now(), digest=digest, findings="").about)
-        )
-
-    def rollouts(self, stage: str = PRODUCTION) -> int:
-        """Return how many rows the stage's rollouts have made: two for each that is over."""
-        return len(self.store.facts(self.service.name, about_stage(stage), "rollout#"))
-
-    def open(self) -> list[int]:
-        """Return the releases the controller still looks after."""
-        return sorted(self.store.open(self.service.name)[0])
-
-    def rows(self) -> int:
-        """Return how many rows the table has."""
-        return len(self.aws_client("dynamodb").scan(TableName=self.context.settings.table)["Items"])
-
-    def digest(self, tag: str) -> str:
-        """Return the digest of the image under ``tag``, "" if none is."""
-        return next((i.digest for i in self.local_aws.ecr.images(self.service.images) if tag in i.tags), "")
-
-    def tags(self, digest: str) -> set[str]:
-        """Return the tags on an image."""
-        return next(set(i.tags) for i in self.local_aws.ecr.images(self.service.images) if i.digest == digest)
-
-    def built(self) -> list[str]:
-        """Return how every build CodeBuild ever started stands, as ``v1/build/1 SUCCEEDED``, oldest first."""
-        states = (b["buildStatus"] for b in self.local_aws.codebuild.builds())
-        return [f"{c.partition('/')[2]} {s}" for c, s in zip(self.build_claims(), states, strict=True)]
-
-    def deployed(self) -> list[str]:
-        """Return how every deployment CodeDeploy ever created stands, as ``v1 Succeeded``, oldest first."""
-        states = (d["status"] for d in self.local_aws.codedeploy.deployments())
-        names = (c.split("/")[1] if "/" in c else c for c in self.deployment_claims())
-        return [f"{name} {state}" for name, state in zip(names, states, strict=True)]
 
     def strayed(self) -> dict[str, set[str]]:
         """Return, by handler, the rights its calls needed and its code was not found to need."""
         return {handler: found for handler, calls in self.asked.items() if (found := calls - called(handler).keys())}
 
-    def release_documents(self) -> list[dict[str, Any]]:
-        """Return the release.json of every bundle that reached the host, oldest first."""
-        bundles = (zipfile.ZipFile(io.BytesIO(job.bundle)) for job in self.engine.deployed)
-        return [json.loads(bundle.read("release.json")) for bundle in bundles]
-
     def _watch(self, call: Call) -> None:
         if self.in_function:
             self.asked[self.in_function] |= asked(call.service, call.operation, call.params)
-
-    def _build(self, _job: BuildJob) -> BuildOutcome:
-        return self.builds
-
-    def _deploy(self, job: DeployJob) -> DeployOutcome:
-        return self.on.get(job.host, self.deploys)
-
-    def _end(self, wanted: Callable[[str], bool]) -> None:
-        running = self.engine.in_flight()
-        self.engine.finish_next(next(n for n, name in enumerate(running) if wanted(name)))
-        self.deliver()
 
 
 @pytest.fixture(scope="session")
@@ -262,47 +75,3 @@ def story(tmp_path: Path) -> Iterator[Story]:
     """A story that has not begun. However it goes, nothing may be built or deployed twice."""
     with Story(tmp_path) as story:
         yield from told(story)
-
-
-def told(story: Story) -> Iterator[Story]:
-    """Yield a story and see, at its end, that it holds no double."""
-    yield story
-    story.faults.hook = None
-    assert doubles(story.build_claims()) == []
-    assert doubles([c for c in story.deployment_claims() if "/" in c]) == []
-
-
-def doubles(claims: list[str]) -> list[str]:
-    """Return the claims that AWS has more than once."""
-    return [claim for claim, times in Counter(claims).items() if times > 1]
-
-
-def refusing(operation: str, code: str = "AccessDeniedException", message: str = "not today") -> Hook:
-    """Return a hook that lets AWS refuse an operation, such as ``codebuild:StartBuild``."""
-
-    def hook(moment: When, call: Call) -> None:
-        if moment == "before" and call.name == operation:
-            raise AwsError(code, message)
-
-    return hook
-
-
-def dying(moment: When, operation: str, row: str = "", *, once: bool = True) -> Hook:
-    """Return a hook that kills the caller, once or always, at an operation.
-
-    With ``row``, only where the operation writes a row that has it in its key.
-    """
-    over = threading.Event()
-
-    def hook(when: When, call: Call) -> None:
-        if when == moment and call.name == operation and row in key_of(call) and not (once and over.is_set()):
-            over.set()
-            raise Crash(f"died {moment} {operation}")
-
-    return hook
-
-
-def key_of(call: Call) -> str:
-    """Return the sort keys that a call writes, in one text."""
-    items = [call.params.get("Item")] + [w.get("Put", {}).get("Item") for w in call.params.get("TransactItems", [])]
-    return " ".join(item["sk"]["S"] for item in items if item)

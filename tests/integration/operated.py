@@ -16,9 +16,9 @@ import pytest
 from click.testing import CliRunner, Result
 from moto import mock_aws
 
-from console.cli.call import Shell
 from console.cli.main import main
 from console.read.remote import Controller, Invoked
+from console.read.session import Shell
 from esteira import operate
 from esteira.aws import Aws
 from esteira.aws_events import Refused
@@ -33,7 +33,6 @@ from esteira.core.facts import (
     DeploymentEnded,
     DeploymentStarted,
     Diagnosed,
-    Fact,
     ImageScanned,
     Pushed,
     Replaced,
@@ -41,6 +40,7 @@ from esteira.core.facts import (
     RolloutFinished,
 )
 from esteira.core.status import status_of, statuses
+from esteira.fact import Fact
 from esteira.store import Store
 
 START = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)

@@ -16,25 +16,26 @@ import boto3
 from aiohttp import web
 from boto3.dynamodb.types import TypeSerializer
 
-from console.cli.call import Call, Shell
 from console.local.stages import give_stages
-from console.read.remote import Controller, Invoked, Where
+from console.read.remote import Controller, Invoked
+from console.read.session import Session, Shell
+from console.read.where import Where
 from console.ui.board import Links
-from console.ui.server import Page, cookie_name
+from console.ui.page_server import Page, cookie_name
 from esteira.core.facts import (
     RELEASES,
     Accepted,
     DeploymentEnded,
     DeploymentStarted,
-    Fact,
-    FoundBySweep,
     Pushed,
     RollbackOrdered,
     Rollout,
     RolloutFinished,
-    stamp,
 )
+from esteira.fact import Fact, stamp
 from esteira.store import View
+from esteira.store.rows import latest_rows
+from esteira.trail import FoundBySweep
 from tests.integration.conftest import Story
 
 TWO_STAGES: list[dict[str, Any]] = [{"name": "staging"}, {"name": "production", "approvals": {"votes": 1}}]
@@ -52,7 +53,7 @@ def story_of_two_stages(folder: Path) -> Iterator[Story]:
             gc.unfreeze()  # what ``lengthen`` froze
 
 
-def call_of(story: Story) -> Call:
+def call_of(story: Story) -> Session:
     """Return what a command would work with, in the story's world and time."""
     client: Any = boto3.client
 
@@ -71,11 +72,11 @@ def call_of(story: Story) -> Call:
             return story.context.aws.services(story.context.settings.services_path)
 
     here = Here(Where("esteira", "http://127.0.0.1:1", local=True), client, invoke)
-    return Call(here, Shell(now=story.clock.now), None, json=False)
+    return Session(here, Shell(now=story.clock.now), None)
 
 
 @contextmanager
-def served(call: Call, links: Links | None = None, seconds: float = 0.2) -> Iterator[tuple[str, Page]]:
+def served(call: Session, links: Links | None = None, seconds: float = 0.2) -> Iterator[tuple[str, Page]]:
     """Serve the page by a thread of these tests; yield its address, without the key, and the page."""
     page, loop = Page(call, "ana", links, seconds), asyncio.new_event_loop()
     runner = web.AppRunner(page.application(), access_log=None, shutdown_timeout=0.2)
@@ -160,7 +161,7 @@ def lengthen(story: Story, releases: int) -> None:
         write(DeploymentEnded(at=end, deployment=deployment, status="Succeeded"))
     pack = TypeSerializer().serialize
     story.local_aws.dynamodb.load(
-        {story.context.settings.table: [{k: pack(v) for k, v in row.items()} for row in rows]}
+        {story.context.settings.table: [{k: pack(v) for k, v in row.items()} for row in (*rows, *latest_rows(rows))]}
     )
     store.reopen(name, releases, 1)
     # AWS's memory is in this process, as it is not where the page is served: its garbage collector would walk through

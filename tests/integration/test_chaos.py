@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from console.local.rehearse.chaos import Trouble, run
-from esteira.core.facts import Claimed, Fact
+from esteira.core.facts import Claimed
+from esteira.fact import Fact
 from esteira.store import Store
 
 TROUBLE = Trouble(lose=0.25, duplicate=0.25, shuffle=True, crash=0.1, throttle=0.1)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,19 @@ import click
 import pytest
 from botocore.exceptions import NoCredentialsError
 from click.testing import CliRunner
-from rich.console import Console
 
-from console.cli import render
-from console.cli.call import Shell
-from console.cli.main import duration, main
-from console.read.history import releases
-from console.read.remote import Controller, Invoked, Where, answered, clients
+from console.cli import render_release, render_status
+from console.cli.main import main
+from console.cli.options import duration
+from console.read.clients import clients
+from console.read.out import Out
+from console.read.release_lines import releases
+from console.read.remote import Controller, Invoked, answered
 from console.read.sentences import sentence
+from console.read.session import Shell
+from console.read.where import Where
 from esteira.core import facts
-from esteira.core.facts import (
-    Held,
-)
+from esteira.core.facts import Held
 from tests.integration.operated import CLIENT, CRASH, START, World, commit, operated, service
 
 pytestmark = pytest.mark.integration
@@ -99,12 +100,14 @@ def test_releases_are_listed_newest_first_and_no_more_than_asked(world: World) -
 def test_the_table_is_coloured_for_a_person_and_reads_no_markup(world: World) -> None:
     """A terminal gets colours; brackets in a reason are text, not orders to the terminal."""
     world.tell()
-    with Path(os.devnull).open("w") as nowhere:
-        out = Console(file=nowhere, force_terminal=True, width=200, record=True, markup=False, soft_wrap=True)
-        render.releases(out, releases(world.store, world.heart, 9, world.now), "heart")
-        render.why(out, replace(releases(world.store, world.heart, 9, world.now)[0], why="[red]no[/] order"), world.now)
-    text = out.export_text(styles=True)
+    seen = StringIO()
+    out = Out(seen, terminal=True, width=200)
+    render_release.releases(out, releases(world.store, world.heart, 9, world.now), "heart")
+    newest = releases(world.store, world.heart, 9, world.now)[0]
+    render_status.why(out, replace(newest, why="[red]no[/] order\x1b]0;mine\x07\u202e"), world.now)
+    text = seen.getvalue()
     assert "\x1b[1;31mrejected\x1b[0m" in text
+    assert r"order\u001b]0;mine\u0007\u202e" in text
     assert "[red]no[/] order" in text
 
 
@@ -468,7 +471,7 @@ def test_no_credentials_is_a_sentence_and_so_is_an_endpoint_that_is_dead(world: 
 
 def test_reading_loads_no_emulator(world: World) -> None:
     """The reading commands start without moto, the template reader and, until it is used, boto3."""
-    modules = "console.cli.main, console.read.history, console.cli.render"
+    modules = "console.cli.main, console.cli.read_commands, console.cli.render_status"
     program = f"import sys, {modules}; print({{'moto', 'boto3', 'yaml'}} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
@@ -477,6 +480,6 @@ def test_reading_loads_no_emulator(world: World) -> None:
 def test_every_command_answers_help_and_the_group_tells_its_exit_statuses(world: World) -> None:
     """A newcomer who types --help anywhere is told what there is."""
     assert "--wait reached its --timeout" in CliRunner().invoke(main, ["--help"]).stdout
-    for name in main.commands:
+    for name in main.list_commands(click.Context(main)):
         result = CliRunner().invoke(main, [name, "--help"])
         assert result.exit_code == 0, result.output

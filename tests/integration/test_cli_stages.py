@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -15,26 +14,27 @@ from typing import Any
 import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
-from rich.console import Console
 
-from console.cli import completion, render
-from console.cli.call import Shell
+from console.cli import completion, render_release
 from console.cli.main import main
-from console.read import history, tail
-from console.read.remote import Where
+from console.read import tail
+from console.read.out import plain
+from console.read.release_lines import line
+from console.read.session import Shell
 from console.read.tail import State
+from console.read.where import Where
 from esteira.core.facts import (
     AlarmRang,
     AlarmUnanswered,
     Approved,
     Bypassed,
     CommitPushed,
-    Decided,
     Gated,
     Promoted,
-    stamp,
 )
 from esteira.core.state import Release
+from esteira.fact import stamp
+from esteira.trail import Decided
 from tests.integration.operated import START, World, commit, digest, operated, service
 
 pytestmark = pytest.mark.integration
@@ -417,8 +417,7 @@ def test_on_a_terminal_the_steps_it_has_passed_stand_below(world: World) -> None
     world.push(1)
 
     def marks() -> list[State]:
-        line = history.line(world.store, world.heart, 1, world.now)
-        steps = tail.steps(line, world.heart)
+        steps = tail.steps(line(world.store, world.heart, 1, world.now), world.heart)
         assert [name for name, _ in steps] == ["image", "staging", "production"]
         return [state for _, state in steps]
 
@@ -427,11 +426,9 @@ def test_on_a_terminal_the_steps_it_has_passed_stand_below(world: World) -> None
     assert marks() == [State.DONE, State.AHEAD, State.AHEAD]
     world.deploy(1, live=0, succeeded=True, stage="staging")
     assert marks() == [State.DONE, State.DONE, State.NOW]
-    line = history.line(world.store, world.heart, 1, world.now)
-    with Path(os.devnull).open("w") as nowhere:
-        out = Console(file=nowhere, force_terminal=True, width=200, record=True)
-        out.print(render.passed(tail.steps(line, world.heart), line))
-    assert "v1  ● image  ● staging  ◐ production   waiting: live on staging; watched on staging" in out.export_text()
+    now = line(world.store, world.heart, 1, world.now)
+    shown = plain(render_release.passed(tail.steps(now, world.heart), now))
+    assert "v1  ● image  ● staging  ◐ production   waiting: live on staging; watched on staging" in shown
     world.deploy(1, live=0, succeeded=False)
     assert marks() == [State.DONE, State.DONE, State.ENDED]
 

@@ -16,9 +16,9 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 from botocore.httpsession import URLLib3Session
 
+from console.local.aws.aws_server import AwsServer
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
-from console.local.aws.server import AwsServer
 from console.local.aws.stack import LocalAws
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
 from console.local.sam.ministack import Ministack
@@ -251,3 +251,48 @@ def test_a_claim_whose_answer_was_lost_is_made_again_and_is_ours(dynamodb: Any) 
     assert lost == ["{}"]
     assert not store.claim_rollout("heart", rollout)
     assert store.stage("heart", "production").rollout == rollout
+
+
+def test_a_refused_put_shows_the_row_that_is_there(dynamodb: Any) -> None:
+    """With ALL_OLD the error carries the row, without it it does not; so a put can tell its own row."""
+    put(dynamodb, "claimed", ConditionExpression="attribute_not_exists(pk)")
+    item = {"pk": {"S": "heart"}, "sk": {"S": "claimed"}}
+    for shown, expected in (("ALL_OLD", item), ("NONE", None)):
+        with pytest.raises(ClientError) as refused:
+            put(
+                dynamodb,
+                "claimed",
+                ConditionExpression="attribute_not_exists(pk)",
+                ReturnValuesOnConditionCheckFailure=shown,
+            )
+        assert code_of(refused) == "ConditionalCheckFailedException"
+        assert refused.value.response.get("Item") == expected
+
+
+def test_a_batch_reads_the_rows_that_are_there(dynamodb: Any) -> None:
+    """Up to a hundred keys in a call, in any order; a key without a row is left out, a key given twice is refused."""
+    for n in range(3):
+        put(dynamodb, f"{n}")
+
+    def read(*sorts: str) -> Any:
+        keys = [{"pk": {"S": "heart"}, "sk": {"S": sort}} for sort in sorts]
+        return dynamodb.batch_get_item(RequestItems={"facts": {"Keys": keys, "ConsistentRead": True}})
+
+    answer = read("0", "2", "none")
+    assert sorted(item["sk"]["S"] for item in answer["Responses"]["facts"]) == ["0", "2"]
+    assert answer["UnprocessedKeys"] == {}
+    for refused_keys in (("0", "0"), tuple(str(n) for n in range(101))):
+        with pytest.raises(ClientError) as refused:
+            read(*refused_keys)
+        assert code_of(refused) == "ValidationException"
+
+
+@pytest.mark.parametrize("dynamodb", OURS, indirect=True)
+def test_the_capacity_of_a_batch_is_that_of_its_reads(dynamodb: Any) -> None:
+    """A row that is not there costs what a small one does."""
+    put(dynamodb, "small")
+    dynamodb.put_item(TableName="facts", Item=BIG)
+    keys = [KEY, {**KEY, "sk": {"S": "small"}}, {**KEY, "sk": {"S": "none"}}]
+    asked = {"facts": {"Keys": keys, "ConsistentRead": True}}
+    [told] = dynamodb.batch_get_item(RequestItems=asked, **TOTAL)["ConsumedCapacity"]
+    assert told["CapacityUnits"] == 4

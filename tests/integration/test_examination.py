@@ -10,9 +10,11 @@ import pytest
 from botocore.exceptions import ClientError, NoRegionError
 
 from console.doctor.checks import judge
-from console.doctor.look import Eyes, examine, is_standard
+from console.doctor.eyes import Eyes
+from console.doctor.look import examine, is_standard
 from console.doctor.observed import Identity, Silence, Use
-from console.read.remote import Controller, Where
+from console.read.remote import Controller
+from console.read.where import Where
 
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 11, 25, 10, 0, tzinfo=UTC)

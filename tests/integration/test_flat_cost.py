@@ -8,28 +8,29 @@ from typing import Any
 import pytest
 
 from bench import flat_cost
-from bench.history import PERIOD, Stage, lengthen, push_one
+from bench.long_history import PERIOD, HistoryStage, lengthen, push_one
 from bench.meter import BenchError, Meter, Reading, refused_units
 from console.local.aws.faults import Call
 from esteira.core.status import Phase
 
 
 @pytest.fixture(scope="module")
-def thousand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, dict[str, Any]]]:
+def thousand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[HistoryStage, dict[str, Any]]]:
     """A stage with a thousand releases behind it and two more, and what they and a sweep cost there and with ten."""
     measured = {"10": _figures(flat_cost.measure(10, releases=2))}
-    with Stage(tmp_path_factory.mktemp("thousand")) as stage:
+    with HistoryStage(tmp_path_factory.mktemp("thousand")) as stage:
         lengthen(stage, 1_000)
         measured["1000"] = _figures(flat_cost.measure_on(stage, releases=2))
         yield stage, {"releases_measured": 2, "histories": measured, "ratios": flat_cost.ratios(measured)}
 
 
 @pytest.fixture
-def measured(thousand: tuple[Stage, dict[str, Any]]) -> dict[str, Any]:
+def measured(thousand: tuple[HistoryStage, dict[str, Any]]) -> dict[str, Any]:
     """What it cost."""
     return thousand[1]
 
 
+@pytest.mark.slow
 def test_a_release_and_a_sweep_cost_the_same_with_a_thousand_releases_behind_them(measured: dict[str, Any]) -> None:
     """Every figure with a thousand is within five per cent of what it is with ten."""
     assert flat_cost.missed(measured) == []
@@ -41,12 +42,14 @@ def test_a_release_and_a_sweep_cost_the_same_with_a_thousand_releases_behind_the
         assert figures["idle_sweep"]["read_units"] > 0
 
 
+@pytest.mark.slow
 def test_an_idle_sweep_writes_nothing(measured: dict[str, Any]) -> None:
     """Where nothing happened the sweep leaves no row behind, however long the history."""
     assert [f["idle_sweep"]["write_units"] for f in measured["histories"].values()] == [0, 0]
 
 
-def test_the_lengthened_history_goes_on_as_a_played_one(thousand: tuple[Stage, dict[str, Any]]) -> None:
+@pytest.mark.slow
+def test_the_lengthened_history_goes_on_as_a_played_one(thousand: tuple[HistoryStage, dict[str, Any]]) -> None:
     """On a history that was multiplied a rollback goes back to the release before, and a push gets the next number."""
     stage, _ = thousand
     stage.operate("rollback")
@@ -56,9 +59,10 @@ def test_the_lengthened_history_goes_on_as_a_played_one(thousand: tuple[Stage, d
     assert phases == {1_003: Phase.LIVE, 1_002: Phase.ROLLED_BACK, 1_001: Phase.SUPERSEDED}
 
 
+@pytest.mark.slow
 def test_a_history_that_is_no_whole_number_of_periods_is_refused(tmp_path: Any) -> None:
     """What cannot be made of periods is refused with a sentence, not made nearly."""
-    with Stage(tmp_path) as stage, pytest.raises(BenchError, match="45 releases are no whole number"):
+    with HistoryStage(tmp_path) as stage, pytest.raises(BenchError, match="45 releases are no whole number"):
         lengthen(stage, 45)
 
 
@@ -74,7 +78,7 @@ def test_a_refused_write_is_billed_by_its_size() -> None:
 
 def test_the_meter_counts_what_was_refused_too(tmp_path: Any) -> None:
     """A conditional put that finds its row there is one call and one unit."""
-    with Stage(tmp_path) as stage:
+    with HistoryStage(tmp_path) as stage:
         table = stage.context.settings.table
         row = {"pk": {"S": "meter"}, "sk": {"S": "row"}}
         client = stage.context.aws.client("dynamodb")
@@ -86,6 +90,7 @@ def test_the_meter_counts_what_was_refused_too(tmp_path: Any) -> None:
     assert (reading.calls["dynamodb:PutItem"], reading.write_units, reading.read_units) == (1, 1, 0)
 
 
+@pytest.mark.slow
 def test_a_cost_that_grows_with_the_history_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A controller that read its whole history at each step would not pass for flat."""
     from esteira.store import Store

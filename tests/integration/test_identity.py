@@ -15,8 +15,9 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from console.local.aws.server import AwsServer
-from console.read.remote import Controller, Invoked, TroubleError, Where
+from console.local.aws.aws_server import AwsServer
+from console.read.remote import Controller, Invoked
+from console.read.where import TroubleError, Where
 from esteira import identity
 from esteira.aws_events import Refused
 from esteira.identity import Proof, caller

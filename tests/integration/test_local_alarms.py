@@ -8,9 +8,9 @@ from typing import Any
 import boto3
 import pytest
 
+from console.local.aws.aws_server import AwsServer
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
-from console.local.aws.server import AwsServer
 from console.local.aws.stack import LocalAws
 from console.local.rehearse.rehearsal import START
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
@@ -30,7 +30,7 @@ ALARM: dict[str, Any] = {
 
 
 def cloudwatch(**more: Any) -> Any:
-    """Return a client of the local CloudWatch."""
+    """A client of the local CloudWatch."""
     make: Any = boto3.client
     return make("cloudwatch", region_name="us-east-1", **more)
 

@@ -20,15 +20,16 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from console.local.aws.bus import Bus, Chaos, Rule, Schedule
+from console.local.aws.aws_server import AwsServer
+from console.local.aws.bus import Bus, Chaos
 from console.local.aws.clock import Clock
 from console.local.aws.faults import Call, Crash, Faults, Throttle, When, crash_at
-from console.local.aws.functions import Function, Functions, UnknownFunctionError, from_specs, set_environment
+from console.local.aws.functions import Functions, LocalFunction, UnknownFunctionError, from_specs, set_environment
 from console.local.aws.resources import create_resources
-from console.local.aws.server import AwsServer
 from console.local.aws.stack import LocalAws
 from console.local.engine import BuildJob, BuildPhase, BuildResult, DeployJob, DeployResult
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
+from console.local.rules import EventRule, Schedule
 from console.local.template import FunctionSpec, read
 
 pytestmark = pytest.mark.integration
@@ -321,9 +322,9 @@ def test_an_excluded_tag_moves_and_any_other_is_frozen(world: World, tag: str) -
 
 def test_a_scan_is_told_with_its_counts(local: World) -> None:
     """The scan's event has counts only when something was found."""
-    digest = local.aws.ecr.push("heart", manifest_for("a" * 40), "v1")
-    local.aws.ecr.scanned("heart", digest, {})
-    local.aws.ecr.scanned("heart", digest, {"CRITICAL": 1})
+    digest = local.local_aws.ecr.push("heart", manifest_for("a" * 40), "v1")
+    local.local_aws.ecr.scanned("heart", digest, {})
+    local.local_aws.ecr.scanned("heart", digest, {"CRITICAL": 1})
     clean, bad = (e["detail"] for e in local.bus.events if e["detail-type"] == "ECR Image Scan")
     assert "finding-severity-counts" not in clean
     assert (bad["finding-severity-counts"], bad["image-tags"]) == ({"CRITICAL": 1}, ["v1"])
@@ -407,7 +408,7 @@ def test_an_idempotency_token_lives_five_minutes(world: World) -> None:
 
 def test_builds_are_listed_in_pages_of_a_hundred(local: World) -> None:
     """Newest first, the next page by its token."""
-    local.aws.codecommit.commit("heart", "main", {"a": b""}, "one")
+    local.local_aws.codecommit.commit("heart", "main", {"a": b""}, "one")
     codebuild = local.client("codebuild")
     ids = [codebuild.start_build(projectName="heart-build")["build"]["id"] for _ in range(101)]
     page = codebuild.list_builds_for_project(projectName="heart-build")
@@ -552,8 +553,8 @@ def counting(failures: int, error: BaseException | None = None) -> tuple[Any, li
 
 def bus_of(handler: Any, **more: Any) -> Bus:
     """A bus with one rule and one function."""
-    functions = Functions([Function("esteira-intake", handler, "IntakeFunction", "letters", destination=False)])
-    return Bus([Rule("r", {"source": ["aws.ecr"]}, ("IntakeFunction",))], functions, Clock.stopped(START), **more)
+    functions = Functions([LocalFunction("esteira-intake", handler, "IntakeFunction", "letters", destination=False)])
+    return Bus([EventRule("r", {"source": ["aws.ecr"]}, ("IntakeFunction",))], functions, Clock.stopped(START), **more)
 
 
 def test_an_event_reaches_the_functions_its_rules_name() -> None:
@@ -677,7 +678,7 @@ def test_invoke_answers_errors_as_lambda_does_and_holds_no_lock(tmp_path: Path) 
             raise KeyError("release")
         return {"topics": len(world.client("sns").list_topics()["Topics"])}
 
-    bus = Bus(functions=Functions([Function("esteira-operate", operate)]))
+    bus = Bus(functions=Functions([LocalFunction("esteira-operate", operate)]))
     with LocalAws(tmp_path / "state", engine, bus, keep=False) as local_aws, AwsServer(local_aws) as server:
         for url in (server.url, None):
             world = World(local_aws, engine, None, url)

@@ -15,17 +15,20 @@ import pytest
 from boto3.dynamodb.types import TypeDeserializer
 from click.testing import CliRunner, Result
 
-from console.cli.call import Shell
 from console.cli.main import main
 from console.local.rehearse import chaos
 from console.local.rehearse.rehearsal import Rehearsal
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
-from console.read.remote import Controller, Where
+from console.read.remote import Controller
+from console.read.session import Shell
+from console.read.where import Where
 from console.record.as_of import Rows
+from console.record.decisions import Replayed, replay
 from console.record.receipt import receipt
-from console.record.replay import Replayed, replay
 from esteira.audit import checkpoint_hash, row_hash
-from esteira.core.facts import AlarmRang, Checkpoint, about_decisions, from_row
+from esteira.core.facts import AlarmRang
+from esteira.fact import from_row
+from esteira.trail import Checkpoint, about_decisions
 from tests.integration.conftest import ACCESS_KEY_ID, Story, refusing, told
 
 pytestmark = pytest.mark.integration
@@ -268,12 +271,12 @@ def test_a_receipt_tells_the_whole_chain_and_holds(story: Story) -> None:
     assert [link["what"] for link in told["links"]] == [
         "event", "build", "build", "image", "rollout", "bundle", "deployment", "deployment", "hosts",
     ]  # fmt: skip
-    assert {a["what"]: a["verdict"] for a in told["aws"]} == dict.fromkeys(
+    assert {a["what"]: a["verdict"] for a in told["evidence"]} == dict.fromkeys(
         ("commit", "build", "image", "bundle", "deployment", "hosts"), "ok"
     )
     result = typed(story, "receipt", "v2")
     assert result.exit_code == 0, result.output
-    assert told["checkpoint"] in result.output
+    assert told["sha256"] in result.output
 
 
 def test_a_receipt_says_where_aws_says_something_else(story: Story) -> None:
@@ -311,7 +314,7 @@ def verdicts(story: Story, label: str) -> dict[str, str]:
     """Return what AWS says of a release's receipt where it is not ok."""
     told = receipt_of(story, label)
     assert told["faults"] == []
-    return {a["what"]: a["verdict"] for a in told["aws"] if a["verdict"] != "ok"}
+    return {a["what"]: a["verdict"] for a in told["evidence"] if a["verdict"] != "ok"}
 
 
 def test_every_turn_of_a_whole_story_has_a_receipt_that_holds(story: Story) -> None:
@@ -321,7 +324,7 @@ def test_every_turn_of_a_whole_story_has_a_receipt_that_holds(story: Story) -> N
     for number in range(1, story.newest() + 1):
         result = typed(story, "receipt", f"v{number}", "--all", "--json")
         if result.exit_code == 2:
-            assert "nothing of it is checkpointed" in result.stderr
+            assert "so it has no checkpoint" in result.stderr
             continue
         told = json.loads(result.stdout)
         assert result.exit_code == 0, told
@@ -447,7 +450,7 @@ def test_every_field_of_every_sealed_row_counts(tamper: Tamper) -> None:
     for about, key in rows:
         item = tamper.row(about, key)
         kinds.add(item["fact"]["S"])
-        for name in item.keys() - {"pk", "sk"}:
+        for name in item.keys() - {"pk", "sk", "token"}:  # the token is the put's and no part of the fact
             with tamper.altered(about, key, **{name: another(item[name])}):
                 ((row, says),) = tamper.faults()
             assert row == f"{about} {key}", name
@@ -469,7 +472,7 @@ def test_every_sealed_row_that_is_gone_is_named(tamper: Tamper) -> None:
 def test_an_altered_seal_is_named(tamper: Tamper) -> None:
     """A checkpoint is the hash of its row, whatever in it is altered."""
     item = tamper.row("checkpoints/production", "checkpoint#00000001")
-    for name in item.keys() - {"pk", "sk", "fact", "stage", "rollout"}:
+    for name in item.keys() - {"pk", "sk", "token", "fact", "stage", "rollout"}:
         with tamper.altered("checkpoints/production", "checkpoint#00000001", **{name: another(item[name])}):
             says = [says for _, says in tamper.faults()]
         assert "the checkpoint of rollout 1 is not the hash of its row: the row was altered" in says, name
@@ -491,11 +494,11 @@ def test_a_seal_that_was_made_anew_breaks_the_chain(tamper: Tamper) -> None:
         rows = tuple(f"{about} {key} {forged}" if r.startswith(f"{about} {key} ") else r for r in old.rows)
         new = replace(old, rows=rows)
         new = replace(new, sha256=checkpoint_hash(new))
-        packed = {"rows": {"L": [{"S": r} for r in rows]}, "checkpoint": {"S": new.sha256}}
+        packed = {"rows": {"L": [{"S": r} for r in rows]}, "sha256": {"S": new.sha256}}
         with tamper.altered("checkpoints/production", "checkpoint#00000001", **packed):
             ((row, says),) = tamper.faults()
     assert row == "checkpoints/production"
-    assert says.startswith("the checkpoint of rollout 2 does not follow from that of rollout 1")
+    assert says.startswith("the checkpoint of rollout 2 does not follow from the one of 1")
 
 
 def test_a_seal_that_is_gone_is_missed(tamper: Tamper) -> None:
@@ -513,7 +516,7 @@ def test_a_turn_that_is_called_settled_otherwise_than_it_ended_is_named(tamper: 
     with tamper.altered("stage/production", "rollout#00000002#finished", succeeded={"BOOL": False}):
         ((row, says),) = tamper.faults()
     assert row == "stage/production rollout#00000002#finished"
-    assert says == "it says that the rollout failed, and the checkpointed rows that it succeeded"
+    assert says == "it says that the rollout failed; the checkpointed rows say it succeeded"
 
 
 def unpacked(item: dict[str, Any]) -> dict[str, Any]:

@@ -24,11 +24,13 @@ from moto.cloudformation.models import CloudFormationBackend
 from moto.cloudformation.parsing import ResourceMap
 from moto.ssm.models import Parameter
 
-from console.cli.call import Shell
-from console.cli.main import _parameter, add_service, main
-from console.cli.services import TEMPLATE
+from console.cli.main import main
+from console.cli.read_commands import status
+from console.cli.service_commands import _parameter, add_service
+from console.cli.service_parameters import TEMPLATE
 from console.local.template import read
 from console.read.remote import Controller
+from console.read.session import Shell
 from tests.integration import taught
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:Tried to parse")]  # what moto leaves out
@@ -476,7 +478,7 @@ def test_who_may_not_ask_what_stays_deletes_nothing(account: Account) -> None:
 def test_every_parameter_of_the_template_is_an_option() -> None:
     """service.yaml's parameters and the command's options are the same, but for the name and the controller."""
     declared = set(read(TEMPLATE, parameters={"ServiceName": "lungs"}).document["Parameters"])
-    not_parameters = {"name", "adopt", "dry_run", "timeout", *(p.name for p in main.commands["status"].params)}
+    not_parameters = {"name", "adopt", "dry_run", "timeout", *(p.name for p in status.params)}
     options = {_parameter(str(p.name)) for p in add_service.params if p.name not in not_parameters}
     assert options == declared - {"ServiceName", "ControllerStack"}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from console.local.aws.server import AwsServer
+from console.local.aws.aws_server import AwsServer
 from console.local.aws.stack import LocalAws
 from console.local.build.aws_cli import main
 from console.local.rehearse.rehearsal_engine import ScriptedEngine

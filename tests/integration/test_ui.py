@@ -17,10 +17,10 @@ import pytest
 from aiohttp import ClientSession, CookieJar
 from click.testing import CliRunner, Result
 
-from console.cli.call import Shell
 from console.cli.main import main
+from console.read.session import Shell
 from console.ui.board import Links
-from console.ui.server import Page, serve
+from console.ui.page_server import Page, serve
 from tests.integration.conftest import Story
 from tests.integration.page import Reads, call_of, cookie_of, lengthen, served, story_of_two_stages
 

@@ -26,7 +26,7 @@ from typing import Any
 from aws_xray_sdk import global_sdk_config
 
 from console.local.aws.bus import Chaos
-from console.local.aws.functions import Answer
+from console.local.aws.functions import Invocation
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
 from esteira import bootstrap, telemetry
 from tests.integration.conftest import Story, refusing
@@ -87,12 +87,12 @@ def push(story: Story, text: str) -> None:
             story.deliver()
 
 
-def listened_to(call: Callable[[str, Any], Answer], name: Callable[[str], str], heard: list[Written]) -> Any:
+def listened_to(call: Callable[[str, Any], Invocation], name: Callable[[str], str], heard: list[Written]) -> Any:
     """Return ``call`` with a trace for each invocation, noting what it wrote and what the runtime says of an error."""
 
     numbers = itertools.count(1)
 
-    def invoke(function: str, event: Any) -> Answer:
+    def invoke(function: str, event: Any) -> Invocation:
         number = next(numbers)
         trace = f"1-{int(time.time()):08x}-{number:024x}"
         os.environ["_X_AMZN_TRACE_ID"] = f"Root={trace};Parent={number:016x};Sampled=1"

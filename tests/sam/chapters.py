@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from console.cli.replay import routes
 from console.local.aws.functions import Functions, from_specs, set_environment
 from console.local.paths import ROOT
+from console.local.replay import routes
 from console.local.stages import Rules, give_stages
 from esteira import aws, bootstrap
 from tests.sam.world import template, timeless, variables, world
@@ -105,7 +105,7 @@ class Told:
 
 
 def name_of(step: tuple[str, int]) -> str:
-    """Return what a step is called in a test's name."""
+    """What a step is called in a test's name."""
     return f"{step[0]}: {step[1] + 1} {CHAPTERS[step[0]][step[1]]}"
 
 
@@ -149,12 +149,12 @@ def _forget() -> None:
 
 
 def plain(answer: Any) -> str:
-    """Return an answer as text that two runs can be compared by; of an error, what it is and says."""
+    """An answer as text that two runs can be compared by; of an error, what it is and says."""
     if isinstance(answer, dict) and "errorType" in answer:
         answer = {name: answer[name] for name in ("errorType", "errorMessage")}
     return timeless(repr(answer))
 
 
 def beginning() -> datetime:
-    """Return when a world begins: now, to the second, for the functions read the true time."""
+    """When a world begins: now, to the second, for the functions read the true time."""
     return datetime.now(UTC).replace(microsecond=0)

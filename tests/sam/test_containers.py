@@ -21,7 +21,8 @@ from console.local.sam import invoke
 from console.local.sam.invoke import Containers, fresh, image
 from console.local.sam.sam_cli import TOOLS
 from console.local.sam.start_lambda import Served
-from console.read.remote import TroubleError, answered
+from console.read.remote import answered
+from console.read.where import TroubleError
 from tests.sam.chapters import STEPS, Told, beginning, handlers, name_of, play
 from tests.sam.world import EVENTS, client, template, world
 

@@ -19,7 +19,8 @@ from botocore.exceptions import ClientError
 
 from console.local.paths import ROOT, TEMPLATE
 from console.local.ports import is_open
-from console.local.sam.deploy import NEEDED, DeployError, fit, unknown_types
+from console.local.sam.deploy_build import fit, unknown_types
+from console.local.sam.deploy_rehearsal import NEEDED, DeployError
 from console.local.sam.deploy_template import types
 from console.local.sam.ministack import Ministack, MinistackError, find
 from console.local.template import read
@@ -65,7 +66,7 @@ class Refusing:
 
 
 def closes(port: int) -> bool:
-    """Return whether nobody listens there any more, after some patience."""
+    """Whether nobody listens there any more, after some patience."""
     end = time.monotonic() + PATIENCE
     while is_open(port) and time.monotonic() < end:
         time.sleep(0.05)

@@ -17,11 +17,11 @@ import boto3
 import pytest
 from click.testing import CliRunner
 
-from console.cli.call import Shell
 from console.cli.main import main
 from console.local.paths import ROOT
 from console.local.sam.sam_cli import TOOLS
 from console.read.remote import Controller
+from console.read.session import Shell
 from tests.integration import taught
 from tests.integration.conftest import Story
 

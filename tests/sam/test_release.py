@@ -213,11 +213,11 @@ def test_a_missing_sam_cli_is_said_with_what_to_type(tmp_path: Path) -> None:
 
 
 def _recorded(record: Path) -> set[str]:
-    """Return the files that a package says are its own."""
+    """The files that a package says are its own."""
     with record.open(newline="") as rows:
         return {row[0] for row in csv.reader(rows)}
 
 
 def _plain(name: str) -> str:
-    """Return a package's name as indexes compare it."""
+    """A package's name as indexes compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()

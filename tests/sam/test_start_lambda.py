@@ -73,7 +73,7 @@ def served(environment: dict[str, str], port: int) -> Iterator[subprocess.Popen[
 
 
 def found(folder: Path) -> tuple[str, list[str]]:
-    """Return the door whose socket is in the folder, "" for none, and the containers on its network, itself too."""
+    """The door whose socket is in the folder, "" for none, and the containers on its network, itself too."""
     listed = ["docker", "ps", "--all", "--no-trunc", "--filter", "name=esteira-door-"]
     rows = subprocess.run(
         [*listed, "--format", "{{.Names}} {{.Mounts}}"], capture_output=True, text=True, check=True
@@ -83,7 +83,7 @@ def found(folder: Path) -> tuple[str, list[str]]:
 
 
 def on(network: str) -> list[str]:
-    """Return the containers on a network; none where there is no such network."""
+    """The containers on a network; none where there is no such network."""
     on_it = ["docker", "ps", "--all", "--quiet", "--filter", f"network={network}"]
     return subprocess.run(on_it, capture_output=True, text=True, check=False).stdout.split()
 

@@ -19,16 +19,16 @@ from typing import Any
 
 import boto3
 
+from console.local.account import CREDENTIALS
+from console.local.aws.aws_server import AwsServer
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
 from console.local.aws.git import NOTHING
 from console.local.aws.resources import create_resources
-from console.local.aws.server import AwsServer
 from console.local.aws.stack import LocalAws
 from console.local.paths import ROOT, TEMPLATE
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
 from console.local.template import Stack, read
-from console.local.up.laptop import CREDENTIALS
 from esteira.audit import hash_of
 from esteira.claims import CLAIM_VARIABLE
 
@@ -57,7 +57,7 @@ DEPLOYMENTS = {
 
 @cache
 def template() -> Stack:
-    """Return template.yaml, read once."""
+    """Template.yaml, read once."""
     return read(TEMPLATE)
 
 
@@ -72,7 +72,7 @@ class World:
     outcomes: dict[str, Any]
 
     def client(self, name: str) -> Any:
-        """Return a boto3 client that speaks to this world."""
+        """A boto3 client that speaks to this world."""
         return client(self.url, name)
 
     def before(self, event: str) -> None:
@@ -94,7 +94,7 @@ class World:
             self.outcomes["pushed"] = self.local_aws.ecr.push(SERVICE, manifest_for("from elsewhere"), "v1.2")
 
     def addressed(self, event: str) -> Any:
-        """Return the document of that name in events/ with this world's ids for v1's commit, build, image and host."""
+        """The document of that name in events/ with this world's ids for v1's commit, build, image and host."""
         text = (EVENTS / f"{event}.json").read_text()
         if event == "ecr_push_release_tag":
             digest = re.search(r"sha256:[0-9a-f]{64}", text)
@@ -105,7 +105,7 @@ class World:
         return json.loads(text)
 
     def state(self) -> str:
-        """Return the table, the builds, the images and the deployments as lines of text, without times."""
+        """The table, the builds, the images and the deployments as lines of text, without times."""
         (table,) = self.local_aws.dynamodb.dump().values()
         rows = timeless_rows(table)
         others: list[Any] = [[f"{b['id']} {b['buildStatus']}"] for b in self.local_aws.codebuild.builds()]
@@ -157,7 +157,7 @@ def world(folder: Path, at: datetime, port: int = 0) -> Iterator[World]:
 
 @cache
 def client(url: str, name: str) -> Any:
-    """Return a boto3 client of whoever is at ``url``."""
+    """A boto3 client of whoever is at ``url``."""
     make: Any = boto3.client
     return make(
         name,
@@ -169,12 +169,12 @@ def client(url: str, name: str) -> Any:
 
 
 def timeless(text: str) -> str:
-    """Return the text with every moment in it replaced by one word: two runs are never at one moment."""
+    """The text with every moment in it replaced by one word: two runs are never at one moment."""
     return SECOND.sub("MOMENT", MOMENT.sub("MOMENT", text))
 
 
 def timeless_rows(rows: list[Any]) -> list[str]:
-    """Return a table's rows as sorted lines without times, and without what a time goes into: what was seen is named by
+    """A table's rows as sorted lines without times, and without what a time goes into: what was seen is named by
     the hash of what it says without them, of a seal only what it seals is left.
 
     The rows are changed. The registration is left out: a process writes it down once in its life, and may have done so
@@ -200,7 +200,7 @@ def _kind(row: Any) -> str:
 
 
 def variables(url: str) -> Mapping[str, str]:
-    """Return what a function's environment needs beside what the template declares, to work against ``url``."""
+    """What a function's environment needs beside what the template declares, to work against ``url``."""
     return {
         **CREDENTIALS,
         "AWS_REGION": CREDENTIALS["AWS_DEFAULT_REGION"],

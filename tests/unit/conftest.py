@@ -15,7 +15,6 @@ from esteira.core.facts import (
     DeploymentReported,
     DeploymentStarted,
     Diagnosed,
-    Fact,
     Held,
     Pushed,
     Quarantined,
@@ -26,6 +25,7 @@ from esteira.core.facts import (
 from esteira.core.plan import moment, plan
 from esteira.core.state import Release, Snapshot, StageState
 from esteira.core.status import Status, assess
+from esteira.fact import Fact
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=120)

@@ -23,7 +23,11 @@ AWS = "aws:"  # aws:dynamodb is a boto3 client of that service
 ARGUMENT = "argument"  # a type variable: whatever the arguments are
 
 FACTORY = "esteira.aws.client"  # the one function that may make clients by a name it does not know
-MAKERS = {FACTORY, "esteira.aws.Aws.client", "boto3.client", "boto3.resource", "boto3.Session", "boto3.session"}
+# The parts that Aws is put together from; each has the same field.
+PARTS = ("aws.codecommit.CodeCommit", "aws.ecr.Ecr", "aws.codebuild.CodeBuild", "aws.cloudwatch.CloudWatch")
+PARTS += ("aws.registrations.Registrations", "aws.telling.Telling", "targets.ec2.Ec2", "aws.Aws")
+MAKERS = {FACTORY, "boto3.client", "boto3.resource", "boto3.Session", "boto3.session"}
+MAKERS |= {f"esteira.{part}.client" for part in PARTS}
 # What a client has that calls nothing; and what belongs to a container that a client may lie in.
 HARMLESS = {"can_paginate", "close", "exceptions", "get_paginator", "meta"}
 HARMLESS |= {name for container in (dict, list, set, str, tuple) for name in dir(container)}
@@ -151,6 +155,7 @@ class Source:
             self._import(module)
         self.classes = [c for m in self.modules.values() for c in m.names.values() if isinstance(c, Class)]
         self._scopes: dict[Function | Module, Scope] = {}
+        self._declared: dict[ast.expr, Types] = {}  # a node stands in one module
         self._open: set[object] = set()  # what is being worked out just now
         self._unsure = False
 
@@ -265,15 +270,24 @@ class Source:
         bases = [self.named(Scope(one.module, one.name), base) for base in one.node.bases]
         return [one, *(c for base in bases if isinstance(base, Class) for c in self.above(base))]
 
-    def givers(self, types: Types, name: str) -> Iterator[tuple[Class, Class]]:
-        """Yield each class among ``types`` with a class that gives it the attribute ``name``."""
+    @cache  # noqa: B019 - a Source lives as long as its test
+    def givers(self, types: Types, name: str) -> list[tuple[Class, Class]]:
+        """Each class among ``types`` with a class that gives it the attribute ``name``."""
+        found = []
         for one in self.classes if types & UNKNOWN else types:
             if isinstance(one, Class):
                 among = self.classes if one.is_protocol else self.kin(one)
-                yield from ((one, c) for c in among if name in c.methods or name in c.fields)
+                found += [(one, c) for c in among if name in c.methods or name in c.fields]
+        return found
 
     def declared(self, module: Module, annotation: ast.expr) -> Types:
-        """Return the classes that an annotation names."""
+        """The classes that an annotation names; the same whenever it is asked, so it is worked out once."""
+        known = self._declared.get(annotation)
+        if known is None:
+            known = self._declared[annotation] = self._named_by(module, annotation)
+        return known
+
+    def _named_by(self, module: Module, annotation: ast.expr) -> Types:
         match annotation:
             case ast.Constant(value=str() as text):
                 return self.declared(module, ast.parse(text, mode="eval").body)
@@ -720,9 +734,12 @@ def _arguments(arguments: ast.arguments) -> list[ast.arg]:
 
 def _children(node: ast.AST) -> Iterator[ast.AST]:
     """Yield what is directly in a node, but for annotations."""
-    for name, child in ast.iter_fields(node):
-        if name not in ("annotation", "returns"):
-            yield from (each for each in (child if isinstance(child, list) else [child]) if isinstance(each, ast.AST))
+    for name in node._fields:
+        child = getattr(node, name, None)
+        if isinstance(child, ast.AST) and name not in ("annotation", "returns"):
+            yield child
+        elif isinstance(child, list):
+            yield from (each for each in child if isinstance(each, ast.AST))
 
 
 def _last(node: ast.AST) -> str:

@@ -12,7 +12,6 @@ from esteira.config import Approvals, Stage, Window
 from esteira.core.admission import Waits, approval_expires, waits
 from esteira.core.facts import (
     Bypassed,
-    Fact,
     Gated,
     GivenUp,
     Promoted,
@@ -24,6 +23,7 @@ from esteira.core.facts import (
 )
 from esteira.core.state import Release, StageState
 from esteira.core.status import Cause, Phase, assess
+from esteira.fact import Fact
 from tests.unit.conftest import (
     NOON,
     accepted,

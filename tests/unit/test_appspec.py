@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esteira.appspec.judge import LARGEST, SHOWN, File, inside, misnamed, named, problems, told
+from esteira.appspec import File, problems
+from esteira.appspec.paths import inside
+from esteira.appspec.verdict import LARGEST, SHOWN, misnamed, named, told
 
 HOST = Path(__file__).parents[2] / "functions" / "host"
 SCRIPT = File(b"#!/bin/bash\nset -euo pipefail\ntrue\n", executable=True)
@@ -96,10 +98,10 @@ ERRORS = {
     "": "appspec.yml is empty",
     "# nothing\n": "appspec.yml is empty",
     "false": "is empty",
-    "- a\n": "line 1 is a list and no map",
-    "a word": "line 1 is a word and no map",
-    GOOD.replace("0.0", '"0.0"'): 'line 1 has version "0.0" (a text: it is in quotes)',
-    GOOD.replace("0.0", "'0.0'"): "write version: 0.0, unquoted",
+    "- a\n": "line 1 is a list and not a map",
+    "a word": "line 1 is a word and not a map",
+    GOOD.replace("0.0", '"0.0"'): 'line 1 has version "0.0" (text, because of the quotes)',
+    GOOD.replace("0.0", "'0.0'"): "write version: 0.0, without quotes",
     GOOD.replace("0.0", "1.0"): "line 1 has version 1.0",
     GOOD.replace("0.0", "false"): "line 1 has version false",
     GOOD.replace("version: 0.0\n", ""): "has no version",
@@ -115,10 +117,11 @@ ERRORS = {
     "version: 0.0\nos: [linux\n": "is not YAML",
     "\ufeff" + GOOD: "byte order mark",
     "x: " + "[" * 2000 + "]" * 2000: "nested deeper",
-    GOOD + "x: !!binary aGk=\n": "carries the tag",
+    "[" * 60_000: "nested deeper",
+    GOOD + "x: !!binary aGk=\n": "has the tag",
     GOOD + "# " + "x" * LARGEST: "esteira reads at most 65,536",
     # hooks
-    hooks("Foo"): 'line 4 hooks the event Foo, which there is not: the agent fails at Install',
+    hooks("Foo"): 'line 4 hooks the event Foo, which does not exist: the agent fails at Install',
     hooks("applicationStart"): "did you mean ApplicationStart?",
     hooks("Foo", "[]"): "line 4 hooks the event Foo",
     "version: 0.0\nos: linux\nhooks: [a]\n": "line 3 has a list for hooks",
@@ -129,9 +132,9 @@ ERRORS = {
     hooks("AfterInstall", '[{location: "  "}]'): "without a location",
     hooks("AfterInstall", "[{location: }]"): "without a location",
     GOOD.replace("scripts/start.sh", "scripts/begin.sh"): "which is not in the commit",
-    GOOD.replace("scripts/start.sh", "scripts/Start.sh"): "is it scripts/start.sh?",
+    GOOD.replace("scripts/start.sh", "scripts/Start.sh"): "did you mean scripts/start.sh?",
     GOOD.replace("scripts/start.sh", "scripts"): "which is a folder",
-    GOOD.replace("scripts/start.sh", "scripts/start.sh --fast"): "no arguments can stand in it",
+    GOOD.replace("scripts/start.sh", "scripts/start.sh --fast"): "takes no arguments",
     timeout("0"): "line 6 has timeout 0",
     timeout("-5"): "has timeout -5",
     timeout("abc"): "has timeout abc",
@@ -161,7 +164,7 @@ ERRORS = {
     permission("acls: rwx"): "has the acl rwx",
     permission("context: {name: x}"): "has a context without a type",
     GOOD + "permissions:\n  - mode: 644\n": "line 7 has a permission without an object",
-    GOOD + "permissions: x\n": "no list of maps",
+    GOOD + "permissions: x\n": "not a list of maps",
     copying("nginx.conf", "/srv") + 'permissions:\n  - {object: /srv/nginx.conf, pattern: "*"}\n': "pattern or except",
     copying("nginx.conf", "/srv") + "permissions:\n" + "  - object: /srv/nginx.conf\n" * 2: "a second time",
 }  # fmt: skip
@@ -179,8 +182,8 @@ TRAPS = {
     hooks("Install", "\n    - location: scripts/start.sh"): ("kept-event", "the agent never runs these scripts"),
     hooks("DownloadBundle"): ("kept-event", "line 4 hooks DownloadBundle"),
     hooks("BeforeAllowTraffic"): ("load-balancer", "without one these scripts never run"),
-    hooks("ApplicationStop"): ("application-stop", "the revision that was there before"),
-    GOOD.replace("scripts/start.sh", "../../bin/true"): ("outside", "leads out of the bundle"),
+    hooks("ApplicationStop"): ("application-stop", "the script of the previous revision"),
+    GOOD.replace("scripts/start.sh", "../../bin/true"): ("outside", "is outside the bundle"),
     copying("../secret", "/srv"): ("outside", "has source ../secret"),
     timeout("5m"): ("timeout", "line 6 has timeout 5m, which the agent cuts down to 5 seconds; write whole seconds: 3"),
     timeout("1.9"): ("timeout", "cuts down to 1 seconds"),
@@ -191,10 +194,10 @@ TRAPS = {
     GOOD + "os: linux\n": ("duplicate-key", "line 6 has os a second time (first on line 2)"),
     hooks("ApplicationStart", "[]") + HOOK.partition("\n")[2]: ("duplicate-key", "line 5 has ApplicationStart a"),
     GOOD + "---\nhooks: {}\n": ("document", "line 6 begins a second document"),
-    GOOD + "      Timeout: 3\n": ("unknown-key", "line 6 has the key Timeout, which the agent passes over; did you"),
+    GOOD + "      Timeout: 3\n": ("unknown-key", "line 6 has the key Timeout, which the agent ignores; did you"),
     GOOD + "permission: []\n": ("unknown-key", "did you mean permissions?"),
     "version: 0.0\nos: linux\n": ("empty", "neither hooks nor files"),
-    copying("nginx.conf", "srv/app"): ("relative-destination", "write it from / on: /srv/app"),
+    copying("nginx.conf", "srv/app"): ("relative-destination", "write an absolute path: /srv/app"),
     copying("nginx.conf", "/etc/nginx/nginx.conf"): ("destination", "file would be /etc/nginx/nginx.conf/nginx.conf"),
 }  # fmt: skip
 
@@ -212,7 +215,7 @@ def test_a_script_whose_name_the_shell_would_take_apart_is_told() -> None:
     """The agent gives a path to the shell as it is."""
     text = GOOD.replace("scripts/start.sh", "scripts/start it.sh")
     [found] = problems(text.encode(), FILES | {"scripts/start it.sh": SCRIPT})
-    assert "takes apart" in found or "takes it apart" in found
+    assert "the shell splits it" in found
 
 
 def test_a_trap_in_a_script_is_accepted_in_that_script() -> None:

@@ -20,8 +20,10 @@ from esteira.audit import (
     seen,
     seen_hash,
 )
-from esteira.core.facts import Checkpoint, Fact, Notified, from_row, to_row
+from esteira.core.facts import Notified
 from esteira.core.state import Listed, Snapshot, StageState
+from esteira.fact import Fact, from_row, to_row
+from esteira.trail import Checkpoint
 from tests.unit.conftest import HEART, NOON, accepted, after, born, deployment_started, finished, release, rollout_of
 
 ROLLOUT = rollout_of()

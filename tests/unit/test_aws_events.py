@@ -25,13 +25,12 @@ from esteira.core.facts import (
     BuildStarted,
     CommitPushed,
     DeploymentReported,
-    Fact,
     HostReported,
     ImageArrived,
     ImageScanned,
-    stamp,
 )
 from esteira.core.status import Phase
+from esteira.fact import Fact, stamp
 from esteira.notify import news
 from tests.unit.conftest import DIGEST, HEART, NOON, after, recorded
 

@@ -7,9 +7,10 @@ from itertools import permutations
 import pytest
 
 from esteira.core.actions import AcceptImage, Close, StartBuild, StopBuild
-from esteira.core.facts import BuildEnded, BuildStarted, Fact, Quarantined
+from esteira.core.facts import BuildEnded, BuildStarted, Quarantined
 from esteira.core.state import Release, Snapshot
 from esteira.core.status import Cause, Phase, assess
+from esteira.fact import Fact
 from tests.unit.conftest import HEART, NOON, after, born, planned_from, quiet, release, status_on
 
 # In the order of their ids the copy comes first, in the order of time ours does.

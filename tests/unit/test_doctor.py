@@ -18,20 +18,20 @@ from console.doctor.dead_letters import unread
 from console.doctor.observed import (
     Alarm,
     Code,
-    Deployment,
-    Function,
     Hearers,
     Here,
-    Host,
     Identity,
+    Instance,
+    LastDeployment,
     Letters,
     Observed,
-    Page,
-    Rule,
     Silence,
+    StackFunction,
+    StackRule,
     StackStatus,
     Tended,
     Use,
+    WebPage,
 )
 
 HEART = Tended(
@@ -39,10 +39,10 @@ HEART = Tended(
     branch="main",
     code=Code(branches=2, watched=True),
     parts={"build project heart-build": True, "bucket b": True},
-    hosts=(Host("i-1", "running", "Online"),),
-    last=Deployment("d-7", "Succeeded", {"i-1": True}),
+    hosts=(Instance("i-1", "running", "Online"),),
+    last=LastDeployment("d-7", "Succeeded", {"i-1": True}),
     live="v3",
-    pages=(Page("http://h/ping", 200, ("10.0.0.0/8",)),),
+    pages=(WebPage("http://h/ping", 200, ("10.0.0.0/8",)),),
     push="codecommit::us-east-1://heart",
 )
 WELL = Observed(
@@ -57,10 +57,10 @@ WELL = Observed(
     builds={"arm64": 1, "x86_64": 1},
     default_vpc=True,
     stack_status=StackStatus("UPDATE_COMPLETE"),
-    functions=(Function("esteira-intake", "Active"), Function("esteira-sweep", "Active")),
+    functions=(StackFunction("esteira-intake", "Active"), StackFunction("esteira-sweep", "Active")),
     rules=(
-        Rule("r-push", True, ("esteira-intake",)),
-        Rule("r-clock", True, ("esteira-sweep",), "rate(5 minutes)"),
+        StackRule("r-push", True, ("esteira-intake",)),
+        StackRule("r-clock", True, ("esteira-sweep",), "rate(5 minutes)"),
     ),
     letters=Letters(0),
     alarms=(Alarm("a", "OK"), Alarm("b", "INSUFFICIENT_DATA")),
@@ -118,22 +118,26 @@ def test_where_all_is_well_nothing_is_to_be_done_and_nothing_is_left_out() -> No
         (replace(WELL, functions=()), "functions: the stack has none"),
         (
             replace(
-                WELL, functions=(Function("esteira-intake", "Active"), Function("esteira-sweep", "Failed", "no role"))
+                WELL,
+                functions=(
+                    StackFunction("esteira-intake", "Active"),
+                    StackFunction("esteira-sweep", "Failed", "no role"),
+                ),
             ),
             "functions: esteira-sweep is Failed: no",
         ),
         (
-            replace(WELL, rules=(Rule("r", False, ("esteira-intake",)), WELL.rules[1])),
+            replace(WELL, rules=(StackRule("r", False, ("esteira-intake",)), WELL.rules[1])),
             "rules: r is disabled. Next: aws",
         ),  # type: ignore[index]
-        (replace(WELL, rules=(Rule("r", True, ()), WELL.rules[1])), "rules: r wakes nothing"),  # type: ignore[index]
-        (replace(WELL, rules=(Rule("r", True, ("other",)), WELL.rules[1])), "rules: r wakes other, which is no"),  # type: ignore[index]
+        (replace(WELL, rules=(StackRule("r", True, ()), WELL.rules[1])), "rules: r wakes nothing"),  # type: ignore[index]
+        (replace(WELL, rules=(StackRule("r", True, ("other",)), WELL.rules[1])), "rules: r wakes other, which is no"),  # type: ignore[index]
         (
-            replace(WELL, rules=(Rule("c", False, ("esteira-sweep",), "rate(5 minutes)"),)),
+            replace(WELL, rules=(StackRule("c", False, ("esteira-sweep",), "rate(5 minutes)"),)),
             "sweep's clock: c is disabled",
         ),
         (
-            replace(WELL, rules=(Rule("r", True, ("esteira-intake",)),)),
+            replace(WELL, rules=(StackRule("r", True, ("esteira-intake",)),)),
             "sweep's clock: no rule of the stack has a sched",
         ),
         (
@@ -151,25 +155,34 @@ def test_where_all_is_well_nothing_is_to_be_done_and_nothing_is_left_out() -> No
         (of_heart(code=Code(1, False)), "heart: its repository has 1 other branch and no main"),
         (of_heart(parts={"bucket b": False}), "heart: its bucket b is gone"),
         (of_heart(hosts=()), "heart: no instance bears its tags"),
-        (of_heart(hosts=(Host("i-1", "stopped", ""),)), "heart: host i-1 is stopped. Next: aws ec2 start-instances"),
-        (of_heart(hosts=(Host("i-1", "running", ""),)), "heart: host i-1 is running, and Systems Manager never heard"),
         (
-            of_heart(hosts=(Host("i-1", "running", "ConnectionLost"),)),
+            of_heart(hosts=(Instance("i-1", "stopped", ""),)),
+            "heart: host i-1 is stopped. Next: aws ec2 start-instances",
+        ),
+        (
+            of_heart(hosts=(Instance("i-1", "running", ""),)),
+            "heart: host i-1 is running, and Systems Manager never heard",
+        ),
+        (
+            of_heart(hosts=(Instance("i-1", "running", "ConnectionLost"),)),
             "heart: host i-1 is running, and Systems Manager says",
         ),
         (
-            of_heart(hosts=(Host("i-1", "running", "Online", "inactive"),)),
+            of_heart(hosts=(Instance("i-1", "running", "Online", "inactive"),)),
             "heart: the CodeDeploy agent of i-1 is inactive",
         ),
         (
-            of_heart(last=Deployment("d-8", "Failed", {"i-1": False})),
+            of_heart(last=LastDeployment("d-8", "Failed", {"i-1": False})),
             "heart: the CodeDeploy agent of i-1 took up nothing",
         ),
         (
-            of_heart(pages=(Page("http://h/ping", 502),)),
+            of_heart(pages=(WebPage("http://h/ping", 502),)),
             "heart: its page http://h/ping answers 502. Next: esteira why v3",
         ),
-        (of_heart(pages=(Page("http://h/ping", 0, ("0.0.0.0/0",)),)), "heart: its page http://h/ping does not answer"),
+        (
+            of_heart(pages=(WebPage("http://h/ping", 0, ("0.0.0.0/0",)),)),
+            "heart: its page http://h/ping does not answer",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line_that_says_what_to_do(seen: Observed, told: str) -> None:
@@ -234,7 +247,7 @@ def test_what_an_earlier_stack_left_is_told_before_a_new_one_stops_at_it() -> No
 def test_a_service_nobody_pushed_to_is_no_fault() -> None:
     """After the first deployment the repository is empty, no deployment has come, and no page answers: all as it is
     to be, and the line says where to push."""
-    seen = of_heart(code=Code(0, False), last=None, live="", pages=(Page("http://h/ping"),))
+    seen = of_heart(code=Code(0, False), last=None, live="", pages=(WebPage("http://h/ping"),))
     assert said(seen, "attend") == []
     assert "heart: its repository is empty. Next: git push codecommit::us-east-1://heart HEAD:main" in said(seen, "ok")
     assert any("--ask-hosts" in line for line in said(seen, "skip"))
@@ -242,7 +255,7 @@ def test_a_service_nobody_pushed_to_is_no_fault() -> None:
 
 def test_a_page_for_others_is_not_blamed_for_its_silence() -> None:
     """Who looks from outside the range that is let in hears nothing, and cannot tell whether others would."""
-    seen = of_heart(pages=(Page("http://h/ping", 0, ("10.0.0.0/8",)),))
+    seen = of_heart(pages=(WebPage("http://h/ping", 0, ("10.0.0.0/8",)),))
     assert said(seen, "attend") == []
     assert "10.0.0.0/8 may reach it" in said(seen, "skip")[0]
 
@@ -256,8 +269,8 @@ def test_an_account_that_is_full_is_no_fault_of_a_stack_that_stands() -> None:
 
 def test_what_the_host_itself_says_goes_before_what_a_deployment_let_conclude() -> None:
     """An agent that systemd calls active is alive although it took up nothing of the last deployment."""
-    host = Host("i-1", "running", "Online", "active")
-    seen = of_heart(hosts=(host,), last=Deployment("d-8", "Failed", {"i-1": False}))
+    host = Instance("i-1", "running", "Online", "active")
+    seen = of_heart(hosts=(host,), last=LastDeployment("d-8", "Failed", {"i-1": False}))
     assert said(seen, "attend") == []
 
 
@@ -269,7 +282,8 @@ def test_the_guide_names_every_right_that_looking_wants() -> None:
     """docs/aws.md lists what an operator needs for `esteira doctor`: each call that look.py makes, and those of
     the controller's doors that it uses."""
     root = Path(__file__).parents[2]
-    text = (root / "console" / "doctor" / "look.py").read_text(encoding="utf-8")
+    looking = sorted((root / "console" / "doctor").glob("look*.py"))
+    text = "\n".join(path.read_text(encoding="utf-8") for path in looking)
     guide = (root / "docs" / "aws.md").read_text(encoding="utf-8")
     session = botocore.session.Session()
     wanted = {"codecommit:GetBranch", "codedeploy:ListDeploymentTargets", "codedeploy:BatchGetDeploymentTargets"}

@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from console.read.dora import TURNS, Keys, keys
-from esteira.core.facts import Fact, RolloutFinished
+from console.read.dora import ROLLOUTS, Keys, keys
+from esteira.core.facts import RolloutFinished
+from esteira.fact import Fact
 from tests.unit.conftest import NOON, after, rollout_of
 
 
@@ -80,7 +81,7 @@ def test_a_release_that_is_gone_back_from_twice_failed_in_each_of_its_lives() ->
 
 def test_where_not_every_turn_was_read_the_frequency_is_of_the_days_that_were() -> None:
     """A stage that had more turns than are read is measured since the first of those."""
-    rollouts = [rollout(n, 1, 10 * n) for n in range(1, TURNS + 1)]
+    rollouts = [rollout(n, 1, 10 * n) for n in range(1, ROLLOUTS + 1)]
     told = measured(*rollouts, days=365)
     assert told.since == NOON
     assert told.per_week == pytest.approx(len(told.deployments) * 7 / 6)

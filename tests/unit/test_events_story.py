@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from console.cli.replay import routes
+from console.local.replay import routes
 
 EVENTS = Path(__file__).parents[2] / "events"
 FILES = {path.name: json.loads(path.read_text()) for path in sorted(EVENTS.glob("*.json"))}

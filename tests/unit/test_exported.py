@@ -9,7 +9,8 @@ import pytest
 from console.read.sentences import sentence
 from esteira.aws_events import EXPORTED_IN_ALL, EXPORTED_NAMES, EXPORTED_VALUE, exported_by
 from esteira.config import release_tag, released_as
-from esteira.core.facts import Accepted, Declined, Retried, from_row, to_row
+from esteira.core.facts import Accepted, Declined, Retried
+from esteira.fact import from_row, to_row
 from tests.unit.conftest import NOON, accepted, deployed, digest_of, live_on, release
 
 pytestmark = pytest.mark.unit

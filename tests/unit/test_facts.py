@@ -12,11 +12,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from esteira import fact as rows
 from esteira.audit import row_hash
 from esteira.core import facts
-from esteira.core.facts import DeploymentReported, Fact, Unknown, from_row, stamp, to_row, unstamp
+from esteira.core.facts import DeploymentReported
 from esteira.core.state import Release, StageState
 from esteira.core.status import assess
+from esteira.fact import Fact, Unknown, from_row, stamp, to_row, unstamp
 from tests.unit.conftest import NOON, born, deployed, live_on
 
 TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
@@ -201,12 +203,12 @@ def test_stamps_sort_as_time_does(one: datetime, other: datetime) -> None:
 )
 def test_times_and_texts_of_the_moment_take_no_part_in_equality(kind: str, aside: set[str]) -> None:
     """Two functions that conclude the same conclude it at other moments and in other words."""
-    assert {f.name for f in fields(facts._KINDS[getattr(facts, kind).name]) if not f.compare} == aside
+    assert {f.name for f in fields(rows._KINDS[getattr(facts, kind).name]) if not f.compare} == aside
 
 
 def test_the_module_keeps_no_kind_out_of_the_rows() -> None:
     """Every public class of facts that can be made is found again by its name."""
-    assert all(facts._KINDS[kind.name] is kind for kind in KINDS)
+    assert all(rows._KINDS[kind.name] is kind for kind in KINDS)
 
 
 def test_a_deployment_begins_once_and_ends_once() -> None:

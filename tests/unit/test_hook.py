@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esteira.appspec.hook import traps
+from esteira.appspec.script import script_problems
 from esteira.appspec.shell import commands
 
 BASH, SH = "#!/bin/bash\n", "#!/bin/sh\n"
@@ -14,7 +14,7 @@ BUNDLE = {"hooks/start.sh", "hooks/other.sh", "hooks/lib.sh", "release.json"}
 
 
 def found(text: str) -> list[tuple[int, str]]:
-    return [(trap.line, trap.name) for trap in traps("hooks/start.sh", text.encode(), BUNDLE)]
+    return [(problem.line, problem.trap) for problem in script_problems("hooks/start.sh", text.encode(), BUNDLE)]
 
 
 @pytest.mark.parametrize(
@@ -149,3 +149,9 @@ def test_no_text_whatever_is_an_error_of_ours(text: str) -> None:
     """Half a script, or none, gives an answer."""
     commands(text)
     found(text)
+
+
+@pytest.mark.parametrize("opening", ['"$(', "$(", "${", "((", "$((", "<(", "`"])
+def test_a_script_may_be_nested_as_deep_as_it_is_long(opening: str) -> None:
+    """The shell's nesting is followed without recursion."""
+    assert found(BASH + "app &\n" + opening * 20_000) == [(2, "background-child")]

@@ -11,8 +11,9 @@ import pytest
 
 from esteira.aws_events import Heard, observed_image, read
 from esteira.core.actions import OpenImage
-from esteira.core.facts import Fact, ImageArrived, ImageScanned, ImageTaken
+from esteira.core.facts import ImageArrived, ImageScanned, ImageTaken
 from esteira.core.state import Snapshot
+from esteira.fact import Fact
 from tests.unit.conftest import DIGEST, HEART, after, planned_from, quiet, recorded
 
 EVENTS = Path(__file__).parents[2] / "events"

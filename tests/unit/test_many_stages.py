@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from esteira.config import Approvals, Stage
-from esteira.core.facts import Aborted, Claimed, DeploymentReported, DeploymentStarted, Fact, GivenUp, RolloutId
+from esteira.core.facts import Aborted, Claimed, DeploymentReported, DeploymentStarted, GivenUp, RolloutId
 from esteira.core.lease import LeaseState
 from esteira.core.state import Release, StageState
 from esteira.core.status import Cause, Phase, assess
+from esteira.fact import Fact
 from tests.unit.conftest import (
     LEASE,
     NOON,

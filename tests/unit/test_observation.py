@@ -18,7 +18,8 @@ from esteira.aws_events import (
     observed_instance,
     read,
 )
-from esteira.core.facts import DeploymentReported, Fact, ImageArrived, ImageScanned
+from esteira.core.facts import DeploymentReported, ImageArrived, ImageScanned
+from esteira.fact import Fact
 from tests.unit.conftest import COMMIT, DIGEST, HEART, NOON, after, recorded
 
 EVENTS = Path(__file__).parents[2] / "events"

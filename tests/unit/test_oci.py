@@ -14,9 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from console.local.process.build_context import read_context
 from console.local.process.docker_cli import main
 from console.local.process.docker_images import DockerError, Images
-from console.local.process.dockerfile import Recipe, read_context, words
+from console.local.process.dockerfile import Recipe
+from console.local.process.dockerfile_text import words
 from console.local.process.oci import (
     LAYER_TYPE,
     MANIFEST_TYPE,

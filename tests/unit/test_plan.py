@@ -37,7 +37,6 @@ from esteira.core.facts import (
     Claimed,
     Declined,
     Diagnosed,
-    Fact,
     GivenUp,
     ImageArrived,
     Retried,
@@ -47,6 +46,7 @@ from esteira.core.facts import (
 from esteira.core.lease import back_off
 from esteira.core.state import Listed, Release, Snapshot, StageState
 from esteira.core.status import Phase, assess
+from esteira.fact import Fact
 from tests.unit.conftest import (
     COMMIT,
     DIGEST,

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import yaml
 
-from esteira.appspec.psych import UnreadableError, read, scalar
+from esteira.appspec.psych import DEEPEST, UnreadableError, read
+from esteira.appspec.scalar import scalar
 
 # Where PyYAML's safe loader says something else, it stands behind.
 VALUES = {
@@ -30,8 +34,8 @@ def test_a_plain_word_is_what_ruby_takes_it_for(text: str, value: object) -> Non
 @pytest.mark.parametrize("text", ["2024-01-31", "2024-1-1 10:00:00", "2024-01-31T10:00:00Z", ":symbol", ".e+3"])
 def test_what_loading_safely_refuses_is_refused(text: str) -> None:
     """A date, a symbol and a number that is none."""
-    with pytest.raises(UnreadableError):
-        scalar(text, 3)
+    with pytest.raises(ValueError, match="put it in quotes"):
+        scalar(text)
 
 
 def test_what_is_in_quotes_is_text() -> None:
@@ -56,3 +60,20 @@ def test_what_is_no_yaml_says_where(document: bytes, line: int) -> None:
     with pytest.raises(UnreadableError) as caught:
         read(document)
     assert caught.value.line == line
+
+
+@pytest.mark.parametrize("opening", [b"[", b"{a: ", b"- ", b"? "])
+def test_reading_stops_at_the_first_level_that_is_too_deep(opening: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Depth is counted while reading: the parser gives no event after the one that is too deep."""
+    parse, given = yaml.parse, []
+
+    def counted(*arguments: Any, **options: Any) -> Iterator[Any]:
+        for event in parse(*arguments, **options):
+            given.append(event)
+            yield event
+
+    monkeypatch.setattr(yaml, "parse", counted)
+    with pytest.raises(UnreadableError, match=f"nested deeper than {DEEPEST} levels"):
+        read(opening * (64 * 1024 // len(opening)))
+    assert sum(isinstance(e, yaml.CollectionStartEvent) for e in given) == DEEPEST + 1
+    assert isinstance(given[-1], yaml.CollectionStartEvent)

@@ -90,13 +90,13 @@ def changed(module: str, old: str, new: str) -> dict[str, str]:
 def test_a_call_that_nobody_granted_is_told_with_the_way_to_it() -> None:
     """A new call deep in the store is missing for those who come there, and for no other."""
     old = '"""Read a release no more, unless it was reopened for another attempt meanwhile."""\n'
-    code = changed("esteira.store", old, f"{old}        self._client.scan(TableName=self._table)\n")
+    code = changed("esteira.store.releases", old, f"{old}        self._client.scan(TableName=self._table)\n")
     found = {name: missing_and_extra(template("template.yaml"), name, code[name]) for name in HANDLERS}
     assert found.pop("AnnounceFunction") == ([], [])
     for missing, extra in found.values():
         [(action, way)] = [line.split(", called by ") for line in missing]
         assert (action, extra) == ("dynamodb:Scan", [])
-        assert way.endswith("esteira.perform.perform → esteira.store.Store.close")
+        assert way.endswith("esteira.perform.perform → esteira.store.releases.Releases.close")
 
 
 def test_a_call_of_one_function_is_missing_for_that_one_alone() -> None:

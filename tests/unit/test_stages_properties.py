@@ -19,7 +19,6 @@ from esteira.core.facts import (
     DeploymentEnded,
     DeploymentStarted,
     Disapproved,
-    Fact,
     Gated,
     Held,
     Overdue,
@@ -36,6 +35,7 @@ from esteira.core.facts import (
 from esteira.core.plan import AnswerAlarm, Project, Record, Remind, StartDeployment, plan
 from esteira.core.state import Release, Snapshot, StageState, Written
 from esteira.core.status import Phase, status_of, status_on, statuses
+from esteira.fact import Fact
 from tests.unit.conftest import HEART, LEASE, NOON, accepted, after, born, digest_of, recorded, rollout_of
 
 NAMES = ("staging", "canary", "production")
@@ -200,7 +200,7 @@ def test_every_standing_has_a_reason_and_a_stage_of_the_service(s: Snapshot, now
         assert set(statuses(r, s.stages, now)) <= names
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(snapshots(), TIMES)
 def test_no_turn_is_given_while_anything_is_in_the_way(s: Snapshot, now: datetime) -> None:
     """A deployment that nobody ordered begins only where the release waits for nothing, one a stage, never an older
@@ -224,7 +224,7 @@ def test_no_turn_is_given_while_anything_is_in_the_way(s: Snapshot, now: datetim
     assert len(given_to) == len(set(given_to))
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(snapshots(), TIMES)
 def test_a_plan_is_the_same_however_often_it_is_made(s: Snapshot, now: datetime) -> None:
     """It depends on the situation and the time alone: releases in any order, made twice, give the same actions."""
@@ -234,7 +234,7 @@ def test_a_plan_is_the_same_however_often_it_is_made(s: Snapshot, now: datetime)
     assert sorted(map(repr, plan(turned, now, LEASE))) == sorted(map(repr, once))
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(snapshots(), TIMES)
 def test_what_was_written_down_is_not_planned_again(s: Snapshot, now: datetime) -> None:
     """A fact that a plan recorded and a projection that it wrote are in the next situation: it plans neither again."""
@@ -248,7 +248,7 @@ def test_what_was_written_down_is_not_planned_again(s: Snapshot, now: datetime) 
     assert not [a for a in second if isinstance(a, Record) and (a.fact.about, a.fact.key) in keys]
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(snapshots(), TIMES)
 def test_an_alarm_and_a_hold_are_answered_once_a_stage(s: Snapshot, now: datetime) -> None:
     """At most one answer and one reminder a stage, an answer only for what is live and watched there."""

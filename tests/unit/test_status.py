@@ -19,7 +19,6 @@ from esteira.core.facts import (
     DeploymentReported,
     DeploymentStarted,
     Diagnosed,
-    Fact,
     GivenUp,
     HostReported,
     Notified,
@@ -32,6 +31,7 @@ from esteira.core.facts import (
 )
 from esteira.core.state import Release, StageState
 from esteira.core.status import Cause, Phase, Status
+from esteira.fact import Fact
 from tests.unit.conftest import (
     LEASE,
     NOON,
@@ -324,13 +324,13 @@ def test_a_deployment_that_aws_refused_to_start_is_deploying_with_the_refusal() 
     rollout = rollout_of(1)
     for facts in ((declined("deploy"),), (claimed("deploy", 2), declined("deploy", 2))):
         status = status_on(release(1, *BUILT, *facts), quiet(rollout=rollout), NOON)
-        stands(status, Phase.DEPLOYING, "could not start the deployment to production", "ThrottlingException")
+        stands(status, Phase.DEPLOYING, "could not start the deployment on production", "ThrottlingException")
 
 
 def test_a_started_deployment_is_deploying() -> None:
     """With the deployment's id; also where the rollout itself is not in the picture."""
     status = status_on(release(1, *BUILT, deployment_started()), QUIET, NOON)
-    stands(status, Phase.DEPLOYING, f"deployment {deployment_of(1)} to production is in progress")
+    stands(status, Phase.DEPLOYING, f"deployment {deployment_of(1)} is in progress on production")
 
 
 def test_a_deployment_past_its_deadline_is_being_stopped() -> None:
@@ -358,7 +358,7 @@ def test_a_deployment_that_succeeded_makes_its_release_live() -> None:
         stands(
             status_on(release(1, *deployed(), *facts), live_on(1), NOON),
             Phase.LIVE,
-            f"{deployment_of(1)} to production succeeded",
+            f"{deployment_of(1)} succeeded on production",
         )
 
 
@@ -383,7 +383,7 @@ def test_a_deployment_that_succeeded_is_deploying_until_its_hosts_were_looked_at
         "checking its hosts: ThrottlingException",
     )
     looked = Claimed(at=NOON, release=1, action="finish", attempt=1, take=1, stage="production", lease=after(2))
-    stands(status_on(release(1, *deployed(), unsaid, looked), stage, NOON), Phase.LIVE, "to production succeeded")
+    stands(status_on(release(1, *deployed(), unsaid, looked), stage, NOON), Phase.LIVE, "succeeded on production")
 
 
 def test_a_deployment_that_a_host_is_without_fails_its_release_whatever_codedeploy_calls_it() -> None:

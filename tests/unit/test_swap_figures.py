@@ -8,7 +8,7 @@ import pytest
 from websockets.asyncio import client, server
 
 from bench.swap import DRAIN, Span, figures, missed
-from bench.swap_load import Load, stay
+from bench.swap_load import SwapLoad, stay
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
@@ -62,7 +62,7 @@ async def heard(*answers: bytes) -> tuple[list[tuple[float, float, str]], int]:
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
-        load = Load(listening.sockets[0].getsockname()[1])
+        load = SwapLoad(listening.sockets[0].getsockname()[1])
         for _ in answers:
             await load._ask(0.0, kept=True)
     return load.requests, connections

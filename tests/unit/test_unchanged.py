@@ -11,9 +11,10 @@ import pytest
 
 from esteira.appspec.bundle import Bundle, default
 from esteira.core.actions import Finish, StartDeployment
-from esteira.core.facts import Bundled, DeploymentStarted, Fact
+from esteira.core.facts import Bundled, DeploymentStarted
 from esteira.core.state import Release, Snapshot, StageState
 from esteira.core.status import Phase
+from esteira.fact import Fact
 from esteira.perform.effects import Effects
 from esteira.perform.rollout import _running, content_hash, start
 from tests.unit.conftest import (

@@ -1,11 +1,11 @@
-"""CodeDeploy's agent on one host: a bundle through the lifecycle events, by the rules of the real one (agent 1.8.1).
+"""The CodeDeploy agent of one host: it takes a bundle through the lifecycle events, as agent 1.8.1 does.
 
-Each deployment is unpacked into ``<root>/<group id>/<deployment id>/deployment-archive/`` and its scripts run from
-there, with ``/`` as working directory, standard input at its end, a process group of their own, and what they print in
-``logs/scripts.log``. The agent knows neither containers nor proxies: what a release is, the bundle's scripts say. Where
-it differs from the real one: a stopped deployment's script is told to end (TERM) and not waited for until it ends by
-itself, and one that ignores TERM is killed half a minute later, because a laptop is shut down sooner than an hour
-from now.
+Each deployment is unpacked into ``<root>/<group id>/<deployment id>/deployment-archive/``. Its scripts run from there
+with ``/`` as working directory, no standard input and their own process group; their output goes to
+``logs/scripts.log``. The agent knows nothing about containers or proxies: the scripts of the bundle do.
+
+One difference from the real agent: when a deployment is stopped, its script gets TERM, and KILL half a minute later.
+The real agent waits until the script ends, which can take an hour.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from console.local.agent.agent_script import ScriptError, ScriptLog, ScriptRun, 
 from console.local.agent.appspec_reader import Appspec, AppspecError, Script
 from console.local.agent.installer import InstallError, install
 from console.local.engine import DeployJob, DeployResult, DeployStatus, LifecycleEvent
-from esteira.appspec.judge import BALANCED
-from esteira.appspec.judge import NAME as APPSPEC
+from esteira.appspec import NAME as APPSPEC
+from esteira.appspec.hooks import BALANCED
 
 # Without a load balancer the service sends no …Traffic event.
 EVENTS = (
@@ -41,7 +41,7 @@ EVENTS = (
     "ValidateService",
 )
 FROM_THE_LAST_INSTALL = ("ApplicationStop",)
-KEPT = 5  # archives of a deployment group, with the one that is being unpacked
+KEPT = 5  # archives of a deployment group, including the one being unpacked
 TOO_MANY = (
     "The overall deployment failed because too many individual instances failed deployment, too few healthy instances "
     "are available for deployment, or some instances in your deployment group are experiencing problems."
@@ -55,10 +55,10 @@ class Agent:
         self._root = root.absolute()
         self._environment = dict(environment)
         self._closing = threading.Event()
-        self._left: list[int] = []  # process groups of scripts that left a child behind with their output open
+        self._left: list[int] = []  # process groups whose script left a child that holds its output
 
     def deploy(self, job: DeployJob) -> DeployResult:
-        """Take the bundle through the events up to the first that fails; blocks. A failure undoes nothing."""
+        """Take the bundle through the events until one fails; blocks. A failure undoes nothing."""
         deployment = _Deployment(self, job)
         results: list[LifecycleEvent] = []
         status: DeployStatus = "Succeeded"
@@ -79,16 +79,14 @@ class Agent:
         return DeployResult(status, (*results, *skipped), code, message)
 
     def is_stopped(self, job: DeployJob) -> bool:
-        """Whether what runs is to end now."""
+        """Whether the running script must end now."""
         return job.stop.is_set() or self._closing.is_set()
 
     def close(self) -> None:
-        """End the script that runs, and what former ones left behind."""
+        """End the running script, and the children that earlier scripts left behind."""
         self._closing.set()
         for group in self._left:
             send(group, signal.SIGKILL)
-
-    # what a deployment is made of
 
     def folder(self, job: DeployJob) -> Path:
         """The deployment's folder."""
@@ -96,20 +94,20 @@ class Agent:
 
     @property
     def instructions(self) -> Path:
-        """Where the agent remembers what it installed."""
+        """The folder with the records of what was installed."""
         return self._root / "deployment-instructions"
 
     def last_install(self, job: DeployJob) -> Path | None:
-        """The folder of the group's last deployment that came through its Install step; None before the first."""
+        """The folder of the group's last deployment with a successful Install; None before the first."""
         noted = self._note(job)
         return Path(noted.read_text().strip()) if noted.exists() else None
 
     def note_install(self, job: DeployJob) -> None:
-        """Remember the deployment as the last install."""
+        """Record the deployment as the last install."""
         self._note(job).write_text(f"{self.folder(job)}\n")
 
     def environment(self, job: DeployJob, event: str) -> dict[str, str]:
-        """What a script finds in its environment."""
+        """The environment of a script."""
         told = {
             "LIFECYCLE_EVENT": event,
             "DEPLOYMENT_ID": job.deployment_id,
@@ -122,11 +120,11 @@ class Agent:
         return {**self._environment, **told, **bundle}
 
     def left_open(self, group: int) -> None:
-        """Remember a process group whose script ended and left a child with its output."""
+        """Record a process group whose script ended but left a child that holds its output."""
         self._left.append(group)
 
     def prune(self, job: DeployJob) -> None:
-        """Make room: the oldest archives of the group go, but for the last install's."""
+        """Delete the oldest archives of the group, except the last install's."""
         last, group = self.last_install(job), self.folder(job).parent
         others = [path for path in group.iterdir() if path not in (last, self.folder(job))] if group.is_dir() else []
         others.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
@@ -139,7 +137,7 @@ class Agent:
 
 
 class _Deployment:
-    """One deployment's way through the events."""
+    """One deployment on its way through the events."""
 
     def __init__(self, agent: Agent, job: DeployJob) -> None:
         self._agent, self._job = agent, job
@@ -150,7 +148,7 @@ class _Deployment:
         return self._folder / "deployment-archive"
 
     def perform(self, name: str) -> LifecycleEvent:
-        """Do one event; how it went."""
+        """Run one event, and report its result."""
         started, log = datetime.now(UTC), ScriptLog(self._folder / "logs" / "scripts.log")
         try:
             if name == "DownloadBundle":
@@ -198,7 +196,7 @@ class _Deployment:
             self._run(script, folder / "deployment-archive", event, log)
 
     def _run(self, script: Script, archive: Path, event: str, log: ScriptLog) -> None:
-        # The whole location is a path: words behind it are part of it, and ../ is not refused.
+        # The whole location is a path: it takes no arguments, and ../ is allowed.
         path = Path(f"{archive}/{script.location}")
         if not path.exists():
             where = os.path.normpath(path)
@@ -210,7 +208,7 @@ class _Deployment:
 
 
 def unpack(bundle: bytes, archive: Path) -> None:
-    """Unpack a zip with its modes and links; one top folder that holds an appspec is stripped.
+    """Unpack a zip with its modes and links; a single top folder with an appspec is stripped.
 
     Raises OSError, BadZipFile.
     """

@@ -1,6 +1,6 @@
-"""One script of a lifecycle event as CodeDeploy's agent runs it: how it is started, read, timed and ended, and the log.
+"""One script of a lifecycle event as the CodeDeploy agent runs it: its start, output, timeout and end.
 
-Working directory ``/``, standard input at its end, a process group of its own; what it prints goes line by line into
+The script runs in ``/`` with no standard input and its own process group. Its output goes line by line to
 ``logs/scripts.log``, and the last of it to the service.
 """
 
@@ -27,7 +27,7 @@ GLANCE = 0.05  # seconds between looks at a script
 
 
 class ScriptError(Exception):
-    """A script failed; ``code`` is the service's word for how."""
+    """A script failed; ``code`` is CodeDeploy's error code."""
 
     def __init__(self, code: str, script: str, message: str) -> None:
         self.code, self.script = code, script
@@ -36,8 +36,8 @@ class ScriptError(Exception):
 
 @dataclass
 class ScriptRun:
-    """One run of a script. ``stopped`` says that it is to end, ``left_open`` is told the process group of a script that
-    ended and left a child behind with its output."""
+    """One run of a script. ``stopped`` says whether the script must end; ``left_open`` gets the process group of a
+    script that ended but left a child that holds its output."""
 
     script: Script
     log: ScriptLog
@@ -50,12 +50,12 @@ class ScriptRun:
 
     @property
     def title(self) -> str:
-        """How a message begins."""
+        """The beginning of a message about the script."""
         runas = f" run as user {self.script.runas}" if self.script.runas else ""
         return f"Script at specified location: {self.script.location}{runas}"
 
     def to_end(self, path: Path, environment: Mapping[str, str]) -> None:
-        """Run the script at ``path`` until it has ended and let go of its output. Raises ScriptError."""
+        """Run the script at ``path`` until it has ended and its output is closed. Raises ScriptError."""
         try:
             process = _start(self.script, path, environment)
         except OSError as error:
@@ -71,7 +71,7 @@ class ScriptRun:
             _end(process)
             self._await(readers, time.monotonic() + 1.0)
             if self.stopped():
-                raise ScriptError("ScriptFailed", location, f"{self.title} was told to end: the deployment was stopped")
+                raise ScriptError("ScriptFailed", location, f"{self.title} ended because the deployment was stopped")
             text = f"Script at specified location: {location} failed to complete in {self.script.timeout} seconds"
             raise ScriptError("ScriptTimedOut", location, text)
         for name, reader in zip(("STDOUT", "STDERR"), readers, strict=True):
@@ -113,7 +113,7 @@ class ScriptRun:
 
 
 class ScriptLog:
-    """``logs/scripts.log`` and the end of it that the service is told: whole entries, less than ``TAIL`` characters."""
+    """``logs/scripts.log``, and its last entries for the service: fewer than ``TAIL`` characters."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -123,7 +123,7 @@ class ScriptLog:
 
     @property
     def tail(self) -> str:
-        """What the service is told."""
+        """The last entries, for the service."""
         with self._lock:
             return "".join(self._entries)
 
@@ -134,7 +134,7 @@ class ScriptLog:
                 self._file.close()
 
     def add(self, entry: str) -> None:
-        """Write an entry down, with the time in the file."""
+        """Write an entry; the file also has the time."""
         with self._lock:
             self._entries.append(entry)
             while self._entries and sum(map(len, self._entries)) >= TAIL:
@@ -142,12 +142,12 @@ class ScriptLog:
             if self._file is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self._path.open("a", buffering=1)
-            if not self._file.closed:  # a reader left behind by a timeout may still hear something
+            if not self._file.closed:  # after a timeout a reader may still get output
                 self._file.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {entry}")
 
 
 def make_executable(path: Path, location: str) -> None:
-    """Make a script executable that is not, as the agent does. Raises ScriptError."""
+    """Make a script executable if needed, as the agent does. Raises ScriptError."""
     if os.access(path, os.X_OK):
         return
     try:
@@ -179,7 +179,7 @@ def _popen(words: list[str], environment: Mapping[str, str]) -> subprocess.Popen
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """TERM to the whole process group, and KILL to what has not ended after ``GRACE`` seconds."""
+    """Send TERM to the process group, and KILL if it has not ended after ``GRACE`` seconds."""
     send(process.pid, signal.SIGTERM)
     try:
         process.wait(GRACE)
@@ -193,9 +193,9 @@ def send(group: int, number: signal.Signals) -> None:
     try:
         os.killpg(group, number)
     except ProcessLookupError:
-        return  # all of it has ended by itself
+        return  # the whole group has ended already
 
 
 def _errno_name(error: OSError) -> str:
-    """Return the symbol of a system error, such as ENOENT."""
+    """The symbol of a system error, such as ENOENT."""
     return errno.errorcode.get(error.errno or 0, "EIO")

@@ -1,8 +1,7 @@
-"""An ``appspec.yml`` as CodeDeploy's agent runs it: bytes in, :class:`Appspec` out, or the agent's own words why not.
+"""An ``appspec.yml`` as the CodeDeploy agent 1.8.1 runs it: bytes in, an Appspec or the agent's own error out. Pure.
 
-Pure. The document is read by the controller's reader (``esteira.appspec.psych``), so ``timeout: 5m`` is five seconds
-and an unquoted ``0644`` is the mode 420 here as there. The verdicts are those of agent 1.8.1; what an author should
-have written instead, ``esteira.appspec.judge`` says before a deployment.
+The controller's reader (``esteira.appspec.psych``) reads the document, so ``timeout: 5m`` is five seconds and an
+unquoted ``0644`` is the mode 420 in both. ``esteira.appspec.verdict`` tells an author what to write instead.
 """
 
 from __future__ import annotations
@@ -10,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from esteira.appspec.judge import BEHAVIOURS, TYPES, seconds_of, section, text_of
-from esteira.appspec.psych import Node, UnreadableError, read
+from esteira.appspec.hooks import events
+from esteira.appspec.node import Node, to_i, to_s
+from esteira.appspec.permissions import TYPES
+from esteira.appspec.psych import UnreadableError, read
+from esteira.appspec.verdict import BEHAVIOURS, is_version
 
 TIMEOUT_SECONDS = 3600
 FAILED = "The deployment failed because "
@@ -19,7 +21,7 @@ FILE = "application specification file"
 
 
 class AppspecError(ValueError):
-    """The agent cannot read the file; what it says."""
+    """The agent cannot read the file; the message is the agent's."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Script:
 
 @dataclass(frozen=True)
 class Copy:
-    """One row of ``files``: a file or folder of the bundle, and the folder it is laid into."""
+    """One entry of ``files``: a file or folder of the bundle, and the target folder."""
 
     source: str
     destination: str
@@ -42,7 +44,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class Permission:
-    """One row of ``permissions``; ``mode`` is octal digits, "" for none."""
+    """One entry of ``permissions``; ``mode`` is octal digits, "" for none."""
 
     object: str
     pattern: str = "**"
@@ -55,7 +57,7 @@ class Permission:
 
 @dataclass(frozen=True)
 class Appspec:
-    """What the agent is to do. ``file_exists_behavior`` is "" where the file leaves it to the deployment."""
+    """The work for the agent. ``file_exists_behavior`` is "" if the file leaves it to the deployment."""
 
     hooks: Mapping[str, tuple[Script, ...]] = field(default_factory=dict)
     files: tuple[Copy, ...] = ()
@@ -64,18 +66,18 @@ class Appspec:
 
 
 def parse(document: bytes) -> Appspec:
-    """Return what ``document`` says. Raises :class:`AppspecError`."""
+    """The content of an appspec.yml. Raises AppspecError."""
     spec = _read(document)
     _require(spec)
-    behaviour = section(spec, "file_exists_behavior")
+    behaviour = spec.section("file_exists_behavior")
     if behaviour.value is not None and behaviour.value not in BEHAVIOURS:
         wrong = f"an invalid file_exists_behavior value ({_shown(behaviour)}) was entered in the {FILE}"
         raise AppspecError(f"{FAILED}{wrong}. Make sure your AppSpec file specifies one of {','.join(BEHAVIOURS)}.")
     return Appspec(
-        hooks=_hooks(section(spec, "hooks")),
-        files=tuple(_copy(row) for row in _rows(section(spec, "files"), "files")),
-        permissions=tuple(_permission(row) for row in _rows(section(spec, "permissions"), "permissions")),
-        file_exists_behavior=text_of(behaviour),
+        hooks=_hooks(spec),
+        files=tuple(_copy(row) for row in _rows(spec.section("files"), "files")),
+        permissions=tuple(_permission(row) for row in _rows(spec.section("permissions"), "permissions")),
+        file_exists_behavior=to_s(behaviour),
     )
 
 
@@ -95,8 +97,8 @@ def _read(document: bytes) -> Node:
 
 
 def _require(spec: Node) -> None:
-    version, system = section(spec, "version"), section(spec, "os")
-    if isinstance(version.value, bool) or not isinstance(version.value, int | float) or version.value != 0:
+    version, system = spec.section("version"), spec.section("os")
+    if not is_version(version):
         wrong = f"an invalid version value ({_shown(version)}) was entered in the {FILE}"
         raise AppspecError(f'{FAILED}{wrong}. Make sure your AppSpec file specifies "0.0" as the version.')
     if system.value != "linux":
@@ -106,38 +108,34 @@ def _require(spec: Node) -> None:
         )
 
 
-def _hooks(hooks: Node) -> dict[str, tuple[Script, ...]]:
-    if hooks.absent:
-        return {}
-    if not isinstance(hooks.value, dict):
+def _hooks(spec: Node) -> dict[str, tuple[Script, ...]]:
+    hooks = spec.section("hooks")
+    if not hooks.absent and not isinstance(hooks.value, dict):
         raise AppspecError(f"undefined method `each_pair' for {_shown(hooks)}: hooks must be a map of lifecycle events")
-    named = ((str(event), node) for event, node in hooks.value.items())
-    found = {event: tuple(map(_script, _rows(node, f"hooks.{event}"))) for event, node in named}
-    return {event: scripts for event, scripts in found.items() if scripts}
+    named = ((str(event.value), _rows(node, f"hooks.{event.value}")) for event, node in events(spec))
+    return {event: tuple(map(_script, rows)) for event, rows in named if rows}
 
 
 def _rows(node: Node, where: str) -> list[Node]:
-    """A list of maps; nothing is an empty one, and so is a map without keys."""
-    if node.absent or node.value == {}:
-        return []
-    if not isinstance(node.value, list) or not all(isinstance(row.value, dict) for row in node.value):
+    """The entries of a list of maps."""
+    if node.items is None or node.items != node.maps:
         raise AppspecError(f"undefined method `has_key?' for {_shown(node)}: {where} must be a list of maps")
-    return node.value
+    return node.maps
 
 
 def _script(row: Node) -> Script:
-    location, timeout, sudo = text_of(row.get("location")), row.get("timeout"), row.get("sudo")
+    location, timeout, sudo = to_s(row.get("location")), row.get("timeout"), row.get("sudo")
     if not location:
         raise AppspecError(f"{FAILED}the {FILE} specifies a script with no location value.")
     seconds = TIMEOUT_SECONDS
     if timeout is not None and not timeout.absent:
-        given = seconds_of(timeout)
+        given = to_i(timeout)
         if given is None:
             raise AppspecError(f"undefined method `to_i' for {_shown(timeout)}: a timeout is a number of seconds")
         seconds = given
     if seconds <= 0:
         raise AppspecError(f"{FAILED}an invalid timeout value was provided for a script in the {FILE}.")
-    return Script(location, text_of(row.get("runas")), sudo is not None and not sudo.absent, seconds)
+    return Script(location, to_s(row.get("runas")), sudo is not None and not sudo.absent, seconds)
 
 
 def _copy(row: Node) -> Copy:
@@ -153,7 +151,7 @@ def _copy(row: Node) -> Copy:
 
 
 def _permission(row: Node) -> Permission:
-    object_ = text_of(row.get("object"))
+    object_ = to_s(row.get("object"))
     if not object_:
         raise AppspecError(f"{FAILED}a permission listed in the {FILE} has no object value.")
     for name in ("acls", "context"):
@@ -167,11 +165,11 @@ def _permission(row: Node) -> Permission:
             raise AppspecError(f"{FAILED}the {FILE} specifies a permission for an object type not supported ({kind}).")
     return Permission(
         object_,
-        text_of(row.get("pattern")) or "**",
+        to_s(row.get("pattern")) or "**",
         _words(row.get("except"), "except"),
         types,
-        text_of(row.get("owner")),
-        text_of(row.get("group")),
+        to_s(row.get("owner")),
+        to_s(row.get("group")),
         _mode(row.get("mode")),
     )
 
@@ -181,14 +179,14 @@ def _words(node: Node | None, name: str) -> tuple[str, ...]:
         return ()
     if not isinstance(node.value, list):
         raise AppspecError(f"undefined method `each' for {_shown(node)}: {name} of a permission must be a list")
-    return tuple(text_of(row) for row in node.value)
+    return tuple(to_s(row) for row in node.value)
 
 
 def _mode(mode: Node | None) -> str:
-    """The mode's digits. YAML has read an unquoted 0644 as the number 420 before anybody here sees it."""
+    """The digits of a mode. YAML has already read an unquoted 0644 as the number 420."""
     if mode is None:
         return ""
-    text = text_of(mode).rjust(3, "0")
+    text = to_s(mode).rjust(3, "0")
     if len(text) > 4:
         raise AppspecError(f"{FAILED}the length of a permissions mode ({text}) in the {FILE} is invalid.")
     wrong = next((digit for digit in text if digit not in "01234567"), "")
@@ -200,7 +198,5 @@ def _mode(mode: Node | None) -> str:
 
 
 def _shown(node: Node) -> str:
-    """A value as it is written; of a list or a map, what it is."""
-    if isinstance(node.value, list | dict):
-        return "a map" if isinstance(node.value, dict) else "a list"
-    return node.text[:80]
+    """A value as written; for a list or a map, its kind."""
+    return node.kind if isinstance(node.value, list | dict) else node.text[:80]

@@ -1,7 +1,6 @@
-"""The agent's Install step: what ``files`` and ``permissions`` of an appspec lay out on the machine, and the list by
-which the next install takes it away again.
+"""The agent's Install step: it copies ``files``, sets ``permissions``, and lists the copies for the next install.
 
-It writes where the appspec says, outside every folder of the project: the appspec is a program of its author's.
+The next install removes what is on the list. Files are written wherever the appspec says, also outside the project.
 """
 
 from __future__ import annotations
@@ -19,14 +18,13 @@ from console.local.agent.appspec_reader import FAILED, FILE, Appspec, Copy, Perm
 
 
 class InstallError(Exception):
-    """The files cannot be laid out; what the agent says."""
+    """The files cannot be installed; the message is the agent's."""
 
 
 def install(spec: Appspec, archive: Path, cleanup: Path, behaviour: str) -> None:
-    """Remove what the list ``cleanup`` names, then lay out ``spec``'s files from ``archive`` and write the new list.
+    """Remove what is listed in ``cleanup``, copy the files of ``spec`` from ``archive``, and write the new list.
 
-    ``behaviour`` is the deployment's for a file that is there already; the appspec's own comes first. Raises
-    InstallError, and OSError where the machine refuses.
+    ``behaviour`` applies to a file that already exists, unless the appspec has its own. Raises InstallError, OSError.
     """
     if cleanup.exists():
         _remove(cleanup.read_text())
@@ -40,12 +38,12 @@ def install(spec: Appspec, archive: Path, cleanup: Path, behaviour: str) -> None
         for path, act in plan.steps:
             if path:
                 listed.write(f"{path}\n")
-                listed.flush()  # what a crash leaves behind is still on the list
+                listed.flush()  # after a crash the list still has every copy
             act()
 
 
 def _remove(listed: str) -> None:
-    """Remove what is listed, last first; a folder that others have put something into stays."""
+    """Remove the listed paths, last first; a folder that is not empty stays."""
     lines = listed.splitlines(keepends=True)
     for line in reversed([line for line in lines if line.endswith("\n")]):
         path = Path(line.strip())
@@ -57,7 +55,7 @@ def _remove(listed: str) -> None:
 
 @dataclass
 class _Plan:
-    """What is to be done, in order: the path that goes onto the list ("" for none), and the doing."""
+    """The steps in order: the path for the list ("" for none), and the action."""
 
     archive: Path
     behaviour: str
@@ -67,8 +65,8 @@ class _Plan:
     permitted: set[str] = field(default_factory=set)
 
     def add(self, row: Copy) -> None:
-        """One row of ``files``."""
-        # As the agent joins them: a source that begins with / is still in the bundle.
+        """Plan one entry of ``files``."""
+        # As in the agent, a source that begins with / is still in the bundle.
         source = Path(os.path.normpath(f"{self.archive}/{row.source}"))
         if source.is_dir():
             self._ancestors(row.destination)
@@ -79,7 +77,7 @@ class _Plan:
             self._copy(source, target)
 
     def permit(self, permission: Permission) -> None:
-        """One row of ``permissions``: of a file that is copied, or of what lies in a folder."""
+        """Plan one entry of ``permissions``: for a copied file, or for the contents of a folder."""
         object_ = _absolute(permission.object)
         if object_ in self.copies:
             if "file" in permission.types:
@@ -160,12 +158,12 @@ def _copy_file(source: Path, target: str) -> None:
 
 
 def _absolute(path: str) -> str:
-    """The path as the agent sees it, whose working directory is /."""
+    """The path as the agent resolves it, from its working directory /."""
     return os.path.normpath(os.path.join("/", os.path.expanduser(path)))  # noqa: PTH111, PTH118 - text, not a file
 
 
 def _matches(path: str, folder: str, permission: Permission) -> bool:
-    """Whether a path below ``folder`` is meant; patterns other than ** reach one level down, and know only ``*``."""
+    """Whether a permission covers a path below ``folder``; patterns except ** match one level, with only ``*``."""
     inside = folder.rstrip("/") + "/"
     if not path.startswith(inside):
         return False

@@ -1,4 +1,4 @@
-"""What every service here shares: the account, an AWS error, an AWS page. A service is a set of operations, each a
+"""What every service here shares: an AWS error, an AWS page. A service is a set of operations, each a
 function from the call's parameters (as boto3 takes them) to its answer (as boto3 gives it); the doors (``doors.py``)
 put them behind HTTP and behind in-process clients alike.
 """
@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-ACCOUNT = "123456789012"
-REGION = "us-east-1"
+from console.local.account import ACCOUNT
+
 CALLER = f"arn:aws:iam::{ACCOUNT}:user/local"  # who signs with the keys that everything here pretends to have
 
 Params = Mapping[str, Any]
@@ -28,13 +28,8 @@ class AwsError(Exception):
         self.fields = fields
 
 
-def arn(service: str, resource: str, *, region: str = REGION, account: str = ACCOUNT) -> str:
-    """``arn:aws:SERVICE:REGION:ACCOUNT:RESOURCE``."""
-    return f"arn:aws:{service}:{region}:{account}:{resource}"
-
-
 def user(name: str) -> str:
-    """The ARN of a user: of whoever goes by that name on this machine."""
+    """The ARN of the user with that name on this machine."""
     return f"arn:aws:iam::{ACCOUNT}:user/{re.sub(r'[^A-Za-z0-9+=.@_-]', '-', name)}"
 
 

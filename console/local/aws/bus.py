@@ -17,41 +17,13 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from moto.events.models import EventPattern
-
-from console.local.aws.api import ACCOUNT, REGION, arn
+from console.local.account import ACCOUNT, REGION, arn
 from console.local.aws.clock import Clock
-from console.local.aws.functions import Answer, Functions, dead_letter
-
-Event = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A rule of the template: a pattern and the functions (logical ids or names) it calls."""
-
-    name: str
-    pattern: Mapping[str, Any]
-    targets: tuple[str, ...]
-
-    def matches(self, event: Event) -> bool:
-        """Whether EventBridge would send ``event`` to the targets. (Known gap: arrays of objects never match.)"""
-        return bool(_compiled(json.dumps(self.pattern)).matches_event(event))
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """A scheduled call of one function: by a rule, or by EventBridge Scheduler (``scheduler``), whose event differs."""
-
-    name: str
-    target: str
-    expression: str  # rate(5 minutes), cron(…): shown, not obeyed; who starts the bus says how often
-    scheduler: bool = False
-    input: str | None = None
+from console.local.aws.functions import Functions, Invocation, dead_letter
+from console.local.rules import Event, EventRule, Schedule
 
 
 @dataclass(frozen=True)
@@ -82,7 +54,7 @@ class Delivered:
 
     function: str
     event: Any
-    answer: Answer
+    answer: Invocation
 
 
 class Bus:
@@ -95,7 +67,7 @@ class Bus:
 
     def __init__(
         self,
-        rules: Iterable[Rule] = (),
+        rules: Iterable[EventRule] = (),
         functions: Functions | None = None,
         clock: Clock | None = None,
         *,
@@ -276,7 +248,7 @@ class Bus:
             self.watch(delivered)
         return delivered
 
-    def _failed(self, delivery: Delivery, answer: Answer) -> None:
+    def _failed(self, delivery: Delivery, answer: Invocation) -> None:
         if delivery.tries < len(self._retry_delays):
             again = Delivery(delivery.function, delivery.event, delivery.tries + 1)
             with self._change:
@@ -316,11 +288,6 @@ class Bus:
                 paused = self._paused
             if not paused:
                 self.tick()
-
-
-@lru_cache(maxsize=256)
-def _compiled(pattern: str) -> Any:
-    return EventPattern.load(pattern)
 
 
 def _scheduled(schedule: Schedule, now: datetime) -> Any:

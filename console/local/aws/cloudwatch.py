@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from threading import RLock
 from typing import Any
 
-from console.local.aws.api import AwsError, Operation, Params, arn, page
+from console.local.account import arn
+from console.local.aws.api import AwsError, Operation, Params, page
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
 
@@ -131,7 +132,7 @@ def _new(name: str, now: datetime) -> dict[str, Any]:
 
 
 def _state(alarm: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an alarm's state as its event tells it: milliseconds, and reasonData only where there is some."""
+    """An alarm's state as its event tells it: milliseconds, and reasonData only where there is some."""
     at = alarm["StateTransitionedTimestamp"].astimezone(UTC)
     told = {"value": alarm["StateValue"], "reason": alarm["StateReason"]}
     told |= {"reasonData": alarm["StateReasonData"]} if alarm.get("StateReasonData") else {}
@@ -139,7 +140,7 @@ def _state(alarm: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _configuration(alarm: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the alarm's metrics as its event tells them; a single metric gets an id of its own."""
+    """The alarm's metrics as its event tells them; a single metric gets an id of its own."""
     told: dict[str, Any] = {"description": alarm["AlarmDescription"]} if alarm.get("AlarmDescription") else {}
     if "MetricName" in alarm:
         stat = alarm.get("Statistic") or alarm.get("ExtendedStatistic", "")

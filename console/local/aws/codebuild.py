@@ -13,11 +13,12 @@ from typing import Any
 
 from moto.codebuild.models import codebuild_backends
 
-from console.local.aws.api import ACCOUNT, REGION, AwsError, Operation, Params, arn, page, required
+from console.local.account import ACCOUNT, REGION, arn
+from console.local.aws.api import AwsError, Operation, Params, page, required
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
 from console.local.aws.codecommit import CodeCommit
-from console.local.aws.work import Runner, Work
+from console.local.aws.work import EngineWork, Runner
 from console.local.engine import BuildJob, BuildPhase, BuildResult
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -187,7 +188,7 @@ class CodeBuild:
                 "sourceVersion", ""
             )
             missing = BuildResult("FAILED", (BuildPhase("DOWNLOAD_SOURCE", "FAILED", at, at, text),))
-            self._runner.start(Work(build["id"], lambda: None, lambda: self._end(build, missing), stop))
+            self._runner.start(EngineWork(build["id"], lambda: None, lambda: self._end(build, missing), stop))
             return
         build["resolvedSourceVersion"] = commit
         self._logs.mkdir(parents=True, exist_ok=True)
@@ -203,7 +204,7 @@ class CodeBuild:
             timeout=build["timeoutInMinutes"] * 60.0,
             stop=stop,
         )
-        self._runner.start(Work(build["id"], lambda: None, lambda: self._end(build, self._result(job)), stop))
+        self._runner.start(EngineWork(build["id"], lambda: None, lambda: self._end(build, self._result(job)), stop))
 
     def _source(self, build: Build) -> tuple[Path, str | None]:
         name = str(build["source"].get("location", "")).rstrip("/").rpartition("/")[2].removesuffix(".git")

@@ -19,10 +19,11 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
-from console.local.aws.api import ACCOUNT, CALLER, REGION, AwsError, Operation, Params, arn, page, required
+from console.local.account import ACCOUNT, REGION, arn
+from console.local.aws.api import CALLER, AwsError, Operation, Params, page, required
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
-from console.local.aws.git import NOTHING, Entry, Git, init
+from console.local.aws.git import NOTHING, Git, TreeEntry, init
 
 NAME = re.compile(r"[\w.-]{1,100}")
 LARGEST = 6 * 1024 * 1024  # bytes of a file that CodeCommit gives out whole
@@ -96,7 +97,7 @@ class CodeCommit:
                     tree.pop(path, None)
                 else:
                     known = tree[path].mode if path in tree else "100644"
-                    tree[path] = Entry((modes or {}).get(path, known), git.store("blob", content))
+                    tree[path] = TreeEntry((modes or {}).get(path, known), git.store("blob", content))
             who = f"local <local@example.com> {int(self._clock.now().timestamp())} +0000"
             lines = [f"tree {git.write_tree(tree)}", *([f"parent {parent}"] if parent else [])]
             text = "\n".join([*lines, f"author {who}", f"committer {who}", "", message + "\n"])
@@ -340,7 +341,7 @@ class CodeCommit:
             "commentsForComparedCommitData", data, params.get("nextToken"), int(params.get("maxResults") or 100)
         )
 
-    def _files(self, git: Git, specifier: str) -> dict[str, Entry]:
+    def _files(self, git: Git, specifier: str) -> dict[str, TreeEntry]:
         return git.files(self._commit(git, specifier))
 
     @staticmethod
@@ -390,7 +391,7 @@ def _mode(mode: str) -> str:
     return {"100755": "EXECUTABLE", "120000": "SYMLINK"}.get(mode, "NORMAL")
 
 
-def _difference(path: str, before: Entry | None, after: Entry | None) -> dict[str, Any]:
+def _difference(path: str, before: TreeEntry | None, after: TreeEntry | None) -> dict[str, Any]:
     rows: dict[str, Any] = {"changeType": "A" if before is None else "D" if after is None else "M"}
     if before is not None:
         rows["beforeBlob"] = {"blobId": before.blob, "path": path, "mode": before.mode}

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -19,10 +19,11 @@ from typing import Any
 from moto.codedeploy.models import codedeploy_backends
 from moto.s3.models import s3_backends
 
-from console.local.aws.api import ACCOUNT, REGION, AwsError, Operation, Params, arn, page, required
+from console.local.account import ACCOUNT, REGION, arn
+from console.local.aws.api import AwsError, Operation, Params, page, required
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
-from console.local.aws.work import Runner, Work
+from console.local.aws.work import EngineWork, Runner
 from console.local.engine import HOST, DeployJob, DeployResult, LifecycleEvent
 
 ENDED = ("Succeeded", "Failed", "Stopped")
@@ -226,14 +227,14 @@ class CodeDeploy:
             ignore_application_stop_failures=deployment["ignoreApplicationStopFailures"],
         )
         end = lambda: self._end(deployment, self._roll(deployment, job))  # noqa: E731 - bound to this job only
-        self._runner.start(Work(id_, lambda: self._begin(deployment), end, stop))
+        self._runner.start(EngineWork(id_, lambda: self._begin(deployment), end, stop))
 
     def _begin(self, deployment: Deployment) -> None:
         with self._lock:
             now = self._clock.now()
             deployment |= {"status": "InProgress", "startTime": now}
             self._emit(deployment, "START")
-            # With the deployment, so that whoever looks sees no moment without a host at work.
+            # With the deployment, so that a caller never sees a deployment without a host at work.
             for target in self._next(deployment):
                 self._begin_on(deployment, target)
 
@@ -397,7 +398,8 @@ def _at_once(config: str, hosts: int) -> int:
 
 
 def _within(at: datetime, limits: Mapping[str, datetime]) -> bool:
-    start, end = limits.get("start"), limits.get("end")
+    # Over HTTP they come without a zone, and are UTC.
+    start, end = (one and one.replace(tzinfo=one.tzinfo or UTC) for one in (limits.get("start"), limits.get("end")))
     return (start is None or at >= start) and (end is None or at <= end)
 
 

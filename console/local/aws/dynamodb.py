@@ -31,11 +31,13 @@ from moto.dynamodb.parsing.key_condition_expression import parse_expression
 from moto.dynamodb.responses import DynamoHandler, ProjectionExpressionParser, validate_attributes_used
 from werkzeug.exceptions import HTTPException
 
-from console.local.aws.api import ACCOUNT, REGION, AwsError, Operation, Params
+from console.local.account import ACCOUNT, REGION
+from console.local.aws.api import AwsError, Operation, Params
 from console.local.aws.clock import Clock
 
 PAGE = 1024 * 1024  # bytes a query reads at most
 BATCH = 25  # writes in one BatchWriteItem at most
+BATCH_READ = 100  # keys in one BatchGetItem at most
 TOKEN_LIFE = timedelta(minutes=10)
 ORIGINAL = {
     name: getattr(DynamoHandler, name) for name in ("put_item", "get_item", "query", "delete_item", "update_item")
@@ -86,6 +88,7 @@ class DynamoDb:
             "Query": self.query,
             "DeleteItem": self.delete_item,
             "UpdateItem": self.update_item,
+            "BatchGetItem": self.batch_get_item,
             "BatchWriteItem": self.batch_write_item,
             "TransactWriteItems": self.transact_write_items,
         }
@@ -136,6 +139,22 @@ class DynamoDb:
             else:
                 answer, size = _query(table, params)
             return answer | _consumed(params, table.name, _reads(size, params))
+
+    def batch_get_item(self, params: Params) -> dict[str, Any]:
+        """BatchGetItem: each item by itself. All are read, in an order that is not that of the keys."""
+        with _errors():
+            asked = [(name, one) for name, group in params["RequestItems"].items() for one in group["Keys"]]
+            _keys_are_valid(asked)
+            wanted = params.get("ReturnConsumedCapacity", "NONE")
+            units: dict[str, dict[str, Any]] = {}
+            found: dict[str, list[Any]] = {name: [] for name in params["RequestItems"]}
+            for name, key in reversed(asked):
+                options = {k: v for k, v in params["RequestItems"][name].items() if k != "Keys"}
+                answer = self.get_item({"TableName": name, "Key": key, "ReturnConsumedCapacity": wanted, **options})
+                found[name] += [answer["Item"]] if "Item" in answer else []
+                _add_up(units, answer.get("ConsumedCapacity"))
+            told: dict[str, Any] = {"Responses": found, "UnprocessedKeys": {}}
+            return told | ({"ConsumedCapacity": list(units.values())} if units else {})
 
     def batch_write_item(self, params: Params) -> dict[str, Any]:
         """BatchWriteItem: puts and deletes without conditions, each by itself; there is always room for all of them."""
@@ -362,6 +381,14 @@ def _span(order: list[Any], comparison: str, operands: list[Any]) -> tuple[int, 
 
 
 # batches
+
+
+def _keys_are_valid(asked: list[tuple[str, Mapping[str, Any]]]) -> None:
+    """Refuse, before anything is read, what DynamoDB refuses as a whole."""
+    if len(asked) > BATCH_READ:
+        raise AwsError("ValidationException", "Too many items requested for the BatchGetItem call")
+    if len({(name, _keys(_table(name), key)) for name, key in asked}) < len(asked):
+        raise AwsError("ValidationException", "Provided list of item keys contains duplicates")
 
 
 def _batch_is_valid(requests: Mapping[str, Any], writes: list[tuple[str, Mapping[str, Any]]]) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 
 from moto.ecr.models import ecr_backends
 
-from console.local.aws.api import ACCOUNT, REGION, AwsError, Operation, Params, arn, page, required
+from console.local.account import ACCOUNT, REGION, arn
+from console.local.aws.api import AwsError, Operation, Params, page, required
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
 
@@ -23,7 +24,7 @@ TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 
 
 @dataclass
-class Image:
+class EcrImage:
     """One manifest in one repository, with the tags on it."""
 
     digest: str
@@ -41,7 +42,7 @@ class Ecr:
         self._bus = bus
         self._clock = clock
         self._lock = lock
-        self._images: dict[str, dict[str, Image]] = {}
+        self._images: dict[str, dict[str, EcrImage]] = {}
         self.operations: dict[str, Operation] = {
             "PutImage": self.put_image,
             "DescribeImages": self.describe_images,
@@ -80,7 +81,7 @@ class Ecr:
             resources = [arn("ecr", f"repository/{repository}")]
             self._bus.emit("aws.ecr", "ECR Image Scan", resources, detail)
 
-    def images(self, repository: str) -> list[Image]:
+    def images(self, repository: str) -> list[EcrImage]:
         """Every image of a repository, oldest push first."""
         return sorted(self._repository(repository).values(), key=lambda image: image.pushed_at)
 
@@ -90,7 +91,7 @@ class Ecr:
 
     def load(self, kept: dict[str, Any]) -> None:
         """Take up what ``dump`` gave."""
-        self._images = {name: {row["digest"]: Image(**row) for row in rows} for name, rows in kept.items()}
+        self._images = {name: {row["digest"]: EcrImage(**row) for row in rows} for name, rows in kept.items()}
 
     # AWS's operations
 
@@ -110,7 +111,7 @@ class Ecr:
         image = images.get(digest)
         self._refuse(name, image, digest, tag)
         if image is None:
-            image = images[digest] = Image(digest, manifest, media_type, self._clock.now())
+            image = images[digest] = EcrImage(digest, manifest, media_type, self._clock.now())
         if tag:
             for other in images.values():
                 other.tags = [t for t in other.tags if t != tag]
@@ -177,13 +178,13 @@ class Ecr:
                 self._emit("DELETE", name, image.digest, tag, image.media_type)
         return answer
 
-    def _repository(self, name: str) -> dict[str, Image]:
+    def _repository(self, name: str) -> dict[str, EcrImage]:
         if name not in ecr_backends[ACCOUNT][REGION].repositories:
             text = f"The repository with name '{name}' does not exist in the registry with id '{ACCOUNT}'"
             raise AwsError("RepositoryNotFoundException", text)
         return self._images.setdefault(name, {})
 
-    def _refuse(self, name: str, image: Image | None, digest: str, tag: str) -> None:
+    def _refuse(self, name: str, image: EcrImage | None, digest: str, tag: str) -> None:
         where = f"in the repository with name '{name}' in registry with id '{ACCOUNT}'"
         if image is not None and (not tag or tag in image.tags):
             text = f"Image with digest '{digest}' and tag '{tag or 'null'}' already exists {where}"
@@ -237,13 +238,13 @@ def _frozen(repository: Any, tag: str) -> bool:
     return excluded if setting.startswith("MUTABLE") else not excluded
 
 
-def _find(images: Mapping[str, Image], identity: Mapping[str, str]) -> Image | None:
+def _find(images: Mapping[str, EcrImage], identity: Mapping[str, str]) -> EcrImage | None:
     digest, tag = identity.get("imageDigest"), identity.get("imageTag")
     fits = (i for i in images.values() if (not digest or i.digest == digest) and (not tag or tag in i.tags))
     return next(fits, None)
 
 
-def _answer(repository: str, image: Image, tag: str) -> dict[str, Any]:
+def _answer(repository: str, image: EcrImage, tag: str) -> dict[str, Any]:
     return {
         "registryId": ACCOUNT,
         "repositoryName": repository,
@@ -253,7 +254,7 @@ def _answer(repository: str, image: Image, tag: str) -> dict[str, Any]:
     }
 
 
-def _details(repository: str, image: Image) -> dict[str, Any]:
+def _details(repository: str, image: EcrImage) -> dict[str, Any]:
     row: dict[str, Any] = {
         "registryId": ACCOUNT,
         "repositoryName": repository,

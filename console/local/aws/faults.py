@@ -1,6 +1,8 @@
-"""Trouble on purpose, between a caller and AWS: throttles, and deaths before or after any call; and the count of calls.
+"""Trouble on purpose, between a caller and AWS: throttles, lost answers, and deaths before or after any call; and the
+count of calls.
 
-Only clients inside ``doors.in_process`` pass here. A :class:`Crash` is a ``BaseException``, so no ``except Exception``
+Only clients inside ``doors.in_process`` pass here. A lost answer goes through botocore's own retry handler, so the call
+is sent again as it would be over HTTP. A :class:`Crash` is a ``BaseException``, so no ``except Exception``
 in the code under test can survive what a killed Lambda would not.
 """
 
@@ -44,18 +46,21 @@ class Throttle(AwsError):
 
 
 Hook = Callable[[When, Call], None]
+Lose = Callable[[Call], bool]
 
 
 class Faults:
     """Counts every call and asks ``hook`` before and after each; the hook may raise :class:`Throttle` or
     :class:`Crash`.
 
-    ``counts`` holds ``service:operation`` → calls asked, ``calls`` every call in order when ``keep`` is set, and
-    ``watch`` is told of each, but of those that the hook makes itself.
+    ``lose`` is asked each time AWS performed a call, also when it was sent again: True loses the answer. ``counts``
+    holds ``service:operation`` → calls asked, ``calls`` every call in order when ``keep`` is set, and ``watch`` is told
+    of each, but of those that the hook makes itself.
     """
 
     def __init__(self, hook: Hook | None = None, *, keep: bool = False) -> None:
         self.hook = hook
+        self.lose: Lose | None = None
         self.counts: Counter[str] = Counter()
         self.calls: list[Call] = []
         self.watch: Callable[[Call], None] | None = None
@@ -76,6 +81,10 @@ class Faults:
     def after(self, call: Call) -> None:
         """Called after AWS performed the call and before the caller sees the answer."""
         self._ask("after", call)
+
+    def loses(self, call: Call) -> bool:
+        """Whether the answer to what AWS performed just now is lost on its way."""
+        return self.lose is not None and self.lose(call)
 
     def _ask(self, when: When, call: Call) -> None:
         if self.hook is None:
@@ -115,3 +124,30 @@ def at_random(chance: random.Random, *, crash: float = 0.0, throttle: float = 0.
             raise Throttle(call)
 
     return hook
+
+
+def lost_at(nth: int, *, times: int = 1) -> Lose:
+    """A loss of the ``nth`` answer (from 1) and of those after it, ``times`` in all.
+
+    botocore sends a call three times unless its client sends once, so three losses reach the caller as an error.
+    """
+    seen: Counter[str] = Counter()
+    lock = threading.Lock()
+
+    def lose(_: Call) -> bool:
+        with lock:
+            seen["answers"] += 1
+            return nth <= seen["answers"] < nth + times
+
+    return lose
+
+
+def lost_at_random(chance: random.Random, rate: float) -> Lose:
+    """A loss of each answer with probability ``rate``."""
+    lock = threading.Lock()
+
+    def lose(_: Call) -> bool:
+        with lock:
+            return chance.random() < rate
+
+    return lose

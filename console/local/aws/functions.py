@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from console.local.aws.api import REGION, arn
+from console.local.account import REGION, arn
 from console.local.aws.faults import Crash
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Handler = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True)
-class Function:
+class LocalFunction:
     """One function. ``dead_letters`` is its queue's name ("" for none); ``destination`` says that the queue is an
     OnFailure destination, which gets Lambda's record, and not a dead-letter queue, which gets the bare event.
     """
@@ -66,7 +66,7 @@ class InvocationContext:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Invocation:
     """What an invocation gave: ``payload`` is the handler's return or the error body, ``error`` "" or ``Unhandled``."""
 
     payload: Any
@@ -86,14 +86,14 @@ class UnknownFunctionError(LookupError):
 class Functions:
     """The functions by name, logical id or ARN."""
 
-    def __init__(self, functions: Iterable[Function] = ()) -> None:
+    def __init__(self, functions: Iterable[LocalFunction] = ()) -> None:
         self._functions = {function.name: function for function in functions}
         self._logical = {f.logical_id: f for f in self._functions.values() if f.logical_id}
 
     def __iter__(self) -> Any:
         return iter(self._functions.values())
 
-    def named(self, name: str) -> Function:
+    def named(self, name: str) -> LocalFunction:
         """The function of that name, ARN or logical id; raises :class:`UnknownFunctionError`."""
         short = name.rsplit(":function:", maxsplit=1)[-1].split(":", maxsplit=1)[0]
         found = self._functions.get(short) or self._logical.get(short)
@@ -104,21 +104,21 @@ class Functions:
             )
         return found
 
-    def call(self, name: str, event: Any) -> Answer:
+    def call(self, name: str, event: Any) -> Invocation:
         """Run the handler on ``event`` as JSON carries it. What it raises, and a :class:`Crash`, become the answer."""
         function = self.named(name)
         context = InvocationContext(function.name, function.memory, time.monotonic() + function.timeout)
         try:
             result = json.loads(json.dumps(function.handler(json.loads(json.dumps(event)), context)))
         except (Exception, Crash) as error:  # noqa: BLE001 - whatever a handler dies of is Lambda's answer
-            return Answer(_error_body(error), "Unhandled", context.aws_request_id)
-        return Answer(result, request_id=context.aws_request_id)
+            return Invocation(_error_body(error), "Unhandled", context.aws_request_id)
+        return Invocation(result, request_id=context.aws_request_id)
 
 
 def from_specs(specs: Iterable[FunctionSpec], root: Path) -> Functions:
     """The functions a template declares, their code under ``root``; their environment is ``set_environment``'s."""
     return Functions(
-        Function(
+        LocalFunction(
             name=spec.name,
             handler=load(root / spec.code, spec.handler),
             logical_id=spec.logical_id,
@@ -165,7 +165,7 @@ def set_environment(environments: Mapping[str, Mapping[str, str]], **more: str) 
     os.environ.update({"AWS_DEFAULT_REGION": REGION, "AWS_REGION": REGION, **more})
 
 
-def dead_letter(function: Function, event: Any, answer: Answer, attempts: int, now: str) -> dict[str, Any]:
+def dead_letter(function: LocalFunction, event: Any, answer: Invocation, attempts: int, now: str) -> dict[str, Any]:
     """The SQS message an asynchronous invocation ends in after its last try: Lambda's record, or the bare event."""
     if function.destination:
         body: Any = {

@@ -19,7 +19,7 @@ SHA = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
-class Entry:
+class TreeEntry:
     """A file in a tree: its mode as git writes it (``100644``) and its blob."""
 
     mode: str
@@ -133,14 +133,14 @@ class Git:
             yield mode, name, rest[:20].hex()
             content = rest[20:]
 
-    def files(self, commit: str) -> dict[str, Entry]:
+    def files(self, commit: str) -> dict[str, TreeEntry]:
         """Every file of a commit by its path."""
         return dict(self._walk(self.headers(commit)[0]["tree"][0], ""))
 
-    def write_tree(self, files: Mapping[str, Entry]) -> str:
+    def write_tree(self, files: Mapping[str, TreeEntry]) -> str:
         """Store the trees that hold ``files``, and return the root's sha."""
         here: dict[str, tuple[str, str]] = {}
-        below: dict[str, dict[str, Entry]] = {}
+        below: dict[str, dict[str, TreeEntry]] = {}
         for path, entry in files.items():
             folder, slash, rest = path.partition("/")
             if slash:
@@ -153,12 +153,12 @@ class Git:
         lines = (f"{mode} {name}\0".encode(errors="surrogateescape") + bytes.fromhex(sha) for name, (mode, sha) in rows)
         return self.store("tree", b"".join(lines))
 
-    def _walk(self, tree: str, prefix: str) -> Iterator[tuple[str, Entry]]:
+    def _walk(self, tree: str, prefix: str) -> Iterator[tuple[str, TreeEntry]]:
         for mode, name, sha in self.tree(tree):
             if mode == "40000":
                 yield from self._walk(sha, f"{prefix}{name}/")
             else:
-                yield prefix + name, Entry(mode.zfill(6), sha)
+                yield prefix + name, TreeEntry(mode.zfill(6), sha)
 
     def _packed(self) -> dict[str, str]:
         try:

@@ -51,7 +51,7 @@ KEPT = {
 
 
 class LocalAws:
-    """The local AWS as a context: inside it moto is this stack's, and ``in_process()`` or ``server.AwsServer`` opens
+    """The local AWS as a context: inside it moto is this stack's, and ``in_process()`` or ``AwsServer`` opens
     its doors.
 
     moto's backends belong to the process, so there is one stack at a time. ``keep=False`` neither reads nor writes the
@@ -93,16 +93,7 @@ class LocalAws:
         self.codedeploy = CodeDeploy(engine.deploy, self._runner, logs / "deployments", *common, chance, **hosts)
         self.cloudwatch = CloudWatch(*common)
         self.dynamodb = DynamoDb(self.clock)
-        self._operations: dict[str, Mapping[str, Operation]] = {
-            "cloudwatch": self.cloudwatch.operations,
-            "codebuild": self.codebuild.operations,
-            "codecommit": self.codecommit.operations,
-            "codedeploy": self.codedeploy.operations,
-            "dynamodb": self.dynamodb.operations,
-            "ecr": self.ecr.operations,
-            "events": {"PutEvents": self.put_events},
-            "lambda": {"Invoke": self.invoke},
-        }
+        self._operations = self._all_operations()
 
     def __enter__(self) -> Self:
         BackendDict.reset()
@@ -213,6 +204,19 @@ class LocalAws:
             self._saved = text
 
     # helpers, in order of use
+
+    def _all_operations(self) -> dict[str, Mapping[str, Operation]]:
+        """The stack's own operations by service and name; moto has the others."""
+        return {
+            "cloudwatch": self.cloudwatch.operations,
+            "codebuild": self.codebuild.operations,
+            "codecommit": self.codecommit.operations,
+            "codedeploy": self.codedeploy.operations,
+            "dynamodb": self.dynamodb.operations,
+            "ecr": self.ecr.operations,
+            "events": {"PutEvents": self.put_events},
+            "lambda": {"Invoke": self.invoke},
+        }
 
     def _restore(self) -> None:
         self._replaying = True

@@ -10,7 +10,8 @@ from typing import Any
 from moto.sts.models import STSBackend
 from moto.sts.responses import TokenResponse
 
-from console.local.aws.api import ACCOUNT, user
+from console.local.account import ACCOUNT
+from console.local.aws.api import user
 
 Answers: Any = TokenResponse
 Backend: Any = STSBackend

@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True)
-class Work:
+class EngineWork:
     """One build or deployment: ``begin`` says that it began, ``end`` does it and says how it went, ``stop`` asks it to
     end.
     """
@@ -23,7 +23,7 @@ class Work:
 class Runner(Protocol):
     """Who runs work."""
 
-    def start(self, work: Work) -> None:
+    def start(self, work: EngineWork) -> None:
         """Begin the work; must not block."""
         ...
 
@@ -37,9 +37,9 @@ class Threads:
 
     def __init__(self, patience: float = 60.0) -> None:
         self._patience = patience  # seconds close() waits for each
-        self._running: dict[threading.Thread, Work] = {}
+        self._running: dict[threading.Thread, EngineWork] = {}
 
-    def start(self, work: Work) -> None:
+    def start(self, work: EngineWork) -> None:
         """Run the work in a thread of its own."""
 
         def run() -> None:
@@ -58,13 +58,13 @@ class Threads:
             thread.join(self._patience)
 
 
-class Held:
+class HeldWork:
     """No threads: work begins at once and ends when ``finish_next`` or ``finish_all`` is called."""
 
     def __init__(self) -> None:
-        self.in_flight: list[Work] = []
+        self.in_flight: list[EngineWork] = []
 
-    def start(self, work: Work) -> None:
+    def start(self, work: EngineWork) -> None:
         """Begin the work and hold it."""
         work.begin()
         self.in_flight.append(work)

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 CAN = "aws ecr get-login-password, and aws ssm get-parameters --names …"
 
 
-class _Parser(argparse.ArgumentParser):
+class _AwsParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         print(
             f"aws: {message}. The small aws of esteira's local mode can only: {CAN}. Install the AWS CLI for the rest: "
@@ -28,7 +28,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do one aws command; its exit status."""
-    parser = _Parser(prog="aws", add_help=False, allow_abbrev=False)
+    parser = _AwsParser(prog="aws", add_help=False, allow_abbrev=False)
     parser.add_argument("service")
     parser.add_argument("command")
     parser.add_argument("--region")

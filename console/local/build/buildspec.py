@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+HOME = PurePosixPath("/root")  # of CodeBuild's user
 PHASES = ("install", "pre_build", "build", "post_build")
 OnFailure = Literal["", "ABORT", "CONTINUE"]
 
@@ -39,6 +41,7 @@ class Buildspec:
     variables: Mapping[str, str] = field(default_factory=dict)
     exported: tuple[str, ...] = ()
     shell: str = ""  # "", "bash" or "/bin/sh"
+    cached: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -57,8 +60,15 @@ def parse(text: str) -> Buildspec:
         variables=written.env.variables,
         exported=tuple(written.env.exported),
         shell=written.env.shell,
-        notes=tuple(_notes(tree)),
+        cached=tuple(filter(is_kept, written.cache.paths)),
+        notes=(*_notes(tree), *(_not_kept(path) for path in written.cache.paths if not is_kept(path))),
     )
+
+
+def is_kept(path: str) -> bool:
+    """Whether a cached path leads to the source's folder or to the build's home, and not out of it."""
+    pure = PurePosixPath(path)
+    return ".." not in pure.parts and (not pure.is_absolute() or pure.is_relative_to(HOME))
 
 
 class _TextLoader(yaml.SafeLoader):
@@ -111,9 +121,14 @@ class _Env(_Part):
     exported: Annotated[list[_Variable], _or_empty(list)] = Field(default=[], alias="exported-variables")
 
 
+class _Cache(_Part):
+    paths: Annotated[list[_Text], _or_empty(list)] = []
+
+
 class _Written(_Part):
     phases: _Phases
     env: Annotated[_Env, _or_empty(dict)] = _Env()
+    cache: Annotated[_Cache, _or_empty(dict)] = _Cache()
 
 
 def _tree(text: str) -> dict[str, Any]:
@@ -196,7 +211,7 @@ def _notes(tree: Mapping[str, Any]) -> list[str]:
     """One sentence for everything that is written in the buildspec and that the local CodeBuild leaves undone."""
     notes = [
         f"{key}: ignored by the local CodeBuild."
-        for key in ("artifacts", "batch", "cache", "proxy", "reports", "run-as")
+        for key in ("artifacts", "batch", "proxy", "reports", "run-as")
         if key in tree
     ]
     for name in PHASES:
@@ -212,3 +227,7 @@ def _notes(tree: Mapping[str, Any]) -> list[str]:
     if (tree.get("env") or {}).get("git-credential-helper"):
         notes.append("env.git-credential-helper: ignored by the local CodeBuild.")
     return notes
+
+
+def _not_kept(path: str) -> str:
+    return f"cache.paths: {path} is ignored; write a path inside the source or below /root."

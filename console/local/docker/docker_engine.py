@@ -19,7 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from console.local.build.builder import SYSTEM_PATH, run_build
+from console.local.build.builder import run_build
+from console.local.build.workspace import SYSTEM_PATH
 from console.local.docker.docker_host import DockerHost
 from console.local.docker.docker_programs import Docker
 from console.local.docker.registry_server import RegistryServer
@@ -94,7 +95,8 @@ class DockerEngine:
         job = replace(job, environment={**job.environment, **self._environment()})
         programs = self._docker.programs(self.registry.address)
         try:
-            return run_build(job, lambda _: programs, Path(sys.executable))
+            kept = self._folder / "build-cache" / job.project
+            return run_build(job, lambda _: programs, Path(sys.executable), kept=kept)
         finally:
             self._prune()
 
@@ -103,11 +105,11 @@ class DockerEngine:
         return self.host(job.group, job.host).deploy(job)
 
     def hosts(self, group: str) -> Sequence[str]:  # noqa: ARG002 - every group has as many
-        """Return the ids of the deployment group's hosts."""
+        """The ids of the deployment group's hosts."""
         return self._ids
 
     def host(self, group: str, host: str = HOST) -> DockerHost:
-        """Return a host of the deployment group, which answers from the first call on. Raises OSError."""
+        """A host of the deployment group, which answers from the first call on. Raises OSError."""
         with self._lock:
             if (group, host) not in self._hosts:
                 folder = self._folder / "hosts-docker" / group / host

@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from console.local.agent.agent import Agent
-from console.local.build.builder import SYSTEM_PATH
+from console.local.build.workspace import SYSTEM_PATH
 from console.local.docker.docker_programs import HOST_LABEL, Docker
 from console.local.engine import DeployJob, DeployResult
 from console.local.ports import LOOPBACK, await_listener, kept_port

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from console.local.build.builder import SYSTEM_PATH
+from console.local.build.workspace import SYSTEM_PATH
 from console.local.docker.registry_server import NAME
 
 ROOT = Path(__file__).resolve().parents[3]

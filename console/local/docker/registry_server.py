@@ -25,7 +25,8 @@ import aiohttp
 from aiohttp import hdrs, web
 from yarl import URL
 
-from console.local.aws.api import ACCOUNT, REGION, AwsError
+from console.local.account import ACCOUNT, REGION
+from console.local.aws.api import AwsError
 from console.local.aws.ecr import Ecr
 from console.local.ports import LOOPBACK, await_listener, free_port, kept_port
 from console.local.process.container import Lifeline
@@ -121,7 +122,7 @@ class RegistryServer:
         return {name: image.digest for image in images for name in (image.digest, *image.tags)}
 
     async def _put_manifest(self, request: web.Request, repository: str, reference: str) -> web.StreamResponse:
-        """The bytes first, then the books: whoever hears of the image can pull it."""
+        """The bytes first, then the books: an image that is listed can be pulled."""
         await asyncio.to_thread(self._digests, repository)
         body, media_type = await request.read(), request.headers.get(hdrs.CONTENT_TYPE, "")
         digest = f"sha256:{hashlib.sha256(body).hexdigest()}"

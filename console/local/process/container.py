@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from console.local.paths import FUNCTIONS
-from console.local.process.front import LOOPBACK, get_status
+from console.local.ports import LOOPBACK, get_status
 from console.local.process.oci import ImageConfig
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -67,7 +67,7 @@ class Program:
     environment: Mapping[str, str]
 
 
-class Asked(NamedTuple):
+class GoldenResult(NamedTuple):
     """What the golden questions came to: whether all was as expected, and the one line that says so or why not."""
 
     right: bool
@@ -238,7 +238,7 @@ class Container:
                 return self._never_healthy(path, seconds, seen)
             time.sleep(POLL_SECONDS)
 
-    def ask_golden(self, questions: Path, stopped: Callable[[], bool]) -> Asked:
+    def ask_golden(self, questions: Path, stopped: Callable[[], bool]) -> GoldenResult:
         """Ask the golden questions of a file, one after another, until one is answered otherwise than expected.
 
         Gives up when ``stopped()`` is true.
@@ -254,7 +254,7 @@ class Container:
                 if stopped():
                     asking.kill()
         lines = output.strip().splitlines() or [f"golden.py ended without a word, with status {asking.returncode}"]
-        return Asked(asking.returncode == 0, lines[-1])
+        return GoldenResult(asking.returncode == 0, lines[-1])
 
     def last_words(self) -> str:
         """How the process ended, as a predicate: ``exited with status 3``, ``was ended by SIGKILL``."""

@@ -17,8 +17,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from console.local.process.build_context import read_context
+from console.local.process.build_stage import BuildStage
 from console.local.process.docker_images import DockerError, Images, Reference
-from console.local.process.dockerfile import Recipe, Stage, read_context
+from console.local.process.dockerfile import Recipe
 from console.local.process.oci import (
     MANIFEST_TYPE,
     ImageError,
@@ -54,7 +56,7 @@ def _directory_from(name: str) -> Path:
     return Path(value)
 
 
-class _Parser(argparse.ArgumentParser):
+class _DockerParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise DockerError(
             f"{self.prog.removeprefix('docker ')}: {message}. The small docker can {CAN} with their usual options; "
@@ -63,7 +65,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
-    return _Parser(prog=f"docker {command}", add_help=False, allow_abbrev=False)
+    return _DockerParser(prog=f"docker {command}", add_help=False, allow_abbrev=False)
 
 
 def _say(line: str) -> None:
@@ -139,7 +141,7 @@ class _Desk:
             self.images.tag(reference, digest)
         self._tell_built(given, stage, tags, digest)
 
-    def _tell_built(self, given: argparse.Namespace, stage: Stage, tags: Sequence[Reference], digest: str) -> None:
+    def _tell_built(self, given: argparse.Namespace, stage: BuildStage, tags: Sequence[Reference], digest: str) -> None:
         image_id = self.images.image_id(digest)
         if given.iidfile:
             Path(given.iidfile).write_text(image_id)

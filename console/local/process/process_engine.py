@@ -6,15 +6,17 @@ requests. What it cannot do: run a Dockerfile's RUN, isolate a process, or be an
 
 from __future__ import annotations
 
+import shlex
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from console.local.build.builder import run_build, small_docker
+from console.local.build.builder import run_build
+from console.local.build.workspace import Programs
 from console.local.engine import HOST, BuildJob, BuildResult, DeployJob, DeployResult, host_ids
-from console.local.process.host import Host
+from console.local.process.host import ProcessHost
 from console.local.process.oci import Registry
 
 
@@ -40,30 +42,31 @@ class ProcessEngine:
         self._registry = Registry(folder / "registry")
         self._interpreter = Path(sys.executable)
         self._ids = host_ids(hosts)
-        self._hosts: dict[tuple[str, str], Host] = {}
+        self._hosts: dict[tuple[str, str], ProcessHost] = {}
         self._lock = threading.Lock()
 
     def build(self, job: BuildJob) -> BuildResult:
         """Run the build to its end."""
         job = replace(job, environment={**job.environment, **self._environment()})
-        return run_build(job, small_docker(self._registry), self._interpreter)
+        kept = self._folder / "build-cache" / job.project
+        return run_build(job, small_docker(self._registry), self._interpreter, kept=kept)
 
     def deploy(self, job: DeployJob) -> DeployResult:
         """Swap the release in on the job's host, or leave the live one untouched and say why."""
         return self.host(job.group, job.host).deploy(job)
 
     def hosts(self, group: str) -> Sequence[str]:  # noqa: ARG002 - every group has as many
-        """Return the ids of the deployment group's hosts."""
+        """The ids of the deployment group's hosts."""
         return self._ids
 
-    def host(self, group: str, host: str = HOST) -> Host:
-        """Return a host of the deployment group, which answers from the first call on."""
+    def host(self, group: str, host: str = HOST) -> ProcessHost:
+        """A host of the deployment group, which answers from the first call on."""
         with self._lock:
             if (group, host) not in self._hosts:
                 first = host == self._ids[0]
                 folder = self._folder / "hosts" / (group if first else f"{group}-{host}")
                 port = self._ports.get(group, 0) if first else 0
-                self._hosts[group, host] = Host(folder, port, self._registry, self._interpreter)
+                self._hosts[group, host] = ProcessHost(folder, port, self._registry, self._interpreter)
             return self._hosts[group, host]
 
     def close(self) -> None:
@@ -72,3 +75,20 @@ class ProcessEngine:
             hosts, self._hosts = list(self._hosts.values()), {}
         for host in hosts:
             host.close()
+
+
+def small_docker(registry: Registry) -> Programs:
+    """The ``docker`` of a build without a Docker engine, whose pushes end in ``registry``."""
+    return lambda workspace: {"docker": _small_docker(workspace / "images", registry.directory)}
+
+
+def _small_docker(images: Path, registry: Path) -> str:
+    """The line that calls the small docker with the console's interpreter. ``-I`` shuts out the build's PYTHONPATH and
+    directory: both may hold a module with the same name as ours."""
+    here = Path(__file__).resolve().parents[3]
+    code = (
+        f"import sys; sys.path.insert(0, {str(here)!r}); from pathlib import Path; "
+        "from console.local.process.docker_cli import main; "
+        f"sys.exit(main(images=Path({str(images)!r}), registry=Path({str(registry.resolve())!r})))"
+    )
+    return f'exec {shlex.quote(sys.executable)} -I -c {shlex.quote(code)} "$@"'

@@ -28,7 +28,15 @@ from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome,
 from console.local.stages import Rules
 from esteira.claims import rollout_claim
 from esteira.config import Stage
-from esteira.core.facts import Approved, Bypassed, Promoted, Retried, Rollout, RolloutFinished, about_stage
+from esteira.core.facts import (
+    Approved,
+    Bypassed,
+    Promoted,
+    Retried,
+    Rollout,
+    RolloutFinished,
+    about_stage,
+)
 from esteira.core.state import Release
 from esteira.core.status import Phase, status_of
 
@@ -79,7 +87,7 @@ class Report:
 
     @property
     def good(self) -> bool:
-        """Return whether every promise held."""
+        """Whether every promise held."""
         broken = self.double_builds + self.double_deployments + self.went_backward + self.unapproved + self.at_once
         return self.ended == self.releases and not broken
 
@@ -120,7 +128,7 @@ def run(
 
 
 def rules(stages: int) -> list[Rules]:
-    """Return that many stages: those before production watch a release, and production wants a vote. One stage is the
+    """That many stages: those before production watch a release, and production wants a vote. One stage is the
     template's, which asks for nothing."""
     if stages == 1:
         return []

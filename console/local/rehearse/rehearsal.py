@@ -18,7 +18,7 @@ from typing import Any, Self
 from console.local.aws.bus import Bus, Chaos
 from console.local.aws.clock import Clock
 from console.local.aws.faults import Faults, Hook
-from console.local.aws.functions import Function, Functions, load
+from console.local.aws.functions import Functions, LocalFunction, load
 from console.local.aws.resources import create_resources
 from console.local.aws.stack import LocalAws
 from console.local.paths import FUNCTIONS, TEMPLATE, quiet_functions
@@ -32,11 +32,12 @@ from esteira.context import Context, Decision
 from esteira.store import Store
 
 
-def _made(service: str) -> Any:
+def _made(service: str, *, once: bool = False) -> Any:
     import boto3
+    from botocore.config import Config
 
     make: Any = boto3.client
-    return make(service)
+    return make(service, config=Config(retries={"total_max_attempts": 1}) if once else None)
 
 
 # Made once: a test suite has hundreds of stages, and whichever is entered answers every client of the process.
@@ -46,7 +47,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Rehearsal:
-    """A stage to rehearse on: enter it, commit, deliver events, sweep, look at what came of it.
+    """A stage to rehearse on: enter it, commit, deliver events, sweep, look at the result.
 
     ``hook`` stands between the functions and AWS (``aws.faults``); ``retries`` is how often the bus calls a function
     again that failed; ``elsewhere`` says which services are at an address; ``stages`` are the service's, each as its
@@ -71,7 +72,7 @@ class Rehearsal:
         self._template = _template()
         self._tell = tell
         functions = [
-            Function(spec.name, self._handler(spec.handler), spec.logical_id, spec.dead_letters, spec.destination)
+            LocalFunction(spec.name, self._handler(spec.handler), spec.logical_id, spec.dead_letters, spec.destination)
             for spec in self._template.functions
         ]
         self.bus = Bus(
@@ -126,12 +127,12 @@ class Rehearsal:
 
     @property
     def in_function(self) -> str:
-        """Return the handler of the function this thread runs, "" where it is who rehearses."""
+        """The handler of the function this thread runs, "" where it is who rehearses."""
         return str(getattr(self._inside, "handler", ""))
 
     @property
     def invocation(self) -> int:
-        """Return which call of a function this is that this thread runs, counted from 1 over all threads."""
+        """Which call of a function this is that this thread runs, counted from 1 over all threads."""
         return int(getattr(self._inside, "number", 0))
 
     @property
@@ -146,7 +147,7 @@ class Rehearsal:
         return services[0]
 
     def newest(self) -> int:
-        """Return the number of the newest release, 0 before the first."""
+        """The number of the newest release, 0 before the first."""
         pushed = self.store.newest(self.service.name)
         return pushed.number if pushed else 0
 
@@ -211,16 +212,16 @@ class Rehearsal:
     # what AWS itself has seen
 
     def build_claims(self) -> list[str]:
-        """Return the claim of every build CodeBuild ever started."""
+        """The claim of every build CodeBuild ever started."""
         variables = (b["environment"]["environmentVariables"] for b in self.local_aws.codebuild.builds())
         return [v["value"] for row in variables for v in row if v["name"] == CLAIM_VARIABLE]
 
     def deployment_claims(self) -> list[str]:
-        """Return the claim of every deployment CodeDeploy ever created."""
+        """The claim of every deployment CodeDeploy ever created."""
         return [d.get("description", "").split(" ", 1)[0] for d in self.local_aws.codedeploy.deployments()]
 
     def succeeded_deployments(self) -> list[str]:
-        """Return the descriptions of the deployments that succeeded, oldest first."""
+        """The descriptions of the deployments that succeeded, oldest first."""
         return [d.get("description", "") for d in self.local_aws.codedeploy.deployments() if d["status"] == "Succeeded"]
 
     def _request(self, action: str, request: Mapping[str, object]) -> dict[str, object]:

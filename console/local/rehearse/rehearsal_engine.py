@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from console.local.aws.work import Held
+from console.local.aws.work import HeldWork
 from console.local.engine import (
     HOST,
     BuildJob,
@@ -86,7 +86,7 @@ class ScriptedEngine:
         self._there = tuple(there)
         self._choose_build = build
         self._choose_deploy = deploy
-        self.runner: Held | None = Held() if manual else None
+        self.runner: HeldWork | None = HeldWork() if manual else None
         self.built: list[BuildJob] = []
         self.deployed: list[DeployJob] = []
         self._local_aws: LocalAws | None = None
@@ -140,7 +140,7 @@ class ScriptedEngine:
     def close(self) -> None:
         """Nothing runs outside this process."""
 
-    def _held(self) -> Held:
+    def _held(self) -> HeldWork:
         if self.runner is None:
             raise RuntimeError("This engine ends everything at once: make it with manual=True to end things by hand.")
         return self.runner

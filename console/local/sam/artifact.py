@@ -93,7 +93,7 @@ class Interpreter:
 
     @property
     def named(self) -> str:
-        """Return what to call it."""
+        """What to call it."""
         return self.program or f"the image {self.image}"
 
     def run(self, code: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -127,12 +127,12 @@ class Size:
 
 
 def runtime(stack: Stack) -> str:
-    """Return the version of the functions' Python that the template asks for, such as ``3.13``."""
+    """The version of the functions' Python that the template asks for, such as ``3.13``."""
     return str(stack.document["Globals"]["Function"]["Runtime"]).removeprefix("python")
 
 
 def interpreter(version: str, wanted: str = "") -> Interpreter:
-    """Return a Python ``version``: the ``wanted`` program, one on PATH, or the runtime's image. Raises ReleaseError.
+    """A Python ``version``: the ``wanted`` program, one on PATH, or the runtime's image. Raises ReleaseError.
 
     A program of the right name may be a shim that starts nothing, or another version; so each is asked.
     """
@@ -151,13 +151,13 @@ def interpreter(version: str, wanted: str = "") -> Interpreter:
 
 
 def services(folder: Path = FUNCTIONS) -> tuple[str, ...]:
-    """Return the AWS services that the code in ``folder`` makes a client of, each by its literal name."""
+    """The AWS services that the code in ``folder`` makes a client of, each by its literal name."""
     return tuple(sorted({name for tree in _trees(folder) for name in _asked_for(tree)}))
 
 
 def modules(folder: Path = FUNCTIONS) -> tuple[str, ...]:
-    """Return what the code in ``folder`` imports anywhere, also where it is first needed; not its own modules."""
-    nodes = [node for tree in _trees(folder) for node in ast.walk(_Running().visit(tree))]
+    """What the code in ``folder`` imports anywhere, also where it is first needed; not its own modules."""
+    nodes = [node for tree in _trees(folder) for node in ast.walk(_WithoutTyping().visit(tree))]
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     told = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
     return tuple(sorted(name for name in plain | told if name.split(".")[0] not in ("esteira", "__future__")))
@@ -210,7 +210,7 @@ def pack(artifact: Path, file: Path) -> Size:
 
 
 def contents(artifact: Path) -> set[str]:
-    """Return the artifact's files, with the architecture taken out of their names."""
+    """The artifact's files, with the architecture taken out of their names."""
     files = (str(p.relative_to(artifact)) for p in artifact.rglob("*") if p.is_file())
     return {f.replace("aarch64-linux-gnu", "ARCH").replace("x86_64-linux-gnu", "ARCH") for f in files}
 
@@ -249,7 +249,7 @@ def release(architecture: str, python: Interpreter, stack: Stack) -> tuple[Size,
 
 
 def version_of(program: str) -> str:
-    """Return the version of a Python, such as ``3.13``; "" where it does not start."""
+    """The version of a Python, such as ``3.13``; "" where it does not start."""
     if not shutil.which(program):
         return ""
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
@@ -270,7 +270,7 @@ def _trees(folder: Path) -> Iterator[ast.AST]:
             yield ast.parse(path.read_text())
 
 
-class _Running(ast.NodeTransformer):
+class _WithoutTyping(ast.NodeTransformer):
     """Takes out what only a type checker imports."""
 
     def visit_If(self, node: ast.If) -> ast.AST | None:

@@ -30,13 +30,13 @@ class Fitted:
 
 
 def types(document: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the types of a template's resources that CloudFormation itself must know, each once, in order."""
+    """The types of a template's resources that CloudFormation itself must know, each once, in order."""
     found = {str(row["Type"]) for row in document["Resources"].values()}
     return tuple(sorted(kind for kind in found if not kind.startswith(SERVERLESS)))
 
 
 def nested(document: Mapping[str, Any]) -> dict[str, str]:
-    """Return where the templates of the nested stacks lie, by logical id."""
+    """Where the templates of the nested stacks lie, by logical id."""
     rows = {id_: row for id_, row in document["Resources"].items() if row["Type"] in NESTED}
     places = {
         id_: row["Properties"].get("Location") or row["Properties"].get("TemplateURL") for id_, row in rows.items()
@@ -45,7 +45,7 @@ def nested(document: Mapping[str, Any]) -> dict[str, str]:
 
 
 def fitted(document: Mapping[str, Any], unknown: frozenset[str]) -> Fitted:
-    """Return the template without the resources of ``unknown`` types, and which these were."""
+    """The template without the resources of ``unknown`` types, and which these were."""
     resources = document["Resources"]
     left_out = {id_: str(row["Type"]) for id_, row in resources.items() if row["Type"] in unknown}
     kept = {id_: _independent(row, left_out) for id_, row in resources.items() if id_ not in left_out}
@@ -57,7 +57,7 @@ def fitted(document: Mapping[str, Any], unknown: frozenset[str]) -> Fitted:
 
 
 def run_by(document: Mapping[str, Any], runtime: str, variables: Mapping[str, str]) -> Document:
-    """Return the template with functions of that ``runtime`` and with ``variables`` over their environment.
+    """The template with functions of that ``runtime`` and with ``variables`` over their environment.
 
     An empty AWS_ENDPOINT_URL, as the template declares it, would send them to AWS itself.
     """
@@ -68,7 +68,7 @@ def run_by(document: Mapping[str, Any], runtime: str, variables: Mapping[str, st
 
 
 def _independent(row: Mapping[str, Any], left_out: Mapping[str, str]) -> Document:
-    """Return a resource that waits for none that is left out."""
+    """A resource that waits for none that is left out."""
     waits = row.get("DependsOn", [])
     waits = [id_ for id_ in ([waits] if isinstance(waits, str) else waits) if id_ not in left_out]
     rest = {key: value for key, value in row.items() if key != "DependsOn"}
@@ -84,7 +84,7 @@ def _stand_in(id_: str, row: Mapping[str, Any], attribute: str) -> Any:
 
 
 def _replaced(value: Any, stand_in: StandIn) -> Any:
-    """Return a part of a template with every reference for which there is a stand-in replaced by it."""
+    """A part of a template with every reference for which there is a stand-in replaced by it."""
     if isinstance(value, list):
         return [_replaced(one, stand_in) for one in value]
     if not isinstance(value, Mapping):
@@ -103,7 +103,7 @@ def _replaced(value: Any, stand_in: StandIn) -> Any:
 
 
 def _substituted(argument: Any, stand_in: StandIn) -> Any:
-    """Return the argument of Fn::Sub with stand-ins as variables of its own."""
+    """The argument of Fn::Sub with stand-ins as variables of its own."""
     text, given = (argument, {}) if isinstance(argument, str) else argument
     variables = {name: _replaced(value, stand_in) for name, value in given.items()}
 

@@ -60,13 +60,13 @@ def found(stack: Stack, client: Client, name: str = "") -> Iterator[Found]:
 
 
 def absent(stack: Stack, there: list[Found]) -> list[str]:
-    """Return the logical ids that the templates declare and no stack lists."""
+    """The logical ids that the templates declare and no stack lists."""
     listed = {one.logical_id for one in there}
     return sorted(id_ for one in (stack, *stack.nested.values()) for id_ in _declared(one) if id_ not in listed)
 
 
 def differences(one: Found, client: Client) -> list[Difference]:
-    """Return in what a resource is not as declared; of a type that is in ``LOOK_UPS``."""
+    """In what a resource is not as declared; of a type that is in ``LOOK_UPS``."""
     try:
         seen = LOOK_UPS[one.type](client, one.physical_id, one.declared)
     except (ClientError, LookupError) as error:
@@ -79,7 +79,7 @@ def differences(one: Found, client: Client) -> list[Difference]:
 
 
 def is_there(one: Found, client: Client) -> bool:
-    """Return whether the service knows the resource."""
+    """Whether the service knows the resource."""
     try:
         LOOK_UPS[one.type](client, one.physical_id, one.declared)
     except (ClientError, LookupError):
@@ -88,13 +88,13 @@ def is_there(one: Found, client: Client) -> bool:
 
 
 def retained(stack: Stack) -> set[str]:
-    """Return the logical ids of what outlives the stack by its DeletionPolicy; nested ones have their own."""
+    """The logical ids of what outlives the stack by its DeletionPolicy; nested ones have their own."""
     rows = stack.document["Resources"].items()
     return {id_ for id_, row in rows if str(row.get("DeletionPolicy", "")).startswith("Retain")}
 
 
 def _declared(stack: Stack) -> dict[str, Declared]:
-    """Return what a template declares by logical id, and the rules that SAM makes of a function's events."""
+    """What a template declares by logical id, and the rules that SAM makes of a function's events."""
     rows: dict[str, Declared] = {
         id_: _resolved(stack, id_, row)
         for id_, row in stack.document["Resources"].items()
@@ -122,7 +122,7 @@ def _declared(stack: Stack) -> dict[str, Declared]:
 
 
 def _resolved(stack: Stack, id_: str, row: Declared) -> Declared:
-    """Return a resource's properties; none where they are in words only CloudFormation reads: then it is but there."""
+    """A resource's properties; none where they are in words only CloudFormation reads: then it is but there."""
     try:
         properties: Declared = stack.resolve(row.get("Properties", {}), f"Resources.{id_}")
     except TemplateError:
@@ -131,7 +131,7 @@ def _resolved(stack: Stack, id_: str, row: Declared) -> Declared:
 
 
 def _plain(value: Any) -> str:
-    """Return a value in the one spelling that CloudFormation's strings and an answer's numbers share; a document that
+    """A value in the one spelling that CloudFormation's strings and an answer's numbers share; a document that
     is given as text is compared as a document."""
     return json.dumps(_text(value), sort_keys=True)
 

@@ -48,7 +48,7 @@ class Parts:
 
 
 def find(home: Path = HOME) -> Parts:
-    """Return the emulator's parts in the folder ``home``. Raises EmulatorError where one is missing."""
+    """The emulator's parts in the folder ``home``. Raises EmulatorError where one is missing."""
     if sys.platform != "linux":
         raise EmulatorError(f"Lambda's emulator is a Linux program, and this is {sys.platform}. Next: make invoke")
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -105,7 +105,7 @@ class Emulator:
             self._written.close()
 
     def invoke(self, event: Any) -> Any:
-        """Return what the function answered to ``event``, or the error body that Lambda gives for it."""
+        """What the function answered to ``event``, or the error body that Lambda gives for it."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self._function.timeout + 10)
         try:
             connection.request("POST", PATH, json.dumps(event).encode())

@@ -25,13 +25,15 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from console.cli import replay
+from console.local import replay
+from console.local.account import CREDENTIALS
 from console.local.paths import FUNCTIONS, TEMPLATE
 from console.local.sam.artifact import HERE, ReleaseError, interpreter, make, runtime
 from console.local.sam.sam_cli import LOCAL, SamError, build, last_words, sam
 from console.local.template import FunctionSpec, Stack, read
-from console.local.up.laptop import CREDENTIALS
-from console.read.remote import Invoked, TroubleError, Where, answered, find
+from console.read.out import Out
+from console.read.remote import Invoked, answered
+from console.read.where import TroubleError, Where, find
 
 DOOR_PORT = 4566
 START_SECONDS = 20.0
@@ -102,7 +104,7 @@ class Containers:
         self._open.close()
 
     def invoke(self, name: str, event: Any) -> Invoked:
-        """Return what the function of that name answered to ``event``. Raises InvokeError where no answer came."""
+        """What the function of that name answered to ``event``. Raises InvokeError where no answer came."""
         function = next(f for f in self._stack.functions if f.name == name)
         given, environment = self._folder / "event.json", self._folder / "environment.json"
         given.write_text(json.dumps(event))
@@ -121,12 +123,12 @@ class Containers:
 
 
 def variables(function: FunctionSpec, door: Door) -> Mapping[str, str]:
-    """Return a function's declared variables, and where AWS is; SAM itself knows no resource's name."""
+    """A function's declared variables, and where AWS is; SAM itself knows no resource's name."""
     return {**function.environment, "AWS_ENDPOINT_URL": door.url}
 
 
 def image(stack: Stack) -> str:
-    """Return the image that the functions' containers are made from."""
+    """The image that the functions' containers are made from."""
     return f"public.ecr.aws/lambda/python:{runtime(stack)}"
 
 
@@ -211,7 +213,7 @@ def _await(ready: Any, what: str) -> None:
 
 
 def _docker(*arguments: str) -> str:
-    """Return what a docker command printed. Raises InvokeError where it failed."""
+    """What a docker command printed. Raises InvokeError where it failed."""
     try:
         came = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -225,7 +227,7 @@ def _docker(*arguments: str) -> str:
 
 
 def running(state: Path) -> Where:
-    """Return the local stack of ``state``. Raises TroubleError where none runs: a container must not reach AWS."""
+    """The local stack of ``state``. Raises TroubleError where none runs: a container must not reach AWS."""
     where = find(None, None, state)
     host = urlsplit(where.endpoint or "").hostname
     if host not in ("127.0.0.1", "localhost"):
@@ -254,20 +256,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _invoke(files: list[Path]) -> int:
-    from console.cli import render
-    from console.cli.call import console
-
     where = running(Path(os.environ.get("ESTEIRA_STATE", ".esteira")))
     stack = read(TEMPLATE, where.stack)
     events = [(path, replay.load(path)) for path in files]
     targets = replay.routes(where.stack)
-    out, failed = console(sys.stdout), False
+    out, failed = Out(sys.stdout), False
     assert where.endpoint
     with Containers(where.endpoint, stack, fresh(stack)) as containers:
         controller: Any = _Controller(containers)
         for path, event in events:
             for row in replay.replay(path, event, targets(event), controller):
-                render.returned(out, row)
+                replay.show(out, row)
                 failed = failed or bool(row.error)
     return int(failed)
 

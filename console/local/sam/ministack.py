@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from console.local.aws.api import ACCOUNT, REGION
+from console.local.account import ACCOUNT, REGION
 from console.local.paths import ROOT
 from console.local.ports import LOOPBACK, await_listener, free_port
 
@@ -42,7 +42,7 @@ class MinistackError(Exception):
 
 
 def find(tools: Path = TOOLS) -> Path:
-    """Return ministack's Python. Raises MinistackError where it is not installed."""
+    """Ministack's Python. Raises MinistackError where it is not installed."""
     if sys.platform == "win32":
         raise MinistackError("ministack ends with its session, which Windows has not. Next: use Linux, macOS or WSL")
     if not (tools / ".installed").exists():
@@ -100,7 +100,7 @@ class Ministack:
         self._process.stdin.close()
 
     def client(self, service: str) -> Any:
-        """Return a boto3 client of it, as root of its account."""
+        """A boto3 client of it, as root of its account."""
         import boto3
 
         make: Any = boto3.client
@@ -116,7 +116,7 @@ class Ministack:
         return client
 
     def _variables(self) -> Mapping[str, str]:
-        """Return its environment, which every function gets too: nothing of this process's but PATH and LANG."""
+        """Its environment, which every function gets too: nothing of this process's but PATH and LANG."""
         return {
             **{name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ},
             "HOME": str(self._folder / "home"),

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from console.local.aws.api import REGION
+from console.local.account import REGION
 from console.local.paths import ROOT
 
 TOOLS = ROOT / ".venv-sam"
@@ -24,7 +24,7 @@ class SamError(Exception):
 def sam(
     arguments: Sequence[str], environment: Mapping[str, str] | None = None, tools: Path = TOOLS
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``sam`` with ``arguments`` in the project's folder and return what came of it; stdout and stderr are kept.
+    """Run ``sam`` with ``arguments`` in the project's folder and return its result; stdout and stderr are kept.
 
     ``environment`` goes over this process's. Raises SamError where the SAM CLI is not installed.
     """
@@ -35,7 +35,7 @@ def sam(
 def serving(arguments: Sequence[str], environment: Mapping[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
     """Start ``sam`` to stay, and return its process; what it says goes to ``log``. Raises SamError as ``sam`` does.
 
-    A session of its own: a Ctrl-C is for whoever started it, who then ends it in order.
+    A session of its own: a Ctrl-C reaches the program that started it, and that program ends it in order.
     """
     words, variables = _command(arguments, environment, TOOLS)
     return subprocess.Popen(
@@ -77,7 +77,7 @@ def build(folder: Path, architecture: str) -> Path:
 
 
 def artifact_of(folder: Path) -> Path:
-    """Return the one artifact in the folder of a build. Raises SamError where there is none, or several."""
+    """The one artifact in the folder of a build. Raises SamError where there is none, or several."""
     found = sorted(path.parent for path in folder.glob("*/intake.py"))
     if len(found) != 1:
         several = ", ".join(path.name for path in found) or "none"
@@ -89,6 +89,6 @@ def artifact_of(folder: Path) -> Path:
 
 
 def last_words(came: subprocess.CompletedProcess[str]) -> str:
-    """Return the last lines that a command said on stderr, in one."""
+    """The last lines that a command said on stderr, in one."""
     lines = [line.strip() for line in came.stderr.splitlines() if line.strip()]
     return " ".join(lines[-3:]) or f"It said nothing and ended with {came.returncode}."

@@ -20,14 +20,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from console.local.account import CREDENTIALS
 from console.local.paths import TEMPLATE
 from console.local.ports import LOOPBACK, await_listener, is_open
 from console.local.sam.artifact import HERE
 from console.local.sam.invoke import InvokeError, door, fresh, image, running, variables
 from console.local.sam.sam_cli import LOCAL, SamError, serving
 from console.local.template import Stack, read
-from console.local.up.laptop import CREDENTIALS
-from console.read.remote import TroubleError
+from console.read.where import TroubleError
 
 PORT = 3001
 STOP_SECONDS = 20.0

@@ -14,24 +14,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from console.local.aws.api import REGION
+from console.local.account import CREDENTIALS, REGION
+from console.local.aws.aws_server import AwsServer
 from console.local.aws.bus import Bus, Delivered
-from console.local.aws.functions import Function, Functions, load, set_environment
+from console.local.aws.functions import Functions, LocalFunction, load, set_environment
 from console.local.aws.resources import create_resources
-from console.local.aws.server import AwsServer
 from console.local.aws.stack import LocalAws
-from console.local.docker.docker_engine import DockerEngine, why_not
 from console.local.paths import FUNCTIONS, TEMPLATE, quiet_functions
 from console.local.process.process_engine import ProcessEngine
 from console.local.stages import give_stages
 from console.local.template import read
 
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": REGION}
+if TYPE_CHECKING:
+    from console.local.docker.docker_engine import DockerEngine
+
 STACK = "esteira"
 _log = logging.getLogger(__name__)
-ENGINES: dict[str, type[ProcessEngine | DockerEngine]] = {"process": ProcessEngine, "docker": DockerEngine}
+ENGINES = ("process", "docker")
 EngineName = Literal["process", "docker"]
 
 
@@ -57,7 +58,7 @@ class Whereabouts:
 
 
 def choose_engine(wanted: EngineName | Literal["auto"], state: Path) -> tuple[EngineName, str]:
-    """Return the engine to start on a state folder, and why it is this one.
+    """The engine to start on a state folder, and why it is this one.
 
     A state keeps the engine it was made with: the images of one are not in the other's registry. Raises LaptopError
     where the wanted one cannot work here.
@@ -70,6 +71,8 @@ def choose_engine(wanted: EngineName | Literal["auto"], state: Path) -> tuple[En
         )
     if wanted == "process" or (wanted == "auto" and before == "process"):
         return "process", "as asked" if wanted == "process" else f"with which {state} was made"
+    from console.local.docker.docker_engine import why_not  # only here: most starts need no Docker engine
+
     why = why_not(state)
     if not why:
         return "docker", "as asked" if wanted == "docker" else "a Docker engine answers"
@@ -80,7 +83,7 @@ def choose_engine(wanted: EngineName | Literal["auto"], state: Path) -> tuple[En
 
 class Laptop:
     """A running local stack, as a context. ``watch`` hears every invocation of a function and what it answered;
-    each deployment group has ``hosts`` hosts, of which the first is the stage's page. Every service has ``stages``, in
+    each deployment group has ``hosts`` hosts, and the first one is the stage's page. Every service has ``stages``, in
     this order; () are those of its template."""
 
     def __init__(
@@ -106,6 +109,7 @@ class Laptop:
         self._lock = _Lock(self._state / "lock")
         self._template = read(TEMPLATE, STACK)
         self._before: dict[str, str | None] = {}
+        self._clients: dict[str, Any] = {}
         self.whereabouts: Whereabouts
 
     def __enter__(self) -> Self:
@@ -114,7 +118,7 @@ class Laptop:
         kept = _kept(self._state)
         quiet_functions()
         ports = _ports(kept, self._page_port)
-        self._engine = ENGINES[self._engine_name](self._state, ports, self._build_environment, self._hosts)
+        self._engine = self._new_engine(ports)
         self._bus = Bus(
             self._template.rules,
             Functions(_functions(self._template.functions)),
@@ -144,17 +148,21 @@ class Laptop:
         return next(f.environment["ESTEIRA_TABLE"] for f in self._template.functions)
 
     def client(self, name: str) -> Any:
-        """Return a boto3 client that speaks to this stack."""
-        import boto3
+        """A boto3 client that speaks to this stack; the same one each time, since making one takes long."""
+        if name not in self._clients:
+            import boto3
 
-        make: Any = boto3.client
-        return make(
-            name,
-            endpoint_url=self.whereabouts.endpoint,
-            region_name=REGION,
-            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-        )
+            make: Any = boto3.client
+            keys = {key.lower(): CREDENTIALS[key] for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+            self._clients[name] = make(name, endpoint_url=self._server.url, region_name=REGION, **keys)
+        return self._clients[name]
+
+    def _new_engine(self, ports: Mapping[str, int]) -> ProcessEngine | DockerEngine:
+        if self._engine_name == "process":
+            return ProcessEngine(self._state, ports, self._build_environment, self._hosts)
+        from console.local.docker.docker_engine import DockerEngine
+
+        return DockerEngine(self._state, ports, self._build_environment, self._hosts)
 
     def _open(self, kept: Mapping[str, Any]) -> None:
         port = int(str(kept.get("endpoint", ":0")).rsplit(":", 1)[1])
@@ -180,7 +188,7 @@ class Laptop:
         self._bus.start(self._workers, self._sweep_every)
 
     def _found(self) -> Whereabouts:
-        """Return where everything is: each service's remote, and each of its stages' hosts."""
+        """Where everything is: each service's remote, and each of its stages' hosts."""
         from esteira.aws import Aws
 
         services, _ = Aws(self.client).services(self._services_path)
@@ -193,7 +201,7 @@ class Laptop:
         return Whereabouts(self._server.url, STACK, os.getpid(), name, pages, remotes, logs, hosts, stages)
 
     def _resumed(self, group: str) -> list[str]:
-        """Return where the hosts of a deployment group answer, each with what it ran before."""
+        """Where the hosts of a deployment group answer, each with what it ran before."""
         there = [self._engine.host(group, id_) for id_ in self._engine.hosts(group)]
         for host in there:
             if why := host.resume():
@@ -250,15 +258,17 @@ class _Lock:
         self._file.close()
 
 
-def _functions(specs: Any) -> list[Function]:
+def _functions(specs: Any) -> list[LocalFunction]:
     return [
-        Function(s.name, load(FUNCTIONS, s.handler), s.logical_id, s.dead_letters, s.destination, s.timeout, s.memory)
+        LocalFunction(
+            s.name, load(FUNCTIONS, s.handler), s.logical_id, s.dead_letters, s.destination, s.timeout, s.memory
+        )
         for s in specs
     ]
 
 
 def _kept(state: Path) -> Mapping[str, Any]:
-    """Return where the last stack on this folder was, {} if there was none."""
+    """Where the last stack on this folder was, {} if there was none."""
     for name in ("last.json", "local.json"):
         if (state / name).exists():
             kept: dict[str, Any] = json.loads((state / name).read_text())
@@ -268,7 +278,7 @@ def _kept(state: Path) -> Mapping[str, Any]:
 
 
 def _kept_engine(state: Path) -> EngineName | Literal[""]:
-    """Return the engine that a state folder was made with, "" for a new one."""
+    """The engine that a state folder was made with, "" for a new one."""
     for name in ("last.json", "local.json"):
         if (state / name).exists():
             engine = json.loads((state / name).read_text()).get("engine", "")
@@ -277,7 +287,7 @@ def _kept_engine(state: Path) -> EngineName | Literal[""]:
 
 
 def _ports(kept: Mapping[str, Any], wanted: int) -> Mapping[str, int]:
-    """Return each stage's page's port by deployment group: the one it had before if it is free, and for production the
+    """Each stage's page's port by deployment group: the one it had before if it is free, and for production the
     wanted one."""
     ports = {}
     for service, stages in kept.get("stages", {}).items():

@@ -31,7 +31,7 @@ class Tally:
 class Load:
     """A context that sends requests to ``page`` all the while, from ``clients`` threads, each ``rate`` a second."""
 
-    def __init__(self, page: str, clients: int = 4, rate: float = 25.0) -> None:
+    def __init__(self, page: str, clients: int = 4, rate: float = 10.0) -> None:
         self._address = urlsplit(page).netloc
         self._pause = 1 / rate
         self._stop = threading.Event()

@@ -1,8 +1,6 @@
-"""A shell script taken apart into its simple commands: enough to see what runs in the background, where its output
-goes, and what is looked for in the working directory. Pure.
+"""A shell script split into simple commands: what runs, where its output goes, what runs in the background. Pure.
 
-No shell: nothing is expanded, and what is inside ``$(…)``, arithmetic or a here-document is passed over. Text that is
-no script at all gives some commands or none, and never an error.
+Nothing is expanded. The contents of ``$(…)``, arithmetic and here-documents are skipped. Any text is accepted.
 """
 
 from __future__ import annotations
@@ -12,13 +10,12 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Longest first: the first that fits is it.
-_OPERATORS = (
-    *(";;&", "&>>", "<<<", "<<-", ";;", ";&", "&&", "||", "|&", "&>", ">>", ">|", ">&", "<<", "<&", "<>"),
-    *(";", "&", "|", ">", "<", "(", ")", "\n"),
-)
-_REDIRECTS = frozenset(o for o in _OPERATORS if "<" in o or ">" in o)
-# What may stand before the word that is the command's name.
+_OPERATOR = re.compile(r";;&|&>>|<<<|<<-|;;|;&|&&|\|\||\|&|&>|>>|>\||>&|<<|<&|<>|[;&|><()\n]")
+_BLANKS = re.compile(r"[ \t\r]*")
+_LITERAL = re.compile(r"[^ \t\r\n;&|<>()\\'\"`$]+|\$(?![({])")
+_NESTED = re.compile(r"[$<>]\(|\$\{|['\"`]")
+_CLOSING = {"(": ")", "{": "}", "'": "'", '"': '"', "`": "`"}
+# Words that may stand before the name of a command.
 _BEFORE = frozenset(("then", "do", "else", "elif", "if", "while", "until", "!", "{", "time"))
 _WRAPPERS = frozenset(("sudo", "nohup", "exec", "command", "env", "setsid", "nice"))
 _GROUP_ENDS = frozenset((")", "}", "done", "fi", "esac"))
@@ -26,7 +23,7 @@ _GROUP_ENDS = frozenset((")", "}", "done", "fi", "esac"))
 
 @dataclass(frozen=True)
 class Redirect:
-    """``fd`` goes to ``target``, a word; ``operator`` is as it is written."""
+    """A redirection of descriptor ``fd`` to ``target``, a word."""
 
     fd: int
     operator: str
@@ -35,9 +32,9 @@ class Redirect:
 
 @dataclass(frozen=True)
 class Command:
-    """A simple command, or the end of a compound one with its redirections: ``)``, ``}``, ``done`` …
+    """A simple command, or the end of a compound command (``)``, ``}``, ``done`` …) with its redirections.
 
-    ``end`` is the operator behind it, "" at the end of the text; ``line`` counts from 1 and is where it ends.
+    ``end`` is the operator after it, "" at the end of the text; ``line`` (from 1) is where the command ends.
     """
 
     words: tuple[str, ...]
@@ -47,12 +44,12 @@ class Command:
 
     @property
     def closes(self) -> bool:
-        """Whether it is nothing but the end of a compound command."""
+        """Whether this is only the end of a compound command."""
         return len(self.words) == 1 and self.words[0] in _GROUP_ENDS
 
     @property
     def verb(self) -> str:
-        """The name of what runs, behind keywords, assignments and such as ``sudo``; "" where nothing does."""
+        """The name of the program, after keywords, assignments and wrappers such as ``sudo``; "" for none."""
         return next(iter(self.run), "")
 
     @property
@@ -62,92 +59,81 @@ class Command:
         for i, word in enumerate(self.words):
             if word in _WRAPPERS:
                 wrapped = True
-            elif not (
-                word in _BEFORE or word == ")" or re.match(r"\w+\+?=", word) or (wrapped and word.startswith("-"))
-            ):
+            elif word not in _BEFORE | {")"} and not re.match(r"\w+\+?=", word) and not (wrapped and word[:1] == "-"):
                 return self.words[i:]
         return ()
 
 
 def commands(text: str) -> list[Command]:
-    """The commands of a script in the order they are written."""
+    """The commands of a script, in order."""
     return list(_Lexer(text).commands())
 
 
 class _Lexer:
-    """Reads a script from its start to its end; ``_at`` is where, and only grows."""
+    """Reads a script once, from start to end; ``_at`` is the position."""
 
     def __init__(self, text: str) -> None:
         self._newlines = [match.start() for match in re.finditer("\n", text)]
-        self._text = text.replace("\\\n", "  ")  # a continued line: of the same length, so that places stay
+        self._text = text.replace("\\\n", "  ")  # joins continued lines and keeps every position
         self._at = 0
-        self._ended = 0  # where the last operator, or the text, ended what was before it
-        self._here: list[tuple[str, bool]] = []  # here-documents that begin behind this line: their end, and "<<-"
+        self._here: list[tuple[str, bool]] = []  # here-documents that start after this line: end word, and "<<-"
 
     def commands(self) -> Iterator[Command]:
-        """The commands."""
         words: list[str] = []
         redirects: list[Redirect] = []
-        while True:
-            token, operator = self._next(inside=bool(words) and words[-1] not in _BEFORE)
-            if operator in _REDIRECTS:
+        more = True
+        while more:
+            self._at = self._end_of(_BLANKS)
+            ended = self._at
+            more = self._at < len(self._text)
+            if self._text.startswith(("((", "[["), self._at) and (not words or words[-1] in _BEFORE):
+                words.append(self._test())
+                continue
+            operator = self._operator() if more else ""
+            if operator and ("<" in operator or ">" in operator):
                 redirects.append(self._redirect(operator, words))
-            elif token and not operator:
-                words.append(token)
-            elif token is None or operator:
+            elif operator or not more:
                 if words or redirects:
-                    yield Command(
-                        tuple(words), tuple(redirects), operator, bisect_left(self._newlines, self._ended) + 1
-                    )
+                    line = bisect_left(self._newlines, ended) + 1
+                    yield Command(tuple(words), tuple(redirects), operator, line)
                 words, redirects = [")"] if operator == ")" else [], []
-                if token is None:
-                    return
+            elif self._text[self._at] == "#":
+                self._at = self._find("\n")
+            else:
+                words += filter(None, [self._word()])
+
+    def _operator(self) -> str:
+        match = _OPERATOR.match(self._text, self._at)
+        if not match or self._text.startswith((">(", "<("), self._at):
+            return ""
+        self._at = match.end()
+        if match[0] == "\n":
+            self._skip_here_documents()
+        return match[0]
 
     def _redirect(self, operator: str, words: list[str]) -> Redirect:
         descriptor, before = int(not operator.startswith("<")), self._at - len(operator) - 1
         # A number that touches the operator is the descriptor.
         if words and words[-1].isdecimal() and self._text[before].isdecimal() and operator[0] != "&":
             descriptor = int(words.pop()[:3])
-        self._skip_blanks()
+        self._at = self._end_of(_BLANKS)
         target = self._word()
         if operator in ("<<", "<<-"):
             self._here.append((target, operator == "<<-"))
         return Redirect(descriptor, operator, target)
 
-    def _next(self, *, inside: bool) -> tuple[str | None, str]:
-        """The next word and "", or an operator twice; (None, "") at the end. ``inside`` a command?"""
-        self._skip_blanks()
-        self._ended = self._at
-        if self._here_is("#"):
-            self._at = self._find("\n")
-            return "", ""
-        if self._at >= len(self._text):
-            return None, ""
-        if not inside and self._here_is("((", "[["):
-            return self._test(), ""
-        operator = next((o for o in _OPERATORS if self._here_is(o)), "")
-        if not operator or self._here_is(">(", "<("):
-            return self._word(), ""
-        self._at += len(operator)
-        if operator == "\n":
-            self._skip_here_documents()
-        return operator, operator
-
-    def _here_is(self, *texts: str) -> bool:
-        return self._text.startswith(texts, self._at)
+    def _end_of(self, pattern: re.Pattern[str]) -> int:
+        match = pattern.match(self._text, self._at)
+        return match.end() if match else self._at
 
     def _find(self, end: str) -> int:
         found = self._text.find(end, self._at)
         return len(self._text) if found < 0 else found
 
-    def _skip_blanks(self) -> None:
-        while self._here_is(" ", "\t", "\r"):
-            self._at += 1
-
     def _test(self) -> str:
-        """Return ``((…))`` or ``[[…]]``, where & and > mean something else."""
-        start = self._at
-        self._at = min(self._find("))" if self._here_is("((") else "]]") + 2, len(self._text))
+        """``((…))`` or ``[[…]]``, in which & and > are no operators of the shell."""
+        start, end = self._at, "))" if self._text[self._at] == "(" else "]]"
+        self._at = min(self._find(end) + 2, len(self._text))
         return self._text[start : self._at]
 
     def _skip_here_documents(self) -> None:
@@ -161,44 +147,42 @@ class _Lexer:
         self._here = []
 
     def _word(self) -> str:
-        """One word; its quotes are taken off, what it substitutes stays as it is written."""
-        said: list[str] = []
-        while self._at < len(self._text) and not self._here_is(" ", "\t", "\r", "\n", ";", "&", "|"):
-            if self._here_is("$(", "${", "<(", ">("):
-                said.append(self._balanced())
-            elif self._here_is("<", ">", "(", ")"):
-                break
-            elif self._here_is("\\"):
-                said.append(self._text[self._at + 1 : self._at + 2])
+        """One word without its quotes; substitutions stay as written."""
+        parts: list[str] = []
+        while self._at < len(self._text):
+            start = self._at
+            if self._text[start] == "\\":
                 self._at += 2
-            elif self._here_is("'", '"', "`"):
-                said.append(self._quoted()[1:-1])
+                parts.append(self._text[start + 1 : self._at])
+            elif _NESTED.match(self._text, start):
+                self._skip_nested()
+                quotes = self._text[start] in "'\"`"
+                parts.append(self._text[start + quotes : self._at - quotes])
             else:
-                said.append(self._text[self._at])
+                self._at = self._end_of(_LITERAL)
+                if self._at == start:
+                    break
+                parts.append(self._text[start : self._at])
+        return "".join(parts)
+
+    def _skip_nested(self) -> None:
+        """Move past a quoted text or a substitution and everything nested in it, however deep."""
+        opening = _NESTED.match(self._text, self._at)
+        closing: list[str] = []
+        while opening or closing:
+            if opening:
+                closing.append(_CLOSING[opening[0][-1]])
+                self._at = opening.end()
+            elif self._at >= len(self._text):
+                return
+            elif self._text[self._at] == closing[-1]:
+                closing.pop()
                 self._at += 1
-        return "".join(said)
-
-    def _quoted(self) -> str:
-        """A quoted text with its quotes."""
-        start, quote = self._at, self._text[self._at]
-        self._at += 1
-        while self._at < len(self._text) and not self._here_is(quote):
-            if quote == '"' and self._here_is("$("):
-                self._balanced()
             else:
-                self._at += 2 if quote != "'" and self._here_is("\\") else 1
-        self._at += 1
-        return self._text[start : self._at]
+                self._at += 2 if self._text[self._at] == "\\" and closing[-1] != "'" else 1
+            opening = _OPENS[closing[-1]].match(self._text, self._at) if closing else None
 
-    def _balanced(self) -> str:
-        """Return ``$(…)``, ``${…}`` or a process substitution, whatever it holds."""
-        start, opening = self._at, self._text[self._at + 1]
-        closing, depth = {"(": ")", "{": "}"}[opening], 1
-        self._at += 2
-        while depth and self._at < len(self._text):
-            if self._here_is("'", '"') and opening == "(":
-                self._quoted()
-                continue
-            depth += self._here_is(opening) - self._here_is(closing)
-            self._at += 2 if self._here_is("\\") else 1
-        return self._text[start : self._at]
+
+# What opens a nested text inside each kind, by its closing sign.
+_NEVER = re.compile(r"(?!)")
+_OPENS = {"'": _NEVER, "`": _NEVER, '"': re.compile(r"\$\("), ")": re.compile(r"[('\"]"), "}": re.compile(r"\{")}

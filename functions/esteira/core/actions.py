@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from esteira.core.facts import Fact, Held, ImageArrived, Rollout
+from esteira.core.facts import Held, ImageArrived, Rollout
 from esteira.core.status import Phase, Status
+from esteira.fact import Fact
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,6 @@ class Project(Action):
 
     @property
     def phase(self) -> Phase:
-        """The phase of the status."""
         return self.status.phase
 
 

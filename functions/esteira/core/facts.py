@@ -1,20 +1,12 @@
-"""Facts: what AWS, an operator or the controller said. Immutable rows with natural keys.
-
-A fact is written once, by a conditional put under ``(about, key)``; the same fact twice is one row. The class line of
-each kind declares the partition it is written to and its key. ``at`` is when the fact was first heard; it takes no
-part in equality, so a fact from an event equals the fact from an observation. Pure: no I/O, no clock.
-"""
+"""The facts that decisions are made from: what AWS, an operator or the controller said (``esteira.fact``). Pure."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
-from decimal import Decimal
-from functools import cached_property
-from typing import Any, ClassVar, Literal, NamedTuple, dataclass_transform
+from dataclasses import field
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from esteira.fact import Fact
 
 RELEASES = "releases"  # the partition of what concerns all releases of a service
 
@@ -32,77 +24,6 @@ def about_stage(stage: str) -> str:
 def about_deployment(deployment: str) -> str:
     """The partition of a deployment: CodeDeploy's events name no release."""
     return f"deployment/{deployment}"
-
-
-def about_decisions(number: int) -> str:
-    """The partition of what was decided about release ``v<number>``, apart from what decisions are made from."""
-    return f"decisions/{number:08d}"
-
-
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
-@dataclass(frozen=True, kw_only=True)
-class Fact:
-    """Base of all facts; a subclass is a frozen dataclass with keyword arguments.
-
-    ``about`` and ``key`` in the class line are format strings over the fields; a time is written by ``stamp``.
-    ``kept_days`` is how long the table keeps such a row (its TTL); None means for ever.
-    """
-
-    at: datetime = field(compare=False)
-    name: ClassVar[str]
-    kept_days: ClassVar[int | None] = None
-    _about: ClassVar[str] = ""
-    _key: ClassVar[str] = ""
-
-    def __init_subclass__(cls, about: str = "", key: str = "", kept_days: int | None = None) -> None:
-        dataclass(frozen=True, kw_only=True)(cls)
-        cls._about, cls._key = about or cls._about, key or cls._key
-        cls.kept_days = kept_days if kept_days is not None else cls.kept_days
-        cls.name = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
-        if cls._key:
-            _KINDS[cls.name] = cls
-
-    @cached_property
-    def about(self) -> str:
-        """The partition of the row."""
-        return self._about.format_map(_Fields(self))
-
-    @cached_property
-    def key(self) -> str:
-        """The natural key of the row within its partition."""
-        return self._key.format_map(_Fields(self))
-
-
-_KINDS: dict[str, type[Fact]] = {}
-
-
-class _Fields(dict[str, Any]):
-    """A fact's fields as a key shows them."""
-
-    def __init__(self, fact: Fact) -> None:
-        self.fact = fact
-
-    def __missing__(self, name: str) -> object:
-        value = getattr(self.fact, name)
-        return stamp(value) if isinstance(value, datetime) else value
-
-
-class Unknown(Fact):
-    """A row of a kind that this version does not know, kept whole as JSON. Newer versions write such rows."""
-
-    partition: str
-    sort_key: str
-    document: str
-
-    @cached_property
-    def about(self) -> str:
-        """The partition the row was read from."""
-        return self.partition
-
-    @cached_property
-    def key(self) -> str:
-        """The key the row was read under."""
-        return self.sort_key
 
 
 # --- a release is born ----------------------------------------------------------------------------------------------
@@ -226,7 +147,7 @@ class BuildStarted(ReleaseFact, key="build-started#{attempt:04d}#{build}"):
 
 
 class BuildEnded(ReleaseFact, key="build-ended#{attempt:04d}#{build}"):
-    """The build ended. ``status`` is CodeBuild's, in upper case; ``cause`` is the first failed phase and its message."""
+    """The build ended. ``status`` is CodeBuild's, in upper case; ``cause`` is the first failed phase's message."""
 
     attempt: int
     build: str
@@ -517,134 +438,3 @@ class Notified(Fact, about="{subject}", key="notified#{topic}#{channel}", kept_d
     topic: str
     channel: str
     told: bool = field(default=True, compare=False)
-
-
-# --- the record -----------------------------------------------------------------------------------------------------
-
-
-class Checkpoint(Fact, about="checkpoints/{stage}", key="checkpoint#{rollout:08d}"):
-    """The rows of a finished rollout, each with its hash, chained to the rollout before, so an altered row can be named.
-
-    ``rows`` are ``ABOUT KEY SHA256``; ``sha256`` is the hash of this whole row (``esteira.audit``), ``before`` that of
-    the previous rollout on the stage, "" for the first.
-    """
-
-    stage: str
-    rollout: int
-    release: int
-    rows: tuple[str, ...]
-    before: str
-    sha256: str
-
-
-class Decided(Fact, about="decisions/{release:08d}", key="decided#{at}#{round:02d}#{seen}#{place:03d}", kept_days=400):
-    """The controller decided this about the release, in that round of a call and at that place of the plan.
-
-    ``seen`` is the hash of everything the decision was made from, ``configuration`` that of the registration then
-    (``esteira.audit``), so the decision can be made again from the recorded facts and compared.
-    """
-
-    release: int
-    action: str
-    why: str = field(compare=False)
-    round: int
-    place: int
-    seen: str
-    configuration: str
-
-
-class Seen(Fact, about="seen", key="seen#{sha256}", kept_days=400):
-    """What the plan of one moment was made from, under its hash; a ``Decided`` names it.
-
-    ``rows`` are ``ABOUT<tab>KEY``. ``newest`` is the newest release's number, read before the open ones. ``tip`` is the
-    branch's newest commit where it was asked for. ``written`` is each open release's listed status as JSON:
-    ``[NUMBER, PHASE, SUMMARY, DETAIL, NEXT, CAUSE, STAGE]``.
-    """
-
-    sha256: str
-    rows: tuple[str, ...]
-    newest: int
-    tip: str
-    written: tuple[str, ...]
-
-
-class Configured(Fact, about="configurations", key="configuration#{sha256}"):
-    """The service's registration, as JSON, under its hash."""
-
-    sha256: str
-    document: str
-
-
-class FoundBySweep(Fact, about="found", key="found#{at}#{kind}#{release:08d}", kept_days=400):
-    """The sweep found a fact of that kind by itself; no event had told it. ``release`` is 0 for none."""
-
-    kind: str
-    release: int
-
-
-# --- rows -----------------------------------------------------------------------------------------------------------
-
-
-def stamp(at: datetime) -> str:
-    """``at`` (aware) as a UTC text of fixed width, which sorts as time does."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def unstamp(text: str) -> datetime:
-    """The aware UTC time that ``stamp`` wrote."""
-    return datetime.fromisoformat(text)
-
-
-def to_row(fact: Fact) -> dict[str, Any]:
-    """The fact as plain values (str, int, bool, None, list) with its kind under ``fact``, for a table."""
-    if isinstance(fact, Unknown):
-        document: dict[str, Any] = json.loads(fact.document)
-        return document
-    row: dict[str, Any] = {"fact": fact.name}
-    for f in fields(fact):
-        value = getattr(fact, f.name)
-        if isinstance(value, datetime):
-            value = stamp(value)
-        elif isinstance(value, tuple):
-            value = list(value)
-        row[f.name] = value
-    return row
-
-
-def from_row(row: Mapping[str, Any]) -> Fact:
-    """The fact that ``to_row`` wrote. Unknown attributes are ignored, and a row of an unknown kind is kept whole."""
-    kind = _KINDS.get(row["fact"])
-    if kind is None:
-        return _unknown(row)
-    values: dict[str, Any] = {}
-    for f in fields(kind):
-        if f.name in row:
-            values[f.name] = _value(str(f.type), row[f.name])
-    return kind(**values)
-
-
-def _value(declared: str, value: Any) -> Any:
-    if value is None:
-        return None
-    if "datetime" in declared:
-        return unstamp(value)
-    if declared == "int":
-        return int(value)
-    if declared == "tuple[int, ...]":
-        return tuple(int(v) for v in value)
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _unknown(row: Mapping[str, Any]) -> Unknown:
-    partition, key = str(row.get("pk", "")).partition("#")[2], str(row.get("sk", ""))
-    kept = {name: value for name, value in row.items() if name not in ("pk", "sk", "expires")}
-    try:
-        at = unstamp(str(row.get("at", "")))
-    except ValueError:
-        at = datetime.fromtimestamp(0, UTC)
-    return Unknown(at=at, partition=partition, sort_key=key, document=json.dumps(kept, sort_keys=True, default=_plain))
-
-
-def _plain(value: Any) -> Any:
-    """A table's number as the integer that was written; anything else that JSON does not know as text."""
-    return int(value) if isinstance(value, Decimal) and value == int(value) else str(value)

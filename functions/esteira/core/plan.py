@@ -31,7 +31,16 @@ from esteira.core.actions import (
     StopDeployment,
 )
 from esteira.core.admission import Waits, approval_expires
-from esteira.core.facts import Diagnosed, Gated, GivenUp, Held, RollbackOrdered, Rollout, StopAsked, Superseded
+from esteira.core.facts import (
+    Diagnosed,
+    Gated,
+    GivenUp,
+    Held,
+    RollbackOrdered,
+    Rollout,
+    StopAsked,
+    Superseded,
+)
 from esteira.core.lease import LeaseState
 from esteira.core.state import Deployed, OnStage, Release, Snapshot, StageState
 from esteira.core.status import Assessed, Phase, assess

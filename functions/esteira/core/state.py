@@ -26,7 +26,6 @@ from esteira.core.facts import (
     DeploymentReported,
     DeploymentStarted,
     Diagnosed,
-    Fact,
     Gated,
     GivenUp,
     Held,
@@ -45,6 +44,7 @@ from esteira.core.facts import (
     Voted,
 )
 from esteira.core.lease import Lease, lease_of
+from esteira.fact import Fact
 
 F = TypeVar("F", bound=Fact)
 
@@ -65,7 +65,6 @@ class Deployed:
 
     @property
     def number(self) -> int:
-        """Which rollout on its stage it is."""
         return self.id.number
 
     @property
@@ -84,10 +83,7 @@ class Deployed:
 
 @dataclass(frozen=True)
 class Release:
-    """One release: how it was born and every fact about it, its builds and its deployments, on all stages.
-
-    ``on`` gives the release as one stage sees it.
-    """
+    """One release: every fact about it, its builds and deployments, on all stages. ``on`` is one stage's view of it."""
 
     pushed: Pushed
     facts: frozenset[Fact] = frozenset()
@@ -121,12 +117,10 @@ class Release:
 
     @property
     def number(self) -> int:
-        """The release's number, 17 of ``v17``."""
         return self.pushed.number
 
     @property
     def label(self) -> str:
-        """The release as people write it: ``v17``."""
         return f"v{self.number}"
 
     @cached_property
@@ -135,8 +129,7 @@ class Release:
         return max((f.attempt for f in self.all(Retried)), default=1)
 
     @property
-    def began(self) -> datetime:
-        """When the current attempt began."""
+    def began(self) -> datetime:  # the current attempt
         return max([self.pushed.at, *(f.at for f in self.all(Retried))])
 
     @cached_property
@@ -150,26 +143,21 @@ class Release:
 
     @property
     def accepted(self) -> Accepted | None:
-        """The current attempt's image."""
         return self.one(Accepted, attempt=self.attempt)
 
     @property
     def aborted(self) -> Aborted | None:
-        """The word that called the current attempt off."""
         return self.one(Aborted, attempt=self.attempt)
 
     @property
     def superseded(self) -> Superseded | None:
-        """The newer release that came before this one began to deploy."""
         return self.one(Superseded)
 
     @property
     def gated(self) -> Gated | None:
-        """What came of comparing the current attempt's figures with the gates."""
         return self.one(Gated, attempt=self.attempt)
 
     def given_up(self, what: str, number: int, stage: str = "") -> GivenUp | None:
-        """The wait for ``what`` that ended in vain."""
         return self.one(GivenUp, what=what, number=number, stage=stage)
 
     # --- builds
@@ -229,7 +217,6 @@ class Release:
         )
 
     def declined(self, action: str, number: int, take: int, stage: str = "") -> Declined | None:
-        """The refusal of one take of an action."""
         return self.one(Declined, action=action, attempt=number, take=take, stage=stage)
 
     # --- deployments
@@ -279,12 +266,10 @@ class OnStage:
 
     @property
     def last(self) -> Deployed | None:
-        """The release's latest rollout on the stage."""
         return self.rollouts[-1] if self.rollouts else None
 
     @property
     def last_rollout(self) -> int:
-        """The number of its latest rollout on the stage, 0 if it had none."""
         return self.last.number if self.last else 0
 
     @property
@@ -320,7 +305,6 @@ class OnStage:
 
     @property
     def is_live(self) -> bool:
-        """Whether it is what the stage runs."""
         return self.stage.live == self.release.number
 
     @property
@@ -372,8 +356,7 @@ class OnStage:
 class StageState:
     """A stage: its latest rollout and how it ended, the latest words of operators, and when its alarms last rang.
 
-    ``before`` is the stage that a release comes from, None for the first. ``rules`` is its configuration, None for one
-    that asks for nothing.
+    ``before`` is the stage that a release comes from. ``rules`` is its configuration, None where it asks for nothing.
     """
 
     name: str
@@ -391,12 +374,10 @@ class StageState:
 
     @property
     def busy(self) -> bool:
-        """Whether a rollout has begun and is not finished."""
         return self.rollout is not None and self.finished is None
 
     @property
     def live(self) -> int:
-        """The number of the live release, 0 for none."""
         if self.rollout is None:
             return 0
         return self.rollout.release if self.finished and self.finished.succeeded else self.rollout.live
@@ -415,10 +396,8 @@ class StageState:
 
     @property
     def mixed(self) -> bool:
-        """Whether the latest rollout failed and left hosts that run something else than the live release.
-
-        Not after a rollback: the operator wanted to leave what is live. Not after a restore, which would never end.
-        """
+        """Whether the latest rollout failed and left hosts that run something else than the live release."""
+        # Not after a rollback: the operator wanted to leave what is live. Not after a restore, which would never end.
         rollout, finished = self.rollout, self.finished
         return bool(rollout and rollout.live and rollout.kind == "deploy" and finished and finished.mixed)
 
@@ -481,12 +460,10 @@ class Snapshot:
 
     @property
     def first(self) -> StageState:
-        """The stage a release comes to first."""
         return self.stages[0]
 
     @property
     def last(self) -> StageState:
-        """The stage a release is pushed for."""
         return self.stages[-1]
 
     def stage(self, name: str) -> StageState:

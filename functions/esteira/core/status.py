@@ -182,7 +182,7 @@ def _after_rollout(here: OnStage, last: Deployed) -> Status:
         return Status(Phase.DEPLOYING, f"{last.overdue.why}; stopping deployment {deployment}")
     if aborted:
         return Status(Phase.DEPLOYING, f"{aborted.by} aborted it; stopping deployment {deployment}")
-    return Status(Phase.DEPLOYING, f"deployment {deployment} to {name} is in progress")
+    return Status(Phase.DEPLOYING, f"deployment {deployment} is in progress on {name}")
 
 
 def _succeeded(here: OnStage, last: Deployed) -> Status:
@@ -195,7 +195,7 @@ def _succeeded(here: OnStage, last: Deployed) -> Status:
         declined = here.release.declined("finish", last.number, 0, name)
         cause = f": {declined.error}" if declined else ""
         return Status(Phase.DEPLOYING, f"deployment {deployment} succeeded; checking its hosts{cause}")
-    summary = f"deployment {deployment} to {name} succeeded"
+    summary = f"deployment {deployment} succeeded on {name}"
     if started is not None and started.unchanged:
         summary = f"{name} already ran this image with these settings ({deployment}), so nothing was restarted"
     unanswered = here.release.given_up("alarm", last.number, name)
@@ -221,8 +221,8 @@ def _being_created(here: OnStage, last: Deployed) -> str:
     name = here.stage.name
     error = here.release.lease("deploy", last.number, name, last.rollout.lease if last.rollout else None).error
     if error:
-        return f"could not start the deployment to {name}: {error} (retrying)"
-    return f"its deployment to {name} is being created"
+        return f"could not start the deployment on {name}: {error} (retrying)"
+    return f"its deployment on {name} is being created"
 
 
 def _deployment_failed(here: OnStage, last: Deployed) -> Status:

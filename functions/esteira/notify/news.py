@@ -15,8 +15,9 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from esteira.aws_events import refusal
 from esteira.config import Service
 from esteira.core.admission import Waits
-from esteira.core.facts import Notified, about_release, about_stage, stamp
+from esteira.core.facts import Notified, about_release, about_stage
 from esteira.core.status import Cause, Phase
+from esteira.fact import stamp
 
 Channel = Literal["commit", "topic", "webhook"]
 EVERYWHERE: tuple[Channel, ...] = ("commit", "topic", "webhook")

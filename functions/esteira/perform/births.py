@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from esteira.aws import is_refusal
 from esteira.core.actions import OpenCommit, OpenImage
-from esteira.core.facts import Pushed, stamp
+from esteira.core.facts import Pushed
+from esteira.errors import is_refusal
+from esteira.fact import stamp
 from esteira.inspection import inspect
 from esteira.perform.effects import Effects
 

@@ -11,7 +11,13 @@ from esteira.aws_events import exported_by
 from esteira.claims import BuildClaim
 from esteira.config import commit_tag, release_tag, released_as
 from esteira.core.actions import AcceptImage, FindBuild, StartBuild, StopBuild
-from esteira.core.facts import Accepted, BuildStarted, GivenUp, StopAsked, about_release
+from esteira.core.facts import (
+    Accepted,
+    BuildStarted,
+    GivenUp,
+    StopAsked,
+    about_release,
+)
 from esteira.core.state import Release
 from esteira.perform.effects import Effects, Take
 

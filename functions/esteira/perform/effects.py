@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from esteira.aws import Aws, DeclinedError, is_refusal
+from esteira.aws import Aws
 from esteira.config import Service
 from esteira.context import Context
-from esteira.core.facts import Claimed, Declined, Fact
+from esteira.core.facts import Claimed, Declined
 from esteira.core.state import Release, Snapshot
+from esteira.errors import DeclinedError, is_refusal
+from esteira.fact import Fact
 from esteira.store import Store
 
 # What is claimed, or at least written down when AWS declines it.

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from esteira.audit import checkpoint_of
-from esteira.aws import UnsureError
 from esteira.core.actions import Diagnose, Finish
-from esteira.core.facts import Checkpoint, Diagnosed, Replaced, Rollout, RolloutFinished
+from esteira.core.facts import (
+    Diagnosed,
+    Replaced,
+    Rollout,
+    RolloutFinished,
+)
+from esteira.errors import UnsureError
 from esteira.perform.effects import Effects, Take
+from esteira.trail import Checkpoint
 
 
 def diagnose(action: Diagnose, do: Effects) -> None:

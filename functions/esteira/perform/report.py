@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from esteira.core.actions import Project, Remind
-from esteira.core.facts import Notified, about_stage, stamp
+from esteira.core.facts import Notified, about_stage
+from esteira.fact import stamp
 from esteira.perform.effects import Effects
 
 

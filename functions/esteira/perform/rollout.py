@@ -12,12 +12,18 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from esteira.appspec.bundle import Bundle, default, of_commit
-from esteira.aws import UnsureError
+from esteira.appspec import Bundle, default, of_commit
 from esteira.claims import RolloutClaim
 from esteira.core.actions import AnswerAlarm, FindDeployment, StartDeployment, StopDeployment
-from esteira.core.facts import Bundled, DeploymentStarted, GivenUp, Rollout, StopAsked
+from esteira.core.facts import (
+    Bundled,
+    DeploymentStarted,
+    GivenUp,
+    Rollout,
+    StopAsked,
+)
 from esteira.core.state import Release
+from esteira.errors import UnsureError
 from esteira.perform.effects import Effects, Take
 from esteira.rollbacks import RollbackWords, back
 

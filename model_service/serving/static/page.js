@@ -1,11 +1,11 @@
-// What Shiny leaves to the page: what was typed outlives a reload, a change of language and the container it was sent to;
-// a broken connection is mended without a grey page; and what the server finds wrong is said at the field.
+// What the page adds to Shiny: the values survive a reload, a change of language and a replaced container; a broken
+// connection is restored without a grey page; and each message about a wrong value appears at its field.
 (() => {
   "use strict";
 
-  const STORE = "heart-page"; // of this tab alone, gone with it
-  const WAITS = [200, 500, 1000, 2000, 3000]; // milliseconds between tries to connect; the last one repeats
-  const RELOAD_PAUSE = 30000; // with two releases serving at once the page must not reload for ever
+  const STORE = "heart-page"; // for this tab only, until it is closed
+  const WAITS = [200, 500, 1000, 2000, 3000]; // milliseconds between attempts to connect; the last one repeats
+  const RELOAD_PAUSE = 30000; // while two releases serve, the page must not reload in a loop
 
   const form = document.getElementById("form");
   const ask = document.getElementById("ask");
@@ -19,7 +19,7 @@
     try {
       return JSON.parse(sessionStorage.getItem(STORE)) || {};
     } catch {
-      return {}; // storage is switched off, or not ours
+      return {}; // storage is disabled, or its content is not from this page
     }
   }
 
@@ -27,7 +27,7 @@
     try {
       sessionStorage.setItem(STORE, JSON.stringify({ ...stored(), ...changes }));
     } catch {
-      // without storage only a reload loses what was typed
+      // without storage, a reload loses the values
     }
   }
 
@@ -47,7 +47,7 @@
     }
   }
 
-  // This runs before Shiny reads the form, which then sends these as the session's first values.
+  // This runs before Shiny reads the form, so these are the session's first values.
   const before = stored();
   fill(before.typed || {});
   if (before.asked) ask.dataset.val = "1";
@@ -63,7 +63,7 @@
     store({ typed: {}, asked: false });
     for (const field of fields) window.jQuery(field).trigger("change");
     window.jQuery(ask).data("val", 0);
-    window.Shiny.setInputValue("ask:shiny.action", 0); // under the name by which Shiny sends a button
+    window.Shiny.setInputValue("ask:shiny.action", 0); // Shiny's name for a button
     fields[0].focus();
   });
 
@@ -97,7 +97,7 @@
     }
   });
 
-  // A page of another release may ask for other values and say other words: load the one that belongs to the server.
+  // Another release may have other fields and texts, so the page of the release that answers is loaded.
   window.Shiny.addCustomMessageHandler("version", ({ version }) => {
     if (version === document.body.dataset.version) return;
     const { reloaded = 0 } = stored();
@@ -106,7 +106,7 @@
     location.reload();
   });
 
-  // A link to a field leads into it, and leaves the address as it was.
+  // A link to a field focuses its input and does not change the address.
   document.getElementById("answer").addEventListener("click", (event) => {
     const link = event.target.closest("a[href^='#']");
     if (!link) return;
@@ -130,10 +130,10 @@
         away.textContent = away.dataset.away;
       }
       tries += 1;
-      app.reconnect(); // sends all values to whatever answers
+      app.reconnect(); // sends all values to the container that answers
     }
     const wait = WAITS[Math.min(tries, WAITS.length - 1)];
-    timer = setTimeout(connect, wait * (0.8 + 0.4 * Math.random())); // not everybody at once
+    timer = setTimeout(connect, wait * (0.8 + 0.4 * Math.random())); // so that pages do not all connect at once
   }
 
   function connected() {
@@ -152,5 +152,5 @@
     timer = setTimeout(connect, WAITS[0]);
   });
   window.addEventListener("online", () => wasAway && connect());
-  timer = setTimeout(connect, WAITS[WAITS.length - 1]); // when even the first connection fails
+  timer = setTimeout(connect, WAITS[WAITS.length - 1]); // if the first connection fails
 })();

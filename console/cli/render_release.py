@@ -1,0 +1,110 @@
+"""How releases look: the list of them, one with everything about it, and one that is followed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from console.cli.marks import LOUD, bypassed, log, on_stages, phase, row, time
+from console.read.out import Line, Out, Piece
+from console.read.sentences_record import short
+from console.read.views import Account, ReleaseLine, Said
+
+if TYPE_CHECKING:
+    from console.read.tail import ReleaseChange, State
+
+# What the controller noted for itself: there for who looks for it, and not in the way of who does not.
+_QUIET = {
+    *("claimed", "rollout-finished", "announced", "deployment-begun", "instance-reported"),
+    *("bundled", "hosts-answered", "commit-pushed", "decided"),
+}
+# By tail.State.
+_MARKS = {"done": ("●", "green"), "now": ("◐", "bold cyan"), "ended": ("✗", "red"), "ahead": ("○", "dim")}
+
+
+def releases(out: Out, lines: Sequence[ReleaseLine], service: str) -> None:
+    """Print a table of releases."""
+    if not lines:
+        out.print(f"{service} has no release yet. Next: git push")
+        return
+    several = len({stage for line in lines for stage in line.stages}) > 1
+    on = ("stages",) if several else ()
+    heads = ("release", "phase", *on, "commit", "tag", "class", "pushed (UTC)", "why")
+    classes = "\n" if out.is_wide else ","  # below one another in a drawn table
+    rows: list[list[Line]] = [
+        [
+            [(line.release, "bold")],
+            [phase(line.phase)],
+            *([on_stages(line, ", ")] if several else []),
+            [short(line.commit) or "-"],
+            [line.tag or "-"],
+            [classes.join(line.classes) or "-"],
+            [f"{line.pushed_at:%Y-%m-%d %H:%M}"],
+            [*((f"BYPASS of {bypass.stage} ", LOUD) for bypass in line.bypasses), line.why],
+        ]
+        for line in lines
+    ]
+    out.table(heads, rows)
+
+
+def account(out: Out, told: Account, now: datetime) -> None:
+    """Print everything about one release."""
+    line = told.line
+    out.print((f"{told.service} {line.release}", "bold"), " is ", phase(line.phase), f": {line.why}")
+    log(out, line.log)
+    for bypass in line.bypasses:
+        bypassed(out, bypass, now)
+    out.print()
+    for name, value in _particulars(told):
+        row(out, name, value)
+    out.print()
+    for said in sorted((*told.facts, *told.decisions), key=lambda said: said.at):
+        fact(out, said)
+
+
+def fact(out: Out, said: Said) -> None:
+    """Print one fact or decision, dim where few look for it."""
+    style = "dim" if said.fact in _QUIET else "bold red" if said.fact == "bypassed" else ""
+    out.print((f"{said.at:%Y-%m-%d %H:%M:%S}  ", "dim"), (said.says, style))
+    log(out, said.log)
+
+
+def change(out: Out, told: ReleaseChange) -> None:
+    """Print one thing that happened to a release that is followed."""
+    if told.change != "phase":
+        fact(out, Said(told.at, told.name, told.says, told.log))
+        return
+    at = (f"{told.at:%Y-%m-%d %H:%M:%S}  ", "dim")
+    out.print(at, (told.release, "bold"), " is ", phase(told.name), f": {told.says}")
+    log(out, told.log)
+
+
+def passed(steps: Iterable[tuple[str, State]], line: ReleaseLine) -> Line:
+    """A release's steps in one line, each with how far it is, and what happens just now."""
+    pieces: list[Piece] = [(line.release, "bold")]
+    for name, state in steps:
+        mark, style = _MARKS[state]
+        pieces.append((f"  {mark} {name}", style))
+    return [*pieces, (f"   {line.phase}: {line.why}", "dim")]
+
+
+def _particulars(told: Account) -> list[tuple[str, str]]:
+    line = told.line
+    more = told.changed_count - len(told.changed)
+    changed = ", ".join(told.changed) + (f" and {more} more" if more > 0 else "")
+    rows = [
+        ("commit", line.commit),
+        ("tag", line.tag),
+        ("image", line.digest),
+        ("pushed", time(line.pushed_at)),
+        ("attempt", str(told.attempt)),
+        *((f"on {at.stage}", f"{at.phase}: {at.why}") for at in told.on if len(told.on) > 1),
+        ("class", ", ".join(line.classes)),
+        ("changed", changed),
+        ("note", told.note),
+        ("scan", told.findings),
+        *(("build", f"{b.id} (attempt {b.attempt}): {b.status}") for b in told.builds),
+        *(("deployment", f"{d.id} to {d.stage} (rollout {d.rollout}): {d.status}") for d in told.deployments),
+    ]
+    return [(name, value) for name, value in rows if value]

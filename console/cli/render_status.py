@@ -1,0 +1,100 @@
+"""How `esteira status`, `why` and `windows` look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from console.cli.marks import COLOURS, bypassed, held, log, named, on_stages, phase, row, span, time
+from console.read.out import Line, Out
+from console.read.sentences_record import short
+from console.read.views import ReleaseLine, StageStatus, UnderWay
+
+if TYPE_CHECKING:
+    from console.read.openings import StageWindows
+
+
+def status(out: Out, stages: Iterable[StageStatus], remotes: dict[str, str], now: datetime) -> None:
+    """Print the stages; ``remotes`` tells where a service is pushed to, where that is known."""
+    stages, known = tuple(stages), ""
+    several = {s.service for s in stages if sum(other.service == s.service for other in stages) > 1}
+    for n, stage in enumerate(stages):
+        if n:
+            out.print()
+        out.print((f"{stage.service} on {stage.stage}", "bold"))
+        row(out, "live", *_live(stage, remotes, now, first=stage.service != known))
+        known = stage.service
+        if stage.live and stage.live.alarm:
+            row(out, "alarm", (stage.live.alarm, "bold red"))
+        for under_way in stage.under_way:
+            _under_way(out, under_way, now)
+        for sentence in (*stage.arrived, *filter(None, [stage.ordered])):
+            row(out, "waiting", sentence)
+        if stage.hold is not None:
+            option = f" --stage {stage.stage}" if stage.service in several else ""
+            row(out, "hold", (f"{held(stage.stage, stage.hold, now)}. Next: esteira resume{option}", "yellow"))
+        for bypass in stage.bypasses:
+            bypassed(out, bypass, now)
+
+
+def why(out: Out, line: ReleaseLine, now: datetime) -> None:
+    """Print the sentence that explains a release, its log lines, its phase on each of several stages, and its
+    bypasses."""
+    out.print(*named(line), " is ", phase(line.phase), f": {line.why}")
+    log(out, line.log)
+    if len(line.stages) > 1:
+        out.print("  ", *on_stages(line, "; "))
+    for bypass in line.bypasses:
+        bypassed(out, bypass, now)
+
+
+def windows(out: Out, stages: Iterable[StageWindows], days: int, now: datetime) -> None:
+    """Print for each stage whether a deployment may begin, and what opens and closes it in the coming ``days``."""
+    for n, stage in enumerate(stages):
+        if n:
+            out.print()
+        out.print((f"{stage.service} on {stage.stage}", "bold"))
+        until = f" until {time(stage.until)} ({span(stage.until - now)} more)" if stage.until else ""
+        if stage.open:
+            row(out, "now", ("open", "bold green"), until or ", and nothing closes it")
+        else:
+            row(out, "now", ("closed", "bold yellow"), until, f": {stage.why}")
+        if stage.hold is not None:
+            row(out, "hold", (held(stage.stage, stage.hold, now), "yellow"))
+        for opening in stage.openings:
+            reason = f": {opening.reason}" if opening.reason else ""
+            begun = opening.begins <= now
+            name = ("open" if begun else "opens") if opening.kind == "allow" else ("shut" if begun else "shuts")
+            row(out, name, f"{time(opening.begins)} to {time(opening.ends)}{reason}")
+        if not stage.openings:
+            row(out, "windows", (f"none in {days} day{'s' if days > 1 else ''}", "dim"))
+
+
+def _live(stage: StageStatus, remotes: dict[str, str], now: datetime, *, first: bool) -> Line:
+    live = stage.live
+    if live is None:
+        where = f"git push {remotes[stage.service]} main" if stage.service in remotes else "git push"
+        return [(f"nothing yet. Next: {where}" if first else "nothing yet", "dim")]
+    name = f" ({short(live.commit) or live.tag})"
+    since = f", since {time(live.since)} ({span(now - live.since)}): "
+    watched = f"; watched until {time(live.watched_until)}" if live.watched_until else ""
+    return [(live.release, COLOURS["live"]), name, since, live.why, watched]
+
+
+def _under_way(out: Out, line: UnderWay, now: datetime) -> None:
+    """Print a release on its way. Several waits have a line each."""
+    several = len(line.waits) > 1
+    where = ", ".join(f"live on {name}" for name, phase in line.stages.items() if phase == "live")
+    more = {wait: f" ({span(wait.until - now)} more)" if wait.until else "" for wait in line.waits}
+    why = (where or f"for {len(line.waits)} things") if several else "".join((line.why, *more.values()))
+    row(out, "under way", *named(line), " is ", phase(line.phase), f": {why}")
+    log(out, line.log)
+    for wait in line.waits if several else ():
+        row(out, "waits for", f"{wait.why}{more[wait]}")
+    if line.needed or line.votes:
+        counted = sum(vote.counts for vote in line.votes)
+        told = ", ".join(
+            f"{v.by} said {v.says}{'' if v.counts or v.says == 'no' else ' (does not count)'}" for v in line.votes
+        )
+        row(out, "votes", f"{counted} of {line.needed}" + (f": {told}" if told else ""))

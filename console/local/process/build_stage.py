@@ -1,0 +1,43 @@
+"""A stage of a Dockerfile as far as it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from console.local.process.oci import Entry, ImageConfig
+
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # Docker's, for an image that sets none
+
+
+@dataclass
+class BuildStage:
+    """A stage as far as it is built. ``tree`` is every path it holds, ``layers`` what each COPY added to it.
+
+    ``runs``: a RUN, its own or one of a stage it copied from, may have made more than ``tree`` holds.
+    """
+
+    base: str
+    config: ImageConfig = field(default_factory=ImageConfig)
+    args: dict[str, str] = field(default_factory=dict)
+    tree: dict[str, Entry] = field(default_factory=dict)
+    layers: list[dict[str, Entry]] = field(default_factory=list)
+    shell: tuple[str, ...] = ("/bin/sh", "-c")
+    runs: bool = False
+    own_cmd: bool = False
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What ``$NAME`` means here: ENV before ARG."""
+        return {"PATH": _DEFAULT_PATH, **self.args, **self.config.env}
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What the instructions of a stage may use: the context, the arguments, the stages before it. ``say`` prints."""
+
+    context: Mapping[str, Entry]
+    args: Mapping[str, str]
+    globals: Mapping[str, str]
+    earlier: Callable[[str], BuildStage | None]
+    say: Callable[[str], None]

@@ -1,0 +1,129 @@
+"""What a host is made of: its folder, its public port, its live container."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from console.local.engine import DeployJob
+from console.local.ports import LOOPBACK
+from console.local.process.container import Container, Lifeline, Supervisor, program_of, write_interpreter
+from console.local.process.front import Front
+from console.local.process.host_release import RELEASE_FILE, HostRelease, LiveRelease
+from console.local.process.oci import ImageConfig, Registry
+
+ROOT, LOG = "root", "container.log"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LiveContainer:
+    """The live release and what runs it."""
+
+    live: LiveRelease
+    container: Container
+    supervisor: Supervisor
+
+
+class HostState:
+    """What a host keeps under ``directory``, its public port, and the release that is live behind it."""
+
+    def __init__(self, directory: Path, port: int, registry: Registry, interpreter: Path, stop_seconds: float) -> None:
+        # Containers get another working directory, so every path they are given must be absolute.
+        self._directory = directory.absolute()
+        self._registry = registry
+        self._interpreter = interpreter.absolute()
+        self.stop_seconds = stop_seconds
+        self.closing = threading.Event()
+        self.running: LiveContainer | None = None
+        self.releases.mkdir(parents=True, exist_ok=True)
+        write_interpreter(self._directory / "bin", self._interpreter)
+        self.front = Front(LOOPBACK, port)
+        self.front.start()
+        self._lifeline = Lifeline()
+
+    @property
+    def releases(self) -> Path:
+        """The folder of the unpacked releases, each with its ``container.log``: the live one and the previous one."""
+        return self._directory / "releases"
+
+    @property
+    def memory(self) -> Path:
+        """The file that remembers what is live."""
+        return self._directory / "live.json"
+
+    def close(self) -> None:
+        """End every process and the front."""
+        running, self.running = self.running, None
+        if running is not None:
+            running.supervisor.stop()
+            running.container.end(self.stop_seconds)
+        self.front.close()
+        self._lifeline.close()
+
+    def is_stopped(self, job: DeployJob) -> bool:
+        """Whether a deployment should end early."""
+        return job.stop.is_set() or self.closing.is_set()
+
+    def new_directory(self, release: HostRelease) -> Path:
+        """An empty directory for this attempt alone: the same release may be live in another."""
+        directory = Path(tempfile.mkdtemp(prefix=f"{release.release}-", dir=self.releases))
+        (directory / RELEASE_FILE).write_text(release.model_dump_json(indent=2))
+        return directory
+
+    def unpack(self, release: HostRelease, directory: Path) -> ImageConfig:
+        """Lay the image's files out in the attempt's directory. Raises OSError or ValueError with a sentence."""
+        return self._registry.unpack(release.digest, directory / ROOT)
+
+    def container(self, release: HostRelease, directory: Path, image: ImageConfig) -> Container:
+        """The container of an unpacked image, not started. Raises ValueError if the image names no command."""
+        path = f"{self._directory / 'bin'}:{self._interpreter.parent}"
+        environment = {**release.environment, "ESTEIRA_RELEASE": release.release}
+        program = program_of(image, directory / ROOT, path, environment)
+        return Container(program, directory / LOG, self._lifeline)
+
+    def succeed(self, release: HostRelease, directory: Path, container: Container) -> Callable[[], None]:
+        """Remember the release as the live one and watch over it. Returns what ends the one before it."""
+        live = LiveRelease.model_validate(
+            release.model_dump() | {"directory": directory.name, "since": datetime.now(UTC)}
+        )
+        self._remember(live)
+        before = self.running
+        self.running = LiveContainer(live, container, Supervisor(container, f"{live.service} {live.release}"))
+        self.running.supervisor.start()
+        return lambda: self._retire(before)
+
+    def prune(self) -> None:
+        """Keep the live release's directory and that of the one before it."""
+        live = self.running.live.directory if self.running else ""
+        others = [path for path in self.releases.iterdir() if path.name != live]
+        others.sort(key=_made_at, reverse=True)
+        for stale in others[1:]:
+            shutil.rmtree(stale, ignore_errors=True)
+
+    def _remember(self, live: LiveRelease) -> None:
+        """Written beside and moved, so that a crash leaves the old memory or the new one."""
+        draft = self.memory.with_suffix(".draft")
+        draft.write_text(live.model_dump_json(indent=2))
+        draft.replace(self.memory)
+
+    def _retire(self, running: LiveContainer | None) -> None:
+        if running is None:
+            return
+        running.supervisor.stop()
+        if not self.front.drained(running.container.port, running.live.drain_seconds):
+            _log.info("%s is ended with requests in flight, at its drain deadline", running.live.release)
+        running.container.end(self.stop_seconds)
+
+
+def _made_at(directory: Path) -> int:
+    try:
+        return (directory / RELEASE_FILE).stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -1,0 +1,110 @@
+"""Everything about one release: each fact in order of time, its builds, its deployments, and the decisions about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from console.read.complete import complete, lines_of, split_log
+from console.read.release_lines import line_of
+from console.read.sentences import sentence
+from console.read.stage_status import order_of, rollout_facts
+from console.read.views import Account, At, ReleaseBuild, ReleaseDeployment, Said
+from esteira.config import Service
+from esteira.core.facts import (
+    BuildEnded,
+    BuildStarted,
+    DeploymentReported,
+    DeploymentStarted,
+    ImageArrived,
+    ImageScanned,
+    Rollout,
+)
+from esteira.core.state import Release, StageState
+from esteira.core.status import assess
+from esteira.fact import Fact
+from esteira.store import Store
+from esteira.trail import about_decisions
+
+
+def account(store: Store, service: Service, number: int, now: datetime) -> Account:
+    """Everything about a release. Raises TroubleError where there is no such release."""
+    release, s = complete(store, service, number, now)
+    stages, pushed = s.stages, release.pushed
+    shown = assess(release, stages, now).shown(stages)
+    facts = _in_order({pushed, *release.facts, *_around(store, service, release, stages)})
+    scans = [f.findings for f in facts if isinstance(f, ImageScanned)]
+    return Account(
+        service=service.name,
+        line=line_of(release, stages, now),
+        on=tuple(At(name, there.phase.value, lines_of(there)[0]) for name, there in shown.items()),
+        source=pushed.source,
+        attempt=release.attempt,
+        changed=pushed.changed,
+        changed_count=pushed.changed_count,
+        note=pushed.note,
+        findings=scans[-1] if scans else "",
+        exported=release.accepted.figures if release.accepted else {},
+        builds=_builds(release),
+        deployments=_deployments(release),
+        facts=tuple(map(said, facts)),
+        decisions=tuple(map(said, _in_order(store.facts(service.name, about_decisions(number))))),
+    )
+
+
+def _in_order(facts: Iterable[Fact]) -> list[Fact]:
+    return sorted(facts, key=lambda fact: (fact.at, fact.key))
+
+
+def _around(store: Store, service: Service, release: Release, stages: Sequence[StageState]) -> Iterator[Fact]:
+    """Yield the facts that are about a release and stand elsewhere: who pushed it, its rollouts and the alarms that
+    went off while it was watched, its quarantine, its image's scans."""
+    pushed = release.pushed
+    rollouts = {(f.stage, f.rollout) for f in release.all(DeploymentStarted)}
+    rollouts |= {(s.name, s.rollout.number) for s in stages if s.rollout and s.rollout.release == release.number}
+    for stage, number in rollouts:
+        facts = rollout_facts(store, service, stage, number)
+        yield from facts
+        orders = (order_of(store, service, f) for f in facts if isinstance(f, Rollout) and f.kind == "rollback")
+        yield from filter(None, orders)
+    for state in stages:
+        alarms = store.alarms(service.name, state.rules.alarms) if state.rules else ()
+        rang = replace(state, alarms=alarms).rang(release.on(state))
+        yield from filter(None, [rang])
+    for subject in filter(None, (pushed.commit, release.digest)):
+        yield from store.facts(service.name, f"quarantine/{subject}")
+    if pushed.commit:
+        yield from store.facts(service.name, f"commit/{pushed.commit}")
+    if release.digest:
+        yield from store.facts(service.name, f"image/{release.digest}")
+    if pushed.source == "image":
+        taken = ImageArrived(at=pushed.at, tag=pushed.tag, digest=pushed.digest)
+        yield from store.facts(service.name, taken.about, f"image#{taken.tag}#{taken.digest}")
+
+
+def _builds(release: Release) -> tuple[ReleaseBuild, ...]:
+    ended = {f.build: f for f in release.all(BuildEnded)}
+    attempts = {f.build: f.attempt for f in release.all(BuildStarted)}
+    attempts |= {f.build: f.attempt for f in ended.values()}
+    return tuple(
+        ReleaseBuild(build, attempt, ended[build].status if build in ended else "IN_PROGRESS")
+        for build, attempt in sorted(attempts.items(), key=lambda row: row[1])
+    )
+
+
+def _deployments(release: Release) -> tuple[ReleaseDeployment, ...]:
+    begun = {f.deployment for f in release.all(DeploymentReported)}
+    rows = []
+    for done in sorted(release.deployed, key=lambda d: (d.started.at if d.started else release.pushed.at, d.id)):
+        if done.started is not None:
+            deployment = done.started.deployment
+            state = done.ended.status if done.ended else "InProgress" if deployment in begun else "Created"
+            rows.append(ReleaseDeployment(deployment, done.id.stage, done.number, state))
+    return tuple(rows)
+
+
+def said(fact: Fact) -> Said:
+    """A fact as what it says."""
+    says, log = split_log(sentence(fact))
+    return Said(fact.at, fact.name, says, log)

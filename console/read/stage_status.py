@@ -1,0 +1,119 @@
+"""How the stages of a service stand: what is live on each, what is under way, and what holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+
+from console.read.release_lines import bypasses_of, line_of
+from console.read.sentences import sentence
+from console.read.views import Hold, LiveRelease, StageStatus, UnderWay, Vote
+from esteira.config import Service
+from esteira.core.admission import counted, needed
+from esteira.core.facts import RollbackOrdered, Rollout, about_stage
+from esteira.core.state import Release, Snapshot, StageState
+from esteira.core.status import Assessed, Cause, Phase, assess
+from esteira.fact import Fact
+from esteira.snapshot import snapshot
+from esteira.store import Store
+
+
+def status(store: Store, services: Iterable[Service], now: datetime) -> tuple[StageStatus, ...]:
+    """How every stage of ``services`` stands at ``now``."""
+    return tuple(stage for service in services for stage in _status(store, service, now))
+
+
+def _status(store: Store, service: Service, now: datetime) -> Iterator[StageStatus]:
+    s = snapshot(store, service, now)
+    assessed = {r.number: assess(r, s.stages, now) for r in s.releases}
+    on_their_way: dict[str, list[UnderWay]] = {stage.name: [] for stage in s.stages}
+    for each in assessed.values():
+        phase = each.overall.phase
+        if each.release.number in s.written and not (phase.ended or phase is Phase.LIVE):
+            on_their_way[each.overall.stage or s.first.name].append(_under_way(each, s, now))
+    for stage in s.stages:
+        hold = stage.held(now)
+        yield StageStatus(
+            service=service.name,
+            stage=stage.name,
+            live=_live(store, service, stage, assessed.get(stage.live), now),
+            under_way=tuple(on_their_way[stage.name]),
+            arrived=tuple(sentence(image) for image in s.arrived) if stage is s.first else (),
+            ordered=sentence(stage.ordered) if stage.ordered else "",
+            hold=Hold(hold.by, hold.reason, hold.until) if hold and hold.until else None,
+            bypasses=tuple(bypasses_of((r for r in s.releases if r.number in s.written), stage, now)),
+        )
+
+
+def _under_way(assessed: Assessed, s: Snapshot, now: datetime) -> UnderWay:
+    status = assessed.overall
+    stage = s.stage(status.stage) if status.stage else s.first
+    rule = stage.rules.approvals if stage.rules else None
+    here = assessed.release.on(stage)
+    counts = counted(here, rule, now) if rule else ()
+    votes = tuple(
+        Vote(
+            by=vote.by,
+            arn=vote.arn,
+            says="yes" if vote.approve else "no",
+            reason=vote.reason,
+            until=vote.until if vote.approve else None,
+            counts=vote in counts,
+        )
+        for vote in here.votes
+    )
+    return UnderWay(
+        **vars(line_of(assessed.release, s.stages, now)),
+        waits=assessed.waits[stage.name] if status.phase is Phase.WAITING else (),
+        votes=votes,
+        needed=needed(here, rule) if rule else 0,
+    )
+
+
+def _live(
+    store: Store, service: Service, stage: StageState, assessed: Assessed | None, now: datetime
+) -> LiveRelease | None:
+    if assessed is None:
+        return None
+    release = assessed.release
+    here, pushed = release.on(stage), release.pushed
+    since, why = _since(store, service, stage, release)
+    # What was rolled back to is not watched again.
+    watched_until = since + stage.baking if here.came_by_itself else since
+    status = assessed.on[stage.name]
+    return LiveRelease(
+        release=release.label,
+        commit=pushed.commit,
+        tag=pushed.tag,
+        digest=here.served_digest or release.digest,
+        why=why,
+        since=since,
+        watched_until=watched_until if stage.baking > timedelta() and watched_until > now else None,
+        alarm=status.why if status.cause == Cause.ALARM else "",
+    )
+
+
+def _since(store: Store, service: Service, stage: StageState, release: Release) -> tuple[datetime, str]:
+    """When the live release last came to life, and by what: a deployment, or somebody's rollback."""
+    here = release.on(stage)
+    best = next((d for d in reversed(here.rollouts) if d.succeeded), None)
+    if best is None or best.started is None or here.live_since is None:
+        return release.pushed.at, "it is what the last rollout left"
+    rollout = next((f for f in rollout_facts(store, service, stage.name, best.number) if isinstance(f, Rollout)), None)
+    order = order_of(store, service, rollout) if rollout and rollout.kind == "rollback" else None
+    deployment = best.started.deployment
+    if order is not None:
+        return here.live_since, sentence(order)
+    if best.started.unchanged:
+        return here.live_since, f"{stage.name} already ran this image ({deployment})"
+    return here.live_since, f"deployment {deployment} succeeded on {stage.name}"
+
+
+def rollout_facts(store: Store, service: Service, stage: str, number: int) -> tuple[Fact, ...]:
+    return store.facts(service.name, about_stage(stage), f"rollout#{number:08d}")
+
+
+def order_of(store: Store, service: Service, rollout: Rollout) -> RollbackOrdered | None:
+    """The order a rollback's rollout served."""
+    facts = store.facts(service.name, rollout.about, rollout.served) if rollout.served else ()
+    return next((f for f in facts if isinstance(f, RollbackOrdered)), None)

@@ -1,0 +1,167 @@
+"""What people are shown of a release and of a stage: values only, the same for the command line, the page and JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from esteira.core.admission import Wait
+
+
+@dataclass(frozen=True)
+class Bypass:
+    """A bypass in force: no rule of the stage stands in the release's way."""
+
+    release: str
+    stage: str
+    by: str
+    reason: str
+    until: datetime
+
+
+@dataclass(frozen=True)
+class ReleaseLine:
+    """Where one release stands in all, in one line; ``log`` is what a failure left below its sentence.
+
+    ``stage`` is the one the sentence is about, "" where it is about none; ``cause`` is its word (``status.Cause``);
+    ``stages`` is the phase on each stage that the release came to.
+    """
+
+    release: str
+    phase: str
+    why: str
+    cause: str
+    stage: str
+    stages: dict[str, str]
+    log: tuple[str, ...]
+    commit: str
+    tag: str
+    digest: str
+    classes: tuple[str, ...]
+    pushed_at: datetime
+    bypasses: tuple[Bypass, ...]  # in force
+
+
+@dataclass(frozen=True)
+class Vote:
+    """What somebody said about a release's way onto a stage. ``counts``: it is one of the votes that are needed."""
+
+    by: str
+    arn: str
+    says: str  # yes or no
+    reason: str
+    until: datetime | None
+    counts: bool
+
+
+@dataclass(frozen=True)
+class UnderWay(ReleaseLine):
+    """A release on its way: what it waits for, what counts first, and the votes on it so far, of so many needed."""
+
+    waits: tuple[Wait, ...]
+    votes: tuple[Vote, ...]
+    needed: int
+
+
+@dataclass(frozen=True)
+class LiveRelease:
+    """What is live on a stage: why, and since when; until when it is watched, and the alarm that went off in vain."""
+
+    release: str
+    commit: str
+    tag: str
+    digest: str
+    why: str
+    since: datetime
+    watched_until: datetime | None
+    alarm: str
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A hold in force."""
+
+    by: str
+    reason: str
+    until: datetime
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """One stage of a service: what is live, what is under way, what is ordered, what holds it."""
+
+    service: str
+    stage: str
+    live: LiveRelease | None
+    under_way: tuple[UnderWay, ...]
+    arrived: tuple[str, ...]  # images that are to become a release
+    ordered: str  # a rollback that waits for its rollout, as a sentence, or ""
+    hold: Hold | None
+    bypasses: tuple[Bypass, ...]
+
+
+@dataclass(frozen=True)
+class Said:
+    """One fact: when it was heard, its kind, and what it says; ``log`` are lines that belong to it."""
+
+    at: datetime
+    fact: str
+    says: str
+    log: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ReleaseBuild:
+    """One build of a release. ``status`` is CodeBuild's, or ``IN_PROGRESS``."""
+
+    id: str
+    attempt: int
+    status: str
+
+
+@dataclass(frozen=True)
+class ReleaseDeployment:
+    """One deployment of a release. ``status`` is CodeDeploy's."""
+
+    id: str
+    stage: str
+    rollout: int
+    status: str
+
+
+@dataclass(frozen=True)
+class At:
+    """Where a release stands on one stage."""
+
+    stage: str
+    phase: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Account:
+    """Everything about one release."""
+
+    service: str
+    line: ReleaseLine
+    on: tuple[At, ...]  # the stages it came to, in their order
+    source: str
+    attempt: int
+    changed: tuple[str, ...]
+    changed_count: int
+    note: str
+    findings: str  # of ECR's scan, "" where none was heard of
+    exported: dict[str, str]  # what its image's build exported, by name
+    builds: tuple[ReleaseBuild, ...]
+    deployments: tuple[ReleaseDeployment, ...]
+    facts: tuple[Said, ...]  # in order of time
+    decisions: tuple[Said, ...]  # of the controller, in order of time
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How something goes that somebody waits for; ``over``: it will change no more by itself."""
+
+    line: ReleaseLine
+    over: bool
+    succeeded: bool

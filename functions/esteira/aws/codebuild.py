@@ -1,0 +1,70 @@
+"""Builds: started under a claim, looked up by it, read and stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from esteira.claims import CLAIM_VARIABLE, BuildClaim
+from esteira.config import Service, commit_tag
+from esteira.errors import PartialError, making
+
+
+@dataclass(frozen=True)
+class CodeBuild:
+    """CodeBuild, as the controller needs it."""
+
+    client: Callable[..., Any]
+
+    def start_build(self, service: Service, claim: BuildClaim, commit: str, token: str, live: Mapping[str, str]) -> str:
+        """Start the build of ``commit``; its id, ``PROJECT:UUID``. Raises DeclinedError, UnsureError.
+
+        ``token`` makes it the same build for five minutes, so it may be sent twice. ``live`` are the variables that
+        tell it about the release that is live now.
+        """
+        variables = {
+            **live,
+            CLAIM_VARIABLE: str(claim),
+            "ESTEIRA_SERVICE": service.name,
+            "ESTEIRA_RELEASE": f"v{claim.release}",
+            "ESTEIRA_COMMIT": commit,
+            "IMAGE_URI": service.image_uri,
+            "IMAGE_TAG": commit_tag(commit),
+        }
+        with making(claim):
+            answer = self.client("codebuild").start_build(
+                projectName=service.project,
+                sourceVersion=commit,
+                idempotencyToken=token,
+                environmentVariablesOverride=[
+                    {"name": name, "value": value, "type": "PLAINTEXT"} for name, value in variables.items()
+                ],
+            )
+        return str(answer["build"]["id"])
+
+    def find_build(self, service: Service, claim: BuildClaim) -> str | None:
+        """The id of the build that carries ``claim``, among the project's last hundred, or None."""
+        codebuild = self.client("codebuild")
+        ids = codebuild.list_builds_for_project(projectName=service.project, sortOrder="DESCENDING")["ids"]
+        builds = self.builds(ids)
+        for build in builds:
+            variables = {v["name"]: v["value"] for v in build["environment"]["environmentVariables"]}
+            if variables.get(CLAIM_VARIABLE) == str(claim):
+                return str(build["id"])
+        unread = [build for build in ids if build not in {b["id"] for b in builds}]
+        if unread:
+            # One of them may carry the claim, so "there is none" would be a guess.
+            raise PartialError(f"CodeBuild lists {len(unread)} builds that it does not give, such as {unread[0]}")
+        return None
+
+    def builds(self, ids: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+        """``BatchGetBuilds``' builds for at most a hundred ids. A build that CodeBuild does not find is left out."""
+        if not ids:
+            return []
+        builds: Sequence[Mapping[str, Any]] = self.client("codebuild").batch_get_builds(ids=list(ids))["builds"]
+        return builds
+
+    def stop_build(self, build: str) -> None:
+        """Ask a build to stop; one that ended is left as it is, so it may be sent twice."""
+        self.client("codebuild").stop_build(id=build)

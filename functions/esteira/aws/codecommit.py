@@ -1,0 +1,82 @@
+"""The repository: its branch, its commits' files, and comments on commits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from esteira.appspec import Folder
+from esteira.config import Service
+from esteira.errors import code_of
+from esteira.inspection import Change
+
+
+@dataclass(frozen=True)
+class CodeCommit:
+    """CodeCommit, as the controller needs it."""
+
+    client: Callable[..., Any]
+
+    def tip(self, service: Service) -> str | None:
+        """The branch's newest commit, None where the branch does not exist."""
+        try:
+            answer = self.client("codecommit").get_branch(repositoryName=service.repository, branchName=service.branch)
+        except Exception as error:
+            if code_of(error) == "BranchDoesNotExistException":
+                return None
+            raise
+        return str(answer["branch"]["commitId"])
+
+    def changes(self, service: Service, base: str, commit: str) -> tuple[list[Change], bool]:
+        """What changed from ``base`` to ``commit``, and whether that is the whole tree: without a base, or where the
+        base is in the repository no more."""
+        request = {"repositoryName": service.repository, "afterCommitSpecifier": commit}
+        if base:
+            try:
+                return self._differences({**request, "beforeCommitSpecifier": base}), False
+            except Exception as error:
+                if code_of(error) != "CommitDoesNotExistException":
+                    raise
+        return self._differences(request), True
+
+    def _differences(self, request: Mapping[str, str]) -> list[Change]:
+        pages = self.client("codecommit").get_paginator("get_differences").paginate(**request)
+        changes = []
+        for difference in (d for page in pages for d in page["differences"]):
+            after, before = difference.get("afterBlob"), difference.get("beforeBlob")
+            changes.append(Change((after or before)["path"], after["blobId"] if after else ""))
+        return changes
+
+    def blob(self, service: Service, blob: str) -> bytes | None:
+        """A file's content, None where it is too large for CodeCommit to give."""
+        try:
+            answer = self.client("codecommit").get_blob(repositoryName=service.repository, blobId=blob)
+        except Exception as error:
+            if code_of(error) == "FileTooLargeException":
+                return None
+            raise
+        return bytes(answer["content"])
+
+    def folder(self, service: Service, commit: str, path: str) -> Folder | None:
+        """A folder of the commit ("": its root), None where the commit is in the repository no more."""
+        try:
+            answer = self.client("codecommit").get_folder(
+                repositoryName=service.repository, commitSpecifier=commit, folderPath=path
+            )
+        except Exception as error:
+            if code_of(error) == "CommitDoesNotExistException":
+                return None
+            raise
+        return Folder(
+            {f["relativePath"]: (f["blobId"], f["fileMode"] == "EXECUTABLE") for f in answer.get("files", ())},
+            tuple(f["relativePath"] for f in answer.get("subFolders", ())),
+            {f["relativePath"]: "a symbolic link" for f in answer.get("symbolicLinks", ())}
+            | {f["relativePath"]: "a submodule" for f in answer.get("subModules", ())},
+        )
+
+    def comment(self, service: Service, commit: str, text: str, token: str) -> None:
+        """Put a comment on a commit. The same ``token`` makes it the same comment, so it may be sent twice."""
+        self.client("codecommit").post_comment_for_compared_commit(
+            repositoryName=service.repository, afterCommitId=commit, content=text, clientRequestToken=token
+        )

@@ -1,0 +1,37 @@
+"""The registered services and their secrets, in SSM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from esteira.config import Service
+
+
+@dataclass(frozen=True)
+class Registrations:
+    """SSM's parameters, as the controller needs them."""
+
+    client: Callable[..., Any]
+
+    def services(self, path: str) -> tuple[tuple[Service, ...], tuple[str, ...]]:
+        """The services registered under the SSM path, and a sentence for each registration that is malformed."""
+        services: list[Service] = []
+        faults: list[str] = []
+        pages = self.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=path, Recursive=True)
+        for parameter in (p for page in pages for p in page["Parameters"]):
+            try:
+                services.append(Service.model_validate_json(parameter["Value"]))
+            except ValidationError as error:
+                first = error.errors(include_url=False, include_input=False)[0]
+                where = ".".join(map(str, first["loc"])) or "the document"
+                faults.append(f"the registration {parameter['Name']} is refused: {where}: {first['msg']}")
+        return tuple(services), tuple(faults)
+
+    def secret(self, parameter: str) -> str:
+        """An SSM parameter's value, decrypted. It is used and never shown."""
+        answer = self.client("ssm").get_parameter(Name=parameter, WithDecryption=True)
+        return str(answer["Parameter"]["Value"])

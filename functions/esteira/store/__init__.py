@@ -1,0 +1,32 @@
+"""The table: facts under their natural keys, a few rows made from them, and the reads of a snapshot.
+
+**Facts** are added by conditional puts under ``SERVICE#ABOUT`` and their own key, and never changed. An event may be
+recorded before the fact that explains it: what is said about a deployment stands under ``deployment/ID``, because the
+event names no release.
+
+**Rows made from facts** may be made again from them at any time:
+
+- ``releases`` · ``open#release#N``: a release that every snapshot reads, with its phase as lists show it.
+- ``releases`` · ``open#latest#SERIES``: the latest fact of a series once more. Series are the service's births
+  (``release``) and, for each stage, ``stage/NAME#rollout``, ``#finished``, ``#hold``, ``#rollback``, ``#reminded``.
+- ``quarantine/SUBJECT`` · ``latest`` and ``alarm/NAME`` · ``latest``: the same, in the partition of the subject.
+- ``releases`` · ``view#N``: a row of the history.
+
+A latest row is written in the transaction that writes its fact, and only over an older one (``fact_key``). So it is
+never behind the facts. Where a newer one stands already, the fact is written without it.
+
+With these, a snapshot of two open releases takes five calls (``store.snapshot``), and facts that belong together take
+one (``write``). Every read is strongly consistent and bounded: by a limit, or by what is open. boto3 and botocore are
+known to ``store``, ``aws`` and ``targets`` only.
+"""
+
+from __future__ import annotations
+
+from esteira.store.projections import Projections, View
+from esteira.store.snapshot import SnapshotRows, Snapshots
+
+__all__ = ["SnapshotRows", "Store", "View"]
+
+
+class Store(Snapshots, Projections):
+    """One DynamoDB table with keys ``pk`` and ``sk``, for any number of services."""

@@ -1,0 +1,107 @@
+"""Projections: what lists show. They are made from the facts and may be made again from them at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+from esteira.core.facts import RELEASES
+from esteira.core.state import Release
+from esteira.core.status import Status
+from esteira.fact import stamp
+from esteira.store.releases import Releases
+from esteira.store.rows import Row, open_key, pk_of
+
+
+@dataclass(frozen=True)
+class View:
+    """One row of the history: a projection, as last written. ``stages`` are ``NAME=PHASE`` of each it came to."""
+
+    number: int
+    phase: str
+    summary: str
+    commit: str
+    tag: str
+    digest: str
+    classes: tuple[str, ...]
+    pushed_at: str
+    changed_at: str
+    detail: tuple[str, ...] = ()
+    next: str = ""
+    cause: str = ""
+    stage: str = ""
+    stages: tuple[str, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """The sentence and the next step in one line."""
+        return f"{self.summary}; next: {self.next}" if self.next else self.summary
+
+
+_LISTS = ("classes", "detail", "stages")
+
+
+class Projections(Releases):
+    """The history as lists show it."""
+
+    def project(
+        self, service: str, release: Release, status: Status, stages: Mapping[str, Status], at: datetime
+    ) -> None:
+        """Write where a release stands now, in all and on each stage it came to, for lists and so that a change of it
+        is noticed: the view and the open row in one call."""
+        pushed = release.pushed
+        view = View(
+            number=pushed.number,
+            phase=status.phase.value,
+            summary=status.summary,
+            commit=pushed.commit,
+            tag=pushed.tag,
+            digest=release.digest,
+            classes=pushed.classes,
+            pushed_at=stamp(pushed.at),
+            changed_at=stamp(at),
+            detail=status.detail,
+            next=status.next,
+            cause=status.cause,
+            stage=status.stage,
+            stages=tuple(f"{name}={there.phase.value}" for name, there in stages.items()),
+        )
+        put = self._put(_view_row(service, view))
+        listed = {**vars(status.listed), "detail": list(status.detail)}
+        if not self._transact([put, self._change(service, RELEASES, open_key(view.number), listed)]):
+            return
+        self._client.put_item(**put["Put"])  # the release is not open
+        if not status.phase.ended:
+            self.reopen(service, pushed.number, release.attempt)
+
+    def views(self, service: str, limit: int = 20, before: int | None = None) -> list[View]:
+        """The newest ``limit`` rows of the history, newest first, of releases below ``before``."""
+        names = {f.name for f in fields(View)}
+        last = f"view#{before - 1:08d}" if before else None
+        rows = self._query(service, RELEASES, "view#", newest=limit, last=last)
+        views = [View(**{k: v for k, v in row.items() if k in names}) for row in rows]
+        return [_typed(view) for view in views]
+
+    def find(self, service: str, commit: str, depth: int = 1000) -> int | None:
+        """The newest release of a commit (or its first characters) among the last ``depth``, if there is one."""
+        before = None
+        while depth > 0:
+            page = self.views(service, min(depth, 100), before)
+            found = next((v.number for v in page if v.commit and v.commit.startswith(commit)), None)
+            if found is not None or not page:
+                return found
+            before, depth = page[-1].number, depth - len(page)
+        return None
+
+
+def _typed(view: View) -> View:
+    """A view as DynamoDB gives it, with its own types."""
+    lists = {name: tuple(getattr(view, name)) for name in _LISTS}
+    return View(**{**vars(view), **lists, "number": int(view.number)})
+
+
+def _view_row(service: str, view: View) -> Row:
+    row: Row = {"pk": pk_of(service, RELEASES), "sk": f"view#{view.number:08d}"}
+    row |= {f.name: getattr(view, f.name) for f in fields(view)}
+    return row | {name: list(row[name]) for name in _LISTS}

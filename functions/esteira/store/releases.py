@@ -1,0 +1,107 @@
+"""Releases: their birth, which of them are read at every step, and everything said about one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from esteira.core.facts import (
+    RELEASES,
+    DeploymentStarted,
+    ImageArrived,
+    ImageTaken,
+    Pushed,
+    about_deployment,
+    about_release,
+)
+from esteira.core.state import Listed, Release
+from esteira.fact import Fact
+from esteira.store.facts import Facts
+from esteira.store.rows import OPEN, Row, facts_of, first_of, open_key, open_row
+
+
+class Releases(Facts):
+    """The releases of any number of services."""
+
+    def newest(self, service: str) -> Pushed | None:
+        """How the newest release was born, None before the first."""
+        return first_of(self._query(service, RELEASES, "release#", newest=1), Pushed)
+
+    def pushed(self, service: str, number: int) -> Pushed | None:
+        """How release ``number`` was born, None if there is none."""
+        return first_of([self._get(service, RELEASES, birth_key(number))], Pushed)
+
+    def open(self, service: str) -> tuple[dict[int, Listed], tuple[ImageArrived, ...]]:
+        """The releases that are under way or live, and the images that are not a release yet."""
+        rows = self._query(service, RELEASES, OPEN)
+        return open_releases(rows), arrivals(rows)
+
+    def release(self, service: str, number: int) -> Release | None:
+        """A release with everything said about it, its builds and its deployments; None if there is none."""
+        pushed = self.pushed(service, number)
+        if pushed is None:
+            return None
+        facts = list(self.facts(service, about_release(number)))
+        for started in [f for f in facts if isinstance(f, DeploymentStarted)]:
+            facts.extend(self.facts(service, about_deployment(started.deployment)))
+        return Release(pushed, frozenset(facts))
+
+    def birth(self, service: str, pushed: Pushed, image: ImageArrived | None = None) -> bool:
+        """Bring a release into being in one transaction; False if its number, or its image, was taken meanwhile."""
+        facts: list[Fact] = [pushed]
+        others = [self._put(open_row(service, pushed.number, 1))]
+        if image is not None:
+            taken = ImageTaken(at=pushed.at, tag=image.tag, digest=image.digest, release=pushed.number)
+            facts.append(replace(taken, missing=bool(pushed.rejected)))
+            others.append(self._delete(service, image.about, image.key))
+        return self._all_or_none([self._row(service, fact) for fact in facts], others)
+
+    def record_arrival(self, service: str, image: ImageArrived) -> bool:
+        """Write that an image arrived unless it has become a release already; whether that is news."""
+        return not self.taken(service, image) and self.record(service, image)
+
+    def taken(self, service: str, image: ImageArrived, *, missing: bool = False) -> bool:
+        """Whether an arrived image became a release or was dismissed; ``missing``: whether a release calls it gone."""
+        key = ImageTaken(at=image.at, tag=image.tag, digest=image.digest, release=0, missing=missing).key
+        return self._get(service, RELEASES, key) is not None
+
+    def dismiss(self, service: str, image: ImageArrived, at: datetime) -> None:
+        """Note that an arrived image is gone, or a release already, so that it is read no more."""
+        self.record(service, ImageTaken(at=at, tag=image.tag, digest=image.digest, release=0))
+        self._client.delete_item(**self._delete(service, image.about, image.key)["Delete"])
+
+    def reopen(self, service: str, number: int, attempt: int) -> None:
+        """Make a release that was over one that is read again."""
+        self._client.put_item(**self._put(open_row(service, number, attempt))["Put"])
+
+    def close(self, service: str, number: int, attempt: int) -> None:
+        """Read a release no more, unless it was reopened for another attempt meanwhile."""
+        self._conditionally(
+            lambda: self._client.delete_item(
+                TableName=self._table,
+                Key=self._key(service, RELEASES, open_key(number)),
+                ConditionExpression="attempt = :a",
+                ExpressionAttributeValues={":a": {"N": str(attempt)}},
+            )
+        )
+
+
+def birth_key(number: int) -> str:
+    """The key under which a release's birth stands."""
+    return f"release#{number:08d}"
+
+
+def open_releases(rows: list[Row]) -> dict[int, Listed]:
+    """The listed status of each open release among the rows under ``open#``, by number."""
+    return {int(row["number"]): _listed(row) for row in rows if row["sk"].startswith(f"{OPEN}release#")}
+
+
+def _listed(row: Row) -> Listed:
+    texts = {name: str(row.get(name, "")) for name in ("phase", "summary", "next", "cause", "stage")}
+    return Listed(**texts, detail=tuple(row.get("detail", ())))
+
+
+def arrivals(rows: list[Row]) -> tuple[ImageArrived, ...]:
+    """The images that are not a release yet among the rows under ``open#``."""
+    facts = facts_of(row for row in rows if row["sk"].startswith(f"{OPEN}image#"))
+    return tuple(fact for fact in facts if isinstance(fact, ImageArrived))

@@ -1,0 +1,155 @@
+"""Everything a snapshot of one service is made from, read in as few calls as it takes.
+
+1. One query of ``open#``: the open releases, the images that arrived, and the latest fact of each series of the service
+   and its stages.
+2. One batch: how those releases were born, and when each alarm last rang.
+3. One query for each release: everything said about it.
+4. One batch: what was said about their deployments, and the latest word of quarantine on their commits and images.
+5. Where a stage does not count the votes of those who pushed, one query for each release's commit.
+
+Five calls for two releases, seven with the last. The reads are strongly consistent and not one transaction: a row may
+be newer than one that was read before it. That is as harmless here as a step that began a moment earlier, because
+whatever may be done only once is claimed under a natural key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from esteira.config import Service
+from esteira.core.facts import (
+    RELEASES,
+    Accepted,
+    AlarmRang,
+    DeploymentStarted,
+    Held,
+    ImageArrived,
+    Notified,
+    Pushed,
+    Quarantined,
+    RollbackOrdered,
+    Rollout,
+    RolloutFinished,
+    about_deployment,
+    about_release,
+    about_stage,
+)
+from esteira.core.state import Listed, StageState
+from esteira.fact import Fact
+from esteira.store.releases import Releases, arrivals, birth_key, open_releases
+from esteira.store.rows import LATEST, OPEN, OWN_LATEST, Row, facts_of, first_of, reminder_of
+
+# What a snapshot reads of a deployment: these are its keys, so no query is needed. What hosts reported is for receipts.
+_OF_DEPLOYMENT = ("begun", "ended", "diagnosed")
+F = TypeVar("F", bound=Fact)
+Place = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class SnapshotRows:
+    """The facts and projections of one service that a snapshot is made from.
+
+    ``stages`` are in the service's order, each with its rules and the one before it. ``births`` and ``facts`` are by
+    the number of the release, ``quarantined`` by commit or digest, ``pushers`` by commit, ``alarms`` by name.
+    ``pushers`` is empty where no stage asks for it.
+    """
+
+    newest: Pushed | None
+    open: Mapping[int, Listed]
+    arrived: tuple[ImageArrived, ...]
+    stages: tuple[StageState, ...]
+    births: Mapping[int, Pushed]
+    facts: Mapping[int, frozenset[Fact]]
+    quarantined: Mapping[str, Quarantined] = field(default_factory=dict)
+    pushers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    alarms: Mapping[str, AlarmRang] = field(default_factory=dict)
+
+
+class Snapshots(Releases):
+    """The reads of a snapshot."""
+
+    def snapshot_rows(self, service: Service, also: Iterable[int] = ()) -> SnapshotRows:
+        """Everything that a snapshot of the service is made from: of the releases that are open, live on a stage, on
+        their way to one or ordered back to one, and those that are ``also`` asked for."""
+        name = service.name
+        rows = self._query(name, RELEASES, OPEN)
+        latest = {row["sk"].removeprefix(LATEST): row for row in rows if row["sk"].startswith(LATEST)}
+        stages, opened = tuple(_stages(service, latest)), open_releases(rows)
+        births, alarms = self._births_and_alarms(service, sorted({*opened, *also, *_on(stages)} - {0}))
+        facts = {number: set(self.facts(name, about_release(number))) for number in births}
+        there = self._get_many(name, [*_deployments(facts), *_subjects(births, facts)])
+        for number, said in facts.items():
+            said.update(_found(there, Fact, _deployments({number: said})))
+        counted = any(stage.approvals and stage.approvals.not_by_pusher for stage in service.stages)
+        commits = {birth.commit for birth in births.values() if birth.commit and counted}
+        return SnapshotRows(
+            newest=first_of([latest.get("release")], Pushed),
+            open=opened,
+            arrived=arrivals(rows),
+            stages=stages,
+            births=births,
+            facts={number: frozenset(said) for number, said in facts.items()},
+            quarantined={word.subject: word for word in _found(there, Quarantined, _subjects(births, facts))},
+            pushers={commit: self.pushers(name, commit) for commit in sorted(commits)},
+            alarms={rang.alarm: rang for rang in alarms},
+        )
+
+    def _births_and_alarms(
+        self, service: Service, numbers: Iterable[int]
+    ) -> tuple[dict[int, Pushed], tuple[AlarmRang, ...]]:
+        born = [(RELEASES, birth_key(number)) for number in numbers]
+        rang = [(f"alarm/{alarm}", OWN_LATEST) for stage in service.stages for alarm in stage.alarms]
+        there = self._get_many(service.name, [*born, *rang])
+        births = {birth.number: birth for birth in _found(there, Pushed, born)}
+        return births, tuple(_found(there, AlarmRang, rang))
+
+
+def _stages(service: Service, latest: Mapping[str, Row]) -> Iterator[StageState]:
+    """The service's stages from the latest facts of their series."""
+    before = None
+    for rules in service.stages:
+        place = about_stage(rules.name)
+        rollout = first_of([latest.get(f"{place}#rollout")], Rollout)
+        finished = first_of([latest.get(f"{place}#finished")], RolloutFinished)
+        hold = first_of([latest.get(f"{place}#hold")], Held)
+        before = StageState(
+            name=rules.name,
+            rollout=rollout,
+            finished=finished if finished and rollout and finished.rollout == rollout.number else None,
+            hold=hold,
+            rollback=first_of([latest.get(f"{place}#rollback")], RollbackOrdered),
+            reminded=reminder_of(hold, first_of([latest.get(f"{place}#reminded")], Notified)),
+            rules=rules,
+            before=before,
+        )
+        yield before
+
+
+def _on(stages: Iterable[StageState]) -> Iterator[int]:
+    """The releases that are live on a stage, on their way to it, or ordered back to it."""
+    for stage in stages:
+        yield stage.live
+        yield stage.ordered.to if stage.ordered else 0
+        yield stage.rollout.release if stage.rollout and stage.busy else 0
+
+
+def _deployments(facts: Mapping[int, Iterable[Fact]]) -> list[Place]:
+    """Where what is said about the releases' deployments stands."""
+    started = [f for said in facts.values() for f in said if isinstance(f, DeploymentStarted)]
+    abouts = [about_deployment(f.deployment) for f in started]
+    return [(about, key) for about in abouts for key in _OF_DEPLOYMENT]
+
+
+def _subjects(births: Mapping[int, Pushed], facts: Mapping[int, Iterable[Fact]]) -> list[Place]:
+    """Where the latest word of quarantine on the releases' commits and images stands."""
+    subjects = [text for birth in births.values() for text in (birth.commit, birth.digest)]
+    subjects += [f.digest for said in facts.values() for f in said if isinstance(f, Accepted | DeploymentStarted)]
+    return [(f"quarantine/{subject}", OWN_LATEST) for subject in dict.fromkeys(filter(None, subjects))]
+
+
+def _found(there: Mapping[Place, Row], kind: type[F], places: Iterable[Place]) -> list[F]:
+    """The facts of that kind at those places."""
+    facts = facts_of(there[place] for place in dict.fromkeys(places) if place in there)
+    return [fact for fact in facts if isinstance(fact, kind)]

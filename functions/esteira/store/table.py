@@ -1,0 +1,212 @@
+"""The raw table: conditional puts, transactions, queries and batches, with every partial answer read.
+
+A put whose answer was lost is sent again by botocore and then finds its own row. So each put carries a ``token`` made
+for that one call: a row with the same token is ours, and the put counts as done.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from time import sleep as wait
+from typing import TYPE_CHECKING, Any
+
+from esteira.backoff import Sleep, tries
+from esteira.errors import PartialError, code_of
+from esteira.store.rows import Row, packed, pk_of, unpacked
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+Write = dict[str, Any]
+# A cancelled transaction with one of these reasons met another one, or a full table: it may be tried again.
+_TRANSIENT = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+_BATCH_READ, _BATCH_WRITE = 100, 25
+
+
+class Table:
+    """One DynamoDB table with keys ``pk`` and ``sk``. ``sleep`` pauses between tries."""
+
+    def __init__(self, client: DynamoDBClient, table: str, sleep: Sleep = wait) -> None:
+        self._client = client
+        self._table = table
+        self._sleep = sleep
+
+    # --- one write in a transaction
+
+    def _new(self, row: Mapping[str, Any]) -> Write:
+        """A put that only holds where no row stands."""
+        return self._put_if("attribute_not_exists(pk)", {**row, "token": uuid.uuid4().hex})
+
+    def _newer(self, row: Mapping[str, Any]) -> Write:
+        """A put of the latest fact of a series; it only holds where none stands or an older one."""
+        put = self._put_if("attribute_not_exists(pk) OR fact_key < :k", row)
+        put["Put"]["ExpressionAttributeValues"] = packed({":k": row["fact_key"]})
+        return put
+
+    def _put_if(self, condition: str, row: Mapping[str, Any]) -> Write:
+        put = {"TableName": self._table, "Item": packed(row), "ConditionExpression": condition}
+        return {"Put": {**put, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}}
+
+    def _put(self, row: Mapping[str, Any]) -> Write:
+        """A put that replaces whatever stands there."""
+        return {"Put": {"TableName": self._table, "Item": packed(row)}}
+
+    def _delete(self, service: str, about: str, key: str) -> Write:
+        return {"Delete": {"TableName": self._table, "Key": self._key(service, about, key)}}
+
+    def _change(self, service: str, about: str, key: str, values: Mapping[str, Any]) -> Write:
+        """New values in a row; it only holds where the row is there."""
+        update = {
+            "TableName": self._table,
+            "Key": self._key(service, about, key),
+            "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in values),
+            "ConditionExpression": "attribute_exists(pk)",
+            "ExpressionAttributeNames": {f"#{name}": name for name in values},
+            "ExpressionAttributeValues": packed({f":{name}": value for name, value in values.items()}),
+        }
+        return {"Update": update}
+
+    def _absent(self, service: str, about: str, key: str) -> Write:
+        """A condition: no row stands there."""
+        check = {"TableName": self._table, "Key": self._key(service, about, key)}
+        return {"ConditionCheck": {**check, "ConditionExpression": "attribute_not_exists(pk)"}}
+
+    def _key(self, service: str, about: str, key: str) -> dict[str, Any]:
+        return packed({"pk": pk_of(service, about), "sk": key})
+
+    # --- writing
+
+    def _put_new(self, row: Mapping[str, Any]) -> bool:
+        """Add a row in one call; False if another one stands there."""
+        put = self._new(row)["Put"]
+        try:
+            self._patiently(lambda: self._client.put_item(**put))
+        except Exception as error:
+            if code_of(error) != "ConditionalCheckFailedException":
+                raise
+            return _ours(put["Item"], getattr(error, "response", {}).get("Item"))
+        return True
+
+    def _conditionally(self, write: Callable[[], object]) -> bool:
+        """Make a write with a condition; whether the condition held."""
+        try:
+            self._patiently(write)
+        except Exception as error:
+            if code_of(error) == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
+
+    def _patiently(self, write: Callable[[], object]) -> None:
+        """Make a write of one row; try again where a transaction holds that row at the moment."""
+        met: Exception | None = None
+        for _ in tries(self._sleep):
+            try:
+                write()
+            except Exception as error:
+                if code_of(error) != "TransactionConflictException":
+                    raise
+                met = error
+            else:
+                return
+        if met is not None:
+            raise met
+
+    def _transact(self, writes: Sequence[Write]) -> tuple[int, ...]:
+        """Write all or nothing in one call: the places of the writes whose condition did not hold, () where all did.
+
+        botocore gives each call a token and keeps it when it sends the call again, so DynamoDB writes once.
+        """
+        met: Exception | None = None
+        for _ in tries(self._sleep):
+            try:
+                self._client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
+            except Exception as error:
+                if code_of(error) != "TransactionCanceledException":
+                    raise
+                reasons: list[Any] = list(getattr(error, "response", {}).get("CancellationReasons", []))
+                codes = [reason.get("Code") for reason in reasons]
+                if _TRANSIENT.intersection(codes):
+                    met = error
+                    continue
+                if not codes or set(codes) - {"None", "ConditionalCheckFailed"}:
+                    raise
+                return _refused(writes, reasons)
+            return ()
+        raise met or LookupError(f"the transaction on {self._table} was never tried")
+
+    def _write_batch(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Put rows without conditions, twenty-five in a call. Raises PartialError where DynamoDB leaves some out."""
+        puts: list[Any] = [{"PutRequest": {"Item": packed(row)}} for row in rows]
+        for start in range(0, len(puts), _BATCH_WRITE):
+            left = puts[start : start + _BATCH_WRITE]
+            for _ in tries(self._sleep):
+                answer = self._client.batch_write_item(RequestItems={self._table: left})
+                left = answer.get("UnprocessedItems", {}).get(self._table, [])
+                if not left:
+                    break
+            else:
+                raise PartialError(f"DynamoDB left {len(left)} rows of {self._table} unwritten; the call is made again")
+
+    # --- reading
+
+    def _get(self, service: str, about: str, key: str) -> Row | None:
+        answer = self._client.get_item(TableName=self._table, Key=self._key(service, about, key), ConsistentRead=True)
+        return unpacked(answer["Item"]) if "Item" in answer else None
+
+    def _get_many(self, service: str, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Row]:
+        """The rows at those partitions and keys, a hundred in a call; a place without a row is left out."""
+        keys: list[Any] = [self._key(service, about, key) for about, key in dict.fromkeys(places)]
+        found: list[Row] = []
+        for start in range(0, len(keys), _BATCH_READ):
+            left = keys[start : start + _BATCH_READ]
+            for _ in tries(self._sleep):
+                asked: Any = {self._table: {"Keys": left, "ConsistentRead": True}}
+                answer = self._client.batch_get_item(RequestItems=asked)
+                found.extend(unpacked(item) for item in answer["Responses"].get(self._table, []))
+                unread: Any = answer.get("UnprocessedKeys", {})
+                left = unread.get(self._table, {}).get("Keys", [])
+                if not left:
+                    break
+            else:
+                raise PartialError(f"DynamoDB left {len(left)} rows of {self._table} unread; the call is made again")
+        return {(row["pk"].removeprefix(f"{service}#"), row["sk"]): row for row in found}
+
+    def _query(
+        self, service: str, about: str, prefix: str, newest: int | None = None, last: str | None = None
+    ) -> list[Row]:
+        """A partition's rows under ``prefix``: all ascending, or the ``newest`` up to ``last``, descending."""
+        request: dict[str, Any] = {
+            "TableName": self._table,
+            "KeyConditionExpression": "pk = :pk",
+            "ExpressionAttributeValues": {":pk": {"S": pk_of(service, about)}},
+            "ConsistentRead": True,
+        }
+        if last is not None:
+            request["KeyConditionExpression"] += " AND sk BETWEEN :from AND :to"
+            request["ExpressionAttributeValues"] |= {":from": {"S": prefix}, ":to": {"S": last}}
+        elif prefix:
+            request["KeyConditionExpression"] += " AND begins_with(sk, :sk)"
+            request["ExpressionAttributeValues"][":sk"] = {"S": prefix}
+        if newest is not None:
+            request |= {"Limit": newest, "ScanIndexForward": False}
+        rows: list[Row] = []
+        while True:
+            answer = self._client.query(**request)
+            rows.extend(unpacked(item) for item in answer["Items"])
+            if "LastEvaluatedKey" not in answer or (newest is not None and len(rows) >= newest):
+                return rows
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def _ours(item: Mapping[str, Any], found: Mapping[str, Any] | None) -> bool:
+    """Whether the row that was found is the one that this very call put there."""
+    return found is not None and "token" in item and found.get("token") == item["token"]
+
+
+def _refused(writes: Sequence[Write], reasons: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
+    """The places whose condition did not hold; () where a row of this very call stands there, so all was written."""
+    refused = tuple(n for n, reason in enumerate(reasons) if reason["Code"] == "ConditionalCheckFailed")
+    mine = (_ours(writes[n].get("Put", {}).get("Item", {}), reasons[n].get("Item")) for n in refused)
+    return () if any(mine) else refused

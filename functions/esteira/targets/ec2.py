@@ -1,0 +1,192 @@
+"""EC2 hosts by their tags, through CodeDeploy: the bundle they run, deployments, and what each host answered.
+
+CreateDeployment has no idempotency token. It is sent once, and a lost answer is looked up by the claim in the
+deployment's description. A throttled call made nothing and is tried again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from time import sleep as wait
+from typing import Any
+
+from esteira.appspec import RELEASE, Bundle
+from esteira.backoff import Sleep, tries
+from esteira.claims import RolloutClaim, rollout_claim
+from esteira.config import Service
+from esteira.errors import THROTTLED, DeclinedError, PartialError, code_of, making
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """What became of a deployment on its hosts: which ones are without it (``missed``), whether one took it, and why
+    the first failed (``cause``) and in which lifecycle ``event``, "" if none says. ``unsure`` names a host, with its
+    state, that has not come to an end. ``answers`` are all their words (``facts.Diagnosed``)."""
+
+    missed: tuple[str, ...] = ()
+    reached: bool = False
+    unsure: str = ""
+    cause: str = ""
+    event: str = ""
+    answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ec2:
+    """CodeDeploy and the bundles' bucket, as the controller needs them. ``sleep`` pauses between tries."""
+
+    client: Callable[..., Any]
+    sleep: Sleep = wait
+
+    def put_bundle(self, service: Service, key: str, bundle: Bundle, release: Mapping[str, Any]) -> str:
+        """Upload what the host is to run: the bundle and its ``release.json``, zipped; the zip's SHA-256.
+
+        The same release gives the same bytes under the same key, so it may be sent twice. Raises DeclinedError,
+        UnsureError.
+        """
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path, file in sorted(bundle.files.items()):
+                entry = zipfile.ZipInfo(path)  # with a fixed date
+                entry.external_attr = (0o755 if file.executable else 0o644) << 16
+                archive.writestr(entry, file.content)
+            archive.writestr(zipfile.ZipInfo(RELEASE), json.dumps(release, indent=1, sort_keys=True))
+        with making(f"the bundle {key}"):
+            self.client("s3").put_object(Bucket=service.bundles, Key=key, Body=packed.getvalue())
+        return hashlib.sha256(packed.getvalue()).hexdigest()
+
+    def create_deployment(self, service: Service, claim: RolloutClaim, why: str, key: str) -> str:
+        """Deploy the bundle under ``key``; the deployment's id. Raises DeclinedError, BusyError, UnsureError."""
+        group = service.stage(claim.stage).group
+        revision = {"revisionType": "S3", "s3Location": {"bucket": service.bundles, "key": key, "bundleType": "zip"}}
+        throttled: Exception | None = None
+        for _ in tries(self.sleep):
+            try:
+                with making(claim):
+                    answer = self.client("codedeploy", once=True).create_deployment(
+                        applicationName=service.application,
+                        deploymentGroupName=group,
+                        description=f"{claim} {why}"[:256],
+                        fileExistsBehavior="OVERWRITE",
+                        revision=revision,
+                    )
+                return str(answer["deploymentId"])
+            except DeclinedError as error:
+                if code_of(error.__cause__ or error) not in THROTTLED:
+                    raise
+                throttled = error
+        raise throttled or LookupError(f"{claim} was never tried")
+
+    def find_deployment(self, service: Service, claim: RolloutClaim, since: datetime | None = None) -> str | None:
+        """The id of the deployment that carries ``claim``, or None: among the group's deployments made ``since`` then,
+        or else among the first hundred that CodeDeploy lists.
+
+        Raises PartialError where CodeDeploy does not give one that it lists, because that may be the one.
+        """
+        codedeploy = self.client("codedeploy")
+        ids, given = self._listed(service, claim, since), 0
+        for start in range(0, len(ids), 25):
+            infos = codedeploy.batch_get_deployments(deploymentIds=ids[start : start + 25])["deploymentsInfo"]
+            given += len(infos)
+            for info in infos:
+                if rollout_claim(info.get("description", "")) == claim:
+                    return str(info["deploymentId"])
+        if given < len(ids):
+            raise PartialError(f"CodeDeploy lists {len(ids)} deployments for {claim} and gives {given}")
+        return None
+
+    def _listed(self, service: Service, claim: RolloutClaim, since: datetime | None) -> list[str]:
+        group: dict[str, Any] = {
+            "applicationName": service.application,
+            "deploymentGroupName": service.stage(claim.stage).group,
+        }
+        codedeploy = self.client("codedeploy")
+        if since is None:
+            return list(codedeploy.list_deployments(**group)["deployments"][:100])
+        pages = codedeploy.get_paginator("list_deployments").paginate(**group, createTimeRange={"start": since})
+        return [deployment for page in pages for deployment in page["deployments"]]
+
+    def deployment_status(self, deployment: str) -> str:
+        """A deployment's status, in the API's words."""
+        return str(self.client("codedeploy").get_deployment(deploymentId=deployment)["deploymentInfo"]["status"])
+
+    def targets(self, deployment: str) -> list[Mapping[str, Any]]:
+        """What became of a deployment on each host: id, status, lifecycle events."""
+        codedeploy = self.client("codedeploy")
+        found: list[Mapping[str, Any]] = []
+        page: dict[str, str] = {}
+        while True:
+            try:
+                answer = codedeploy.list_deployment_targets(deploymentId=deployment, **page)
+            except Exception as error:
+                if code_of(error) == "DeploymentNotStartedException":  # no host has begun
+                    return []
+                raise
+            ids = answer["targetIds"]
+            for start in range(0, len(ids), 25):
+                asked = {"deploymentId": deployment, "targetIds": ids[start : start + 25]}
+                given = codedeploy.batch_get_deployment_targets(**asked)["deploymentTargets"]
+                if len(given) < len(asked["targetIds"]):
+                    raise PartialError(f"CodeDeploy lists more hosts of {deployment} than it gives")
+                found.extend(given)
+            if not answer.get("nextToken"):
+                return [target["instanceTarget"] for target in found if "instanceTarget" in target]
+            page = {"nextToken": answer["nextToken"]}
+
+    def hosts(self, deployment: str) -> Hosts:
+        """What became of a deployment that has ended, on all its hosts together."""
+        targets = self.targets(deployment)
+        unsure = (t for t in targets if t["status"] not in ("Succeeded", "Failed", "Skipped"))
+        cause, event = _cause(targets)
+        return Hosts(
+            missed=tuple(t["targetId"] for t in targets if t["status"] in ("Failed", "Skipped")),
+            reached=any(t["status"] == "Succeeded" for t in targets),
+            unsure=next((f"host {t['targetId']} that it is {t['status']}" for t in unsure), ""),
+            cause=cause,
+            event=event,
+            answers=tuple(map(_answer, targets)),
+        )
+
+    def error(self, deployment: str) -> str:
+        """The reason CodeDeploy gives for a deployment that did not succeed, in a sentence."""
+        info = self.client("codedeploy").get_deployment(deploymentId=deployment)["deploymentInfo"]
+        return str(info.get("errorInformation", {}).get("message") or "CodeDeploy gives no reason")
+
+    def stop_deployment(self, deployment: str) -> None:
+        """Ask a deployment to stop; one that ended is left as it is, so it may be sent twice."""
+        try:
+            self.client("codedeploy").stop_deployment(deploymentId=deployment, autoRollbackEnabled=False)
+        except Exception as error:
+            if code_of(error) != "DeploymentAlreadyCompletedException":
+                raise
+
+
+def _cause(targets: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Why the first host that failed did, with its name where there are several, and in which lifecycle event;
+    "" where none says."""
+    for target in targets:
+        for event in target.get("lifecycleEvents", []):
+            if event.get("status") == "Failed":
+                host = f"{target['targetId']}: " if len(targets) > 1 else ""
+                return host + _told(event), event["lifecycleEventName"]
+    return "", ""
+
+
+def _answer(target: Mapping[str, Any]) -> str:
+    """One host's answer: its state, and that of each lifecycle event it ran."""
+    events = (f"{e['lifecycleEventName']} {e.get('status', 'Unknown')}" for e in target.get("lifecycleEvents", []))
+    return f"{target['targetId']}: {target['status']}; {', '.join(events)}"[:1000]
+
+
+def _told(event: Mapping[str, Any]) -> str:
+    """A failed lifecycle event as a sentence with the last lines of its log below."""
+    diagnostics = event.get("diagnostics", {})
+    message = diagnostics.get("message") or diagnostics.get("errorCode") or "no message"
+    tail = "\n".join(diagnostics.get("logTail", "").strip().splitlines()[-12:])
+    return f"{event['lifecycleEventName']}: {message}" + (f"\n{tail}" if tail else "")

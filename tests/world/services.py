@@ -1,0 +1,124 @@
+"""The small ones in memory: parameters, objects, alarms, events and topics, with what the controller uses of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC
+from typing import Any
+
+from console.local.aws.api import AwsError, arn
+from console.local.aws.bus import Bus
+
+Params = Mapping[str, Any]
+
+
+class Ssm:
+    """Parameters by name."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+
+    def put_parameter(self, p: Params) -> dict[str, Any]:
+        """PutParameter, always over what is there."""
+        self.values[p["Name"]] = p["Value"]
+        return {"Version": 1}
+
+    def get_parameter(self, p: Params) -> dict[str, Any]:
+        """GetParameter."""
+        if p["Name"] not in self.values:
+            raise AwsError("ParameterNotFound", "")
+        return {"Parameter": {"Name": p["Name"], "Value": self.values[p["Name"]]}}
+
+    def get_parameters_by_path(self, p: Params) -> dict[str, Any]:
+        """GetParametersByPath, in one page."""
+        found = [{"Name": n, "Value": v} for n, v in self.values.items() if n.startswith(p["Path"])]
+        return {"Parameters": found}
+
+
+class S3:
+    """Objects by bucket and key."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str], bytes] = {}
+
+    def put_object(self, p: Params) -> dict[str, Any]:
+        """PutObject."""
+        self.objects[p["Bucket"], p["Key"]] = bytes(p["Body"])
+        return {}
+
+
+class CloudWatch:
+    """Alarms by name."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._alarms: dict[str, dict[str, Any]] = {}
+
+    def put_metric_alarm(self, p: Params) -> dict[str, Any]:
+        """PutMetricAlarm: a new alarm has no data yet."""
+        at, name = self._bus.clock.now(), p["AlarmName"]
+        state = {"StateValue": "INSUFFICIENT_DATA", "StateReason": "Unchecked: Initial alarm creation"}
+        state |= {"StateUpdatedTimestamp": at, "StateTransitionedTimestamp": at}
+        self._alarms.setdefault(name, {"AlarmName": name, "AlarmArn": arn("cloudwatch", f"alarm:{name}"), **state})
+        return {}
+
+    def describe_alarms(self, p: Params) -> dict[str, Any]:
+        """DescribeAlarms by names and state."""
+        names, state = p.get("AlarmNames"), p.get("StateValue")
+        found = [dict(a) for n, a in self._alarms.items() if not names or n in names]
+        return {"MetricAlarms": [a for a in found if state in (None, a["StateValue"])], "CompositeAlarms": []}
+
+    def set_alarm_state(self, p: Params) -> dict[str, Any]:
+        """SetAlarmState: EventBridge hears of it where the state is another one than before."""
+        alarm, at = self._alarms[p["AlarmName"]], self._bus.clock.now()
+        before = _state(alarm)
+        alarm |= {"StateReason": p["StateReason"], "StateUpdatedTimestamp": at}
+        if alarm["StateValue"] != p["StateValue"]:
+            alarm |= {"StateValue": p["StateValue"], "StateTransitionedTimestamp": at}
+            detail = {
+                "alarmName": p["AlarmName"],
+                "configuration": {"metrics": []},
+                "previousState": before,
+                "state": _state(alarm),
+            }
+            self._bus.emit("aws.cloudwatch", "CloudWatch Alarm State Change", [alarm["AlarmArn"]], detail, at)
+        return {}
+
+
+def _state(alarm: Mapping[str, Any]) -> dict[str, str]:
+    at = alarm["StateTransitionedTimestamp"].astimezone(UTC)
+    timestamp = f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}+0000"
+    return {"value": alarm["StateValue"], "reason": alarm["StateReason"], "timestamp": timestamp}
+
+
+class Events:
+    """The default bus."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    def put_events(self, p: Params) -> dict[str, Any]:
+        """PutEvents, of ten at most."""
+        assert 0 < len(p["Entries"]) <= 10
+        for entry in p["Entries"]:
+            self._bus.emit(entry["Source"], entry["DetailType"], [], json.loads(entry["Detail"]))
+        return {"FailedEntryCount": 0, "Entries": [{"EventId": "0"} for _ in p["Entries"]]}
+
+
+class Sns:
+    """Topics, and what was published to them."""
+
+    def __init__(self, topics: tuple[str, ...]) -> None:
+        self._topics = topics
+        self.published: list[Params] = []
+
+    def list_topics(self, _: Params) -> dict[str, Any]:
+        """ListTopics."""
+        return {"Topics": [{"TopicArn": arn("sns", name)} for name in self._topics]}
+
+    def publish(self, p: Params) -> dict[str, Any]:
+        """Publish."""
+        assert len(p["Subject"]) <= 100
+        self.published.append(p)
+        return {"MessageId": "0"}

@@ -1,0 +1,218 @@
+"""The World: everything the controller works with, in memory and in one thread, for tests of what it decides.
+
+What is real in it: the functions' handlers, the store, ``esteira.aws``, the rules, names and registration of
+template.yaml, the bus and the clock. What is not: AWS. The stand-ins take the place of boto3's *clients*, which is the
+lowest place that is cheap, so the code of both adapters runs in every test and only HTTP is left out.
+
+It has the face of ``console.local.rehearse.rehearsal.Rehearsal``, which plays the same stories on moto and git.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, cached_property
+from types import SimpleNamespace, TracebackType
+from typing import Any, Self
+
+from console.local.aws.bus import Bus
+from console.local.aws.clock import Clock
+from console.local.aws.faults import Faults
+from console.local.aws.functions import Function, Functions, load
+from console.local.paths import FUNCTIONS, TEMPLATE, quiet_functions
+from console.local.rehearse.rehearsal import START
+from console.local.rehearse.rehearsal_engine import ScriptedEngine
+from console.local.stages import Rules, stages_of
+from console.local.template import Stack, read
+from esteira.aws import Aws
+from esteira.claims import CLAIM_VARIABLE
+from esteira.config import Service, Settings
+from esteira.context import Context
+from esteira.store import Store
+from tests.world.builds import CodeBuild
+from tests.world.code import CodeCommit
+from tests.world.deployments import CodeDeploy
+from tests.world.door import Client
+from tests.world.registry import Ecr
+from tests.world.services import S3, CloudWatch, Events, Sns, Ssm
+from tests.world.table import Table
+
+_template = cache(lambda: read(TEMPLATE))
+
+
+class World:
+    """A service that has not begun: push, deliver events, sweep, look at what came of it. ``stages`` are the service's,
+    () the template's; ``retries`` is how often the bus calls a function again that failed."""
+
+    def __init__(self, engine: ScriptedEngine, *, stages: Sequence[Rules] = (), retries: int = 2) -> None:
+        template = _template()
+        self.clock, self.engine, self.faults = Clock.stopped(START), engine, Faults()
+        functions = Functions(
+            Function(f.name, self._handler(f.handler), f.logical_id, f.dead_letters, f.destination)
+            for f in template.functions
+        )
+        self.bus = Bus(
+            template.rules,
+            functions,
+            self.clock,
+            retry_delays=(0.0,) * retries,
+            schedules=template.schedules,
+            keep=False,
+        )
+        self.in_function, self.invocation = "", 0
+        self._invocations, self._numbers = itertools.count(1), itertools.count(1)
+        self.local_aws = self._in_memory(template)
+        self._register(template, stages)
+        self._clients: dict[str, Client] = {}
+        engine.attach(self.local_aws)
+
+    def _in_memory(self, template: Stack) -> Any:
+        (project,) = template.resources("AWS::CodeBuild::Project")
+        (images,) = template.resources("AWS::ECR::Repository")
+        rows = project.properties["Environment"]["EnvironmentVariables"]
+        filters = images.properties["ImageTagMutabilityExclusionFilters"]
+        moving = tuple(row["ImageTagMutabilityExclusionFilterValue"] for row in filters)
+        topics = tuple(topic.name for topic in template.resources("AWS::SNS::Topic"))
+        s3, runner = S3(), self.engine.runner
+        assert runner is not None, "the World is single-threaded: make its engine with manual=True"
+        return SimpleNamespace(
+            clock=self.clock,
+            dynamodb=Table(),
+            codecommit=CodeCommit(self.bus),
+            ecr=Ecr(self.bus, moving),
+            codebuild=CodeBuild(self.engine, runner, self.bus, {row["Name"]: row["Value"] for row in rows}),
+            codedeploy=CodeDeploy(self.engine, runner, self.bus, s3.objects),
+            cloudwatch=CloudWatch(self.bus),
+            ssm=Ssm(),
+            s3=s3,
+            events=Events(self.bus),
+            sns=Sns(topics),
+        )
+
+    def _register(self, template: Stack, stages: Sequence[Rules]) -> None:
+        for parameter in template.resources("AWS::SSM::Parameter"):
+            service = json.loads(parameter.properties["Value"])
+            if stages:
+                service |= {"stages": stages_of(service, stages)}
+            Service.model_validate(service)
+            self.local_aws.ssm.put_parameter({"Name": parameter.name, "Value": json.dumps(service)})
+
+    def __enter__(self) -> Self:
+        quiet_functions()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.faults.hook = None
+
+    def client(self, name: str, *, once: bool = False) -> Any:
+        """The client of a service, as boto3 would give it: each sends a call once."""
+        if name not in self._clients:
+            self._clients[name] = Client(name, getattr(self.local_aws, name), self.faults)
+        return self._clients[name]
+
+    aws_client = client
+
+    @cached_property
+    def context(self) -> Context:
+        """What every function here works with."""
+        settings = self._settings
+        return Context(Store(self.client("dynamodb"), settings.table), Aws(self.client), settings, self.clock.now)
+
+    @cached_property
+    def _settings(self) -> Settings:
+        environment = next(f.environment for f in _template().functions if f.handler.startswith("intake."))
+        return Settings(table=environment["ESTEIRA_TABLE"], services_path=environment["ESTEIRA_SERVICES_PATH"])
+
+    @property
+    def store(self) -> Store:
+        """The controller's table."""
+        return self.context.store
+
+    @cached_property
+    def service(self) -> Service:
+        """The one service of template.yaml."""
+        services, _ = self.context.aws.services(self.context.settings.services_path)
+        return services[0]
+
+    def newest(self) -> int:
+        """The number of the newest release, 0 before the first."""
+        pushed = self.store.newest(self.service.name)
+        return pushed.number if pushed else 0
+
+    # --- what people and time do
+
+    def commit(self, files: Mapping[str, bytes | None], message: str = "change") -> str:
+        """Commit over the branch's tip, as a push does; the commit."""
+        made: str = self.local_aws.codecommit.commit(self.service.repository, self.service.branch, files, message)
+        return made
+
+    def force_push(self, commit: str) -> None:
+        """Point the branch at a commit that is there already."""
+        self.local_aws.codecommit.move(self.service.repository, f"refs/heads/{self.service.branch}", commit)
+
+    def operate(self, action: str, **request: object) -> dict[str, Any]:
+        """Say an operator's word; what ``operate`` answered, or the error."""
+        defaults = {"by": "ana", "reason": "a test", "request": f"request-{next(self._numbers):08d}"}
+        said = {**defaults, "service": self.service.name, "action": action, **request}
+        payload: dict[str, Any] = self.bus.functions.call("OperateFunction", said).payload
+        return payload
+
+    def ring(self, alarm: str, reason: str = "Threshold Crossed: 1 out of the last 1 datapoints was greater") -> None:
+        """Let an alarm go off now, made where there is none; one that rings is quiet before."""
+        cloudwatch = self.client("cloudwatch")
+        cloudwatch.put_metric_alarm(AlarmName=alarm)
+        self.hush(alarm)
+        cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason=reason)
+
+    def hush(self, alarm: str) -> None:
+        """Let an alarm be over."""
+        said = {"AlarmName": alarm, "StateValue": "OK", "StateReason": "no datapoint was greater"}
+        self.client("cloudwatch").set_alarm_state(**said)
+
+    def sweep(self) -> None:
+        """Queue one sweep, as the schedule does."""
+        self.bus.tick()
+
+    def play(self) -> None:
+        """Deliver every event, end every build and deployment, until nothing moves."""
+        self.bus.deliver_all()
+        while self.engine.finish_next():
+            self.bus.deliver_all()
+
+    def pass_time(self, seconds: float, sweeps: int = 1) -> None:
+        """Let time pass, sweep, and play what comes of it."""
+        self.clock.advance(seconds)
+        for _ in range(sweeps):
+            self.sweep()
+            self.play()
+
+    # --- what AWS itself has seen
+
+    def build_claims(self) -> list[str]:
+        """The claim of every build CodeBuild ever started."""
+        variables = (b["environment"]["environmentVariables"] for b in self.local_aws.codebuild.builds())
+        return [v["value"] for row in variables for v in row if v["name"] == CLAIM_VARIABLE]
+
+    def deployment_claims(self) -> list[str]:
+        """The claim of every deployment CodeDeploy ever created."""
+        return [d["description"].split(" ", 1)[0] for d in self.local_aws.codedeploy.deployments()]
+
+    def succeeded_deployments(self) -> list[str]:
+        """The descriptions of the deployments that succeeded, oldest first."""
+        return [d["description"] for d in self.local_aws.codedeploy.deployments() if d["status"] == "Succeeded"]
+
+    def _handler(self, handler: str) -> Callable[[Any, Any], Any]:
+        call = load(FUNCTIONS, handler, lambda: {"given": self.context})
+
+        def function(event: Any, context: Any) -> Any:
+            outer = self.in_function
+            self.in_function, self.invocation = handler, next(self._invocations)
+            try:
+                return call(event, context)
+            finally:
+                self.in_function = outer
+
+        return function
