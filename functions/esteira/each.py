@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
+from zlib import crc32
 
 from esteira.config import Service
 from esteira.context import Context
@@ -15,7 +16,7 @@ T = TypeVar("T")
 
 # What is kept of a function's time for answering, and for the call to AWS that is under way at the end.
 RESERVE = timedelta(seconds=10)
-# Sweeps are minutes apart; each minute another service is the first.
+# Sweeps are minutes apart, and each minute may begin with another service.
 ROTATION = timedelta(minutes=1)
 
 
@@ -53,8 +54,13 @@ def _past(until: datetime, context: Context) -> Callable[[], bool]:
 
 
 def rotated(services: Sequence[Service], now: datetime) -> tuple[Service, ...]:
-    """The services beginning with another one each minute, so that none is always the last."""
-    first = int(now.timestamp() // ROTATION.total_seconds()) % len(services) if services else 0
+    """The services beginning with any of them, so that no service is always the last.
+
+    The minute's checksum decides: the minute itself would pick the same service at every sweep where the number of
+    services divides the minutes between two sweeps.
+    """
+    minute = int(now.timestamp() // ROTATION.total_seconds())
+    first = crc32(str(minute).encode()) % len(services) if services else 0
     return (*services[first:], *services[:first])
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, ClassVar, dataclass_transform
 
@@ -139,4 +140,9 @@ def _unknown(row: Mapping[str, Any]) -> Unknown:
         at = unstamp(str(row.get("at", "")))
     except ValueError:
         at = datetime.fromtimestamp(0, UTC)
-    return Unknown(at=at, partition=partition, sort_key=key, document=json.dumps(kept, sort_keys=True, default=str))
+    return Unknown(at=at, partition=partition, sort_key=key, document=json.dumps(kept, sort_keys=True, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    """A table's number as the integer that was written; anything else that JSON does not know as text."""
+    return int(value) if isinstance(value, Decimal) and value == int(value) else str(value)

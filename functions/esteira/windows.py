@@ -69,7 +69,8 @@ def never(windows: Sequence[Window]) -> bool:
     minutes = [sorted(h * 60 + m for h in cron.hours for m in cron.minutes) for _, cron, _ in crons]
     allows = any(w.kind == "allow" for w in windows)
     running: list[tuple[int, int, str]] = []  # from when, until when (minutes since the first day, UTC), which kind
-    for day in range(CYCLE_DAYS):
+    # A window may have opened before the first day that is judged.
+    for day in range(-max((w.minutes for w in windows), default=0) // 1440 - 2, CYCLE_DAYS):
         today = FIRST_DAY + timedelta(days=day)
         for (window, cron, zone), starts in zip(crons, minutes, strict=True):
             if today.month in cron.months and cron.match_day(today):
@@ -77,7 +78,7 @@ def never(windows: Sequence[Window]) -> bool:
                 offset = day * 1440 - int((noon.utcoffset() or timedelta()).total_seconds()) // 60
                 running += [(offset + a, offset + b, window.kind) for a, b in _merged(starts, window.minutes)]
         # A window of a place far east of Greenwich begins on the day before.
-        if day and _opens(running, (day - 1) * 1440, day * 1440, allows):
+        if day > 0 and _opens(running, (day - 1) * 1440, day * 1440, allows):
             return False
         running = [row for row in running if row[1] > (day - 1) * 1440]
     return True

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from esteira.config import Service, Stage
+from esteira.core.actions import Action
 from esteira.core.facts import (
     Accepted,
     BuildEnded,
     BuildStarted,
-    DeploymentEnded,
+    DeploymentReported,
     DeploymentStarted,
     Diagnosed,
     Held,
@@ -21,7 +22,9 @@ from esteira.core.facts import (
     Rollout,
     RolloutFinished,
 )
-from esteira.core.state import Release, StageState
+from esteira.core.plan import moment, plan
+from esteira.core.state import Release, Snapshot, StageState
+from esteira.core.status import Status, assess
 from esteira.fact import Fact
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -42,27 +45,40 @@ HEART = Service(
 
 
 def after(minutes: float = 0, *, seconds: float = 0) -> datetime:
-    """Return the time so long after noon."""
+    """The time so long after noon."""
     return NOON + timedelta(minutes=minutes, seconds=seconds)
 
 
 def digest_of(number: int) -> str:
-    """Return an image digest that belongs to release ``number`` alone."""
+    """An image digest that belongs to release ``number`` alone."""
     return f"sha256:{number:064x}"
 
 
 def born(number: int = 1, **said: Any) -> Pushed:
-    """Return the birth of a release from a commit."""
+    """The birth of a release from a commit."""
     commit = f"{number:040x}"
     values: dict[str, Any] = {"at": NOON, "number": number, "source": "commit", "commit": commit, "tip": commit}
     return Pushed(**values | {"base": commit} | said)
 
 
-def release(
-    number: int = 1, *facts: Fact, rollout: Rollout | None = None, quarantine: Quarantined | None = None
-) -> Release:
-    """Return a release born from a commit, with those facts."""
-    return Release(born(number), frozenset(facts), rollout, quarantine)
+def release(number: int = 1, *facts: Fact, quarantine: Quarantined | None = None) -> Release:
+    """A release born from a commit, with those facts."""
+    return Release(born(number), frozenset(facts), quarantine)
+
+
+def status_on(release: Release, stage: StageState, now: datetime = NOON) -> Status:
+    """The release's status on one stage."""
+    return assess(release, (stage,), now).on[stage.name]
+
+
+def status_of(release: Release, stages: Sequence[StageState], now: datetime = NOON) -> Status:
+    """The release's status in all."""
+    return assess(release, stages, now).overall
+
+
+def planned_from(s: Snapshot, now: datetime = NOON) -> tuple[Action, ...]:
+    """The plan for a snapshot."""
+    return plan(moment(s, now, LEASE))
 
 
 def build_started(number: int = 1, attempt: int = 1, at: datetime = NOON) -> BuildStarted:
@@ -79,7 +95,7 @@ def accepted(number: int = 1, attempt: int = 1, *, reused: bool = False) -> Acce
 
 
 def rollout_of(release: int = 1, number: int = 1, **said: Any) -> Rollout:
-    """Return the stage's rollout ``number``, given at noon to ``release``; nothing was live before unless said."""
+    """The stage's rollout ``number``, given at noon to ``release``; nothing was live before unless said."""
     values: dict[str, Any] = {
         "at": NOON,
         "stage": "production",
@@ -103,12 +119,14 @@ def finished(rollout: Rollout, *, succeeded: bool, mixed: bool = False) -> Rollo
     )
 
 
-def deployment_started(release: int = 1, rollout: int = 1, attempt: int = 1) -> DeploymentStarted:
+def deployment_started(
+    release: int = 1, rollout: int = 1, attempt: int = 1, stage: str = "production"
+) -> DeploymentStarted:
     deployment = deployment_of(rollout)
     return DeploymentStarted(
         at=NOON,
         release=release,
-        stage="production",
+        stage=stage,
         rollout=rollout,
         attempt=attempt,
         deployment=deployment,
@@ -120,18 +138,18 @@ def deployment_of(rollout: int) -> str:
     return f"d-{rollout:09d}"
 
 
-def deployment_ended(rollout: int = 1, status: Any = "Succeeded") -> DeploymentEnded:
-    return DeploymentEnded(at=NOON, deployment=deployment_of(rollout), status=status)
+def deployment_ended(rollout: int = 1, status: Any = "Succeeded") -> DeploymentReported:
+    return DeploymentReported(at=NOON, deployment=deployment_of(rollout), status=status)
 
 
 def diagnosed(
     rollout: int = 1, cause: str = "ValidateService: /ping answered 500", *, reached: bool = False
 ) -> Diagnosed:
-    return Diagnosed(at=NOON, deployment=deployment_of(rollout), cause=cause, reached=reached)
+    return Diagnosed(at=NOON, deployment=deployment_of(rollout), failed=True, cause=cause, reached=reached)
 
 
 def deployed(release: int = 1, rollout: int = 1) -> tuple[Fact, ...]:
-    """Return what is said about a release that was built and whose deployment in that rollout succeeded."""
+    """The facts of a release that was built and whose deployment in that rollout succeeded."""
     return (
         build_started(release),
         build_ended(release),
@@ -142,12 +160,12 @@ def deployed(release: int = 1, rollout: int = 1) -> tuple[Fact, ...]:
 
 
 def quiet(**said: Any) -> StageState:
-    """Return a stage on which nothing ever happened, but for what is said."""
+    """A stage on which nothing ever happened, but for what is said."""
     return StageState("production", **said)
 
 
 def live_on(release: int, rollout: int = 1, **said: Any) -> StageState:
-    """Return a stage on which that release went live in that rollout."""
+    """A stage on which that release went live in that rollout."""
     latest = rollout_of(release, rollout, **said)
     return quiet(rollout=latest, finished=finished(latest, succeeded=True))
 
@@ -163,7 +181,7 @@ def ordered(to: int, away: int = 2) -> RollbackOrdered:
 
 
 def recorded(facts: Iterable[Fact]) -> dict[tuple[str, str], Fact]:
-    """Return the rows that a table holds after these facts were put, one by one: the first under a key stays."""
+    """The rows of a table after these facts were put one by one: the first under a key stays."""
     rows: dict[tuple[str, str], Fact] = {}
     for fact in facts:
         rows.setdefault((fact.about, fact.key), fact)

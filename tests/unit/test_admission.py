@@ -11,19 +11,18 @@ import pytest
 from esteira.config import Approvals, Stage, Window
 from esteira.core.admission import Waits, approval_expires, waits
 from esteira.core.facts import (
-    Approved,
     Bypassed,
-    Disapproved,
     Gated,
-    Overdue,
+    GivenUp,
     Promoted,
     ReleaseWord,
     Replaced,
     Retried,
     RolloutFinished,
+    Voted,
 )
 from esteira.core.state import Release, StageState
-from esteira.core.status import Cause, Phase, status_of, status_on, statuses
+from esteira.core.status import Cause, Phase, assess
 from esteira.fact import Fact
 from tests.unit.conftest import (
     NOON,
@@ -37,6 +36,8 @@ from tests.unit.conftest import (
     held,
     release,
     rollout_of,
+    status_of,
+    status_on,
 )
 
 STAGING = Stage(name="staging", group="heart-staging", bake_minutes=30)
@@ -46,19 +47,19 @@ ANA, RUI = "arn:aws:iam::1:user/ana", "arn:aws:iam::1:user/rui"
 
 
 def on_staging(number: int = 1, rules: Stage = STAGING) -> StageState:
-    """Return staging with that release live on it."""
+    """Staging with that release live on it."""
     rollout = replace(rollout_of(number), stage="staging")
     done = RolloutFinished(at=NOON, stage="staging", rollout=1, release=number, succeeded=True)
     return StageState("staging", rollout, done, rules=rules)
 
 
 def ahead(rules: Stage = PRODUCTION, before: StageState | None = None, **said: Any) -> StageState:
-    """Return production, to which nothing came yet."""
+    """Production, to which nothing came yet."""
     return StageState("production", rules=rules, before=before or on_staging(), **said)
 
 
 def live_on_staging(*facts: Fact) -> Release:
-    """Return v1, live on staging since noon."""
+    """Release v1, live on staging since noon."""
     return release(1, *BUILT, replace(deployment_started(), stage="staging"), deployment_ended(), *facts)
 
 
@@ -73,9 +74,15 @@ def word(kind: type[ReleaseWord], by: str = "ana", minutes: float = 0, **said: A
         "attempt": 1,
         "digest": digest_of(1),
     }
-    if kind in (Approved, Bypassed):
+    if kind in (Voted, Bypassed):
         values["until"] = after(72 * 60)
     return kind(**values | said)
+
+
+def vote(by: str = "ana", minutes: float = 0, **said: Any) -> Voted:
+    """A vote for the release, unless it is said to be against."""
+    voted: Voted = word(Voted, by, minutes, **{"approve": True} | said)
+    return voted
 
 
 def retried() -> Retried:
@@ -83,7 +90,7 @@ def retried() -> Retried:
 
 
 def waited_for(r: Release, stage: StageState, minutes: float) -> list[Waits]:
-    return [w.what for w in waits(r, stage, after(minutes))]
+    return [w.what for w in waits(r.on(stage), after(minutes))]
 
 
 # --- where it comes from --------------------------------------------------------------------------------------------
@@ -114,58 +121,58 @@ def replace_rules(stage: Stage, **said: Any) -> Stage:
 
 
 def test_it_waits_for_as_many_votes_as_are_asked_for() -> None:
-    one = live_on_staging(word(Approved))
+    one = live_on_staging(vote())
     assert waited_for(one, ahead(), 60) == [Waits.APPROVAL]
-    assert "1 more approval, ana said yes" in waits(one, ahead(), after(60))[0].why
-    assert waited_for(live_on_staging(word(Approved), word(Approved, "rui")), ahead(), 60) == []
+    assert "1 more approval; approved by ana" in waits(one.on(ahead()), after(60))[0].why
+    assert waited_for(live_on_staging(vote(), vote("rui")), ahead(), 60) == []
 
 
 @pytest.mark.parametrize(
     "second",
     [
-        word(Approved, "ana", 1),  # nobody has two votes
-        word(Approved, "rui", digest="sha256:other"),
-        word(Approved, "rui", attempt=2),
-        word(Approved, "rui", stage="staging"),
-        word(Approved, "rui", until=after(59)),
+        vote("ana", 1),  # nobody has two votes
+        vote("rui", digest="sha256:other"),
+        vote("rui", attempt=2),
+        vote("rui", stage="staging"),
+        vote("rui", until=after(59)),
     ],
     ids=["the same person", "another image", "another attempt", "another stage", "expired"],
 )
-def test_a_vote_counts_once_for_this_image_and_attempt_on_this_stage_until_it_expires(second: Approved) -> None:
-    assert waited_for(live_on_staging(word(Approved), second), ahead(), 60) == [Waits.APPROVAL]
+def test_a_vote_counts_once_for_this_image_and_attempt_on_this_stage_until_it_expires(second: Voted) -> None:
+    assert waited_for(live_on_staging(vote(), second), ahead(), 60) == [Waits.APPROVAL]
 
 
 def test_a_vote_against_ends_it_there_and_may_be_taken_back() -> None:
-    no = live_on_staging(word(Approved), word(Disapproved, "rui", 1, reason="its recall fell"))
+    no = live_on_staging(vote(), vote("rui", 1, approve=False, reason="its recall fell"))
     status = status_of(no, (on_staging(), ahead()), after(60))
     assert (status.phase, status.cause, status.stage) == (Phase.REJECTED, Cause.DISAPPROVED, "production")
     assert "rui rejected it for production: its recall fell" in status.why
-    changed = live_on_staging(word(Approved), word(Disapproved, "rui", 1), word(Approved, "rui", 2))
+    changed = live_on_staging(vote(), vote("rui", 1, approve=False), vote("rui", 2))
     assert status_on(changed, ahead(), after(60)).phase is Phase.BUILT
 
 
 def test_under_the_two_person_rule_the_pusher_does_not_count_nor_who_proves_nothing() -> None:
     two = ahead(replace_rules(PRODUCTION, approvals=Approvals(not_by_pusher=True)))
-    pushed = replace(live_on_staging(word(Approved, arn=ANA)), pushers=(ANA,))
+    pushed = replace(live_on_staging(vote(arn=ANA)), pushers=(ANA,))
     assert waited_for(pushed, two, 60) == [Waits.APPROVAL]
-    unproven = replace(live_on_staging(word(Approved, "rui")), pushers=(ANA,))
+    unproven = replace(live_on_staging(vote("rui")), pushers=(ANA,))
     assert waited_for(unproven, two, 60) == [Waits.APPROVAL]
-    other = replace(live_on_staging(word(Approved, "rui", arn=RUI)), pushers=(ANA,))
+    other = replace(live_on_staging(vote("rui", arn=RUI)), pushers=(ANA,))
     assert waited_for(other, two, 60) == []
 
 
 def test_where_nobody_knows_who_pushed_it_takes_two() -> None:
     """One of two is another one than the pusher, whoever that is."""
     two = ahead(replace_rules(PRODUCTION, approvals=Approvals(not_by_pusher=True)))
-    assert waited_for(live_on_staging(word(Approved, arn=ANA)), two, 60) == [Waits.APPROVAL]
-    both = live_on_staging(word(Approved, arn=ANA), word(Approved, "rui", arn=RUI))
+    assert waited_for(live_on_staging(vote(arn=ANA)), two, 60) == [Waits.APPROVAL]
+    both = live_on_staging(vote(arn=ANA), vote("rui", arn=RUI))
     assert waited_for(both, two, 60) == []
 
 
 def test_a_wait_for_approval_ends() -> None:
     """It counts from when its bake was over."""
-    assert approval_expires(live_on_staging(), ahead()) == after(30) + timedelta(hours=168)
-    late = Overdue(at=NOON, release=1, what="approval", number=1, stage="production", why="nobody approved it")
+    assert approval_expires(live_on_staging().on(ahead())) == after(30) + timedelta(hours=168)
+    late = GivenUp(at=NOON, release=1, what="approval", number=1, stage="production", why="nobody approved it")
     status = status_of(live_on_staging(late), (on_staging(), ahead()), after(60))
     assert (status.phase, status.cause) == (Phase.REJECTED, Cause.APPROVAL_EXPIRED)
 
@@ -229,7 +236,7 @@ def test_a_release_stands_in_all_where_it_came_to_last() -> None:
         replace(deployment_started(), deployment="d-2"), replace(deployment_ended(), deployment="d-2", status="Failed")
     )
     assert status_of(there, stages, after(60)).phase is Phase.DEPLOYING  # its cause is being read
-    assert {name: s.phase for name, s in statuses(there, stages, after(60)).items()} == {
+    assert {name: s.phase for name, s in assess(there, stages, after(60)).on.items()} == {
         "staging": Phase.LIVE,
         "production": Phase.DEPLOYING,
     }

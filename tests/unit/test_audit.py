@@ -20,8 +20,8 @@ from esteira.audit import (
     seen,
     seen_hash,
 )
-from esteira.core.facts import Announced
-from esteira.core.state import Snapshot, StageState, Written
+from esteira.core.facts import Notified
+from esteira.core.state import Listed, Snapshot, StageState
 from esteira.fact import Fact, from_row, to_row
 from esteira.trail import Checkpoint
 from tests.unit.conftest import HEART, NOON, accepted, after, born, deployment_started, finished, release, rollout_of
@@ -34,7 +34,7 @@ def checkpoint(number: int, before: str = "") -> Checkpoint:
 
 
 def chain(length: int) -> list[Checkpoint]:
-    """Return the checkpoints of that many turns."""
+    """The checkpoints of that many rollouts."""
     checkpoints: list[Checkpoint] = []
     for number in range(1, length + 1):
         checkpoints.append(checkpoint(number, checkpoints[-1].sha256 if checkpoints else ""))
@@ -55,9 +55,9 @@ def test_a_rows_hash_survives_the_table_and_counts_every_field(fact: Fact) -> No
     assert row_hash(replace(ROLLOUT, lease=after(9))) != row_hash(ROLLOUT)
 
 
-def test_a_seal_covers_what_the_table_keeps() -> None:
-    """The turn is in it; what is forgotten one day is not, or it would look taken."""
-    told = Announced(at=NOON, release=1, phase="live", number=1, rollout=1, channel="sns")
+def test_a_checkpoint_covers_what_the_table_keeps() -> None:
+    """The rollout is in it; what is forgotten one day is not, or it would look taken."""
+    told = Notified(at=NOON, subject="release/00000001", topic="live#1#1##", channel="topic")
     one = checkpoint_of(ROLLOUT, [born(), told], "", NOON)
     assert [row.rpartition(" ")[0] for row in one.rows] == [
         "releases release#00000001",
@@ -66,7 +66,7 @@ def test_a_seal_covers_what_the_table_keeps() -> None:
     assert one == checkpoint_of(ROLLOUT, [told, born()], "", NOON)
 
 
-def test_the_seals_of_a_stage_hold_together() -> None:
+def test_the_checkpoints_of_a_stage_hold_together() -> None:
     """In full, and any stretch of them."""
     checkpoints = chain(6)
     assert list(broken(checkpoints)) == []
@@ -75,7 +75,7 @@ def test_the_seals_of_a_stage_hold_together() -> None:
 
 
 @pytest.mark.parametrize("name", ["at", "release", "rows", "before", "stage", "rollout"])
-def test_whatever_is_altered_in_a_seal_is_named(name: str) -> None:
+def test_whatever_is_altered_in_a_checkpoint_is_named(name: str) -> None:
     """The checkpoint is the hash of all the rest of its row."""
     value: Any = {"at": after(99), "release": 9, "rows": (), "before": "f" * 64, "stage": "moon", "rollout": 9}[name]
     old = checkpoint(1)
@@ -83,7 +83,7 @@ def test_whatever_is_altered_in_a_seal_is_named(name: str) -> None:
     assert "rollout" in next(broken([replace(old, **{name: value})]))
 
 
-def test_a_seal_that_is_missing_or_made_anew_is_named() -> None:
+def test_a_checkpoint_that_is_missing_or_made_anew_is_named() -> None:
     """A gap, a chain that begins in the middle, one that follows from something else."""
     checkpoints = chain(6)
     assert list(broken([*checkpoints[:2], *checkpoints[3:]])) == [
@@ -109,15 +109,23 @@ def test_an_altered_row_is_named_by_its_fields() -> None:
     assert "of at, digest, reused, exported, one is not what it was" in altered({**row, "digest": "x"}, *where)
     says = altered({**row, "attempt": 7}, *where)
     assert says == "its fields make release/00000001 accepted#0007 of it: of release, attempt, one is not what it was"
-    for broken_row in ({**row, "fact": "miracle"}, {**row, "at": 7}, {**row, "attempt": "x"}, {"fact": "accepted"}):
+    for broken_row in ({**row, "at": 7}, {**row, "attempt": "x"}, {"fact": "accepted"}):
         assert altered(broken_row, *where) == "it is no fact any more: a field is missing, or is of another kind"
+    place = {"pk": f"heart#{fact.about}", "sk": fact.key}
+    assert "is not what it was" in altered({**row, **place, "fact": "miracle"}, *where)
+
+
+def test_an_untouched_row_of_an_unknown_kind_is_not_called_altered() -> None:
+    """A newer version wrote and checkpointed it."""
+    row = {**to_row(accepted()), "fact": "miracle", "pk": f"heart#{accepted().about}", "sk": accepted().key}
+    assert altered(row, accepted().about, accepted().key, row_hash(from_row(row))) == ""
 
 
 def test_the_fields_a_key_tells_are_known() -> None:
     """All others may be altered without the key's noticing."""
     assert fields_beside_the_key(accepted()) == ("at", "digest", "reused", "exported")
     assert set(fields_beside_the_key(ROLLOUT)) == {
-        "at", "release", "attempt", "digest", "kind", "live", "healthy", "served", "lease", "deadline",
+        "at", "release", "attempt", "digest", "kind", "live", "healthy", "served", "lease", "deadline", "owner",
     }  # fmt: skip
 
 
@@ -136,7 +144,7 @@ def test_what_was_seen_has_another_hash_when_anything_was() -> None:
         replace(base, releases=(release(1),)),
         replace(base, newest=born(2)),
         replace(base, stages=(StageState("production"),)),
-        replace(base, written={1: Written("live", "it is")}),
+        replace(base, written={1: Listed("live", "it is")}),
         replace(base, releases=(replace(release(1, accepted()), pushers=("arn:ana",)),)),
     ]
     hashes = [seen(s, NOON).sha256 for s in (base, *others)]

@@ -24,15 +24,14 @@ from esteira.core.facts import (
     BuildEnded,
     BuildStarted,
     CommitPushed,
-    DeploymentBegun,
-    DeploymentEnded,
+    DeploymentReported,
+    HostReported,
     ImageArrived,
     ImageScanned,
-    InstanceReported,
 )
 from esteira.core.status import Phase
 from esteira.fact import Fact, stamp
-from esteira.notify import announcement
+from esteira.notify import news
 from tests.unit.conftest import DIGEST, HEART, NOON, after, recorded
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +43,12 @@ HOST = "i-0a1b2c3d4e5f60718"
 PUSHED_DIGEST = "sha256:73efbbb22c7a29e642ef7553a01f35afc9b744f6054006868bdedcd460729ece"
 
 STARTED = BuildStarted(at=NOON, release=1, attempt=1, build=BUILD)
-BEGUN = DeploymentBegun(at=NOON, deployment=DEPLOYMENT)
+BEGUN = DeploymentReported(at=NOON, deployment=DEPLOYMENT, status="InProgress")
+
+
+@cache
+def loaded(name: str) -> Any:
+    return json.loads(FILES[name].read_text(encoding="utf-8"))
 
 
 def pushed(commit: str) -> CommitPushed:
@@ -55,12 +59,14 @@ def build_end(status: str, cause: str = "") -> BuildEnded:
     return BuildEnded(at=NOON, release=1, attempt=1, build=BUILD, status=status, cause=cause)
 
 
-def host_said(status: str) -> InstanceReported:
-    return InstanceReported(at=NOON, deployment=DEPLOYMENT, instance=HOST, status=status)
+def host_said(status: str) -> HostReported:
+    return HostReported(at=NOON, deployment=DEPLOYMENT, host=HOST, status=status)
 
 
-def scan_said(findings: str) -> ImageScanned:
-    return ImageScanned(at=NOON, digest=DIGEST, findings=findings)
+def scan_said(name: str, findings: str) -> ImageScanned:
+    """What a scan's event file tells: the findings at the minute of the event."""
+    scanned_at = datetime.fromisoformat(loaded(name)["time"]).replace(second=0)
+    return ImageScanned(at=NOON, digest=DIGEST, scanned_at=scanned_at, findings=findings)
 
 
 @dataclass(frozen=True)
@@ -108,14 +114,14 @@ EXPECTED: dict[str, Hears | Ignores] = {
     "ecr_push_untagged": Ignores("an image without a tag"),
     "ecr_push_failed": Ignores("PUSH FAILURE of an image"),
     "ecr_delete": Ignores("DELETE SUCCESS of an image"),
-    "ecr_scan_complete": Hears((scan_said("CRITICAL 1, HIGH 3, MEDIUM 9"),)),
-    "ecr_scan_clean": Hears((scan_said("none"),)),
-    "ecr_scan_failed": Hears((scan_said("failed"),)),
+    "ecr_scan_complete": Hears((scan_said("ecr_scan_complete", "CRITICAL 1, HIGH 3, MEDIUM 9"),)),
+    "ecr_scan_clean": Hears((scan_said("ecr_scan_clean", "none"),)),
+    "ecr_scan_failed": Hears((scan_said("ecr_scan_failed", "failed"),)),
     "codedeploy_start": Hears((BEGUN,)),
     "codedeploy_ready": Hears((BEGUN,)),
-    "codedeploy_success": Hears((BEGUN, DeploymentEnded(at=NOON, deployment=DEPLOYMENT, status="Succeeded"))),
-    "codedeploy_failure": Hears((BEGUN, DeploymentEnded(at=NOON, deployment=DEPLOYMENT, status="Failed"))),
-    "codedeploy_stop": Hears((BEGUN, DeploymentEnded(at=NOON, deployment=DEPLOYMENT, status="Stopped"))),
+    "codedeploy_success": Hears((BEGUN, DeploymentReported(at=NOON, deployment=DEPLOYMENT, status="Succeeded"))),
+    "codedeploy_failure": Hears((BEGUN, DeploymentReported(at=NOON, deployment=DEPLOYMENT, status="Failed"))),
+    "codedeploy_stop": Hears((BEGUN, DeploymentReported(at=NOON, deployment=DEPLOYMENT, status="Stopped"))),
     "codedeploy_instance_start": Hears((host_said("InProgress"),)),
     "codedeploy_instance_success": Hears((host_said("Succeeded"),)),
     "codedeploy_instance_failure": Hears((host_said("Failed"),)),
@@ -140,19 +146,14 @@ REQUESTS: dict[str, dict[str, Any]] = {
 }
 
 
-@cache
-def loaded(name: str) -> Any:
-    return json.loads(FILES[name].read_text(encoding="utf-8"))
-
-
 def event_of(name: str) -> Any:
-    """Return a fresh copy of an event file's document."""
+    """A fresh copy of an event file's document."""
     return copy.deepcopy(loaded(name))
 
 
 @cache
 def patterns() -> tuple[tuple[str, EventPattern], ...]:
-    """Return the rules of template.yaml, each as the function it wakes and its compiled pattern."""
+    """The rules of template.yaml, each as the function it wakes and its compiled pattern."""
     rules = template.read(ROOT / "template.yaml").rules
     return tuple((target, EventPattern.load(json.dumps(rule.pattern))) for rule in rules for target in rule.targets)
 
@@ -225,13 +226,14 @@ def test_every_request_file_has_an_id_of_its_own() -> None:
 
 def test_the_phase_change_file_is_what_announce_reads() -> None:
     """The controller's own event, as it leaves advance and enters announce."""
-    change = announcement.read(event_of("release_phase_changed"))
-    assert isinstance(change, announcement.Change)
+    change = news.read(event_of("release_phase_changed"))
+    assert isinstance(change, news.PhaseChange)
     assert (change.service, change.release, change.number, change.phase) == ("heart", "v1", 1, Phase.LIVE)
+    assert change.model_dump(mode="json").items() <= event_of("release_phase_changed")["detail"].items()
 
 
 def listening(*services: str) -> list[Service]:
-    """Return services whose production listens to the alarm of the event file."""
+    """Services whose production listens to the alarm of the event file."""
     stage = Stage(name="production", group="heart-production", bake_minutes=30, alarms=("heart-errors",))
     return [HEART.model_copy(update={"name": name, "stages": (stage,)}) for name in services]
 
@@ -261,14 +263,14 @@ def test_an_alarm_that_is_over_takes_nothing_back(state: str) -> None:
 
 
 def edited(name: str, **detail: Any) -> Any:
-    """Return an event file's document with other values in its detail; ``_`` in a name stands for ``-``."""
+    """An event file's document with other values in its detail; ``_`` in a name stands for ``-``."""
     event = event_of(name)
     event["detail"].update({key.replace("_", "-"): value for key, value in detail.items()})
     return event
 
 
 def with_claim(claim: str) -> Any:
-    """Return the event of a build that carries this claim."""
+    """The event of a build that carries this claim."""
     event = event_of("codebuild_succeeded")
     for variable in event["detail"]["additional-information"]["environment"]["environment-variables"]:
         if variable["name"] == "ESTEIRA_CLAIM":
@@ -433,14 +435,14 @@ DEPLOYMENTS = st.integers(0, 10**9 - 1).map(lambda n: f"d-{n:09d}")
 
 
 def build_life(uuid: str, release: int, attempt: int, end: str) -> list[Any]:
-    """Return the events of one build, from the files, under another id."""
+    """The events of one build, from the files, under another id."""
     text = [json.dumps(loaded(name)) for name in ("codebuild_in_progress", f"codebuild_{end}")]
     claim = f"heart/v{release}/build/{attempt}"
     return [json.loads(t.replace(BUILD.split(":")[1], uuid).replace("heart/v1/build/1", claim)) for t in text]
 
 
 def deployment_life(deployment: str, host: str, end: str, *, ready: bool) -> list[Any]:
-    """Return the events of one deployment and of its host, from the files, under other ids."""
+    """The events of one deployment and of its host, from the files, under other ids."""
     names = ["start", *(["ready"] if ready else []), end, "instance_start"]
     names += [f"instance_{end}"] if end != "stop" else []
     text = [json.dumps(loaded(f"codedeploy_{name}")) for name in names]
@@ -448,7 +450,7 @@ def deployment_life(deployment: str, host: str, end: str, *, ready: bool) -> lis
 
 
 def image_life(digest: str, tag: str, scan: str) -> list[Any]:
-    """Return the events of one image, from the files, under another digest."""
+    """The events of one image, from the files, under another digest."""
     pushed, scanned = edited("ecr_push_release_tag", image_tag=tag), event_of(f"ecr_scan_{scan}")
     for event in (pushed, scanned):
         event["detail"]["image-digest"] = digest
@@ -523,7 +525,7 @@ KINDS = sorted({(e["source"], e["detail-type"]) for e in map(loaded, EXPECTED)})
 
 
 def refusal_of(attempt: Callable[[], object]) -> str:
-    """Return the sentence with which an attempt was refused, "" if it was not; let any other exception pass."""
+    """The sentence with which an attempt was refused, "" if it was not; let any other exception pass."""
     try:
         attempt()
     except Refused as refused:
@@ -561,7 +563,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def mutated(event: Any, path: tuple[Any, ...], value: Any, *, drop: bool) -> Any:
-    """Return the document with the value at ``path`` replaced, or taken out."""
+    """The document with the value at ``path`` replaced, or taken out."""
     *parents, last = path
     inner = event
     for key in parents:

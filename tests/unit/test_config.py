@@ -17,7 +17,7 @@ from tests.unit.conftest import COMMIT, HEART
 
 
 def registration(**said: Any) -> str:
-    """Return the document a service's stack writes, as JSON, with other values where said."""
+    """The document a service's stack writes, as JSON, with other values where said."""
     document = HEART.model_dump(mode="json", exclude_defaults=True)
     return json.dumps(document | said)
 

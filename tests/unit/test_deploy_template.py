@@ -15,7 +15,7 @@ REPOSITORY = "AWS::CodeCommit::Repository"
 
 
 def document(text: str) -> Any:
-    """Return a template's document, with two resources: Repository, of a type nobody knows, and the one in ``text``."""
+    """A template's document, with two resources: Repository, of a type nobody knows, and the one in ``text``."""
     there = """
 Resources:
   Repository: { Type: "AWS::CodeCommit::Repository", Properties: { RepositoryName: !Ref ServiceName } }
@@ -29,7 +29,7 @@ def fit(text: str) -> Fitted:
 
 
 def value_of(given: str) -> Any:
-    """Return what becomes of a value in a resource that is kept."""
+    """What becomes of a value in a resource that is kept."""
     made = fit(f"  Kept: {{ Type: 'AWS::SSM::Parameter', Properties: {{ Value: {given} }} }}")
     return made.document["Resources"]["Kept"]["Properties"]["Value"]
 
@@ -127,7 +127,7 @@ def test_the_nested_template_is_found() -> None:
 
 
 def _waiting_in_lists(whole: Any) -> Any:
-    """Return a document whose every DependsOn is a list."""
+    """A document whose every DependsOn is a list."""
     rows = {
         id_: row | ({"DependsOn": [row["DependsOn"]]} if isinstance(row.get("DependsOn"), str) else {})
         for id_, row in whole["Resources"].items()

@@ -71,7 +71,9 @@ DOCUMENTED: dict[str, tuple[set[str], set[str]]] = {
                 "rollout",
                 "phase",
                 "before",
-                "why",
+                "summary",
+                "detail",
+                "next",
                 "cause",
             ),
             *("commit", "tag", "digest"),
@@ -211,5 +213,5 @@ def test_what_is_absent_and_what_is_empty_is_as_it_was_seen() -> None:
 
 
 def _moment(text: str) -> datetime:
-    """Return the time that CodeBuild writes as ``Nov 23, 2026 10:00:10 AM``, in UTC and without saying so."""
+    """The time that CodeBuild writes as ``Nov 23, 2026 10:00:10 AM``, in UTC and without saying so."""
     return datetime.strptime(text, "%b %d, %Y %I:%M:%S %p")  # noqa: DTZ007

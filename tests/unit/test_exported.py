@@ -11,19 +11,19 @@ from esteira.aws_events import EXPORTED_IN_ALL, EXPORTED_NAMES, EXPORTED_VALUE, 
 from esteira.config import release_tag, released_as
 from esteira.core.facts import Accepted, Declined, Retried
 from esteira.fact import from_row, to_row
-from tests.unit.conftest import NOON, accepted, deployed, digest_of, release
+from tests.unit.conftest import NOON, accepted, deployed, digest_of, live_on, release
 
 pytestmark = pytest.mark.unit
 
 
 def build(**exported: str) -> dict[str, Any]:
-    """Return a build as BatchGetBuilds tells it."""
+    """A build as BatchGetBuilds tells it."""
     rows = [{"name": name, "value": value} for name, value in exported.items()]
     return {"id": "heart-build:1", "exportedEnvironmentVariables": rows}
 
 
 def having(exported: tuple[str, ...], *, reused: bool = False) -> Accepted:
-    """Return v1's accepted image, with what its build exported."""
+    """The accepted image of v1, with what its build exported."""
     return Accepted(at=NOON, release=1, attempt=1, digest=digest_of(1), reused=reused, exported=exported)
 
 
@@ -88,8 +88,8 @@ def test_a_releases_figures_are_those_of_the_image_it_serves() -> None:
     again = Retried(at=NOON, release=1, attempt=2, by="ana", reason="once more")
     later = Accepted(at=NOON, release=1, attempt=2, digest=digest_of(2), reused=False, exported=("ROC_AUC=0.5",))
     facts = [f for f in deployed() if not isinstance(f, Accepted)]
-    assert release(1, *facts, having(("ROC_AUC=0.91",)), again, later).figures == {"ROC_AUC": "0.91"}
-    assert release(1, having(("ROC_AUC=0.91",))).figures == {}
+    assert release(1, *facts, having(("ROC_AUC=0.91",)), again, later).on(live_on(1)).figures == {"ROC_AUC": "0.91"}
+    assert release(1, having(("ROC_AUC=0.91",))).on(live_on(1)).figures == {}
 
 
 def test_an_accepted_images_sentence_shows_its_figures() -> None:

@@ -69,13 +69,13 @@ def serving(answer: Answer) -> Iterator[tuple[str, Asked]]:
 
 
 def question(age: float, probability: Any, **more: Any) -> dict[str, Any]:
-    """Return a question as a model's training writes it."""
+    """A question as a model's training writes it."""
     expected = {"predictions": [{"probability": probability}]}
     return {"body": {"age": age}, "expected": expected, "tolerance": 0.0001, **more}
 
 
 def golden(*questions: Any, **changes: Any) -> dict[str, Any]:
-    """Return a file's content."""
+    """A file's content."""
     told = {"format": 1, "path": "/invocations", "content_type": "application/json", "questions": list(questions)}
     return {name: value for name, value in {**told, **changes}.items() if value != "absent"}
 

@@ -20,12 +20,17 @@ PURE = [
     "gates",
     "core/facts",
     "core/state",
+    "core/lease",
+    "core/actions",
     "core/admission",
     "core/status",
     "core/plan",
     "audit",
     "aws_events",
     "inspection",
+    "notify/news",
+    "fact",
+    "trail",
     "appspec/node",
     "appspec/scalar",
     "appspec/psych",
@@ -77,7 +82,10 @@ def asks_the_time(tree: ast.AST) -> bool:
     calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
     times = [name for name in imported(tree) if name.split(".")[0] == "time"]
     return any(name != "time.sleep" for name in times if not (name == "time" and "time.sleep" in times)) or any(
-        isinstance(c, ast.Attribute) and c.attr in ("now", "utcnow", "today") for c in calls
+        isinstance(c, ast.Attribute)
+        and c.attr in ("now", "utcnow", "today")
+        and ast.unparse(c.value) not in ("do", "self")
+        for c in calls
     )
 
 

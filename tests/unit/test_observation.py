@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from esteira.aws_events import (
     observed_instance,
     read,
 )
-from esteira.core.facts import DeploymentEnded, ImageArrived, ImageScanned
+from esteira.core.facts import DeploymentReported, ImageArrived, ImageScanned
 from esteira.fact import Fact
 from tests.unit.conftest import COMMIT, DIGEST, HEART, NOON, after, recorded
 
@@ -53,21 +53,21 @@ BUILDS: dict[str, tuple[Phases, str]] = {
 
 
 def event(name: str, **detail: Any) -> Any:
-    """Return an event file's document with other values in its detail; ``_`` in a name stands for ``-``."""
+    """An event file's document with other values in its detail; ``_`` in a name stands for ``-``."""
     document = json.loads((EVENTS / f"{name}.json").read_text(encoding="utf-8"))
     document["detail"].update({key.replace("_", "-"): value for key, value in detail.items()})
     return document
 
 
 def heard(document: Any) -> tuple[Fact, ...]:
-    """Return the facts an event tells, heard at noon."""
+    """The facts an event tells, heard at noon."""
     answer = read(document, [HEART], NOON)
     assert isinstance(answer, Heard)
     return answer.facts
 
 
 def build_event(status: str, phases: Phases) -> Any:
-    """Return a build's state change as EventBridge sends it: hyphens, contexts joined, COMPLETED without a status."""
+    """A build's state change as EventBridge sends it: hyphens, contexts joined, COMPLETED without a status."""
     document = event("codebuild_in_progress" if status == "IN_PROGRESS" else "codebuild_succeeded", build_status=status)
     if status != "IN_PROGRESS":
         document["detail"]["additional-information"]["phases"] = [
@@ -78,7 +78,7 @@ def build_event(status: str, phases: Phases) -> Any:
 
 
 def build_answer(status: str, phases: Phases) -> dict[str, Any]:
-    """Return the same build as BatchGetBuilds answers: camel case, contexts in two parts."""
+    """The same build as BatchGetBuilds answers: camel case, contexts in two parts."""
     detail = event("codebuild_succeeded")["detail"]
     return {
         "id": detail["build-id"].split("build/", 1)[1],
@@ -98,7 +98,7 @@ def build_answer(status: str, phases: Phases) -> dict[str, Any]:
 
 
 def same(from_event: tuple[Fact, ...], from_api: tuple[Fact, ...]) -> bool:
-    """Return whether both tell the same facts, and the second tells the table nothing new."""
+    """Whether both tell the same facts, and the second tells the table nothing new."""
     return set(from_event) == set(from_api) and set(recorded(from_event)) == set(recorded(from_api))
 
 
@@ -149,7 +149,9 @@ def test_a_deployments_event_equals_its_observation(said: str, answered: str) ->
     document = event("codedeploy_start", state=said)
     from_api = observed_deployment(document["detail"]["deploymentId"], answered, LATER)
     assert same(heard(document), from_api)
-    assert any(isinstance(f, DeploymentEnded) for f in from_api) == (said in ("SUCCESS", "FAILURE", "STOP"))
+    assert any(isinstance(f, DeploymentReported) and f.milestone == "ended" for f in from_api) == (
+        said in ("SUCCESS", "FAILURE", "STOP")
+    )
 
 
 @pytest.mark.parametrize("status", ["Created", "Queued"])
@@ -168,12 +170,16 @@ def test_a_hosts_event_equals_its_observation(said: str, answered: str) -> None:
     assert same(heard(event("codedeploy_instance_start", state=said, instanceId=host)), from_api)
 
 
+SCANNED = datetime(2026, 11, 23, 10, 1, 20, tzinfo=UTC)
+
+
 def image(tags: list[str], status: str = "", counts: dict[str, int] | None = None) -> dict[str, Any]:
-    """Return one of DescribeImages' imageDetails."""
+    """One of DescribeImages' imageDetails."""
     answer: dict[str, Any] = {"imageDigest": DIGEST, "imageTags": tags, "imagePushedAt": NOON - timedelta(minutes=1)}
     if status:
         answer["imageScanStatus"] = {"status": status}
-        answer["imageScanFindingsSummary"] = {} if counts is None else {"findingSeverityCounts": counts}
+        summary: dict[str, Any] = {} if counts is None else {"findingSeverityCounts": counts}
+        answer["imageScanFindingsSummary"] = {**summary, "imageScanCompletedAt": SCANNED}
     return answer
 
 
@@ -203,12 +209,12 @@ def test_an_observed_image_arrived_when_it_was_pushed() -> None:
 )
 def test_a_scans_event_equals_its_observation(status: str, counts: dict[str, int] | None, findings: str) -> None:
     """Findings, none, and a scan that failed: no counts mean none only if it is complete."""
-    document = event("ecr_scan_clean", scan_status=status)
+    document = event("ecr_scan_clean", scan_status=status) | {"time": f"{SCANNED + timedelta(seconds=30):%FT%TZ}"}
     if counts is not None:
         document["detail"]["finding-severity-counts"] = counts
     from_api = observed_image(HEART, image([], status, counts), LATER)
     assert same(heard(document), from_api)
-    assert from_api == (ImageScanned(at=NOON, digest=DIGEST, findings=findings),)
+    assert from_api == (ImageScanned(at=NOON, digest=DIGEST, scanned_at=SCANNED.replace(second=0), findings=findings),)
 
 
 @pytest.mark.parametrize("status", ["IN_PROGRESS", "PENDING"])

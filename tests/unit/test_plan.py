@@ -1,4 +1,4 @@
-"""What is done next, and why: each situation's plan, and what no plan ever does."""
+"""What is done next, and why: each snapshot's plan, and what no plan ever does."""
 
 from __future__ import annotations
 
@@ -15,20 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from esteira.aws_events import Heard, read
-from esteira.core.facts import (
-    Aborted,
-    Claimed,
-    Declined,
-    DeploymentGivenUp,
-    Diagnosed,
-    ImageArrived,
-    ImageMissed,
-    Overdue,
-    Retried,
-    StopAsked,
-    Superseded,
-)
-from esteira.core.plan import (
+from esteira.core.actions import (
     AcceptImage,
     Action,
     Close,
@@ -44,11 +31,21 @@ from esteira.core.plan import (
     StartDeployment,
     StopBuild,
     StopDeployment,
-    back_off,
-    plan,
 )
-from esteira.core.state import Release, Snapshot, StageState, Written
-from esteira.core.status import Phase, status_on
+from esteira.core.facts import (
+    Aborted,
+    Claimed,
+    Declined,
+    Diagnosed,
+    GivenUp,
+    ImageArrived,
+    Retried,
+    StopAsked,
+    Superseded,
+)
+from esteira.core.lease import back_off
+from esteira.core.state import Listed, Release, Snapshot, StageState
+from esteira.core.status import Phase, assess
 from esteira.fact import Fact
 from tests.unit.conftest import (
     COMMIT,
@@ -71,10 +68,12 @@ from tests.unit.conftest import (
     held,
     live_on,
     ordered,
+    planned_from,
     quiet,
     recorded,
     release,
     rollout_of,
+    status_on,
 )
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -85,31 +84,26 @@ Refusable = Literal["build", "accept", "deploy", "finish"]
 Kind = Literal["deploy", "rollback", "restore"]
 
 
-def written_down(r: Release, stage: StageState, now: datetime) -> Written:
-    phase, why, cause, _ = status_on(r, stage, now)
-    return Written(phase.value, why, cause)
-
-
 def snapshot(*releases: Release, stage: StageState | None = None, now: datetime = NOON, **said: Any) -> Snapshot:
-    """Return a situation whose releases' phases are written down already, so that plans are about what is to do."""
+    """A snapshot with every status listed already, so that a plan holds only what is left to do."""
     stage = stage or quiet()
     values: dict[str, Any] = {
         "service": HEART,
         "stages": (stage,),
         "newest": max((r.pushed for r in releases), key=lambda p: p.number, default=None),
         "releases": tuple(sorted(releases, key=lambda r: r.number)),
-        "written": {r.number: written_down(r, stage, now) for r in releases},
+        "written": {r.number: assess(r, (stage,), now).overall.listed for r in releases},
     }
     return Snapshot(**values | said)
 
 
 def planned(*releases: Release, now: datetime = NOON, **said: Any) -> tuple[Action, ...]:
-    """Return what is planned for releases whose phases are written down already."""
-    return plan(snapshot(*releases, now=now, **said), now, LEASE)
+    """What is planned for releases whose phases are written down already."""
+    return planned_from(snapshot(*releases, now=now, **said), now)
 
 
 def only(actions: Sequence[Action], kind: type[A]) -> A:
-    """Return the one action there is, which is of that kind and says why."""
+    """The one action there is, which is of that kind and says why."""
     assert [type(a) for a in actions] == [kind], actions
     (action,) = actions
     assert isinstance(action, kind)
@@ -118,11 +112,13 @@ def only(actions: Sequence[Action], kind: type[A]) -> A:
 
 
 def claimed(action: What, number: int = 1, take: int = 1, release: int = 1, at: datetime = NOON) -> Claimed:
-    return Claimed(at=at, release=release, action=action, attempt=number, take=take, lease=at + LEASE)
+    stage = "" if action == "build" else "production"
+    return Claimed(at=at, release=release, action=action, attempt=number, take=take, lease=at + LEASE, stage=stage)
 
 
 def declined(action: Refusable, number: int = 1, take: int = 1, release: int = 1, at: datetime = NOON) -> Declined:
-    return Declined(at=at, release=release, action=action, attempt=number, take=take, error="LimitExceededException")
+    stage, error = "" if action in ("build", "accept") else "production", "LimitExceededException"
+    return Declined(at=at, release=release, action=action, attempt=number, take=take, error=error, stage=stage)
 
 
 def aborted(number: int = 1) -> Aborted:
@@ -130,16 +126,16 @@ def aborted(number: int = 1) -> Aborted:
 
 
 def deploying(*facts: Fact, **said: Any) -> tuple[Release, StageState]:
-    """Return release 1 that has rollout 1, with more facts, and the stage."""
+    """Release 1 that has rollout 1, with more facts, and the stage."""
     rollout = rollout_of(1, 1, **said)
-    return release(1, build_started(), build_ended(), accepted(), *facts, rollout=rollout), quiet(rollout=rollout)
+    return release(1, build_started(), build_ended(), accepted(), *facts), quiet(rollout=rollout)
 
 
-def overdue(actions: Sequence[Action], what: str, *, others: int = 0) -> Overdue:
-    """Return the missed deadline that is to be recorded."""
+def overdue(actions: Sequence[Action], what: str, *, others: int = 0) -> GivenUp:
+    """The missed deadline that is to be recorded."""
     (record,) = [a for a in actions if isinstance(a, Record)]
     assert len(actions) == 1 + others
-    assert isinstance(record.fact, Overdue)
+    assert isinstance(record.fact, GivenUp)
     assert (record.fact.what, record.fact.why) == (what, record.why)
     return record.fact
 
@@ -202,7 +198,7 @@ def test_a_newer_release_supersedes_what_has_not_begun_before_anything_else() ->
 def test_what_is_deploying_live_or_over_is_not_superseded() -> None:
     """It has begun, so it goes on; the newer one takes its rollout after it."""
     rollout = rollout_of(2, 2, live=1)
-    live, deploys = release(1, *deployed()), release(2, accepted(2), rollout=rollout)
+    live, deploys = release(1, *deployed()), release(2, accepted(2))
     over = release(3, build_started(3), build_ended(3, status="FAILED"))
     actions = planned(live, deploys, over, release(4, build_started(4)), stage=quiet(rollout=rollout))
     assert not any(isinstance(a, Record) for a in actions)
@@ -230,7 +226,7 @@ def test_a_pushed_release_gets_a_build() -> None:
 
 def test_a_retry_stops_the_build_of_the_attempt_before() -> None:
     """It may run still, past its deadline; two builds of one release are never waited for."""
-    late = Overdue(at=NOON, release=1, what="build", number=1, why="too long")
+    late = GivenUp(at=NOON, release=1, what="build", number=1, why="too long")
     again = Retried(at=NOON, release=1, attempt=2, by="ana", reason="")
     stop, start = planned(release(1, build_started(), late, again))
     assert isinstance(stop, StopBuild)
@@ -311,7 +307,7 @@ def test_an_end_that_was_heard_late_leaves_time_to_act_on_it() -> None:
 
 def test_a_build_that_failed_or_missed_its_image_is_not_followed_by_another() -> None:
     """One build per attempt; the release is closed."""
-    missed = ImageMissed(at=NOON, release=1, attempt=1, tag="git-1")
+    missed = GivenUp(at=NOON, release=1, what="image", number=1, why="the build pushed no image")
     for facts in ((build_ended(status="FAILED"),), (build_ended(), missed)):
         assert [type(a) for a in planned(release(1, build_started(), *facts), now=after(120))] == [Close]
 
@@ -319,7 +315,7 @@ def test_a_build_that_failed_or_missed_its_image_is_not_followed_by_another() ->
 # --- the next rollout -------------------------------------------------------------------------------------------------
 
 
-def test_a_release_that_is_ready_gets_the_stages_first_turn() -> None:
+def test_a_release_that_is_ready_gets_the_stages_first_rollout() -> None:
     """With everything a rollout carries: what stood before, and how long it may last."""
     action = only(planned(release(1, accepted(1))), StartDeployment)
     assert action.take == 1
@@ -327,7 +323,7 @@ def test_a_release_that_is_ready_gets_the_stages_first_turn() -> None:
     assert (action.rollout.lease, action.rollout.deadline) == (NOON + LEASE, after(60))
 
 
-def test_the_next_turn_carries_what_is_live_and_what_was_healthy() -> None:
+def test_the_next_rollout_carries_what_is_live_and_what_was_healthy() -> None:
     """So that the latest rollout is all a rollback needs to know."""
     stage = live_on(2, 2, live=1, healthy=())
     action = only(planned(release(2, *deployed(2, 2)), release(3, accepted(3)), stage=stage), StartDeployment)
@@ -335,22 +331,22 @@ def test_the_next_turn_carries_what_is_live_and_what_was_healthy() -> None:
 
 
 @pytest.mark.parametrize("succeeded", [True, False])
-def test_after_a_turn_only_what_succeeded_is_live(succeeded: bool) -> None:
+def test_after_a_rollout_only_what_succeeded_is_live(succeeded: bool) -> None:
     """A failed deployment leaves the live one live, and is nothing to go back to."""
     rollout = rollout_of(3, 3, live=2, healthy=(1,))
     stage = quiet(rollout=rollout, finished=finished(rollout, succeeded=succeeded))
     assert (stage.live, stage.healthy) == ((3, (1, 2)) if succeeded else (2, (1,)))
 
 
-def test_after_a_rollback_the_one_gone_back_from_is_not_healthy() -> None:
+def test_after_a_rollback_the_one_rolled_back_from_is_not_healthy() -> None:
     """A second rollback goes further back, not forth again, and not to what the first one jumped over."""
     stage = live_on(2, 5, kind="rollback", live=4, healthy=(1, 2, 3))
     assert (stage.live, stage.healthy) == (2, (1,))
     assert live_on(7, 5, kind="rollback", live=4, healthy=(1, 2, 3)).healthy == ()
 
 
-def test_one_turn_at_a_time() -> None:
-    """A release that is ready waits for the turn to be settled."""
+def test_one_rollout_at_a_time() -> None:
+    """A release that is ready waits for the rollout to be finished."""
     deploys, stage = deploying(deployment_started())
     assert planned(deploys, release(2, accepted(2)), stage=stage) == ()
 
@@ -404,8 +400,8 @@ def test_a_rollback_to_a_release_that_was_retried_in_vain_blocks_nothing_in_sile
 # --- a rollout --------------------------------------------------------------------------------------------------------
 
 
-def test_a_claimed_turn_is_taken_over_when_its_lease_is_over_and_not_before() -> None:
-    """The same turn under the next take, never a new one."""
+def test_a_claimed_rollout_is_taken_over_when_its_lease_is_over_and_not_before() -> None:
+    """The same rollout under the next take, never a new one."""
     deploys, stage = deploying()
     assert planned(deploys, stage=stage, now=NOON + LEASE - timedelta(seconds=1)) == ()
     action = only(planned(deploys, stage=stage, now=NOON + LEASE), StartDeployment)
@@ -421,17 +417,20 @@ def test_a_declined_deployment_is_tried_again_after_a_pause_and_given_up_at_its_
     assert planned(deploys, stage=stage, now=after(seconds=14)) == ()
     assert only(planned(deploys, stage=stage, now=after(seconds=15)), StartDeployment).take == 2
     given_up = only(planned(deploys, stage=stage, now=after(60)), Record).fact
-    assert isinstance(given_up, DeploymentGivenUp)
+    assert isinstance(given_up, GivenUp)
+    assert given_up.what == "deployment"
     assert "LimitExceededException" in given_up.why
 
 
-def test_a_declined_deployment_that_was_called_off_is_given_up_at_once() -> None:
+def test_a_declined_deployment_that_was_aborted_is_given_up_at_once() -> None:
     """Nothing exists, so nothing is to be stopped."""
     deploys, stage = deploying(declined("deploy"), aborted())
-    assert isinstance(only(planned(deploys, stage=stage), Record).fact, DeploymentGivenUp)
+    given_up = only(planned(deploys, stage=stage), Record).fact
+    assert isinstance(given_up, GivenUp)
+    assert given_up.what == "deployment"
 
 
-def test_a_claimed_deployment_that_was_called_off_is_not_created() -> None:
+def test_a_claimed_deployment_that_was_aborted_is_not_created() -> None:
     """Its maker died between the claim and the call, then it was aborted: whoever takes over may look for the
     deployment, to stop it, but must not make it."""
     deploys, stage = deploying(aborted())
@@ -446,7 +445,7 @@ def test_a_deployment_under_way_is_waited_for_until_its_deadline() -> None:
     """Then it is overdue, and stopped, once."""
     deploys, stage = deploying(deployment_started())
     assert planned(deploys, stage=stage, now=after(59)) == ()
-    late = overdue(planned(deploys, stage=stage, now=after(60)), "deploy")
+    late = overdue(planned(deploys, stage=stage, now=after(60)), "deadline")
     deploys, stage = deploying(deployment_started(), late)
     assert only(planned(deploys, stage=stage, now=after(60)), StopDeployment).deployment == deployment_of(1)
     asked = StopAsked(at=after(60), release=1, thing=deployment_of(1))
@@ -456,16 +455,17 @@ def test_a_deployment_under_way_is_waited_for_until_its_deadline() -> None:
 
 def test_a_stopped_deployment_that_never_says_that_it_ended_is_given_up() -> None:
     """The stage must not wait for ever."""
-    late = Overdue(at=after(60), release=1, what="deploy", number=1, why="too long")
+    late = GivenUp(at=after(60), release=1, what="deadline", stage="production", number=1, why="too long")
     asked = StopAsked(at=after(60), release=1, thing=deployment_of(1))
     deploys, stage = deploying(deployment_started(), late, asked)
     given_up = only(planned(deploys, stage=stage, now=after(75)), Record).fact
-    assert isinstance(given_up, DeploymentGivenUp)
+    assert isinstance(given_up, GivenUp)
+    assert given_up.what == "deployment"
     deploys, stage = deploying(deployment_started(), late, asked, given_up)
     assert only(planned(deploys, stage=stage, now=after(75)), Finish).succeeded is False
 
 
-def test_a_deployment_that_was_called_off_is_stopped_once() -> None:
+def test_a_deployment_that_was_aborted_is_stopped_once() -> None:
     """An abort while it deploys."""
     deploys, stage = deploying(deployment_started(), aborted())
     assert only(planned(deploys, stage=stage), StopDeployment).deployment == deployment_of(1)
@@ -474,7 +474,7 @@ def test_a_deployment_that_was_called_off_is_stopped_once() -> None:
     assert planned(deploys, stage=stage) == ()
 
 
-def test_a_failed_deployment_is_diagnosed_then_settled() -> None:
+def test_a_failed_deployment_is_diagnosed_then_finished() -> None:
     """The cause first: it is what people will read."""
     deploys, stage = deploying(deployment_started(), deployment_ended(status="Failed"))
     assert only(planned(deploys, stage=stage, now=after(14)), Diagnose).deployment == deployment_of(1)
@@ -491,13 +491,13 @@ def test_a_stopped_deployment_is_diagnosed_too() -> None:
     assert (action.succeeded, action.mixed) == (False, True)
 
 
-def test_a_deployment_that_succeeded_without_a_host_is_settled_as_a_failure() -> None:
+def test_a_deployment_that_succeeded_without_a_host_is_finished_as_a_failure() -> None:
     """A cause that was written down counts more than CodeDeploy's word."""
     deploys, stage = deploying(deployment_started(), deployment_ended(), diagnosed(reached=True))
     action = only(planned(deploys, stage=stage), Finish)
     assert (action.succeeded, action.mixed, action.take) == (False, True, 1)
     assert status_on(deploys, stage, NOON).phase is Phase.FAILED
-    assert not deploys.was_live
+    assert deploys.on(stage).lives == 0
 
 
 def test_hosts_that_could_not_be_asked_in_time_are_not_believed() -> None:
@@ -515,7 +515,7 @@ def test_hosts_that_could_not_be_asked_in_time_are_not_believed() -> None:
 
 
 def failed_over(live: int, *, kind: Kind = "deploy", mixed: bool = True, **said: Any) -> StageState:
-    """Return a stage on which release 2 failed in rollout 2 and left hosts that run it; ``live`` was live before."""
+    """A stage on which release 2 failed in rollout 2 and left hosts that run it; ``live`` was live before."""
     rollout = rollout_of(2, 2, live=live, kind=kind, **said)
     return quiet(rollout=rollout, finished=finished(rollout, succeeded=False, mixed=mixed))
 
@@ -563,9 +563,9 @@ def test_an_abort_from_before_it_was_live_does_not_call_off_its_being_put_back()
     rollout = rollout_of(1, 3, kind="restore", live=1, at=after(5))
     stage, started = quiet(rollout=rollout), deployment_started(1, 3)
     early = Aborted(at=NOON, release=1, attempt=1, by="ana", reason="a mistake")
-    back = replace(release(1, *deployed(1, 1), started, early), rollout=rollout)
+    back = release(1, *deployed(1, 1), started, early)
     assert not any(isinstance(a, StopDeployment) for a in planned(back, stage=stage, now=after(6)))
-    back = replace(release(1, *deployed(1, 1), started, replace(early, at=after(6))), rollout=rollout)
+    back = release(1, *deployed(1, 1), started, replace(early, at=after(6)))
     assert any(isinstance(a, StopDeployment) for a in planned(back, stage=stage, now=after(6)))
 
 
@@ -573,14 +573,14 @@ def test_a_live_release_that_could_not_be_put_back_stays_open() -> None:
     """It has failed, and something may take its place yet."""
     rollout = rollout_of(1, 3, kind="restore", live=1)
     facts = (*deployed(1, 1), deployment_started(1, 3), deployment_ended(3), diagnosed(3, reached=True))
-    back = replace(release(1, *facts), rollout=rollout)
+    back = release(1, *facts)
     stage = quiet(rollout=rollout, finished=finished(rollout, succeeded=False, mixed=True))
     assert status_on(back, stage, NOON).phase is Phase.FAILED
-    assert back.served_digest == digest_of(1)
+    assert back.on(stage).served_digest == digest_of(1)
     assert planned(back, stage=stage) == ()
 
 
-def test_a_deployment_that_succeeded_is_settled_by_one() -> None:
+def test_a_deployment_that_succeeded_is_finished_by_one() -> None:
     """Claimed like everything that may be done only once, and taken over likewise."""
     deploys, stage = deploying(deployment_started(), deployment_ended())
     action = only(planned(deploys, stage=stage), Finish)
@@ -594,7 +594,7 @@ def test_a_deployment_that_succeeded_is_settled_by_one() -> None:
 
 
 def test_tags_that_will_not_move_do_not_keep_the_stage() -> None:
-    """A registry that refuses for a quarter of an hour: the rollout is settled without them, and the sentence says
+    """A registry that refuses for a quarter of an hour: the rollout is finished without them, and the sentence says
     so."""
     deploys, stage = deploying(deployment_started(), deployment_ended(), claimed("finish", at=after(12)))
     assert only(planned(deploys, stage=stage, now=after(14)), Finish).tags is True
@@ -609,9 +609,9 @@ def test_tags_that_will_not_move_do_not_keep_the_stage() -> None:
 def test_a_phase_that_is_not_written_down_is_projected() -> None:
     """With the phase before, so that the change can be told; a new sentence alone is written, too."""
     building = release(1, build_started())
-    action = only(planned(building, written={1: Written("pushed", "its build is about to start")}), Project)
+    action = only(planned(building, written={1: Listed("pushed", "its build is about to start")}), Project)
     assert (action.phase, action.before) == (Phase.BUILDING, "pushed")
-    action = only(planned(building, written={1: Written("building", "its build is being started")}), Project)
+    action = only(planned(building, written={1: Listed("building", "its build is being started")}), Project)
     assert (action.phase, action.before) == (Phase.BUILDING, "building")
     assert planned(building) == ()
 
@@ -620,7 +620,7 @@ def test_a_release_that_comes_to_life_says_how_long_that_took_from_its_push_or_r
     """Once: a rollback to it, or putting it back, is no push; nor is a sentence that changes while it is live."""
 
     def took(r: Release, stage: StageState, before: str = "deploying") -> float | None:
-        action = only(planned(r, stage=stage, now=after(30), written={1: Written(before, "")}), Project)
+        action = only(planned(r, stage=stage, now=after(30), written={1: Listed(before, "")}), Project)
         assert action.phase is Phase.LIVE
         return action.seconds_to_live
 
@@ -635,9 +635,7 @@ def test_a_release_that_comes_to_life_says_how_long_that_took_from_its_push_or_r
 def test_a_release_that_is_over_is_closed_when_its_end_is_written_down() -> None:
     """Not before: nobody would read it again."""
     over = release(1, build_started(), build_ended(status="FAILED"))
-    assert (
-        only(planned(over, written={1: Written("building", "its build is under way")}), Project).phase is Phase.FAILED
-    )
+    assert only(planned(over, written={1: Listed("building", "its build is under way")}), Project).phase is Phase.FAILED
     assert only(planned(over), Close).release == 1
 
 
@@ -673,7 +671,7 @@ def test_a_claimed_build_of_a_release_that_is_over_is_looked_for_before_it_is_cl
 
 
 def test_a_release_is_not_closed_while_the_stage_or_an_order_needs_it() -> None:
-    """Its turn is to be settled, or it is to be gone back to."""
+    """Its rollout is to be finished, or it is to be gone back to."""
     deploys, stage = deploying(deployment_started(), deployment_ended(status="Failed"), diagnosed(), claimed("finish"))
     assert status_on(deploys, stage, NOON).phase is Phase.FAILED
     assert planned(deploys, stage=stage) == ()
@@ -710,7 +708,8 @@ def test_a_deployment_that_never_started_for_whatever_reason_is_not_taken_over_f
     assert only(planned(deploys, stage=stage, now=late), FindDeployment).take == 2
     deploys, stage = deploying(claimed("deploy", take=2), declined("deploy", take=2, at=late))
     given_up = only(planned(deploys, stage=stage, now=late), Record).fact
-    assert isinstance(given_up, DeploymentGivenUp)
+    assert isinstance(given_up, GivenUp)
+    assert given_up.what == "deployment"
     deploys, stage = deploying(claimed("deploy", take=2), given_up)
     assert only(planned(deploys, stage=stage, now=late), Finish).succeeded is False
 
@@ -733,7 +732,7 @@ NUMBERS = (1, 2, 3, 4)
 
 @cache
 def histories(number: int) -> st.SearchStrategy[Release]:
-    """Return how to make a release that came some way, with things said about it in any combination that can be."""
+    """A strategy for a release that came some way, with things said about it in any combination that can be."""
     again = Retried(at=NOON, release=number, attempt=2, by="ana", reason="")
     ways: list[tuple[Fact, ...]] = [
         (),
@@ -756,7 +755,7 @@ def histories(number: int) -> st.SearchStrategy[Release]:
     said: list[Fact] = [
         Superseded(at=NOON, release=number, by=number + 1),
         Aborted(at=NOON, release=number, attempt=1, by="ana", reason="a mistake"),
-        Overdue(at=NOON, release=number, what="build", number=1, why="too long"),
+        GivenUp(at=NOON, release=number, what="build", number=1, why="too long"),
         claimed("deploy", number, 2, release=number),
         declined("deploy", number, release=number),
     ]
@@ -771,7 +770,7 @@ def histories(number: int) -> st.SearchStrategy[Release]:
 
 @st.composite
 def snapshots(draw: st.DrawFn) -> tuple[Snapshot, datetime]:
-    """Make a situation as ``gather`` would: the live release and the one that has its rollout are always in it."""
+    """Make a snapshot as ``snapshot`` would: the live release and the one that has its rollout are always in it."""
     numbers = draw(st.lists(st.sampled_from(NUMBERS), unique=True, min_size=1))
     releases = {n: draw(histories(n)) for n in numbers}
     stage = quiet()
@@ -784,7 +783,6 @@ def snapshots(draw: st.DrawFn) -> tuple[Snapshot, datetime]:
         stage = quiet(
             rollout=rollout, finished=None if ended is None else finished(rollout, succeeded=ended, mixed=mixed)
         )
-        releases[of] = replace(releases[of], rollout=rollout)
     hold = draw(st.sampled_from([None, None, held(after(30))]))
     order = draw(st.sampled_from([None, None, ordered(to=numbers[0])]))
     stage = replace(stage, hold=hold, rollback=order)
@@ -796,11 +794,11 @@ def snapshots(draw: st.DrawFn) -> tuple[Snapshot, datetime]:
 
 @given(snapshots())
 @settings(max_examples=40)
-def test_no_plan_begins_a_turn_while_one_is_not_settled(made: tuple[Snapshot, datetime]) -> None:
-    """One deployment at a time; what is under way may only be taken over, as the same turn. The next has the next
+def test_no_plan_begins_a_rollout_while_one_is_not_finished(made: tuple[Snapshot, datetime]) -> None:
+    """One deployment at a time; what is under way may only be taken over, as the same rollout. The next has the next
     number, so two functions that plan it at once claim the same row."""
     s, now = made
-    starts = [a for a in plan(s, now, LEASE) if isinstance(a, StartDeployment)]
+    starts = [a for a in planned_from(s, now) if isinstance(a, StartDeployment)]
     assert len(starts) <= 1
     for start in starts:
         if s.first.busy:
@@ -816,7 +814,7 @@ def test_no_plan_begins_a_turn_while_one_is_not_settled(made: tuple[Snapshot, da
 def test_no_plan_goes_backward_unless_an_operator_ordered_it(made: tuple[Snapshot, datetime]) -> None:
     """A deployment is of the live release or a newer one; of an older one only as the rollback that was ordered."""
     s, now = made
-    for start in (a for a in plan(s, now, LEASE) if isinstance(a, StartDeployment) and a.take == 1):
+    for start in (a for a in planned_from(s, now) if isinstance(a, StartDeployment) and a.take == 1):
         ordered_so = s.first.ordered is not None and s.first.ordered.to == start.release
         if start.rollout.kind == "restore":
             assert s.first.mixed
@@ -829,14 +827,14 @@ def test_no_plan_goes_backward_unless_an_operator_ordered_it(made: tuple[Snapsho
 @given(snapshots())
 @settings(max_examples=40)
 def test_no_plan_begins_what_is_over_held_or_without_an_image(made: tuple[Snapshot, datetime]) -> None:
-    """A turn is given only to a release that is ready for it, by its digest."""
+    """A rollout is given only to a release that is ready for it, by its digest."""
     s, now = made
     assume(not s.first.busy)
-    for start in (a for a in plan(s, now, LEASE) if isinstance(a, StartDeployment)):
+    for start in (a for a in planned_from(s, now) if isinstance(a, StartDeployment)):
         target = s.release(start.release)
         assert target is not None
         back = start.rollout.kind != "deploy"  # to the very image it was live with, whatever came of a retry since
-        assert start.rollout.digest == (target.served_digest if back else target.digest) != ""
+        assert start.rollout.digest == (target.on(s.first).served_digest if back else target.digest) != ""
         if not back:
             assert s.first.held(now) is None
             assert status_on(target, s.first, now).phase is Phase.BUILT
@@ -847,7 +845,7 @@ def test_no_plan_begins_what_is_over_held_or_without_an_image(made: tuple[Snapsh
 def test_no_plan_closes_what_is_not_over_or_still_runs(made: tuple[Snapshot, datetime]) -> None:
     """A closed release is read no more, so nothing of it may be left."""
     s, now = made
-    for close in (a for a in plan(s, now, LEASE) if isinstance(a, Close)):
+    for close in (a for a in planned_from(s, now) if isinstance(a, Close)):
         over = s.release(close.release)
         assert over is not None
         assert status_on(over, s.first, now).phase.ended
@@ -858,11 +856,11 @@ def test_no_plan_closes_what_is_not_over_or_still_runs(made: tuple[Snapshot, dat
 
 @given(snapshots())
 @settings(max_examples=20)
-def test_a_plan_is_the_same_for_the_same_situation_and_every_action_says_why(made: tuple[Snapshot, datetime]) -> None:
+def test_a_plan_is_the_same_for_the_same_snapshot_and_every_action_says_why(made: tuple[Snapshot, datetime]) -> None:
     """Pure, in the order of releases, each decision with its sentence."""
     s, now = made
-    actions = plan(s, now, LEASE)
-    assert actions == plan(s, now, LEASE)
+    actions = planned_from(s, now)
+    assert actions == planned_from(s, now)
     assert all(action.why.strip() and action.release > 0 for action in actions)
     assert len({(type(a), a.release) for a in actions if isinstance(a, StartBuild | Finish | Close | Project)}) == len(
         [a for a in actions if isinstance(a, StartBuild | Finish | Close | Project)]

@@ -63,7 +63,7 @@ def _rules() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def _statements(resource: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the statements of a role's or a managed policy's own documents."""
+    """The statements of a role's or a managed policy's own documents."""
     documents = [p["PolicyDocument"] for p in resource.get("Policies", [])]
     documents += [resource["PolicyDocument"]] if "PolicyDocument" in resource else []
     return [statement for document in documents for statement in document["Statement"]]
@@ -216,7 +216,7 @@ VALUES = {
 
 
 def _registration(**given: str) -> dict[str, Any]:
-    """Return the document that service.yaml writes with these parameters, its variables filled in."""
+    """The document that service.yaml writes with these parameters, its variables filled in."""
     [parameter] = _resources("service.yaml", "AWS::SSM::Parameter").values()
     assert parameter["Name"] == {"Fn::Sub": "/${ControllerStack}/services/${ServiceName}"}
     defaults = {name: str(p["Default"]) for name, p in _read("service.yaml")["Parameters"].items() if "Default" in p}

@@ -267,7 +267,8 @@ def _after_deployment(m: Moment, here: OnStage, rollout: Rollout, done: Deployed
     r, ended = here.release, done.ended
     if ended is None:
         return
-    late = m.now >= ended.at + m.s.service.minutes("stop")
+    since = done.live_since or ended.at  # a deployment that another release shares ended long ago
+    late = m.now >= since + m.s.service.minutes("stop")
     within = f"within {m.s.service.deadlines.stop_minutes} minutes"
     if done.diagnosed and done.diagnosed.failed:
         yield from _finish(m, here, rollout, ended.at, succeeded=False, mixed=done.diagnosed.reached)
@@ -282,7 +283,7 @@ def _after_deployment(m: Moment, here: OnStage, rollout: Rollout, done: Deployed
         cause = f"CodeDeploy did not say what became of each host {within}"
         yield Finish(r.number, cause, rollout, succeeded=False, take=1, tags=False, mixed=True, cause=cause)
     else:
-        yield from _finish(m, here, rollout, ended.at, succeeded=True)
+        yield from _finish(m, here, rollout, since, succeeded=True)
 
 
 def _finish(
