@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from esteira.config import Approvals, Stage
-from esteira.core.facts import Aborted, Claimed, DeploymentReported, DeploymentStarted, GivenUp, RolloutId
+from esteira.core.facts import (
+    Aborted,
+    Claimed,
+    DeploymentReported,
+    DeploymentStarted,
+    GivenUp,
+    RolloutId,
+)
 from esteira.core.lease import LeaseState
 from esteira.core.state import Release, StageState
 from esteira.core.status import Cause, Phase, assess
