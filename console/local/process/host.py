@@ -15,7 +15,7 @@ from typing import Self
 
 from console.local.engine import DeployJob, DeployResult
 from console.local.process.host_deployment import HostDeployment, never_begun
-from console.local.process.host_release import LiveRelease, sentence_of
+from console.local.process.host_release import RunningRelease, sentence_of
 from console.local.process.host_state import HostState
 from console.local.process.oci import Registry
 
@@ -55,7 +55,7 @@ class ProcessHost:
         return self._state.front.port
 
     @property
-    def live(self) -> LiveRelease | None:
+    def live(self) -> RunningRelease | None:
         """The live release, or None."""
         return None if self._state.running is None else self._state.running.live
 
@@ -90,7 +90,7 @@ class ProcessHost:
             if state.running is not None or not state.memory.exists():
                 return ""
             try:
-                return self._resume(LiveRelease.model_validate_json(state.memory.read_bytes()))
+                return self._resume(RunningRelease.model_validate_json(state.memory.read_bytes()))
             except (OSError, ValueError) as error:
                 return f"what was live here cannot be started again: {sentence_of(error)}. Deploy a release anew"
 
@@ -100,7 +100,7 @@ class ProcessHost:
         with self._turn:
             self._state.close()
 
-    def _resume(self, live: LiveRelease) -> str:
+    def _resume(self, live: RunningRelease) -> str:
         state = self._state
         directory = state.new_directory(live)
         container = state.container(live, directory, state.unpack(live, directory))

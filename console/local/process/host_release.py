@@ -44,7 +44,7 @@ class HostRelease(BaseModel):
         return self
 
 
-class LiveRelease(HostRelease):
+class RunningRelease(HostRelease):
     """What is live, as ``live.json`` remembers it. ``directory`` is a name under ``releases/``."""
 
     directory: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")

@@ -15,7 +15,7 @@ from console.local.engine import DeployJob
 from console.local.ports import LOOPBACK
 from console.local.process.container import Container, Lifeline, Supervisor, program_of, write_interpreter
 from console.local.process.front import Front
-from console.local.process.host_release import RELEASE_FILE, HostRelease, LiveRelease
+from console.local.process.host_release import RELEASE_FILE, HostRelease, RunningRelease
 from console.local.process.oci import ImageConfig, Registry
 
 ROOT, LOG = "root", "container.log"
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 class LiveContainer:
     """The live release and what runs it."""
 
-    live: LiveRelease
+    live: RunningRelease
     container: Container
     supervisor: Supervisor
 
@@ -90,7 +90,7 @@ class HostState:
 
     def succeed(self, release: HostRelease, directory: Path, container: Container) -> Callable[[], None]:
         """Remember the release as the live one and watch over it. Returns what ends the one before it."""
-        live = LiveRelease.model_validate(
+        live = RunningRelease.model_validate(
             release.model_dump() | {"directory": directory.name, "since": datetime.now(UTC)}
         )
         self._remember(live)
@@ -107,7 +107,7 @@ class HostState:
         for stale in others[1:]:
             shutil.rmtree(stale, ignore_errors=True)
 
-    def _remember(self, live: LiveRelease) -> None:
+    def _remember(self, live: RunningRelease) -> None:
         """Written beside and moved, so that a crash leaves the old memory or the new one."""
         draft = self.memory.with_suffix(".draft")
         draft.write_text(live.model_dump_json(indent=2))

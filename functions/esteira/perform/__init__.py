@@ -28,10 +28,9 @@ from esteira.perform.effects import Effects
 
 
 def perform(action: Action, s: Snapshot, context: Context) -> bool | None:  # noqa: C901 - one flat match
-    """Carry out one action.
+    """Carry out one action. False: a newer release came in between, so look at the branch again.
 
-    False: a newer release came in between, so look at the branch again. Raises DeclinedError for a refusal that is
-    recorded, and any other error for what a retry may heal.
+    Raises DeclinedError for a refusal that is recorded, and any other error for what a retry may heal.
     """
     do = Effects(s, context)
     match action:
@@ -43,16 +42,14 @@ def perform(action: Action, s: Snapshot, context: Context) -> bool | None:  # no
             build.start(action, do)
         case FindBuild():
             build.find(action, do)
-        case StopBuild():
-            build.stop(action, do)
+        case StopBuild() | StopDeployment():
+            report.stop(action, do)
         case AcceptImage():
             build.accept(action, do)
         case StartDeployment():
             rollout.start(action, do)
         case FindDeployment():
             rollout.find(action, do)
-        case StopDeployment():
-            rollout.stop(action, do)
         case Diagnose():
             finish.diagnose(action, do)
         case Finish():
@@ -66,7 +63,7 @@ def perform(action: Action, s: Snapshot, context: Context) -> bool | None:  # no
         case Project():
             report.project(action, do)
         case Close():
-            context.store.close(s.service.name, action.release, do.release(action.release).attempt)
+            report.close(action, do)
         case _:
             raise TypeError(f"no way to perform {action}")
     return None

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from esteira.aws_events import exported_by
 from esteira.claims import BuildClaim
 from esteira.config import commit_tag, release_tag, released_as
-from esteira.core.actions import AcceptImage, FindBuild, StartBuild, StopBuild
+from esteira.core.actions import AcceptImage, FindBuild, StartBuild
 from esteira.core.facts import (
     Accepted,
     BuildStarted,
     GivenUp,
-    StopAsked,
     about_release,
 )
 from esteira.core.state import Release
@@ -84,12 +83,6 @@ def find(action: FindBuild, do: Effects) -> None:
         do.record(BuildStarted(at=do.now(), release=number, attempt=attempt, build=build))
     else:
         do.declined(Take("build", number, attempt, action.take), "it was never started")
-
-
-def stop(action: StopBuild, do: Effects) -> None:
-    """Ask CodeBuild to stop the build, and record that it was asked."""
-    do.aws.stop_build(action.build)
-    do.record(StopAsked(at=do.now(), release=action.release, thing=action.build))
 
 
 def accept(action: AcceptImage, do: Effects) -> None:

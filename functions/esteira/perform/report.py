@@ -1,9 +1,9 @@
-"""What the controller says about its releases: the listed status, the event of a change, the reminder of a hold."""
+"""What the controller says: the listed status, the event of a change, a reminder of a hold, a request to stop."""
 
 from __future__ import annotations
 
-from esteira.core.actions import Project, Remind
-from esteira.core.facts import Notified, about_stage
+from esteira.core.actions import Close, Project, Remind, StopBuild, StopDeployment
+from esteira.core.facts import Notified, StopAsked, about_stage
 from esteira.fact import stamp
 from esteira.perform.effects import Effects
 
@@ -34,6 +34,22 @@ def project(action: Project, do: Effects) -> None:
             }
         )
     do.store.project(do.service.name, release, status, action.stages, do.now())
+
+
+def stop(action: StopBuild | StopDeployment, do: Effects) -> None:
+    """Ask AWS to stop a build or a deployment, and record that it was asked."""
+    if isinstance(action, StopBuild):
+        thing = action.build
+        do.aws.stop_build(thing)
+    else:
+        thing = action.deployment
+        do.aws.stop_deployment(thing)
+    do.record(StopAsked(at=do.now(), release=action.release, thing=thing))
+
+
+def close(action: Close, do: Effects) -> None:
+    """Read the release no more, unless it was reopened for another attempt meanwhile."""
+    do.store.close(do.service.name, action.release, do.release(action.release).attempt)
 
 
 def remind(action: Remind, do: Effects) -> None:

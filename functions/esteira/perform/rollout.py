@@ -14,13 +14,12 @@ from typing import Any
 
 from esteira.appspec import Bundle, default, of_commit
 from esteira.claims import RolloutClaim
-from esteira.core.actions import AnswerAlarm, FindDeployment, StartDeployment, StopDeployment
+from esteira.core.actions import AnswerAlarm, FindDeployment, StartDeployment
 from esteira.core.facts import (
     Bundled,
     DeploymentStarted,
     GivenUp,
     Rollout,
-    StopAsked,
 )
 from esteira.core.state import Release
 from esteira.errors import UnsureError
@@ -178,12 +177,6 @@ def find(action: FindDeployment, do: Effects) -> None:
         return
     take = Take("deploy", rollout.release, rollout.number, action.take, rollout.stage)
     do.declined(take, "it was never created")
-
-
-def stop(action: StopDeployment, do: Effects) -> None:
-    """Ask CodeDeploy to stop the deployment, and record that it was asked."""
-    do.aws.stop_deployment(action.deployment)
-    do.record(StopAsked(at=do.now(), release=action.release, thing=action.deployment))
 
 
 def answer_alarm(action: AnswerAlarm, do: Effects) -> None:
