@@ -18,7 +18,7 @@ from typing import Any
 from esteira.aws.cloudwatch import Alarms
 from esteira.aws.codebuild import Builds
 from esteira.aws.codecommit import Commits
-from esteira.aws.ecr import Image, Images
+from esteira.aws.ecr import Image, ImageRegistry
 from esteira.aws.registrations import Registrations
 from esteira.aws.telling import Telling
 from esteira.errors import BusyError, DeclinedError, PartialError, UnsureError
@@ -41,7 +41,7 @@ def client(name: str, *, once: bool = False) -> Any:
 
 
 @dataclass(frozen=True)
-class Aws(Registrations, Commits, Registry, Builds, Ec2, Alarms, Telling):
+class Aws(Registrations, Commits, ImageRegistry, Builds, Ec2, Alarms, Telling):
     """AWS, as the controller needs it. ``client`` gives a boto3 client by its service's name."""
 
     client: Callable[..., Any] = client

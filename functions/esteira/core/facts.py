@@ -33,7 +33,7 @@ class Pushed(Fact, about=RELEASES, key="release#{number:08d}"):
     """A release was born: a commit became the branch's tip, or an image was pushed under an accepted tag.
 
     ``tip``, ``base`` and ``mark`` go from release to release, so the newest one tells what was seen: the newest
-    commit of the branch, the newest neither skipped nor rejected, and when the newest effective release came (``stamp``).
+    commit of the branch, the newest neither skipped nor rejected, and when the newest effective release came.
     """
 
     number: int
