@@ -1,6 +1,6 @@
-"""A Lambda function's desk: its settings from the environment, its table, its AWS, the clock, the log.
+"""A Lambda function's context: its settings from the environment, its table, its AWS, the clock, the log.
 
-Made when a function is first called, not when it is imported, and kept for the calls after. Tests make their own.
+It is made when a function is first called, not when it is imported, and kept for later calls. Tests make their own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def now() -> datetime:
 
 @cache
 def from_environment() -> Context:
-    """The desk that ESTEIRA_TABLE, ESTEIRA_SERVICES_PATH and ESTEIRA_TOPIC_ARN describe."""
+    """The context that ESTEIRA_TABLE, ESTEIRA_SERVICES_PATH and ESTEIRA_TOPIC_ARN describe."""
     names = {
         "table": "ESTEIRA_TABLE",
         "services_path": "ESTEIRA_SERVICES_PATH",
@@ -51,8 +51,11 @@ def services(context: Context) -> tuple[Service, ...]:
 
 
 def tell(decision: Decision) -> None:
-    """Log one decision in one structured line. What the dashboard shows is computed from these lines when somebody
-    looks; only what an alarm watches is a metric, and is published only where there is something to say."""
+    """Log one decision in one structured line.
+
+    The dashboard is computed from these lines when somebody looks. Only what an alarm watches is a metric, published
+    only where there is something to count.
+    """
     said = {name: value for name, value in asdict(decision).items() if value not in ("", None)}
     if decision.error:
         logger.error(decision.error, **said)
@@ -63,5 +66,5 @@ def tell(decision: Decision) -> None:
 
 
 def follow(decision: Decision) -> AbstractContextManager[object]:
-    """Trace what is done inside as this decision's, so that a release's traces are found by its annotation."""
+    """Trace what is done inside under this decision, so a release's traces are found by its annotation."""
     return subsegment(decision.action, decision.service, decision.release)
