@@ -107,8 +107,8 @@ class World:
     ) -> None:
         self.faults.hook = None
 
-    def client(self, name: str) -> Any:
-        """The client of a service, as boto3 would give it."""
+    def client(self, name: str, *, once: bool = False) -> Any:
+        """The client of a service, as boto3 would give it: each sends a call once."""
         if name not in self._clients:
             self._clients[name] = Client(name, getattr(self.local_aws, name), self.faults)
         return self._clients[name]
