@@ -21,7 +21,7 @@ export SAM_CLI_TELEMETRY := 0
 export AWS_EC2_METADATA_DISABLED := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-docker check lint types templates policies bench chaos lock clean sam build invoke start-lambda emulator sam-validate ministack deploy-local
+.PHONY: help setup demo test test-slow test-docker check lint types templates policies bench chaos lock clean sam build invoke start-lambda emulator sam-validate ministack deploy-local
 
 help: ## List what can be typed
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -45,8 +45,11 @@ demo: $(STAMP) ## Push four versions of the model, see them go live or be refuse
 	@$(BIN)/python -m console.local.up.demo $(if $(REPORT),--report $(REPORT))
 
 test: $(STAMP) $(if $(LINUX),$(EMULATOR)) ## Run the tests, but for those on a Docker engine
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not docker" $(TESTS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not docker and not slow" $(TESTS)
 	@cd model_service && $(CURDIR)/$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+test-slow: $(STAMP) ## Run the tests that take minutes: every story on moto, every crash point, long histories
+	@$(BIN)/python -m pytest -n 2 -m slow tests
 
 test-docker: $(STAMP) ## Run the tests on a Docker engine, with nginx and docker-registry; minutes, as they build images
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m docker $(DOCKER_TESTS)

@@ -22,6 +22,7 @@ from console.local.aws.faults import Call, Crash, Hook, When
 from console.local.engine import HOST, BuildJob, DeployJob
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
 from console.local.stages import Rules
+from console.read import history
 from esteira.core.facts import Fact, ImageScanned, about_release, about_stage
 from esteira.core.state import Release, StageState
 from esteira.core.status import Status, status_of, statuses
@@ -144,6 +145,17 @@ class Steps:
     def why(self, number: int) -> str:
         """Return the sentence that explains where a release stands."""
         return self.stands(number).why
+
+    def said_everywhere(self, number: int) -> dict[str, tuple[str, str]]:
+        """A release's phase and sentence, without the log below it, by who says so."""
+        stands = self.stands(number)
+        (view,) = self.store.views(self.service.name, 1, number + 1)
+        line = history.line(self.store, self.service, number, self.clock.now())
+        return {
+            "the facts": (stands.phase.value, stands.why.partition("\n")[0]),
+            "the projection": (view.phase, view.why.partition("\n")[0]),
+            "the console": (line.phase, line.why),
+        }
 
     @property
     def phases(self) -> list[str]:

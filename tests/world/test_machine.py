@@ -16,7 +16,6 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from console.local.aws.faults import Call, Crash, When
 from console.local.rehearse import chaos
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
-from console.read import history
 from esteira.core.status import Phase
 from tests.world.door import LostAnswerError
 from tests.world.story import Story
@@ -171,20 +170,17 @@ class Anything(RuleBasedStateMachine):
         }
         assert {what: times for what, times in broken.items() if times} == {}
         for view in story.store.views(story.service.name, 1000):
-            stands = story.stands(view.number)
-            assert (view.phase, view.why) == (stands.phase.value, stands.why)
-            line = history.line(story.store, story.service, view.number, story.clock.now())
-            assert (line.phase, line.why) == (stands.phase.value, stands.why.split("\n")[0])
+            assert len(set(story.said_everywhere(view.number).values())) == 1
 
 
 class TestAnything(Anything.TestCase):  # type: ignore[name-defined, misc]
-    """Thirty lives in the fast run."""
+    """Thirty lives in the fast run, always the same ones."""
 
-    settings = settings(max_examples=30, stateful_step_count=40)
+    settings = settings(max_examples=30, stateful_step_count=40, derandomize=True)
 
 
 @pytest.mark.slow
 class TestAnythingLonger(Anything.TestCase):  # type: ignore[name-defined, misc]
-    """Twenty times as many."""
+    """Twenty times as many, others each time."""
 
     settings = settings(max_examples=600, stateful_step_count=40)
