@@ -46,8 +46,6 @@ class Story(Steps, Rehearsal):
 
     def aws_client(self, name: str) -> Any:
         """Return a boto3 client of the local AWS."""
-        import boto3
-
         make: Any = boto3.client
         return make(name)
 

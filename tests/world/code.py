@@ -27,9 +27,7 @@ class CodeCommit:
 
     # --- what people do
 
-    def commit(
-        self, repository: str, branch: str, files: Mapping[str, bytes | None], message: str = "change"
-    ) -> str:
+    def commit(self, repository: str, branch: str, files: Mapping[str, bytes | None], message: str = "change") -> str:
         """Commit ``files`` over the branch's tip (None takes one away), move the branch; the commit."""
         reference = f"refs/heads/{branch}"
         parent = self.references.get((repository, reference), "")

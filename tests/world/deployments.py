@@ -22,7 +22,9 @@ VERBS = {"Succeeded": "SUCCESS", "Failed": "FAILURE", "Stopped": "STOP"}
 class CodeDeploy:
     """Every deployment by its id, with what each of its hosts did. ``bundles`` is what lies in S3."""
 
-    def __init__(self, engine: ScriptedEngine, runner: Held, bus: Bus, bundles: Mapping[tuple[str, str], bytes]) -> None:
+    def __init__(
+        self, engine: ScriptedEngine, runner: Held, bus: Bus, bundles: Mapping[tuple[str, str], bytes]
+    ) -> None:
         self._engine, self._runner, self._bus, self._bundles = engine, runner, bus, bundles
         self._deployments: dict[str, dict[str, Any]] = {}
         self._targets: dict[str, list[dict[str, Any]]] = {}

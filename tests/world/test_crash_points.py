@@ -191,8 +191,8 @@ def _end(stage: Any) -> dict[str, object]:
 
 
 class Faulty:
-    """Makes a copy of the process at each AWS call, which meets a fault there. Without ``reads``, no answer to a read is
-    lost: that is a read that failed."""
+    """Makes a copy of the process at each AWS call, which meets a fault there. Without ``reads``, no answer to a read
+    is lost: that is a read that failed."""
 
     met = False
 
