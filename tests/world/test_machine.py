@@ -1,6 +1,7 @@
 """Anything in any order: pushes, images, lost, doubled and late events, deaths and lost answers at any call, operators'
 words and time. However it went, at the end nothing was built or deployed twice, no stage had two deployments at once or
-went backwards unasked, every release has ended, and the sentence about it is the same wherever it is read."""
+went backwards unasked, every release has ended, and the sentence about it is the same wherever it is read,
+also where a newer version has written rows of kinds that are not known."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from console.local.rehearse import chaos
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
 from esteira.core.status import Phase
 from tests.world.door import LostAnswerError
-from tests.world.story import Story
+from tests.world.story import Story, from_a_newer_version
 
 # Short waits, so that every one has run out when the machine comes to rest.
 STAGES = (
@@ -148,6 +149,9 @@ class Anything(RuleBasedStateMachine):
                 break
         story.pass_time(150)
         try:
+            self.look()
+            from_a_newer_version(story)
+            story.pass_time(150)
             self.look()
         finally:
             story.__exit__(None, None, None)

@@ -3,13 +3,11 @@ is passed over by one that does not know its kind."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
 from console.read import history
-from tests.world.story import Story
+from tests.world.story import Story, from_a_newer_version
 
 
 def agreed(story: Story, number: int) -> tuple[str, str]:
@@ -68,10 +66,7 @@ def test_rows_of_a_kind_that_is_not_known_are_passed_over() -> None:
     """A function that was rolled back reads the table as the newer version left it."""
     with Story() as story:
         story.live("one", "two")
-        table = story.local_aws.dynamodb
-        for row in [row for row in table.dump() if "fact" in row]:
-            newer: dict[str, Any] = {**row, "fact": {"S": "NotYetThoughtOf"}, "sk": {"S": f"~newer#{row['sk']['S']}"}}
-            table.put_item({"TableName": story.context.settings.table, "Item": newer})
+        from_a_newer_version(story)
         story.operate("rollback")
         story.play()
         story.live("three")
