@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import Phase as PhaseOfRun
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
@@ -174,13 +175,14 @@ class Anything(RuleBasedStateMachine):
         }
         assert {what: times for what, times in broken.items() if times} == {}
         for view in story.store.views(story.service.name, 1000):
-            assert len(set(story.said_everywhere(view.number).values())) == 1
+            said = story.said_everywhere(view.number)
+            assert len(set(said.values())) == 1, f"v{view.number}: {said}"
 
 
 class TestAnything(Anything.TestCase):  # type: ignore[name-defined, misc]
-    """Thirty lives in the fast run, always the same ones."""
+    """Thirty lives in the fast run, always the same ones; a life that fails is shortened in the longer run only."""
 
-    settings = settings(max_examples=30, stateful_step_count=40, derandomize=True)
+    settings = settings(max_examples=30, stateful_step_count=40, derandomize=True, phases=[PhaseOfRun.generate])
 
 
 @pytest.mark.slow
