@@ -51,7 +51,7 @@ test: $(STAMP) $(if $(LINUX),$(EMULATOR)) ## Run the tests that take no engine a
 	@cd model_service && $(CURDIR)/$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 test-slow: $(STAMP) ## Run the tests that take minutes: every crash point, chaos, the stories on moto, real processes
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "slow and not docker" $(SLOW_TESTS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "slow and not docker" $(TESTS)
 	@cd model_service && $(CURDIR)/$(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow
 
 test-docker: $(STAMP) ## Run the tests on a Docker engine, with nginx and docker-registry; minutes, as they build images

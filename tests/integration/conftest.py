@@ -46,7 +46,6 @@ class Story(Steps, Rehearsal):
 
     def aws_client(self, name: str) -> Any:
         """Return a boto3 client of the local AWS."""
-
         make: Any = boto3.client
         return make(name)
 

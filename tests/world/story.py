@@ -21,6 +21,7 @@ from console.local.aws.faults import Call, Crash, Hook, When
 from console.local.engine import HOST, BuildJob, DeployJob
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
 from console.local.stages import Rules
+from console.read.release_lines import line as release_line
 from esteira.core.facts import about_release, about_stage
 from esteira.core.state import Snapshot, StageState
 from esteira.core.status import Assessed, Status, assess
@@ -150,6 +151,17 @@ class Steps:
         """Return the sentence that explains where a release stands."""
         return self.stands(number).why
 
+    def said_everywhere(self, number: int) -> dict[str, tuple[str, str]]:
+        """A release's phase and sentence, without the log below it, by who says so."""
+        stands = self.stands(number)
+        (view,) = self.store.views(self.service.name, 1, number + 1)
+        line = release_line(self.store, self.service, number, self.clock.now())
+        return {
+            "the facts": (stands.phase.value, stands.why),
+            "the projection": (view.phase, view.why),
+            "the console": (line.phase, line.why),
+        }
+
     @property
     def phases(self) -> list[str]:
         """The phase of every release from v1 on, as the history lists it and as the facts give it: they must agree."""
@@ -219,6 +231,14 @@ class Story(Steps, World):
 
     def __init__(self, there: Sequence[str] = (HOST,), stages: Sequence[Rules] = ()) -> None:
         super().__init__(self.scripted(there), stages=stages)
+
+
+def from_a_newer_version(story: Story) -> None:
+    """Put a row of a kind that this version does not know beside every row of a fact."""
+    table = story.local_aws.dynamodb
+    for row in [row for row in table.dump() if "fact" in row]:
+        newer = {**row, "fact": {"S": "NotYetThoughtOf"}, "sk": {"S": f"~newer#{row['sk']['S']}"}}
+        table.put_item({"TableName": story.context.settings.table, "Item": newer})
 
 
 def told(story: Any) -> Iterator[Any]:

@@ -1,6 +1,7 @@
 """Anything in any order: pushes, images, lost, doubled and late events, deaths and lost answers at any call, operators'
 words and time. However it went, at the end nothing was built or deployed twice, no stage had two deployments at once or
-went backwards unasked, every release has ended, and the sentence about it is the same wherever it is read."""
+went backwards unasked, every release has ended, and the sentence about it is the same wherever it is read,
+also where a newer version has written rows of kinds that are not known."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import Phase as PhaseOfRun
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
@@ -16,10 +18,9 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from console.local.aws.faults import Call, Crash, When
 from console.local.rehearse import chaos
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
-from console.read import history
 from esteira.core.status import Phase
 from tests.world.door import LostAnswerError
-from tests.world.story import Story
+from tests.world.story import Story, from_a_newer_version
 
 # Short waits, so that every one has run out when the machine comes to rest.
 STAGES = (
@@ -150,6 +151,9 @@ class Anything(RuleBasedStateMachine):
         story.pass_time(150)
         try:
             self.look()
+            from_a_newer_version(story)
+            story.pass_time(150)
+            self.look()
         finally:
             story.__exit__(None, None, None)
 
@@ -171,20 +175,18 @@ class Anything(RuleBasedStateMachine):
         }
         assert {what: times for what, times in broken.items() if times} == {}
         for view in story.store.views(story.service.name, 1000):
-            stands = story.stands(view.number)
-            assert (view.phase, view.why) == (stands.phase.value, stands.why)
-            line = history.line(story.store, story.service, view.number, story.clock.now())
-            assert (line.phase, line.why) == (stands.phase.value, stands.why.split("\n")[0])
+            said = story.said_everywhere(view.number)
+            assert len(set(said.values())) == 1, f"v{view.number}: {said}"
 
 
 class TestAnything(Anything.TestCase):  # type: ignore[name-defined, misc]
-    """Thirty lives in the fast run."""
+    """Thirty lives in the fast run, always the same ones; a life that fails is shortened in the longer run only."""
 
-    settings = settings(max_examples=30, stateful_step_count=40)
+    settings = settings(max_examples=30, stateful_step_count=40, derandomize=True, phases=[PhaseOfRun.generate])
 
 
 @pytest.mark.slow
 class TestAnythingLonger(Anything.TestCase):  # type: ignore[name-defined, misc]
-    """Twenty times as many."""
+    """Twenty times as many, others each time."""
 
     settings = settings(max_examples=600, stateful_step_count=40)
