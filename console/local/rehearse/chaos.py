@@ -29,16 +29,16 @@ from console.local.stages import Rules
 from esteira.claims import rollout_claim
 from esteira.config import Stage
 from esteira.core.facts import (
-    Approved,
     Bypassed,
     Promoted,
     Retried,
     Rollout,
     RolloutFinished,
+    Voted,
     about_stage,
 )
 from esteira.core.state import Release
-from esteira.core.status import Phase, status_of
+from esteira.core.status import Phase, assess
 
 # Longer than a lease and than any back-off: whatever was begun by a dead function may be taken over.
 STEP_SECONDS = 150
@@ -64,9 +64,9 @@ class Trouble:
 class Report:
     """What a chaos run came to. ``ended`` of ``releases`` reached an end or are live; the next five must be 0.
 
-    ``unapproved`` are turns on a stage that wants votes which had neither them nor a bypass; ``at_once`` turns that
-    began before the one before them on their stage was over. ``turns`` are the deployments by stage, ``taken_back``
-    those of them that an alarm asked for.
+    ``unapproved`` counts the rollouts without votes or a bypass on a stage that wants votes; ``at_once`` those that
+    began before the one before them on their stage was over. ``rollouts`` is the number of rollouts by stage,
+    ``taken_back`` of those that an alarm asked for.
     """
 
     releases: int
@@ -268,7 +268,7 @@ def _report(stage: Rehearsal, troubled: _Troubled, seed: int, seconds: float) ->
             continue
         releases[n] = release
         quarantine = store.quarantine(service.name, (release.pushed.commit, release.digest))
-        phase = status_of(replace(release, quarantine=quarantine), states, now).phase
+        phase = assess(replace(release, quarantine=quarantine), states, now).overall.phase
         phases[phase.value] += 1
         ended += phase.ended or phase is Phase.LIVE
     said = {s.name: store.facts(service.name, about_stage(s.name), "rollout#") for s in states}
@@ -332,9 +332,9 @@ def _unapproved(stage: Stage, rollouts: Sequence[Rollout], releases: dict[int, R
 
 
 def _let_on(stage: Stage, rollout: Rollout, release: Release) -> bool:
-    words = (f for f in release.facts if isinstance(f, Approved | Bypassed) and f.stage == stage.name)
+    words = (f for f in release.facts if isinstance(f, Voted | Bypassed) and f.stage == stage.name)
     counts = [f for f in words if f.digest == rollout.digest and f.at <= rollout.at < f.until]
-    voters = {f.by for f in counts if isinstance(f, Approved) and f.attempt == rollout.attempt}
+    voters = {f.by for f in counts if isinstance(f, Voted) and f.approve and f.attempt == rollout.attempt}
     wanted = stage.approvals.votes if stage.approvals else 0
     return len(voters) >= wanted or any(isinstance(f, Bypassed) for f in counts)
 
