@@ -1,4 +1,5 @@
-"""Chaos: the controller among lost, doubled and shuffled events, dying functions and a throttling AWS, in real threads.
+"""Chaos: the controller among lost, doubled and shuffled events, lost answers, dying functions and a throttling AWS, in
+real threads.
 
 Everything is real but the work itself: the controller, the rules of template.yaml, git, the registry, AWS's answers.
 Builds and deployments end at once, well or badly by the dice (``aws.rehearsal``). Time is the stack's own and moves
@@ -21,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from console.local.aws.bus import Chaos
-from console.local.aws.faults import at_random
+from console.local.aws.faults import Call, at_random, lost_at_random
 from console.local.engine import BuildJob, DeployJob
 from console.local.rehearse.rehearsal import Rehearsal
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
@@ -51,13 +52,14 @@ PEOPLE = ("ana", "bea", "carl")
 
 @dataclass(frozen=True)
 class Trouble:
-    """How bad it is: probabilities per delivery (lose, duplicate) and per AWS call (crash, throttle)."""
+    """How bad it is: probabilities per delivery (lose, duplicate) and per AWS call (crash, throttle, lose_answers)."""
 
     lose: float = 0.25
     duplicate: float = 0.25
     shuffle: bool = True
     crash: float = 0.1
     throttle: float = 0.1
+    lose_answers: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Report:
     calls: int
     crashes: int
     throttles: int
+    lost_answers: int
     seed: int
     seconds: float
 
@@ -112,6 +115,7 @@ def run(
         tempfile.TemporaryDirectory(prefix="esteira-chaos-") as folder,
         Rehearsal(Path(folder), engine, chaos=chaos, hook=troubled.hook, stages=rules(stages)) as stage,
     ):
+        stage.faults.lose = troubled.loses
         user = _User(stage, dice)
         stage.bus.start(workers)
         while (born := stage.newest()) < releases:
@@ -155,20 +159,33 @@ class _Troubled:
     def __init__(self, dice: random.Random, trouble: Trouble) -> None:
         # A call is in trouble with a probability far below that of a function: it makes some thirty calls.
         self._hook = at_random(dice, crash=trouble.crash / 10, throttle=trouble.throttle / 10)
+        self._loses = lost_at_random(random.Random(dice.random()), trouble.lose_answers)
         self._on = True
         self.counts: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def hook(self, when: object, call: object) -> None:
         """Stand between a function and AWS."""
-        if not (self._on and threading.current_thread().name.startswith("bus-")):
-            return  # the user and the engine are not in trouble, the functions are
+        if not self._here():
+            return
         try:
             self._hook(when, call)  # type: ignore[arg-type]
         except BaseException as error:
             with self._lock:
                 self.counts[type(error).__name__] += 1
             raise
+
+    def loses(self, call: Call) -> bool:
+        """Whether the answer to a function's call is lost."""
+        lost = self._here() and self._loses(call)
+        if lost:
+            with self._lock:
+                self.counts["lost answer"] += 1
+        return lost
+
+    def _here(self) -> bool:
+        """Whether this thread is in trouble: the functions are, the user and the engine are not."""
+        return self._on and threading.current_thread().name.startswith("bus-")
 
     def calm(self) -> None:
         """End the trouble."""
@@ -288,6 +305,7 @@ def _report(stage: Rehearsal, troubled: _Troubled, seed: int, seconds: float) ->
         calls=sum(stage.faults.counts.values()),
         crashes=troubled.counts["Crash"],
         throttles=troubled.counts["Throttle"],
+        lost_answers=troubled.counts["lost answer"],
         seed=seed,
         seconds=round(seconds, 1),
     )
