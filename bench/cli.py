@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.history import HistoryStage, push_one
+from bench.long_history import HistoryStage, push_one
 from bench.meter import BenchError
-from console.local.aws.server import AwsServer
+from console.local.aws.aws_server import AwsServer
 
 ROUNDS = 10
 RELEASES = 3

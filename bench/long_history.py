@@ -29,28 +29,24 @@ from console.local.template import read
 from esteira.audit import broken, checkpoint_of
 from esteira.context import Context
 from esteira.core.facts import (
-    AlarmUnanswered,
-    Announced,
     Bundled,
     Claimed,
     Declined,
-    DeploymentGivenUp,
     DeploymentStarted,
     Gated,
-    Overdue,
+    GivenUp,
     Pushed,
     Quarantined,
     ReleaseFact,
     Replaced,
     RollbackOrdered,
-    RolledBack,
     Rollout,
     RolloutFinished,
     Superseded,
     about_stage,
 )
 from esteira.core.state import StageState
-from esteira.core.status import Phase, status_of
+from esteira.core.status import Phase, assess
 from esteira.fact import (
     Fact,
     from_row,
@@ -83,7 +79,7 @@ class HistoryStage(Rehearsal):
 
     @cached_property
     def context(self) -> Context:
-        """The desk, with the topic."""
+        """The context, with the topic."""
         context = super().context
         topic = next(f.environment["ESTEIRA_TOPIC_ARN"] for f in read(TEMPLATE).functions if "announce" in f.handler)
         return replace(context, settings=context.settings.model_copy(update={"topic_arn": topic}))
@@ -237,9 +233,7 @@ class Move:
                 moved |= {"rollout": rollout(fact.rollout), "release": release(fact.release)}
             case Replaced():
                 moved |= {"rollout": rollout(fact.rollout), "by": release(fact.by)}
-            case RolledBack():
-                moved |= {"rollout": rollout(fact.rollout), "to": release(fact.to)}
-            case DeploymentStarted() | DeploymentGivenUp() | Announced() | Bundled() | AlarmUnanswered():
+            case DeploymentStarted() | Bundled():
                 moved |= {"rollout": rollout(fact.rollout)}
             case Checkpoint():
                 moved |= {"rollout": rollout(fact.rollout), "release": release(fact.release)}
@@ -251,9 +245,9 @@ class Move:
                 moved |= {"away": release(fact.away), "to": release(fact.to)}
             case Quarantined() | Decided() | FoundBySweep():
                 moved |= {"release": release(fact.release)}
-            case Claimed() | Declined() if fact.action != "build":
+            case Claimed() | Declined() if fact.action in ("deploy", "finish"):
                 moved |= {"attempt": rollout(fact.attempt)}
-            case Overdue() if fact.what in ("deploy", "stop"):
+            case GivenUp() if fact.what in ("deadline", "deployment", "alarm"):
                 moved |= {"number": rollout(fact.number)}
             case _:
                 pass
@@ -312,7 +306,7 @@ def _left(early: list[Row], late: list[Row], onward: Move) -> list[Row]:
     live at its end is told of as the first period's is by now."""
     view = "view#{:08d}".format
     told = next(_moved_row(row, onward) for row in early if row["sk"] == view(PERIOD))
-    now = {name: told[name] for name in ("phase", "why", "cause", "stages", "changed_at")}
+    now = {name: told[name] for name in ("phase", "summary", "detail", "next", "cause", "stage", "stages", "changed_at")}
     rows = [row for row in late if "fact" in row or str(row["sk"]).startswith("view#")]
     return [{**row, **now} if row["sk"] == view(2 * PERIOD) else row for row in rows]
 
@@ -370,7 +364,7 @@ def _check(stage: HistoryStage, releases: int) -> None:
     views = {v.number: v for v in stage.store.views(name, releases)}
     for number in sorted({*range(1, releases + 1, 19), *range(max(1, releases - PERIOD), releases + 1)}):
         release = stage.store.release(name, number)
-        phase = status_of(release, stages, stage.clock.now()).phase if release else None
+        phase = assess(release, stages, stage.clock.now()).overall.phase if release else None
         if phase is None or views[number].phase != phase:
             raise BenchError(
                 f"v{number} is listed as {views[number].phase} and is {phase}. Next: see bench/long_history.py"

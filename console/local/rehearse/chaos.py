@@ -1,4 +1,5 @@
-"""Chaos: the controller among lost, doubled and shuffled events, dying functions and a throttling AWS, in real threads.
+"""Chaos: the controller among lost, doubled and shuffled events, lost answers, dying functions and a throttling AWS, in
+real threads.
 
 Everything is real but the work itself: the controller, the rules of template.yaml, git, the registry, AWS's answers.
 Builds and deployments end at once, well or badly by the dice (``aws.rehearsal``). Time is the stack's own and moves
@@ -21,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from console.local.aws.bus import Chaos
-from console.local.aws.faults import at_random
+from console.local.aws.faults import Call, at_random, lost_at_random
 from console.local.engine import BuildJob, DeployJob
 from console.local.rehearse.rehearsal import Rehearsal
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
@@ -29,16 +30,16 @@ from console.local.stages import Rules
 from esteira.claims import rollout_claim
 from esteira.config import Stage
 from esteira.core.facts import (
-    Approved,
     Bypassed,
     Promoted,
     Retried,
     Rollout,
     RolloutFinished,
+    Voted,
     about_stage,
 )
 from esteira.core.state import Release
-from esteira.core.status import Phase, status_of
+from esteira.core.status import Phase, assess
 
 # Longer than a lease and than any back-off: whatever was begun by a dead function may be taken over.
 STEP_SECONDS = 150
@@ -51,22 +52,23 @@ PEOPLE = ("ana", "bea", "carl")
 
 @dataclass(frozen=True)
 class Trouble:
-    """How bad it is: probabilities per delivery (lose, duplicate) and per AWS call (crash, throttle)."""
+    """How bad it is: probabilities per delivery (lose, duplicate) and per AWS call (crash, throttle, lose_answers)."""
 
     lose: float = 0.25
     duplicate: float = 0.25
     shuffle: bool = True
     crash: float = 0.1
     throttle: float = 0.1
+    lose_answers: float = 0.0
 
 
 @dataclass(frozen=True)
 class Report:
     """What a chaos run came to. ``ended`` of ``releases`` reached an end or are live; the next five must be 0.
 
-    ``unapproved`` are turns on a stage that wants votes which had neither them nor a bypass; ``at_once`` turns that
-    began before the one before them on their stage was over. ``turns`` are the deployments by stage, ``taken_back``
-    those of them that an alarm asked for.
+    ``unapproved`` counts the rollouts without votes or a bypass on a stage that wants votes; ``at_once`` those that
+    began before the one before them on their stage was over. ``rollouts`` is the number of rollouts by stage,
+    ``taken_back`` of those that an alarm asked for.
     """
 
     releases: int
@@ -82,6 +84,7 @@ class Report:
     calls: int
     crashes: int
     throttles: int
+    lost_answers: int
     seed: int
     seconds: float
 
@@ -112,6 +115,7 @@ def run(
         tempfile.TemporaryDirectory(prefix="esteira-chaos-") as folder,
         Rehearsal(Path(folder), engine, chaos=chaos, hook=troubled.hook, stages=rules(stages)) as stage,
     ):
+        stage.faults.lose = troubled.loses
         user = _User(stage, dice)
         stage.bus.start(workers)
         while (born := stage.newest()) < releases:
@@ -155,20 +159,33 @@ class _Troubled:
     def __init__(self, dice: random.Random, trouble: Trouble) -> None:
         # A call is in trouble with a probability far below that of a function: it makes some thirty calls.
         self._hook = at_random(dice, crash=trouble.crash / 10, throttle=trouble.throttle / 10)
+        self._loses = lost_at_random(random.Random(dice.random()), trouble.lose_answers)
         self._on = True
         self.counts: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def hook(self, when: object, call: object) -> None:
         """Stand between a function and AWS."""
-        if not (self._on and threading.current_thread().name.startswith("bus-")):
-            return  # the user and the engine are not in trouble, the functions are
+        if not self._here():
+            return
         try:
             self._hook(when, call)  # type: ignore[arg-type]
         except BaseException as error:
             with self._lock:
                 self.counts[type(error).__name__] += 1
             raise
+
+    def loses(self, call: Call) -> bool:
+        """Whether the answer to a function's call is lost."""
+        lost = self._here() and self._loses(call)
+        if lost:
+            with self._lock:
+                self.counts["lost answer"] += 1
+        return lost
+
+    def _here(self) -> bool:
+        """Whether this thread is in trouble: the functions are, the user and the engine are not."""
+        return self._on and threading.current_thread().name.startswith("bus-")
 
     def calm(self) -> None:
         """End the trouble."""
@@ -268,7 +285,7 @@ def _report(stage: Rehearsal, troubled: _Troubled, seed: int, seconds: float) ->
             continue
         releases[n] = release
         quarantine = store.quarantine(service.name, (release.pushed.commit, release.digest))
-        phase = status_of(replace(release, quarantine=quarantine), states, now).phase
+        phase = assess(replace(release, quarantine=quarantine), states, now).overall.phase
         phases[phase.value] += 1
         ended += phase.ended or phase is Phase.LIVE
     said = {s.name: store.facts(service.name, about_stage(s.name), "rollout#") for s in states}
@@ -288,6 +305,7 @@ def _report(stage: Rehearsal, troubled: _Troubled, seed: int, seconds: float) ->
         calls=sum(stage.faults.counts.values()),
         crashes=troubled.counts["Crash"],
         throttles=troubled.counts["Throttle"],
+        lost_answers=troubled.counts["lost answer"],
         seed=seed,
         seconds=round(seconds, 1),
     )
@@ -332,9 +350,9 @@ def _unapproved(stage: Stage, rollouts: Sequence[Rollout], releases: dict[int, R
 
 
 def _let_on(stage: Stage, rollout: Rollout, release: Release) -> bool:
-    words = (f for f in release.facts if isinstance(f, Approved | Bypassed) and f.stage == stage.name)
+    words = (f for f in release.facts if isinstance(f, Voted | Bypassed) and f.stage == stage.name)
     counts = [f for f in words if f.digest == rollout.digest and f.at <= rollout.at < f.until]
-    voters = {f.by for f in counts if isinstance(f, Approved) and f.attempt == rollout.attempt}
+    voters = {f.by for f in counts if isinstance(f, Voted) and f.approve and f.attempt == rollout.attempt}
     wanted = stage.approvals.votes if stage.approvals else 0
     return len(voters) >= wanted or any(isinstance(f, Bypassed) for f in counts)
 

@@ -96,11 +96,10 @@ class Demo:
             time.sleep(LOOK)
 
     def _say(self, view: View, seconds: float) -> None:
-        head, *tail = view.why.splitlines() or [""]
         self._console.print(
-            f"  {seconds:5.1f} s  v{view.number} [bold]{view.phase}[/]  {head}", highlight=False, soft_wrap=True
+            f"  {seconds:5.1f} s  v{view.number} [bold]{view.phase}[/]  {view.why}", highlight=False, soft_wrap=True
         )
-        self._say_dim(tail, soft_wrap=True)
+        self._say_dim(list(view.detail), soft_wrap=True)
 
     def _say_build(self) -> None:
         lines = [STAMP.sub("", line).rstrip() for line in self._logs.build_lines()]

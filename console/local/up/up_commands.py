@@ -118,6 +118,13 @@ def _teller(console: Console) -> Any:
 @click.option(
     "--throttle", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Throttled calls per ten AWS calls."
 )
+@click.option(
+    "--lose-answers",
+    type=click.FloatRange(0, 1),
+    default=0.02,
+    show_default=True,
+    help="Probability that the answer to an AWS call is lost.",
+)
 @click.option("--stages", type=click.IntRange(1, 4), default=2, show_default=True, help="Stages of the service.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The dice.")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write the outcome here, as JSON.")
@@ -128,6 +135,7 @@ def chaos(
     shuffle: bool,
     crash: float,
     throttle: float,
+    lose_answers: float,
     stages: int,
     seed: int,
     report: Path | None,
@@ -138,7 +146,7 @@ def chaos(
     bar = (TextColumn("releases"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*bar, transient=True) as progress:
         task = progress.add_task("", total=releases)
-        trouble = Trouble(lose, duplicate, shuffle, crash, throttle)
+        trouble = Trouble(lose, duplicate, shuffle, crash, throttle, lose_answers)
         came = run(releases, trouble, seed, progress=lambda n: progress.update(task, completed=n), stages=stages)
     document = asdict(came)
     if report is not None:
