@@ -91,7 +91,7 @@ def of_build(fact: Fact) -> str | None:
             return f"its image is accepted, {short(digest)}{_exported(fact)}"
         case Superseded(by=by):
             return f"v{by} came before it was deployed"
-        case GivenUp(what="image", why=why):
+        case GivenUp(what="image" | "quarantine", why=why):
             return why
         case GivenUp(what="start" | "build" | "accept" | "approval" | "deadline", why=why):
             return f"a deadline passed: {why}"

@@ -36,9 +36,13 @@ def snapshot(store: Store, service: Service, now: datetime, also: Iterable[int] 
 
 
 def _release(number: int, rows: SnapshotRows) -> Release:
-    """The release with its quarantine and its pushers, which matter while there is a stage it has not come to."""
+    """The release with its quarantine and its pushers.
+
+    They matter while it is open and there is a stage it has not come to. A closed release keeps what it was.
+    """
     release = Release(rows.births[number], rows.facts[number])
-    if not release.pushed.effective or all(release.on(stage).begun for stage in rows.stages):
+    effective = number in rows.open and release.pushed.effective
+    if not effective or all(release.on(stage).begun for stage in rows.stages):
         return release
     words = (rows.quarantined.get(subject) for subject in (release.pushed.commit, release.digest))
     quarantine = next((word for word in words if word and not word.lifted), None)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
-from console.read import history
+from console.read.account import account as account_of
 from tests.world.story import Story, from_a_newer_version
 
 
@@ -73,5 +73,5 @@ def test_rows_of_a_kind_that_is_not_known_are_passed_over() -> None:
         story.pass_time(300)
         assert story.bus.letters == []
         assert story.phases == ["superseded", "rolled back", "live"]
-        account = history.account(story.store, story.service, 2, story.clock.now())
+        account = account_of(story.store, story.service, 2, story.clock.now())
         assert account.line.phase == "rolled back"

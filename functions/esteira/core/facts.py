@@ -188,12 +188,12 @@ class Superseded(ReleaseFact, key="superseded"):
 class GivenUp(ReleaseFact, key="given-up#{what}#{stage}#{number:08d}"):
     """A wait ended in vain. ``number`` is the rollout's on ``stage``, or else the attempt.
 
-    start, build, accept, approval: the deadline passed. image: the build pushed none. deadline: the deployment is to
-    be stopped. deployment: the rollout ends without one. alarm: there is no release to go back to. ``remedy`` is what
-    would help where a retry would not; ``why`` may have log lines below its sentence.
+    start, build, accept, approval: the deadline passed. image: the build pushed none. quarantine: its commit or image
+    may not deploy. deadline: the deployment is to be stopped. deployment: the rollout ends without one. alarm: there is
+    no release to go back to. ``remedy`` is what would help where a retry would not; ``why`` may have log lines below.
     """
 
-    what: Literal["start", "build", "image", "accept", "approval", "deadline", "deployment", "alarm"]
+    what: Literal["start", "build", "image", "accept", "approval", "quarantine", "deadline", "deployment", "alarm"]
     number: int
     why: str = field(compare=False)
     stage: str = ""

@@ -43,10 +43,10 @@ from esteira.core.facts import (
 )
 from esteira.core.lease import LeaseState
 from esteira.core.state import Deployed, OnStage, Release, Snapshot, StageState
-from esteira.core.status import Assessed, Phase, assess
+from esteira.core.status import Assessed, Cause, Phase, assess
 from esteira.gates import refusals
 
-What = Literal["start", "build", "image", "accept", "approval", "deadline", "deployment", "alarm"]
+What = Literal["start", "build", "image", "accept", "approval", "quarantine", "deadline", "deployment", "alarm"]
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,13 @@ def _accept(m: Moment, r: Release, why: str, since: datetime) -> Iterator[Action
 
 
 def _rules(m: Moment, r: Release) -> Iterator[Action]:
-    """Compare a release's figures with the gates, and end a wait for approval at its deadline."""
+    """Compare a release's figures with the gates, end a wait for approval at its deadline, and keep a quarantine.
+
+    What was rejected for a quarantine stays so when the quarantine is lifted for another release of the commit.
+    """
+    kept = next((s for s in m.assessed[r.number].on.values() if s.cause == Cause.QUARANTINED), None)
+    if kept is not None and r.given_up("quarantine", r.attempt) is None:
+        yield _give_up(m, r.number, "quarantine", r.attempt, kept.summary)
     if _ungated(m.s, r):
         live = m.s.release(m.s.last.live) if m.s.last.live != r.number else None
         figures = live.on(m.s.last).figures if live else {}

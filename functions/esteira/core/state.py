@@ -87,7 +87,7 @@ class Release:
 
     pushed: Pushed
     facts: frozenset[Fact] = frozenset()
-    quarantine: Quarantined | None = None
+    quarantine: Quarantined | None = None  # of an open release; a closed one keeps what it was
     pushers: tuple[str, ...] = ()  # who CodeCommit says pushed its commit; empty where that is not known
 
     @cached_property

@@ -270,9 +270,10 @@ def _before_rollout(here: OnStage, waiting: tuple[Wait, ...], now: datetime) -> 
         overdue = release.given_up(what, release.attempt)
         if overdue is not None:
             return Status(Phase.FAILED, overdue.why, next=_retry(release), cause=cause)
-    if release.quarantine is not None:
-        q = release.quarantine
-        summary = f"{q.by} quarantined {q.subject[:19]} with v{q.release}: {q.reason}"
+    q, kept = release.quarantine, release.given_up("quarantine", release.attempt)
+    if q is not None or kept is not None:
+        summary = f"{q.by} quarantined {q.subject[:19]} with v{q.release}: {q.reason}" if q else ""
+        summary = kept.why if kept else summary
         return Status(Phase.REJECTED, summary, next=_retry(release), cause=Cause.QUARANTINED)
     missing = release.given_up("image", release.attempt)
     if missing is not None:
