@@ -10,33 +10,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esteira.config import Approvals, Stage, Window
+from esteira.core.actions import AnswerAlarm, Project, Record, Remind, StartDeployment
 from esteira.core.admission import waits
 from esteira.core.facts import (
     Aborted,
     AlarmRang,
-    Approved,
     Bypassed,
-    DeploymentEnded,
+    DeploymentReported,
     DeploymentStarted,
-    Disapproved,
     Gated,
+    GivenUp,
     Held,
-    Overdue,
     Promoted,
     Quarantined,
     Replaced,
     Retried,
     RollbackOrdered,
-    RolledBack,
     Rollout,
     RolloutFinished,
     Superseded,
+    Voted,
 )
-from esteira.core.plan import AnswerAlarm, Project, Record, Remind, StartDeployment, plan
-from esteira.core.state import Release, Snapshot, StageState, Written
-from esteira.core.status import Phase, status_of, status_on, statuses
+from esteira.core.state import Release, Snapshot, StageState
+from esteira.core.status import Phase, assess
 from esteira.fact import Fact
-from tests.unit.conftest import HEART, LEASE, NOON, accepted, after, born, digest_of, recorded, rollout_of
+from tests.unit.conftest import HEART, NOON, accepted, after, born, digest_of, planned_from, recorded, rollout_of
 
 NAMES = ("staging", "canary", "production")
 RULES: tuple[dict[str, Any], ...] = (
@@ -50,7 +48,7 @@ TIMES = st.integers(min_value=0, max_value=200).map(after)
 
 
 def deployment_of(stage: str, rollout: int) -> str:
-    """Return the id of a rollout's deployment, of which no other stage has one."""
+    """the id of a rollout's deployment, of which no other stage has one."""
     return f"d-{stage[:3].upper()}{rollout:06d}"
 
 
@@ -73,20 +71,18 @@ def words(draw: st.DrawFn, number: int, stage: str) -> Fact:
     return draw(
         st.sampled_from(
             (
-                Approved(until=until, **about),
-                Approved(until=until, **about),
-                Disapproved(**about),
+                Voted(approve=True, until=until, **about),
+                Voted(approve=True, until=until, **about),
+                Voted(approve=False, until=at, **about),
                 Promoted(**about),
                 Bypassed(until=until, **about),
                 Retried(at=at, release=number, attempt=2, by="ana", reason=""),
                 Aborted(at=at, release=number, attempt=1, by="ana", reason="so"),
                 Superseded(at=at, release=number, by=number + 1),
                 Gated(at=at, release=number, attempt=1, against=0, refused=draw(st.sampled_from(((), ("low",))))),
-                Overdue(at=at, release=number, what="approval", number=1, why="nobody approved it", stage=stage),
+                GivenUp(at=at, release=number, what="approval", number=1, why="nobody approved it", stage=stage),
                 Replaced(at=at, release=number, stage=stage, rollout=draw(st.integers(1, 4)), by=number + 1),
-                RolledBack(
-                    at=at, release=number, stage=stage, rollout=draw(st.integers(1, 4)), to=1, by="ana", reason=""
-                ),
+                Replaced(at=at, release=number, stage=stage, rollout=draw(st.integers(1, 4)), by=1, ordered_by="ana"),
             )
         )
     )
@@ -94,7 +90,7 @@ def words(draw: st.DrawFn, number: int, stage: str) -> Fact:
 
 @st.composite
 def snapshots(draw: st.DrawFn) -> Snapshot:
-    """A service on one to three stages: on each, turns that were given, by one release or another, and what came of
+    """A service on one to three stages: on each, rollouts that were given, by one release or another, and what came of
     them; and words about releases and stages. Not each can come about: what holds of all of them holds of those."""
     names = NAMES[-draw(st.integers(1, 3)) :]
     rules = [Stage(name=name, group=f"heart-{name}", **draw(st.sampled_from(RULES))) for name in names]
@@ -138,7 +134,7 @@ def _stage(draw: st.DrawFn, rules: Stage, facts: dict[int, list[Fact]], before: 
             at=at, release=release, stage=name, rollout=number, attempt=1, deployment=deployment, digest=rollout.digest
         )
         status = draw(st.sampled_from(("Succeeded", "Succeeded", "Failed")))
-        facts[release] += [started, DeploymentEnded(at=at, deployment=deployment, status=status)]  # type: ignore[arg-type]
+        facts[release] += [started, DeploymentReported(at=at, deployment=deployment, status=status)]  # type: ignore[arg-type]
         finished = RolloutFinished(at=at, stage=name, rollout=number, release=release, succeeded=status == "Succeeded")
         state = StageState(name, rollout, finished)
         live, healthy = state.live, state.healthy
@@ -165,13 +161,12 @@ def _ordered(stage: str, to: int) -> RollbackOrdered:
 
 
 def projected(s: Snapshot, now: datetime) -> Snapshot:
-    """Return the situation with every projection as it should be."""
-    found = {r.number: status_of(r, s.stages, now) for r in s.releases}
-    return replace(s, written={n: Written(f.phase.value, f.why, f.cause) for n, f in found.items()})
+    """the snapshot with every projection as it should be."""
+    return replace(s, written={r.number: assess(r, s.stages, now).overall.listed for r in s.releases})
 
 
 def _is_of(fact: Fact, release: Release) -> bool:
-    """Return whether a fact is about the release, or about a deployment of it."""
+    """whether a fact is about the release, or about a deployment of it."""
     deployments = {f.deployment for f in release.all(DeploymentStarted)}
     return getattr(fact, "release", 0) == release.number or getattr(fact, "deployment", "") in deployments
 
@@ -184,29 +179,30 @@ def test_where_a_release_stands_does_not_depend_on_the_order_of_its_facts(
     for r in s.releases:
         again = data.draw(st.permutations([*r.facts, *list(r.facts)[:2]]))
         other = replace(r, facts=frozenset(recorded(again).values()))
-        assert status_of(other, s.stages, now) == status_of(r, s.stages, now)
-        assert statuses(other, s.stages, now) == statuses(r, s.stages, now)
+        assert assess(other, s.stages, now).overall == assess(r, s.stages, now).overall
+        assert assess(other, s.stages, now).on == assess(r, s.stages, now).on
 
 
 @given(snapshots(), TIMES)
-def test_every_standing_has_a_reason_and_a_stage_of_the_service(s: Snapshot, now: datetime) -> None:
+def test_every_status_has_a_reason_and_a_stage_of_the_service(s: Snapshot, now: datetime) -> None:
     """One sentence, never empty; what waits says for what."""
     names = {"", *(stage.name for stage in s.stages)}
     for r in s.releases:
-        status = status_of(r, s.stages, now)
-        assert status.why.strip()
+        assessed = assess(r, s.stages, now)
+        status = assessed.overall
+        assert status.summary.strip()
         assert status.stage in names
         assert status.phase is not Phase.WAITING or (status.cause and status.stage)
-        assert set(statuses(r, s.stages, now)) <= names
+        assert set(assessed.shown(s.stages)) <= names
 
 
 @settings(max_examples=60)
 @given(snapshots(), TIMES)
-def test_no_turn_is_given_while_anything_is_in_the_way(s: Snapshot, now: datetime) -> None:
+def test_no_rollout_begins_while_anything_is_in_the_way(s: Snapshot, now: datetime) -> None:
     """A deployment that nobody ordered begins only where the release waits for nothing, one a stage, never an older
     release over a newer one that came another way, and never one that is quarantined or over."""
     given_to: list[str] = []
-    for action in plan(s, now, LEASE):
+    for action in planned_from(s, now):
         if not isinstance(action, StartDeployment) or action.take > 1:
             continue
         rollout = action.rollout
@@ -216,8 +212,8 @@ def test_no_turn_is_given_while_anything_is_in_the_way(s: Snapshot, now: datetim
         given_to.append(rollout.stage)
         if rollout.kind != "deploy":
             continue
-        assert waits(r, stage, now) == ()
-        assert status_on(r, stage, now).phase is Phase.BUILT
+        assert waits(r.on(stage), now) == ()
+        assert assess(r, s.stages, now).on[stage.name].phase is Phase.BUILT
         assert r.quarantine is None
         assert rollout.digest == r.digest
         assert stage.before is None or stage.live < r.number
@@ -227,23 +223,23 @@ def test_no_turn_is_given_while_anything_is_in_the_way(s: Snapshot, now: datetim
 @settings(max_examples=60)
 @given(snapshots(), TIMES)
 def test_a_plan_is_the_same_however_often_it_is_made(s: Snapshot, now: datetime) -> None:
-    """It depends on the situation and the time alone: releases in any order, made twice, give the same actions."""
-    once = plan(s, now, LEASE)
-    assert plan(s, now, LEASE) == once
+    """It depends on the snapshot and the time alone: releases in any order, made twice, give the same actions."""
+    once = planned_from(s, now)
+    assert planned_from(s, now) == once
     turned = replace(s, releases=tuple(reversed(s.releases)))
-    assert sorted(map(repr, plan(turned, now, LEASE))) == sorted(map(repr, once))
+    assert sorted(map(repr, planned_from(turned, now))) == sorted(map(repr, once))
 
 
 @settings(max_examples=60)
 @given(snapshots(), TIMES)
 def test_what_was_written_down_is_not_planned_again(s: Snapshot, now: datetime) -> None:
-    """A fact that a plan recorded and a projection that it wrote are in the next situation: it plans neither again."""
+    """A fact that a plan recorded and a projection that it wrote are in the next snapshot: it plans neither again."""
     s = projected(s, now)
-    first = plan(s, now, LEASE)
+    first = planned_from(s, now)
     assert not [a for a in first if isinstance(a, Project)]
     facts = [a.fact for a in first if isinstance(a, Record)]
     releases = tuple(replace(r, facts=r.facts | {f for f in facts if _is_of(f, r)}) for r in s.releases)
-    second = plan(projected(replace(s, releases=releases), now), now, LEASE)
+    second = planned_from(projected(replace(s, releases=releases), now), now)
     keys = {(f.about, f.key) for f in facts}
     assert not [a for a in second if isinstance(a, Record) and (a.fact.about, a.fact.key) in keys]
 
@@ -252,7 +248,7 @@ def test_what_was_written_down_is_not_planned_again(s: Snapshot, now: datetime) 
 @given(snapshots(), TIMES)
 def test_an_alarm_and_a_hold_are_answered_once_a_stage(s: Snapshot, now: datetime) -> None:
     """At most one answer and one reminder a stage, an answer only for what is live and watched there."""
-    actions = plan(s, now, LEASE)
+    actions = planned_from(s, now)
     for stage in s.stages:
         answers = [a for a in actions if isinstance(a, AnswerAlarm) and a.stage == stage.name]
         assert len(answers) <= 1
