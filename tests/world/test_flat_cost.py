@@ -3,11 +3,12 @@ counted on moto, with a thousand releases (``tests/integration/test_flat_cost.py
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
 
+from esteira.config import Service
 from esteira.store import Store
 from tests.world.story import Story
 
@@ -57,12 +58,12 @@ def test_an_idle_sweep_writes_nothing(story: Story) -> None:
 
 def test_a_cost_that_grows_with_the_history_shows(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     """A controller that read its whole history at each step would not pass for flat."""
-    bounded: Callable[..., Any] = Store.newest
+    bounded: Callable[..., Any] = Store.snapshot_rows
 
-    def unbounded(self: Store, service: str) -> Any:
-        self.views(service, 10_000)
-        return bounded(self, service)
+    def unbounded(self: Store, service: Service, also: Iterable[int]) -> Any:
+        self.views(service.name, 10_000)
+        return bounded(self, service, also)
 
-    monkeypatch.setattr(Store, "newest", unbounded)
+    monkeypatch.setattr(Store, "snapshot_rows", unbounded)
     (few, _), (many, _) = costs(story, 2), costs(story, 12)
     assert many["items read"] > few["items read"]
