@@ -51,8 +51,10 @@ def open_image(action: OpenImage, do: Effects) -> bool | None:
         if not is_refusal(error):
             raise
         found, missing = None, f"ECR refuses to look up {image.tag}: {error}"
-    gone = found is None and do.store.taken(service.name, image, missing=True)  # a release says so already
-    if gone or do.store.taken(service.name, image) or (found is not None and found.digest != image.digest):
+    if found is None and do.store.taken(service.name, image, missing=True):  # a release says so already
+        do.store.forget(service.name, image)
+        return True
+    if do.store.taken(service.name, image) or (found is not None and found.digest != image.digest):
         do.store.dismiss(service.name, image, do.now())
         return True
     if found is None and not action.late:
