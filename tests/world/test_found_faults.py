@@ -418,13 +418,25 @@ def test_an_image_that_never_appears_is_one_rejected_release_and_may_come_again(
         story.bus.put(event)
         story.wait(20)
     assert story.phases == ["rejected"]
-    assert story.why(1) == "image v1.0 is not in the registry any more; push it again under a new tag"
+    assert story.why(1) == "image v1.0 is not in the registry although its push was told; push it again"
     assert told(story, "v1") == ["rejected"]
     assert story.open() == []
     story.push_image("late", "v1.0")
     story.play()
     assert story.phases == ["rejected", "live"]
     assert not story.bus.letters
+
+
+def test_a_finding_that_comes_back_is_the_latest_finding(story: Any) -> None:
+    """C12: a finding kept its first time, so scans that found something, nothing, and the same again showed nothing."""
+    digest = story.push_image("elsewhere", "v1.0")
+    story.play()
+    for counts in ({"CRITICAL": 1}, {}, {"CRITICAL": 1}):
+        story.clock.advance(3600)
+        story.local_aws.ecr.scanned(story.service.images, digest, counts)
+        story.deliver()
+    story.pass_time(600)
+    assert [scan.findings for scan in story.scans(digest)] == ["CRITICAL 1", "none", "CRITICAL 1"]
 
 
 # --- C13: a refusal that cannot heal ---------------------------------------------------------------------------------
@@ -447,6 +459,7 @@ def test_a_tag_that_ecr_does_not_take_is_one_rejected_release(story: Any) -> Non
     assert story.phases == ["rejected"]
     assert story.why(1).startswith(f"ECR refuses to look up {tag[:20]}")
     assert "InvalidParameterException" in story.why(1)
+    assert story.why(1).endswith("; push it again under a new tag")
     assert not story.bus.letters
     assert story.open() == []
     story.push("one")

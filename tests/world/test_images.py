@@ -108,13 +108,16 @@ def test_what_is_no_push_that_succeeded_starts_nothing(story: Story) -> None:
     assert not story.bus.letters
 
 
-def test_the_event_of_an_image_that_is_gone_starts_nothing(story: Story) -> None:
-    """It was deleted before anybody looked."""
+def test_the_event_of_an_image_that_is_gone_deploys_nothing(story: Story) -> None:
+    """It was deleted before anybody looked. It is looked for until the deadline, and then the release says so."""
     story.push_image("elsewhere", "v1.0")
     delete(story, "v1.0")
     story.play()
     story.pass_time(600)
     assert story.newest() == 0
+    story.pass_time(600, sweeps=2)
+    assert story.phases == ["rejected"]
+    assert (story.built(), story.deployed()) == ([], [])
     assert not story.bus.letters
 
 
