@@ -59,6 +59,33 @@ def test_a_quarantine_counts_while_the_release_builds(story: Any) -> None:
     assert story.phases == ["live", "rejected"]
 
 
+# --- C6: rollouts are counted on each stage --------------------------------------------------------------------------
+
+
+def test_a_rollout_of_the_same_number_on_another_stage_is_another_one(on: Begin) -> None:
+    """C6: a release that was live on staging by rollout 1 had no image and "was never live" after production's
+    rollout 1 was given up."""
+    story = on(STAGING, PRODUCTION)
+
+    def refuse(moment: When, call: Call) -> None:
+        production = str(call.params.get("deploymentGroupName")).endswith("production")
+        if moment == "before" and call.name == "codedeploy:CreateDeployment" and production:
+            raise AwsError("InvalidRoleException", "the role cannot be assumed")
+
+    story.faults.hook = refuse
+    (commit,) = story.live("one")
+    for _ in range(13):
+        story.wait(5)
+    story.faults.hook = None
+    assert story.stages_of(1) == {"staging": "live", "production": "failed"}
+    assert story.why(1).startswith("live on staging; its deployment could not start: InvalidRoleException")
+    assert story.snapshot(1).release(1).digest == story.digest(f"git-{commit}")
+    story.live("two")
+    assert "refused" not in story.operate("rollback", stage="staging", to="v1")
+    story.play()
+    assert (story.live_on("staging"), story.live_on("production")) == (1, 2)
+
+
 # --- C7: several services --------------------------------------------------------------------------------------------
 
 WATCHED = [{"name": "production", "bake_minutes": 30, "alarms": ["errors"]}]
