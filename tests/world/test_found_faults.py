@@ -153,14 +153,14 @@ def test_a_sweep_looks_after_the_others_where_one_service_fails(alone: Story, fa
     assert (live(alone, failing), live(alone, other)) == (0, 1)
 
 
-def test_each_sweep_begins_with_another_service(alone: Story) -> None:
+def test_no_service_is_always_the_first_of_a_sweep(alone: Story) -> None:
     """C7: the order was always the same, so the last service was the one that a slow one cost its sweep."""
     beside(alone, "lung", "skin")
     orders = []
-    for _ in range(3):
+    for _ in range(20):
         orders.append([row["service"] for row in alone.bus.functions.call("SweepFunction", {}).payload])
         alone.clock.advance(60)
-    assert sorted(order[0] for order in orders) == ["heart", "lung", "skin"]
+    assert {order[0] for order in orders} == {"heart", "lung", "skin"}
     assert all(sorted(order) == ["heart", "lung", "skin"] for order in orders)
     assert rotated((), alone.clock.now()) == ()
 

@@ -42,7 +42,7 @@ def start(action: StartDeployment, do: Effects) -> None:
         content = content_hash(bundle, document)
         running = _running(rollout, content, do)
         if running is not None:
-            bundled, deployment = running
+            deployment, bundled = running
             do.record(replace(bundled, at=do.now(), release=rollout.release, rollout=rollout.number))
             do.record(_started(rollout, deployment, do.now(), unchanged=True))
             return
@@ -128,8 +128,8 @@ def content_hash(bundle: Bundle, document: dict[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _running(rollout: Rollout, content: str, do: Effects) -> tuple[Bundled, str] | None:
-    """The bundle and the deployment that already run this content on every host of the stage, or None.
+def _running(rollout: Rollout, content: str, do: Effects) -> tuple[str, Bundled] | None:
+    """The deployment that already runs this content on every host of the stage, with its bundle; or None.
 
     Only where a release is deployed onto a stage in order: a rollback or a restore always runs. SSM parameters may
     have changed behind their names, so a release that has some is deployed.
@@ -143,7 +143,7 @@ def _running(rollout: Rollout, content: str, do: Effects) -> tuple[Bundled, str]
     last = live.on(stage).last
     bundled = last and live.one(Bundled, stage=rollout.stage, rollout=last.number)
     started = last.started if last and last.succeeded else None
-    return (bundled, started.deployment) if started and bundled and bundled.content == content else None
+    return (started.deployment, bundled) if started and bundled and bundled.content == content else None
 
 
 def _started(rollout: Rollout, deployment: str, now: datetime, *, unchanged: bool = False) -> DeploymentStarted:
