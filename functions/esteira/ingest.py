@@ -50,10 +50,7 @@ def _record_build(service: Service, heard: BuildStarted, context: Context) -> bo
 
 
 def _asked(service: Service, heard: BuildStarted, context: Context) -> BuildStarted:
-    """The start of a build as CodeBuild itself tells it. Raises LookupError, so that the event comes again."""
+    """The start of a build as CodeBuild itself tells it, or as it was heard where CodeBuild does not know the build."""
     builds = context.aws.builds([heard.build])
     facts = (fact for build in builds for fact in observed_build(service, build, heard.at))
-    found = next((fact for fact in facts if isinstance(fact, BuildStarted)), None)
-    if found is None:
-        raise LookupError(f"CodeBuild told of build {heard.build} and does not give it; the event is read again")
-    return found
+    return next((fact for fact in facts if isinstance(fact, BuildStarted)), heard)

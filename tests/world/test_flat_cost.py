@@ -3,12 +3,11 @@ counted on moto, with a thousand releases (``tests/integration/test_flat_cost.py
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from esteira.config import Service
 from esteira.store import Store
 from tests.world.story import Story
 
@@ -60,7 +59,7 @@ def test_a_cost_that_grows_with_the_history_shows(story: Story, monkeypatch: pyt
     """A controller that read its whole history at each step would not pass for flat."""
     bounded: Callable[..., Any] = Store.snapshot_rows
 
-    def unbounded(self: Store, service: Service, also: Iterable[int]) -> Any:
+    def unbounded(self: Store, service: Any, also: Any = ()) -> Any:
         self.views(service.name, 10_000)
         return bounded(self, service, also)
 
