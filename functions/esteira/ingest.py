@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from esteira.aws_events import observed_build
 from esteira.config import Service
 from esteira.context import Context
-from esteira.core.facts import ImageArrived, ReleaseFact
+from esteira.core.facts import BuildStarted, ImageArrived, ReleaseFact
 from esteira.fact import Fact
 
 
@@ -23,6 +24,34 @@ def ingest(service: Service, facts: Iterable[Fact], context: Context) -> int:
     for fact in facts:
         if isinstance(fact, ImageArrived):
             new += store.record_arrival(name, fact)
-        elif not (isinstance(fact, ReleaseFact) and fact.release in unknown):
+        elif isinstance(fact, ReleaseFact) and fact.release in unknown:
+            continue
+        elif isinstance(fact, BuildStarted):
+            new += _record_build(service, fact, context)
+        else:
             new += store.record(name, fact)
     return new
+
+
+def _record_build(service: Service, heard: BuildStarted, context: Context) -> bool:
+    """Record that a build started; whether that is news.
+
+    An attempt has one build, unless somebody copies it or CodeBuild itself retries it. No event tells which of the two
+    it is, so CodeBuild is asked. A release whose build is retried is looked after again.
+    """
+    store, name = context.store, service.name
+    known = store.facts(name, heard.about, f"build-started#{heard.attempt:04d}#")
+    if heard in known:
+        return False
+    build = _asked(service, heard, context) if known else heard
+    release = store.release(name, build.release) if build.retry_of else None
+    if release is not None and release.attempt == build.attempt and release.number not in store.open(name)[0]:
+        store.reopen(name, release.number, release.attempt)
+    return store.record(name, build)
+
+
+def _asked(service: Service, heard: BuildStarted, context: Context) -> BuildStarted:
+    """The start of a build as CodeBuild itself tells it, or as it was heard where CodeBuild does not know the build."""
+    builds = context.aws.builds([heard.build])
+    facts = (fact for build in builds for fact in observed_build(service, build, heard.at))
+    return next((fact for fact in facts if isinstance(fact, BuildStarted)), heard)

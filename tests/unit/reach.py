@@ -684,7 +684,7 @@ def _targets(node: ast.AST) -> Iterator[tuple[ast.AST, ast.expr | None, ast.expr
     """Yield what a node assigns to, each with its annotation and the expression whose value it may hold."""
     match node:
         case ast.Assign(targets=targets, value=value):
-            yield from ((inside, None, value) for target in targets for inside in ast.walk(target))
+            yield from ((inside, None, part) for target in targets for inside, part in _paired(target, value))
         case ast.AnnAssign(target=target, annotation=annotation, value=value):
             yield target, annotation, value
         case ast.AugAssign(target=target, value=value) | ast.NamedExpr(target=target, value=value):
@@ -697,6 +697,20 @@ def _targets(node: ast.AST) -> Iterator[tuple[ast.AST, ast.expr | None, ast.expr
             yield from ((inside, None, value) for inside in ast.walk(target))
         case ast.withitem(context_expr=value, optional_vars=target) if target is not None:
             yield from ((inside, None, value) for inside in ast.walk(target))
+
+
+def _paired(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.AST, ast.expr]]:
+    """Yield what an assignment assigns to, each with its value: of ``a, b = c, d`` one by one."""
+    several = isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
+    if several and len(target.elts) == len(value.elts) and not _starred(target) and not _starred(value):
+        for each, part in zip(target.elts, value.elts, strict=True):
+            yield from _paired(each, part)
+    else:
+        yield from ((inside, value) for inside in ast.walk(target))
+
+
+def _starred(node: ast.Tuple) -> bool:
+    return any(isinstance(each, ast.Starred) for each in node.elts)
 
 
 def _bindings(node: ast.AST) -> Iterator[tuple[str, ast.expr | None, ast.expr | None]]:

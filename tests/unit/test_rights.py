@@ -96,16 +96,17 @@ def test_a_call_that_nobody_granted_is_told_with_the_way_to_it() -> None:
     for missing, extra in found.values():
         [(action, way)] = [line.split(", called by ") for line in missing]
         assert (action, extra) == ("dynamodb:Scan", [])
-        assert way.endswith("esteira.perform.perform → esteira.store.releases.Releases.close")
+        assert " → esteira.perform.perform → " in way
+        assert way.endswith(" → esteira.store.releases.Releases.close")
 
 
 def test_a_call_of_one_function_is_missing_for_that_one_alone() -> None:
     """What only the sweep calls is no reason to widen what intake may do."""
-    old = "    snapshot = gather(service, context, look=False)\n"
+    old = "    s = snapshot(context.store, service, context.clock())\n"
     code = changed("esteira.observe", old, f'{old}    context.aws.client("codebuild").list_projects()\n')
     found = {name: missing_and_extra(template("template.yaml"), name, code[name])[0] for name in HANDLERS}
     assert found.pop("SweepFunction") == [
-        "codebuild:ListProjects, called by sweep.handler → sweep._observe → esteira.observe.observe"
+        "codebuild:ListProjects, called by sweep.handler → sweep._look_after → esteira.observe.observe"
     ]
     assert set(map(tuple, found.values())) == {()}
 
@@ -113,7 +114,7 @@ def test_a_call_of_one_function_is_missing_for_that_one_alone() -> None:
 def test_a_call_that_is_made_no_more_leaves_a_right_too_many() -> None:
     """Without the comments, announce has no use for the right to write them."""
     code = changed(
-        "esteira.notify.announcement", "context.aws.comment(service, each.commit, each.text, each.token)", "pass"
+        "esteira.notify.announce", "context.aws.comment(service, each.commit, each.text, each.token)", "pass"
     )
     assert missing_and_extra(template("template.yaml"), "AnnounceFunction", code["AnnounceFunction"]) == (
         [],
@@ -216,6 +217,10 @@ WAYS = {
     "a loop": "def handler(contexts: list[Context]):\n    for context in contexts: context.aws.publish('')",
     "a comprehension": "def handler(contexts: list[Context]): return [d.aws.publish('') for d in contexts if d]",
     "an unpacking": "def handler(context: Context):\n    _, aws = 1, context.aws\n    aws.publish('')",
+    "an unpacking of a tuple": "def handler(context: Context):\n"
+    "    both = (1, context.aws)\n    _, aws = both\n    aws.publish('')",
+    "an unpacking with a star": "def handler(context: Context):\n"
+    "    *rest, last = 1, context.aws, 2\n    rest[1].publish('')",
     "a list": "def handler(context: Context):\n    doors = []\n    doors.append(context.aws)\n    doors[0].publish('')",
     "a dictionary": "def handler(context: Context):\n"
     "    doors = {}\n    doors['x'] = context.aws\n    doors['x'].publish('')",

@@ -171,7 +171,7 @@ def test_every_end_is_told_with_its_cause(story: Story, chat: Chat, how: str, sa
     phase = said.removeprefix("heart v2 is ").partition(" (")[0].removesuffix(" on production")
     assert published(story).count(f"heart v2: {phase}") == 1
     [heard] = [m["text"] for m in chat.heard if m["text"].startswith(said)]
-    assert heard.endswith("Next: esteira why v2 --service heart")
+    assert heard.endswith("esteira why v2 --service heart")
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -184,7 +184,7 @@ def test_a_death_costs_a_message_at_most_and_doubles_none(story: Story, chat: Ch
     commit = story.push("one")
     story.deliver()
     story.end_build()
-    story.faults.hook = dying(moment, call, "announced#live" if call == "dynamodb:PutItem" else "")
+    story.faults.hook = dying(moment, call, "notified#live" if call == "dynamodb:PutItem" else "")
     died: list[str] = []
     story.bus.watch = lambda done: (
         died.append(done.function) if "Crash" in done.answer.error + done.answer.said else None
@@ -210,7 +210,9 @@ def test_a_chat_that_refuses_is_told_of_once_and_hurts_no_other_channel(
     story.bus.watch = lambda done: failed.append(done.answer.said) if done.answer.error else None
     with caplog.at_level(logging.DEBUG):
         [commit] = story.live("one")
-    assert failed == [f"UntoldError: heart: not told were the webhook: the message was not taken: it answered {status}"]
+    assert failed == [
+        f"UntoldError: heart: could not tell the webhook: the message was not taken: it answered {status}"
+    ]
     assert chat.texts == ["heart v1 is live on production"]
     assert comments(story, commit)[-1] == "heart v1 is live on production"
     assert published(story) == ["heart v1: live"]
@@ -275,7 +277,7 @@ def test_a_topic_that_fails_keeps_no_chat_from_hearing(story: Story, chat: Chat)
     story.faults.hook = refusing("sns:Publish")
     story.live("one")
     assert chat.texts == ["heart v1 is live on production"]
-    assert failed[0].startswith(f"{UntoldError.__name__}: heart: not told were the topic: ")
+    assert failed[0].startswith(f"{UntoldError.__name__}: heart: could not tell the topic: ")
 
 
 def test_a_hold_that_ends_soon_is_told_once(story: Story, chat: Chat) -> None:

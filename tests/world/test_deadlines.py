@@ -81,7 +81,7 @@ def test_a_build_that_aws_refuses_to_start_is_tried_until_its_deadline(story: St
     for _ in range(29):
         story.wait(1)
         assert story.phases == ["pushed"]
-        assert story.why(1) == "its build could not start yet: AccountLimitExceededException: too many builds"
+        assert story.why(1) == "could not start its build: AccountLimitExceededException: too many builds (retrying)"
     story.wait(1)
     assert story.phases == ["failed"]
     assert story.why(1).startswith("its build could not start within 30 minutes: AccountLimitExceededException")
@@ -121,7 +121,7 @@ def test_an_image_that_cannot_be_accepted_ends_the_release(story: Story) -> None
     assert story.why(1).endswith("; next: esteira retry v1")
     assert story.tags(story.digest(f"git-{commit}")) == {f"git-{commit}"}
     assert story.deployed() == []
-    assert any("tag esteira-v1 is frozen on another image" in str(letter) for letter in story.bus.letters)
+    assert not story.bus.letters
 
 
 def test_an_image_used_again_that_cannot_be_accepted_ends_the_release(story: Story) -> None:
@@ -145,11 +145,12 @@ def test_a_deployment_that_never_ends_is_stopped_and_failed(story: Story) -> Non
     story.wait(59)
     assert story.phases == ["deploying"]
     story.wait(1)
-    assert story.why(1) == f"deployment {deployment} did not end within 60 minutes; {deployment} is being stopped"
+    assert story.why(1) == f"deployment {deployment} did not end within 60 minutes; stopping deployment {deployment}"
     story.end_deployment()
     assert story.phases == ["failed"]
     assert story.why(1) == (
-        f"deployment {deployment} did not end within 60 minutes; {deployment} was stopped; next: esteira retry v1"
+        f"deployment {deployment} did not end within 60 minutes; deployment {deployment} was stopped; "
+        "next: esteira retry v1"
     )
     assert story.deployed() == ["v1 Stopped"]
     assert story.stage_state.live == 0
@@ -168,7 +169,7 @@ def test_a_deployment_that_never_says_that_it_ended_is_given_up(story: Story) ->
     assert story.phases == ["deploying", "waiting"]
     story.wait(1)
     assert story.phases == ["failed", "deploying"]
-    assert story.why(1).startswith(f"deployment {deployment} was asked to stop and never said that it ended")
+    assert story.why(1).startswith(f"deployment {deployment} was asked to stop and did not say that it ended")
     assert "DeploymentLimitExceededException" in story.why(2)
     story.end_deployment()
     story.pass_time(600)
@@ -196,7 +197,7 @@ def test_a_release_waits_while_a_foreign_deployment_is_on_the_group(story: Story
     story.end_build()
     story.wait(5)
     assert story.phases == ["deploying"]
-    assert story.why(1).startswith("its deployment on production could not start yet: DeploymentLimitExceeded")
+    assert story.why(1).startswith("could not start the deployment on production: DeploymentLimitExceeded")
     assert foreign in story.why(1)
     story.end_deployment()
     story.pass_time(600)
@@ -229,7 +230,7 @@ def test_an_abort_ends_the_wait_for_a_foreign_deployment(story: Story) -> None:
     story.operate("abort", release="v1", reason="not now")
     story.play()
     assert story.phases == ["aborted"]
-    assert story.why(1) == "ana aborted it before it deployed: not now"
+    assert story.why(1) == "ana aborted it before it was deployed: not now"
     assert story.deployed() == ["by Succeeded"]
 
 

@@ -108,13 +108,16 @@ def test_what_is_no_push_that_succeeded_starts_nothing(story: Story) -> None:
     assert not story.bus.letters
 
 
-def test_the_event_of_an_image_that_is_gone_starts_nothing(story: Story) -> None:
-    """It was deleted before anybody looked."""
+def test_the_event_of_an_image_that_is_gone_deploys_nothing(story: Story) -> None:
+    """It was deleted before anybody looked. It is looked for until the deadline, and then the release says so."""
     story.push_image("elsewhere", "v1.0")
     delete(story, "v1.0")
     story.play()
     story.pass_time(600)
     assert story.newest() == 0
+    story.pass_time(600, sweeps=2)
+    assert story.phases == ["rejected"]
+    assert (story.built(), story.deployed()) == ([], [])
     assert not story.bus.letters
 
 
@@ -217,7 +220,7 @@ def test_an_image_that_vanishes_after_its_release_was_born_ends_it(story: Story)
     story.faults.hook = vanish
     story.play()
     assert story.phases == ["failed"]
-    assert story.why(1) == "image v1.0 is not in the registry any more; push it again under a new tag"
+    assert story.why(1) == "image v1.0 is not in the registry any more; next: push it again under a new tag"
     assert story.open() == []
 
 
@@ -263,10 +266,12 @@ def test_a_scan_is_recorded_and_releases_nothing(story: Story) -> None:
     """What ECR found stands beside the image; the sweep's look adds nothing to the event's word."""
     digest = story.push_image("elsewhere", "v1.0")
     story.play()
+    scanned = story.clock.now()
     story.local_aws.ecr.scanned(story.service.images, digest, {"HIGH": 3, "CRITICAL": 1})
     story.play()
     story.pass_time(600)
-    assert story.scans(digest) == [ImageScanned(at=story.clock.now(), digest=digest, findings="CRITICAL 1, HIGH 3")]
+    findings = "CRITICAL 1, HIGH 3"
+    assert story.scans(digest) == [ImageScanned(at=scanned, scanned_at=scanned, digest=digest, findings=findings)]
     assert story.phases == ["live"]
 
 
@@ -274,10 +279,12 @@ def test_a_scan_whose_event_was_lost_is_found_by_the_sweep(story: Story) -> None
     """A clean scan is a fact, too."""
     digest = story.push_image("elsewhere", "v1.0")
     story.play()
+    scanned = story.clock.now()
     story.local_aws.ecr.scanned(story.service.images, digest, {})
     story.bus.forget()
     story.pass_time(600)
-    assert story.scans(digest) == [ImageScanned(at=story.clock.now(), digest=digest, findings="none")]
+    found = ImageScanned(at=story.clock.now(), scanned_at=scanned, digest=digest, findings="none")
+    assert story.scans(digest) == [found]
 
 
 def test_a_malformed_push_ends_among_the_dead_letters_and_changes_nothing(story: Story) -> None:

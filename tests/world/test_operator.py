@@ -84,7 +84,7 @@ def test_a_rollback_is_refused_while_something_deploys(story: Story) -> None:
     story.deliver()
     story.end_build()
     assert refused(story.operate("rollback")) == (
-        "v3 is deploying to production. Next: esteira abort v3, then esteira rollback"
+        "v3 is being deployed to production. Next: esteira abort v3, then esteira rollback"
     )
     story.operate("abort", release="v3")
     story.play()
@@ -253,7 +253,8 @@ def test_the_latest_hold_counts(story: Story) -> None:
 
 def test_a_resume_of_what_is_not_held_is_refused(story: Story) -> None:
     """Neither before a hold nor after it has run out."""
-    assert refused(story.operate("resume")) == "production is not held; nothing to resume. Next: esteira status"
+    said = "production is not held; there is nothing to resume. Next: esteira status"
+    assert refused(story.operate("resume")) == said
     story.operate("hold", minutes=1)
     story.pass_time(61)
     assert "is not held" in refused(story.operate("resume"))
@@ -316,7 +317,7 @@ def test_an_abort_while_deploying_stops_the_deployment(story: Story) -> None:
     assert story.why(2).startswith("ana aborted it; ")
     story.play()
     assert story.phases == ["live", "aborted"]
-    assert story.why(2) == "ana aborted it while it deployed: wrong model"
+    assert story.why(2) == "ana aborted it while it was being deployed: wrong model"
     assert story.deployed() == ["v1 Succeeded", "v2 Stopped"]
     assert story.stage_state.live == 1
 
@@ -335,7 +336,7 @@ def test_an_abort_that_comes_too_late_leaves_the_release_live(story: Story) -> N
 
 @pytest.mark.parametrize(
     ("release", "sentence"),
-    [("v2", "v2 is live already. Next: esteira rollback"), ("v1", "v1 is superseded, there is nothing to abort.")],
+    [("v2", "v2 is live already. Next: esteira rollback"), ("v1", "v1 is superseded; there is nothing to abort.")],
 )
 def test_an_abort_of_what_is_over_is_refused(story: Story, release: str, sentence: str) -> None:
     """Live, and ended."""
@@ -423,7 +424,7 @@ def test_a_retry_is_refused_for_what_it_cannot_change(story: Story) -> None:
     for release, sentence in {
         "v1": "v1 is superseded, which a retry cannot change; push again. Next: esteira why v1",
         "v2": "v3 is newer than v2, which was never live. Next: push v2's commit again",
-        "v3": "v3 is live, it needs no retry. Next: esteira show v3",
+        "v3": "v3 is live and needs no retry. Next: esteira show v3",
         "v4": "v4 is rejected, which a retry cannot change; push again. Next: esteira why v4",
         "v5": "v5 is skipped, which a retry cannot change; push again. Next: esteira why v5",
     }.items():

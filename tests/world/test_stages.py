@@ -165,13 +165,13 @@ def test_votes_are_counted_by_person_and_expire(on: Begin) -> None:
     story = on(STAGING, PRODUCTION | {"approvals": {"votes": 2, "valid_hours": 1}})
     story.live("1")
     assert (story.stands(1).phase, story.stands(1).cause) == (Phase.WAITING, Waits.APPROVAL)
-    assert "production wants 2 more approvals" in story.why(1)
+    assert "production needs 2 more approvals" in story.why(1)
     vote(story, "approve", "v1", by="bea")
     vote(story, "approve", "v1", by="bea")
-    assert "production wants 1 more approval, bea said yes" in story.why(1)
+    assert "production needs 1 more approval; approved by bea" in story.why(1)
     later(story, 61)
     vote(story, "approve", "v1", by="carl")
-    assert "production wants 1 more approval, carl said yes" in story.why(1)
+    assert "production needs 1 more approval; approved by carl" in story.why(1)
     vote(story, "approve", "v1", by="bea")
     assert story.phases == ["live"]
 
@@ -215,7 +215,7 @@ def test_where_nobody_knows_who_pushed_it_takes_two(on: Begin) -> None:
     story.push("1")
     for _ in range(6):
         later(story, 3)
-    assert "production wants 2 more approvals by somebody who did not push it" in story.why(1)
+    assert "production needs 2 more approvals by somebody who did not push it" in story.why(1)
     vote(story, "approve", "v1", by="bea")
     assert story.stands(1).cause == Waits.APPROVAL
     vote(story, "approve", "v1", by="carl")
@@ -423,7 +423,7 @@ def test_an_alarm_takes_a_release_back_and_it_stays_away(on: Begin, heard: str) 
     assert (story.live_on("staging"), story.live_on("production")) == (2, 1)
     assert story.phases == ["live", "rolled back"]
     assert "alarm errors rolled production back to v1" in story.why(2)
-    assert "5 minutes after v2 came to life on production: too many errors" in story.why(2)
+    assert "5 minutes after v2 went live on production: too many errors" in story.why(2)
     assert len({f.since for f in story.store.facts(story.service.name, "alarm/errors")}) == 1
     story.commit({"app.py": b"3"})
     story.play()

@@ -47,7 +47,7 @@ def test_a_second_push_takes_the_place_of_the_first(story: Story) -> None:
     """The live tag moves on, the previous tag marks where it was."""
     first, second = story.live("one", "two")
     assert story.phases == ["superseded", "live"]
-    assert story.why(1) == "v2 took its place on production"
+    assert story.why(1) == "v2 replaced it on production"
     assert story.digest("live-production") == story.digest(f"git-{second}")
     assert story.digest("previous-production") == story.digest(f"git-{first}")
     assert story.deployed() == ["v1 Succeeded", "v2 Succeeded"]
@@ -60,7 +60,7 @@ def test_a_newer_push_supersedes_what_is_being_built_and_stops_its_build(story: 
     story.push("two")
     story.play()
     assert story.phases == ["superseded", "live"]
-    assert story.why(1) == "v2 came before it began to deploy"
+    assert story.why(1) == "v2 came before it was deployed"
     assert story.built() == ["v1/build/1 STOPPED", "v2/build/1 SUCCEEDED"]
     assert story.deployed() == ["v2 Succeeded"]
     assert story.open() == [2]
@@ -75,7 +75,7 @@ def test_a_push_while_another_deploys_waits_with_its_reason_and_then_goes_live(s
     story.deliver()
     story.end_build()
     assert story.phases == ["deploying", "waiting"]
-    assert story.why(2) == "v1 has its rollout on production"
+    assert story.why(2) == "v1 is being deployed to production"
     assert story.deployed() == ["v1 InProgress"]
     story.end_deployment()
     assert story.deployed() == ["v1 Succeeded", "v2 InProgress"]
@@ -94,7 +94,7 @@ def test_of_two_that_wait_for_a_deployment_only_the_newer_goes(story: Story) -> 
         story.end_build()
     story.play()
     assert story.phases == ["superseded", "superseded", "live"]
-    assert story.why(2) == "v3 came before it began to deploy"
+    assert story.why(2) == "v3 came before it was deployed"
     assert story.deployed() == ["v1 Succeeded", "v3 Succeeded"]
 
 
@@ -155,7 +155,7 @@ def test_a_build_that_succeeds_without_pushing_its_image_fails_with_that_sentenc
     story.play()
     assert story.phases == ["failed"]
     assert story.why(1).startswith(
-        f"the build succeeded without pushing its image git-{commit}; let buildspec.yml push"
+        f"the build succeeded without pushing its image git-{commit}; next: let buildspec.yml push"
     )
     assert story.deployed() == []
 
@@ -167,7 +167,7 @@ def test_a_deployment_that_fails_leaves_the_live_one_and_tells_its_log(story: St
     story.play()
     assert story.phases == ["live", "failed"]
     assert "ValidateService: GET /ping answered 500" in story.why(2)
-    assert story.why(2).endswith("ValueError: no model")
+    assert story.stands(2).detail == ("Traceback", "ValueError: no model")
     assert story.digest("live-production") == story.digest(f"git-{first}")
     assert story.digest("previous-production") == ""
     assert story.stage_state.live == 1

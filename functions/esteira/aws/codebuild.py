@@ -44,11 +44,14 @@ class Builds:
         return str(answer["build"]["id"])
 
     def find_build(self, service: Service, claim: BuildClaim) -> str | None:
-        """The id of the build that carries ``claim``, among the project's last hundred, or None."""
+        """The id of the oldest build that carries ``claim``, among the project's last hundred, or None.
+
+        A later one is somebody's copy, or CodeBuild's own retry.
+        """
         codebuild = self.client("codebuild")
         ids = codebuild.list_builds_for_project(projectName=service.project, sortOrder="DESCENDING")["ids"]
         builds = self.builds(ids)
-        for build in builds:
+        for build in sorted(builds, key=lambda b: ids.index(b["id"]), reverse=True):
             variables = {v["name"]: v["value"] for v in build["environment"]["environmentVariables"]}
             if variables.get(CLAIM_VARIABLE) == str(claim):
                 return str(build["id"])

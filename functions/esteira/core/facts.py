@@ -250,7 +250,7 @@ class RolloutFinished(Fact, about="stage/{stage}", key="rollout#{rollout:08d}#fi
 
 
 class Bundled(ReleaseFact, key="bundled#{stage}#{rollout:08d}#{sha256}"):
-    """The rollout's bundle was written to the bucket under ``name_in_bucket``; ``sha256`` is the zip's.
+    """The rollout's bundle is in the bucket under ``name_in_bucket``; ``sha256`` is the zip's.
 
     ``content`` is the hash of what the hosts get, except which release and commit it is: equal content runs equally.
     """

@@ -51,16 +51,17 @@ def open_image(action: OpenImage, do: Effects) -> bool | None:
     except Exception as error:
         if not is_refusal(error):
             raise
-        found, missing = None, f"ECR refuses to look up {image.tag}: {error}"
-    gone = found is None and do.store.taken(service.name, image, missing=True)  # a release says so already
-    if gone or do.store.taken(service.name, image) or (found is not None and found.digest != image.digest):
+        found, missing = None, f"ECR refuses to look up {image.tag}: {error}; push it again under a new tag"
+    if found is None and do.store.taken(service.name, image, missing=True):  # a release says so already
+        do.store.forget(service.name, image)
+        return True
+    if do.store.taken(service.name, image) or (found is not None and found.digest != image.digest):
         do.store.dismiss(service.name, image, do.now())
         return True
     if found is None and not action.late:
         return None
     if found is None:
-        missing = missing or f"image {image.tag} is not in the registry any more"
-        missing += "; push it again under a new tag"
+        missing = missing or f"image {image.tag} is not in the registry although its push was told; push it again"
     mark = newest.mark if newest else ""
     outdated = f"{image.tag} was pushed before the newest release" if stamp(image.at + SAME_TIME) < mark else ""
     pushed = Pushed(

@@ -97,8 +97,8 @@ class Facts(Table):
     # --- reading
 
     def facts(self, service: str, about: str, prefix: str = "") -> tuple[Fact, ...]:
-        """All facts in a partition whose keys begin with ``prefix``, ascending."""
-        return facts_of(self._query(service, about, prefix))
+        """All facts in a partition whose keys begin with ``prefix``, ascending, each once."""
+        return facts_of(row for row in self._query(service, about, prefix) if "fact_key" not in row)
 
     def newest_facts(self, service: str, about: str, prefix: str, limit: int) -> tuple[Fact, ...]:
         """The last ``limit`` facts of a partition whose keys begin with ``prefix``, the last first."""

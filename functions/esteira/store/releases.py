@@ -66,8 +66,12 @@ class Releases(Facts):
         return self._get(service, RELEASES, key) is not None
 
     def dismiss(self, service: str, image: ImageArrived, at: datetime) -> None:
-        """Note that an arrived image is gone, or a release already, so that it is read no more."""
+        """Note that an arrived image is a release already, or its tag is on another one: it is never read again."""
         self.record(service, ImageTaken(at=at, tag=image.tag, digest=image.digest, release=0))
+        self.forget(service, image)
+
+    def forget(self, service: str, image: ImageArrived) -> None:
+        """Read an arrived image no more until it arrives again."""
         self._client.delete_item(**self._delete(service, image.about, image.key)["Delete"])
 
     def reopen(self, service: str, number: int, attempt: int) -> None:
