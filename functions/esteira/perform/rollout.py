@@ -11,7 +11,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from esteira.appspec import Bundle, default, of_commit
+from esteira.bundle import Bundle, default, of_commit
 from esteira.claims import RolloutClaim
 from esteira.core.actions import AnswerAlarm, FindDeployment, StartDeployment, StopDeployment
 from esteira.core.facts import (
