@@ -11,13 +11,7 @@ from datetime import timedelta
 from esteira.aws_events import observed_alarm, observed_build, observed_deployment, observed_image, observed_instance
 from esteira.config import Service
 from esteira.context import Context, Decision
-from esteira.core.facts import (
-    DeploymentFact,
-    ImageArrived,
-    ImageScanned,
-    ReleaseFact,
-    RolloutId,
-)
+from esteira.core.facts import DeploymentFact, ImageArrived, ImageScanned, ReleaseFact, RolloutId
 from esteira.core.state import Deployed, Snapshot, StageState
 from esteira.fact import Fact, stamp, unstamp
 from esteira.snapshot import snapshot
