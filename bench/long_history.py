@@ -26,7 +26,8 @@ from console.local.paths import TEMPLATE
 from console.local.rehearse.rehearsal import Rehearsal
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome, ScriptedEngine
 from console.local.template import read
-from esteira.audit import broken, checkpoint_of
+from console.record.alterations import broken
+from esteira.audit import checkpoint_of
 from esteira.context import Context
 from esteira.core.facts import (
     Bundled,

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from console.record.alterations import altered, broken
 from console.record.as_of import UNREADABLE, Rows
 from console.record.receipt_values import Checkpoints, Fault
-from esteira.audit import altered, broken
 from esteira.core.facts import about_stage
 from esteira.fact import Fact, from_row
 from esteira.trail import Checkpoint

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, fields, replace
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, replace
+from datetime import datetime
 from typing import Any
 
 from esteira.config import Service
 from esteira.core.facts import CommitPushed, Rollout
 from esteira.core.state import Snapshot
-from esteira.fact import Fact, from_row, to_row
+from esteira.fact import Fact, to_row
 from esteira.trail import Checkpoint, Configured, Seen
 
 
@@ -46,74 +46,6 @@ def checkpoint_of(rollout: Rollout, facts: Iterable[Fact], before: str, at: date
 def checkpoint_hash(checkpoint: Checkpoint) -> str:
     """The hash that checkpoints a rollout: of everything the row says but itself."""
     return row_hash(replace(checkpoint, sha256=""))
-
-
-def broken(checkpoints: Sequence[Checkpoint]) -> Iterator[str]:
-    """One sentence for each break in a stage's checkpoints, which are in order of their rollouts: a checkpoint that
-    is not the hash of its row, one that is missing, one that does not follow from the one before it."""
-    for earlier, checkpoint in zip([None, *checkpoints], checkpoints, strict=False):
-        if checkpoint_hash(checkpoint) != checkpoint.sha256:
-            yield f"the checkpoint of rollout {checkpoint.rollout} is not the hash of its row: the row was altered"
-        if earlier is None:
-            if checkpoint.rollout == 1 and checkpoint.before:
-                yield "the checkpoint of rollout 1 follows from another, and there is none before it"
-        elif earlier.rollout + 1 != checkpoint.rollout:
-            missing = range(earlier.rollout + 1, checkpoint.rollout)
-            rollouts = f"rollout {missing[0]}" if len(missing) == 1 else f"rollouts {missing[0]} to {missing[-1]}"
-            yield f"the checkpoint of {rollouts} is missing: rollouts have no gap"
-        elif checkpoint.before != earlier.sha256:
-            yield (
-                f"the checkpoint of rollout {checkpoint.rollout} does not follow from the one of {earlier.rollout}: "
-                f"it says {checkpoint.before[:12] or 'none'}, that is {earlier.sha256[:12]}"
-            )
-
-
-def altered(row: Mapping[str, Any], about: str, key: str, wanted: str) -> str:
-    """What is wrong with the row that stands under ``about`` and ``key`` and was checkpointed with the hash
-    ``wanted``: which of its fields say something else, as far as that can be told. "" where nothing is.
-
-    A hash tells that a row was altered and not where. The fields that its key is made of contradict it; of the others,
-    each may be the one.
-    """
-    try:
-        fact = from_row(row)
-        stands, hashed = (fact.about, fact.key), row_hash(fact)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return "it is no fact any more: a field is missing, or is of another kind"
-    free = fields_beside_the_key(fact)
-    if stands != (about, key):
-        named = [f.name for f in fields(fact) if f.name not in free]
-        return f"its fields make {' '.join(stands)} of it: of {', '.join(named)}, one is not what it was"
-    if hashed != wanted:
-        return f"of {', '.join(free)}, one is not what it was" if free else "its kind is not what it was"
-    return ""
-
-
-def fields_beside_the_key(fact: Fact) -> tuple[str, ...]:
-    """The names of a fact's fields that neither its partition nor its key tells."""
-    return tuple(f.name for f in fields(fact) if _names_of(_with_another(fact, f.name)) == _names_of(fact))
-
-
-def _names_of(fact: Fact) -> tuple[str, str]:
-    return fact.about, fact.key
-
-
-def _with_another(fact: Fact, name: str) -> Fact:
-    """The fact with another value in one field."""
-    value = getattr(fact, name)
-    other: Any
-    match value:
-        case bool():
-            other = not value
-        case int():
-            other = value + 1
-        case datetime():
-            other = value + timedelta(seconds=1)
-        case tuple():
-            other = (*value, "")
-        case _:
-            other = f"{value}x"
-    return replace(fact, **{name: other})
 
 
 def configuration_of(service: Service, at: datetime) -> Configured:

@@ -8,7 +8,7 @@ fields used are validated, the rest is ignored. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
@@ -130,7 +130,7 @@ class ImageAction(BaseModel):
     result: str
     repository: Annotated[str, Field(alias="repository-name")]
     tag: Annotated[Tag | None, Blank, Field(alias="image-tag")] = None
-    digest: Annotated[str | None, Blank, Field(alias="image-digest")] = None
+    digest: Annotated[Digest | None, Blank, Field(alias="image-digest")] = None
 
 
 class ImageScan(BaseModel):
@@ -171,13 +171,7 @@ class InstanceChange(DeploymentChange):
 
 
 # The event's words for a deployment's and an instance's state, in the API's.
-API_STATE = {
-    "START": "InProgress",
-    "READY": "Ready",
-    "SUCCESS": "Succeeded",
-    "FAILURE": "Failed",
-    "STOP": "Stopped",
-}
+API_STATE = {"START": "InProgress", "READY": "Ready", "SUCCESS": "Succeeded", "FAILURE": "Failed", "STOP": "Stopped"}
 
 
 def read(event: object, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
@@ -186,10 +180,11 @@ def read(event: object, services: Sequence[Service], now: datetime) -> Heard | N
     Raises Refused where it is of a kind that is ours and malformed.
     """
     envelope = _validated(Envelope, event, "event")
-    reader = _READERS.get((envelope.source, envelope.detail_type))
-    if reader is None:
+    known = _READERS.get((envelope.source, envelope.detail_type))
+    if known is None:
         return NotOurs(f"{envelope.source} / {envelope.detail_type} is not read here")
-    heard = reader(envelope.detail, services, now)
+    model, what, reader = known
+    heard = reader(_validated(model, envelope.detail, f"{what} event"), services, now)
     if isinstance(heard, NotOurs) or envelope.time is None:
         return heard
     return replace(heard, facts=tuple(_dated(f, min(envelope.time, now)) for f in heard.facts))
@@ -223,13 +218,7 @@ def _of(services: Sequence[Service], attribute: str, value: str) -> Service | No
     return next((s for s in services if getattr(s, attribute) == value), None)
 
 
-def _of_group(services: Sequence[Service], change: DeploymentChange) -> Service | None:
-    of_application = (s for s in services if s.application == change.application)
-    return next((s for s in of_application if change.deploymentGroup in (stage.group for stage in s.stages)), None)
-
-
-def _reference_changed(detail: object, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
-    change = _validated(ReferenceChange, detail, "CodeCommit event")
+def _reference_changed(change: ReferenceChange, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
     watching = [s for s in services if s.repository == change.repositoryName]
     if not watching:
         return NotOurs(f"no service has the repository {change.repositoryName}")
@@ -246,24 +235,26 @@ def _reference_changed(detail: object, services: Sequence[Service], now: datetim
     return Heard(service, (CommitPushed(at=now, commit=change.commitId, by=change.callerUserArn),))
 
 
-def _build_changed(detail: object, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
-    change = _validated(BuildChange, detail, "CodeBuild event")
+def _build_changed(change: BuildChange, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
     sharing = [s for s in services if s.project == change.project]
     if not sharing:
         return NotOurs(f"no service has the build project {change.project}")
     variables = {v.name: v.value for v in change.information.environment.variables}
-    failed = (
-        (p.kind, next((c for c in p.context or () if c.strip(": ")), ""))
-        for p in change.information.phases
-        if p.status not in (None, "SUCCEEDED")
-    )
-    cause = ": ".join(filter(None, next(failed, ())))
+    cause = _cause((p.kind, p.status, p.context or ()) for p in change.information.phases)
     build = change.build.split(":build/", 1)[1]
     if not build.startswith(f"{change.project}:"):
         raise Refused(f"the CodeBuild event is refused: build-id: it is not a build of {change.project}")
     claim = variables.get(CLAIM_VARIABLE)
     service = _of(sharing, "name", (claim or "").split("/")[0]) or sharing[0]
     return _build_facts(service, build, change.status, claim, cause, now, _start_time(change.information.began))
+
+
+def _cause(phases: Iterable[tuple[str, str | None, Iterable[str]]]) -> str:
+    """The first phase of a build that did not succeed, with its first context that says something; "" without one."""
+    for kind, status, contexts in phases:
+        if status not in (None, "SUCCEEDED"):
+            return ": ".join(filter(None, (kind, next((c for c in contexts if c.strip(": ")), ""))))
+    return ""
 
 
 def _start_time(text: str) -> datetime | None:
@@ -300,8 +291,7 @@ def _build_facts(
     return Heard(service, (started, ended))
 
 
-def _image_acted(detail: object, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
-    action = _validated(ImageAction, detail, "ECR event")
+def _image_acted(action: ImageAction, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
     service = _of(services, "images", action.repository)
     if service is None:
         return NotOurs(f"no service has the image repository {action.repository}")
@@ -313,16 +303,10 @@ def _image_acted(detail: object, services: Sequence[Service], now: datetime) -> 
         return NotOurs(f"{service.name} accepts {', '.join(service.accepted_tags)}, not the tag {action.tag}")
     if action.digest is None:
         raise Refused("the ECR event is refused: image-digest: Field required for a push")
-    _validated(_Digest, {"image-digest": action.digest}, "ECR event")
     return Heard(service, (ImageArrived(at=now, tag=action.tag, digest=action.digest, heard=now),))
 
 
-class _Digest(BaseModel):
-    digest: Annotated[Digest, Field(alias="image-digest")]
-
-
-def _image_scanned(detail: object, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
-    scan = _validated(ImageScan, detail, "ECR scan event")
+def _image_scanned(scan: ImageScan, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
     service = _of(services, "images", scan.repository)
     if service is None:
         return NotOurs(f"no service has the image repository {scan.repository}")
@@ -342,44 +326,37 @@ def _scanned(
     )
 
 
-def _deployment_changed(detail: object, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
-    change = _validated(DeploymentChange, detail, "CodeDeploy event")
-    service = _of_group(services, change)
+def _deployed(change: DeploymentChange, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
+    of_application = (s for s in services if s.application == change.application)
+    service = next((s for s in of_application if change.deploymentGroup in (st.group for st in s.stages)), None)
     if service is None:
         return NotOurs(f"no service has the deployment group {change.application}/{change.deploymentGroup}")
-    return Heard(service, observed_deployment(change.deploymentId, API_STATE[change.state], now))
+    status = API_STATE[change.state]
+    if isinstance(change, InstanceChange):
+        return Heard(service, observed_instance(change.deploymentId, change.instanceId, status, now))
+    return Heard(service, observed_deployment(change.deploymentId, status, now))
 
 
-def _instance_changed(detail: object, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
-    change = _validated(InstanceChange, detail, "CodeDeploy event")
-    service = _of_group(services, change)
-    if service is None:
-        return NotOurs(f"no service has the deployment group {change.application}/{change.deploymentGroup}")
-    return Heard(service, observed_instance(change.deploymentId, change.instanceId, API_STATE[change.state], now))
-
-
-def _alarm_changed(detail: object, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
-    change = _validated(AlarmChange, detail, "CloudWatch event")
+def _alarm_changed(change: AlarmChange, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
     listening = [s for s in services if any(change.alarm in stage.alarms for stage in s.stages)]
     if not listening:
         return NotOurs(f"no service listens to the alarm {change.alarm}")
     if change.state.value != "ALARM":
         return NotOurs(f"the alarm {change.alarm} is {change.state.value}, which takes nothing back")
-    return Heard(
-        listening[0],
-        observed_alarm(change.alarm, change.state.timestamp, change.state.reason, now),
-        tuple(listening[1:]),
-    )
+    rang = observed_alarm(change.alarm, change.state.timestamp, change.state.reason, now)
+    return Heard(listening[0], rang, tuple(listening[1:]))
 
 
-_READERS: dict[tuple[str, str], Callable[[object, Sequence[Service], datetime], Heard | NotOurs]] = {
-    ("aws.codecommit", "CodeCommit Repository State Change"): _reference_changed,
-    ("aws.codebuild", "CodeBuild Build State Change"): _build_changed,
-    ("aws.ecr", "ECR Image Action"): _image_acted,
-    ("aws.ecr", "ECR Image Scan"): _image_scanned,
-    ("aws.codedeploy", "CodeDeploy Deployment State-change Notification"): _deployment_changed,
-    ("aws.codedeploy", "CodeDeploy Instance State-change Notification"): _instance_changed,
-    ("aws.cloudwatch", "CloudWatch Alarm State Change"): _alarm_changed,
+_Reader = Callable[[Any, Sequence[Service], datetime], Heard | NotOurs]
+# By source and detail-type: what the detail is read as, what a refusal calls the event, and who reads it.
+_READERS: dict[tuple[str, str], tuple[type[BaseModel], str, _Reader]] = {
+    ("aws.codecommit", "CodeCommit Repository State Change"): (ReferenceChange, "CodeCommit", _reference_changed),
+    ("aws.codebuild", "CodeBuild Build State Change"): (BuildChange, "CodeBuild", _build_changed),
+    ("aws.ecr", "ECR Image Action"): (ImageAction, "ECR", _image_acted),
+    ("aws.ecr", "ECR Image Scan"): (ImageScan, "ECR scan", _image_scanned),
+    ("aws.codedeploy", "CodeDeploy Deployment State-change Notification"): (DeploymentChange, "CodeDeploy", _deployed),
+    ("aws.codedeploy", "CodeDeploy Instance State-change Notification"): (InstanceChange, "CodeDeploy", _deployed),
+    ("aws.cloudwatch", "CloudWatch Alarm State Change"): (AlarmChange, "CloudWatch", _alarm_changed),
 }
 
 
@@ -389,12 +366,8 @@ _READERS: dict[tuple[str, str], Callable[[object, Sequence[Service], datetime], 
 def observed_build(service: Service, build: Mapping[str, Any], now: datetime) -> tuple[Fact, ...]:
     """The facts that one of ``BatchGetBuilds``' builds tells; none for a build that is not esteira's."""
     variables = {v["name"]: v["value"] for v in build.get("environment", {}).get("environmentVariables", [])}
-    failed = (p for p in build.get("phases", []) if p.get("phaseStatus") not in (None, "SUCCEEDED", "IN_PROGRESS"))
-    cause = ""
-    for phase in failed:
-        contexts = (f"{c.get('statusCode', '')}: {c.get('message', '')}" for c in phase.get("contexts", []))
-        cause = ": ".join(filter(None, (phase["phaseType"], next((c for c in contexts if c.strip(": ")), ""))))
-        break
+    phases = (p for p in build.get("phases", []) if p.get("phaseStatus") != "IN_PROGRESS")
+    cause = _cause((p["phaseType"], p.get("phaseStatus"), map(_context, p.get("contexts", []))) for p in phases)
     retry_of = str(build.get("autoRetryConfig", {}).get("previousAutoRetry") or "").rpartition(":build/")[2]
     claim, began = variables.get(CLAIM_VARIABLE), build.get("startTime")
     try:
@@ -402,6 +375,11 @@ def observed_build(service: Service, build: Mapping[str, Any], now: datetime) ->
     except Refused:
         return ()
     return heard.facts if isinstance(heard, Heard) else ()
+
+
+def _context(context: Mapping[str, Any]) -> str:
+    """A phase's context as the event writes it."""
+    return f"{context.get('statusCode', '')}: {context.get('message', '')}"
 
 
 def exported_by(build: Mapping[str, Any]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ A request is refused with a sentence that ends in what to type instead; then not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -34,6 +34,7 @@ from esteira.snapshot import snapshot
 Verb = Literal["rollback", "hold", "resume", "quarantine", "retry", "abort", "approve", "reject", "promote", "bypass"]
 # Why a release is rejected that a bypass goes past; a quarantine and a secret in the tree are no rules of a stage.
 BY_RULE = (Cause.GATE, Cause.DISAPPROVED, Cause.APPROVAL_EXPIRED)
+REASONED = ("rollback", "hold", "quarantine", "abort", "reject", "bypass")
 Label = Annotated[str, Field(pattern=r"^v[1-9][0-9]{0,7}$")]
 
 
@@ -78,6 +79,8 @@ def operate(request: Request, service: Service, context: Context) -> None:
 
     Raises Refused where that cannot be; then nothing was recorded. A request said before changes nothing.
     """
+    if request.action in REASONED and not request.reason.strip():
+        raise Refused(f"{request.action} needs a reason, which everybody will read. Next: add --reason '…'")
     _VERBS[request.action](_Asked(request, service, context))
 
 
@@ -118,12 +121,9 @@ class _Asked:
         return assess(self.release, self.stages, self.now)
 
     @property
-    def reason(self) -> str:
-        """The reason that was given. Raises Refused where there is none."""
-        if not self.request.reason.strip():
-            action = self.request.action
-            raise Refused(f"{action} needs a reason, which everybody will read. Next: add --reason '…'")
-        return self.request.reason.strip()
+    def said(self) -> dict[str, str]:
+        """The fields of every operator's word, but its time."""
+        return {"request": self.request.request, "by": self.request.by, "reason": self.request.reason.strip()}
 
     def say(self, words: Sequence[Fact], reopen: tuple[int, int] | None = None) -> None:
         """Record the words, all or none; ``reopen`` is a release and its attempt that is to be read again."""
@@ -139,49 +139,34 @@ class _Asked:
             raise Refused(f"{label} is {status.phase}. Next: esteira why {label}")
         if not self.release.digest:
             raise Refused(f"{label} has no image yet, and a vote is for an image. Next: esteira show {label}")
-        ahead = [stage for stage in self.stages if not self.release.on(stage).came]
+        ahead = (stage for stage in self.stages if not self.release.on(stage).came)
+        return self.among(ahead, f"esteira why {label}")
+
+    def among(self, ahead: Iterable[StageState], instead: str) -> StageState:
+        """The stage that was named, or the first of those the release has ahead. Raises Refused."""
         stage = next((s for s in ahead if self.request.stage in ("", s.name)), None)
         if stage is None:
             where = self.request.stage or self.service.last.name
-            raise Refused(f"{label} came to {where} already. Next: esteira why {label}")
+            raise Refused(f"{self.release.label} came to {where} already. Next: {instead}")
         return stage
 
     def about(self, stage: StageState) -> dict[str, Any]:
         """The fields of a word about the release and the stage."""
-        return {
-            "at": self.now,
-            "release": self.release.number,
-            "request": self.request.request,
-            "by": self.request.by,
-            "reason": self.request.reason.strip(),
-            "stage": stage.name,
-            "attempt": self.release.attempt,
-            "digest": self.release.digest,
-            "arn": self.request.arn,
-        }
+        release = self.release
+        named = {"release": release.number, "attempt": release.attempt, "digest": release.digest}
+        return {"at": self.now, **self.said, **named, "stage": stage.name, "arn": self.request.arn}
 
 
 def _hold(asked: _Asked) -> None:
-    request = asked.request
-    held = Held(
-        at=asked.now,
-        request=request.request,
-        by=request.by,
-        reason=asked.reason,
-        stage=request.stage or asked.service.last.name,
-        until=asked.now + timedelta(minutes=request.minutes),
-    )
-    asked.say([held])
+    stage, until = asked.request.stage or asked.service.last.name, asked.now + timedelta(minutes=asked.request.minutes)
+    asked.say([Held(at=asked.now, stage=stage, until=until, **asked.said)])
 
 
 def _resume(asked: _Asked) -> None:
-    request, stage = asked.request, asked.stage
+    stage = asked.stage
     if stage.held(asked.now) is None:
         raise Refused(f"{stage.name} is not held; there is nothing to resume. Next: esteira status")
-    word = Held(
-        at=asked.now, request=request.request, by=request.by, reason=request.reason, stage=stage.name, until=None
-    )
-    asked.say([word])
+    asked.say([Held(at=asked.now, stage=stage.name, until=None, **asked.said)])
 
 
 def _rollback(asked: _Asked) -> None:
@@ -190,16 +175,14 @@ def _rollback(asked: _Asked) -> None:
         label = f"v{stage.rollout.release}"
         raise Refused(f"{label} is being deployed to {stage.name}. Next: esteira abort {label}, then esteira rollback")
     to = int(request.to[1:]) if request.to else None
-    said = {"request": request.request, "by": request.by, "reason": asked.reason}
-    words = back(asked.service, stage, to, **said, context=asked.context)
-    if isinstance(words, Impossible):
-        raise Refused(f"{words.why}. Next: {words.instead}")
-    asked.say(words.words, reopen=words.reopen)
+    order = back(asked.service, stage, to, **asked.said, context=asked.context)
+    if isinstance(order, Impossible):
+        raise Refused(f"{order.why}. Next: {order.instead}")
+    asked.say(order.words, reopen=order.reopen)
 
 
 def _quarantine(asked: _Asked) -> None:
-    said = {"request": asked.request.request, "by": asked.request.by, "reason": asked.reason}
-    asked.say(quarantine_words(asked.release, **said, context=asked.context))
+    asked.say(quarantine_words(asked.release, **asked.said, context=asked.context))
 
 
 def _retry(asked: _Asked) -> None:
@@ -216,20 +199,10 @@ def _retry(asked: _Asked) -> None:
             raise Refused(f"v{newer} is newer than {label}. Next: esteira rollback --to {label}")
         raise Refused(f"v{newer} is newer than {label}, which was never live. Next: push {label}'s commit again")
     number, attempt = release.number, release.attempt + 1
-    words: list[Fact] = [Retried(at=asked.now, release=number, attempt=attempt, by=request.by, reason=request.reason)]
-    words += [
-        Quarantined(
-            at=asked.now,
-            request=request.request,
-            by=request.by,
-            reason=f"retry of {label}",
-            subject=subject,
-            release=number,
-            lifted=True,
-        )
-        for subject in sorted(_quarantined(asked))
-    ]
-    asked.say(words, reopen=(number, attempt))
+    retried = Retried(at=asked.now, release=number, attempt=attempt, by=request.by, reason=request.reason)
+    said: dict[str, Any] = {"at": asked.now, **asked.said, "reason": f"retry of {label}"}
+    lifted = [Quarantined(subject=s, release=number, lifted=True, **said) for s in sorted(_quarantined(asked))]
+    asked.say([retried, *lifted], reopen=(number, attempt))
 
 
 def _quarantined(asked: _Asked) -> set[str]:
@@ -243,15 +216,14 @@ def _quarantined(asked: _Asked) -> set[str]:
 
 
 def _abort(asked: _Asked) -> None:
-    label, phase = asked.release.label, asked.assessed.overall.phase
+    release, said = asked.release, asked.said
+    label, phase = release.label, asked.assessed.overall.phase
     if phase is Phase.LIVE:
         raise Refused(f"{label} is live already. Next: esteira rollback")
     if phase.ended:
         raise Refused(f"{label} is {phase}; there is nothing to abort. Next: esteira show {label}")
-    release, request = asked.release, asked.request
-    asked.say(
-        [Aborted(at=asked.now, release=release.number, attempt=release.attempt, by=request.by, reason=asked.reason)]
-    )
+    about = {"release": release.number, "attempt": release.attempt}
+    asked.say([Aborted(at=asked.now, by=said["by"], reason=said["reason"], **about)])
 
 
 def _approve(asked: _Asked) -> None:
@@ -279,13 +251,11 @@ def _not_the_pusher(asked: _Asked) -> None:
 
 def _reject(asked: _Asked) -> None:
     stage = asked.ahead()
-    _ = asked.reason
     asked.say([Voted(approve=False, until=asked.now, **asked.about(stage))])
 
 
 def _bypass(asked: _Asked) -> None:
     stage, release = asked.ahead(over=True), asked.release
-    _ = asked.reason
     word = Bypassed(until=asked.now + timedelta(minutes=asked.request.minutes), **asked.about(stage))
     asked.say([word], reopen=(release.number, release.attempt))
 
@@ -294,11 +264,8 @@ def _promote(asked: _Asked) -> None:
     release, stages, status = asked.release, asked.stages, asked.assessed.overall
     if len(stages) == 1:
         raise Refused(f"{asked.service.name} has one stage; there is nowhere to promote to. Next: esteira status")
-    ahead = [stage for stage in stages[1:] if not release.on(stage).begun]
-    stage = next((s for s in ahead if asked.request.stage in ("", s.name)), None)
-    if stage is None:
-        where = asked.request.stage or stages[-1].name
-        raise Refused(f"{release.label} came to {where} already. Next: esteira rollback --to {release.label}")
+    ahead = (stage for stage in stages[1:] if not release.on(stage).begun)
+    stage = asked.among(ahead, f"esteira rollback --to {release.label}")
     if stage.before is None or not release.on(stage.before).lives:
         before = stage.before.name if stage.before else ""
         raise Refused(

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from esteira import appspec
+import appspec
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

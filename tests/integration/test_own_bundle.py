@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from esteira import appspec
+from esteira.bundle import default
 from esteira.core.facts import DeploymentGivenUp
 from tests.integration.conftest import Story, dying, refusing
 
@@ -94,9 +94,7 @@ def test_without_an_appspec_the_default_bundle_is_deployed(story: Story) -> None
     story.push_image("elsewhere", "v9")
     story.play()
     first, second, third = bundles(story)
-    assert (
-        first == third == {p: (0o755 if f.executable else 0o644, f.content) for p, f in appspec.default().files.items()}
-    )
+    assert first == third == {p: (0o755 if f.executable else 0o644, f.content) for p, f in default().files.items()}
     assert "scripts/lib.sh" in second
 
 
@@ -152,7 +150,7 @@ def test_a_rollback_is_not_judged_again(story: Story, monkeypatch: pytest.Monkey
     commit(story, OWN)
     story.play()
     story.live("2")
-    monkeypatch.setattr("esteira.appspec.verdict.problems", lambda *_: ["not today"])
+    monkeypatch.setattr("appspec.verdict.problems", lambda *_: ["not today"])
     story.operate("rollback", to="v1")
     story.play()
     assert story.phases == ["live", "rolled back"]

@@ -7,14 +7,12 @@ from typing import Any
 
 import pytest
 
+from console.record.alterations import altered, broken, fields_beside_the_key
 from esteira.audit import (
-    altered,
-    broken,
     checkpoint_hash,
     checkpoint_of,
     configuration_hash,
     configuration_of,
-    fields_beside_the_key,
     hash_of,
     row_hash,
     seen,

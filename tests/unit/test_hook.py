@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esteira.appspec.script import script_problems
-from esteira.appspec.shell import commands
+from appspec.script import script_problems
+from appspec.shell import commands
 
 BASH, SH = "#!/bin/bash\n", "#!/bin/sh\n"
 BUNDLE = {"hooks/start.sh", "hooks/other.sh", "hooks/lib.sh", "release.json"}

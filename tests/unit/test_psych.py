@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from esteira.appspec.psych import DEEPEST, UnreadableError, read
-from esteira.appspec.scalar import scalar
+from appspec.psych import DEEPEST, UnreadableError, read
+from appspec.scalar import scalar
 
 # Where PyYAML's safe loader says something else, it stands behind.
 VALUES = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from esteira.appspec.bundle import default
+from esteira.bundle import default
 from esteira.claims import BuildClaim, RolloutClaim
 from esteira.core.facts import (
     Claimed,

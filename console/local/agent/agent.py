@@ -22,13 +22,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from appspec import NAME as APPSPEC
+from appspec.hooks import BALANCED
 from console.local.agent import appspec_reader
 from console.local.agent.agent_script import ScriptError, ScriptLog, ScriptRun, make_executable, send
 from console.local.agent.appspec_reader import Appspec, AppspecError, Script
 from console.local.agent.installer import InstallError, install
 from console.local.engine import DeployJob, DeployResult, DeployStatus, LifecycleEvent
-from esteira.appspec import NAME as APPSPEC
-from esteira.appspec.hooks import BALANCED
 
 # Without a load balancer the service sends no …Traffic event.
 EVENTS = (

@@ -1,7 +1,7 @@
 """An ``appspec.yml`` as the CodeDeploy agent 1.8.1 runs it: bytes in, an Appspec or the agent's own error out. Pure.
 
-The controller's reader (``esteira.appspec.psych``) reads the document, so ``timeout: 5m`` is five seconds and an
-unquoted ``0644`` is the mode 420 in both. ``esteira.appspec.verdict`` tells an author what to write instead.
+The controller's reader (``appspec.psych``) reads the document, so ``timeout: 5m`` is five seconds and an
+unquoted ``0644`` is the mode 420 in both. ``appspec.verdict`` tells an author what to write instead.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from esteira.appspec.hooks import events
-from esteira.appspec.node import Node, to_i, to_s
-from esteira.appspec.permissions import TYPES
-from esteira.appspec.psych import UnreadableError, read
-from esteira.appspec.verdict import BEHAVIOURS, is_version
+from appspec.hooks import events
+from appspec.node import Node, to_i, to_s
+from appspec.permissions import TYPES
+from appspec.psych import UnreadableError, read
+from appspec.verdict import BEHAVIOURS, is_version
 
 TIMEOUT_SECONDS = 3600
 FAILED = "The deployment failed because "

@@ -157,10 +157,11 @@ def services(folder: Path = FUNCTIONS) -> tuple[str, ...]:
 
 def modules(folder: Path = FUNCTIONS) -> tuple[str, ...]:
     """What the code in ``folder`` imports anywhere, also where it is first needed; not its own modules."""
+    own = {"__future__", *(path.stem for path in folder.iterdir())}
     nodes = [node for tree in _trees(folder) for node in ast.walk(_WithoutTyping().visit(tree))]
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     told = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
-    return tuple(sorted(name for name in plain | told if name.split(".")[0] not in ("esteira", "__future__")))
+    return tuple(sorted(name for name in plain | told if name.split(".")[0] not in own))
 
 
 def trim(artifact: Path, kept: tuple[str, ...]) -> None:
@@ -186,9 +187,10 @@ def imported(artifact: Path, python: Interpreter, stack: Stack) -> None:
 
     Raises ReleaseError where one fails.
     """
+    own = (path for package in ("appspec", "esteira") for path in sorted((FUNCTIONS / package).glob("*.py")))
     told = {
         "handlers": [function.handler for function in stack.functions],
-        "modules": [*(f"esteira.{p.stem}" for p in sorted((FUNCTIONS / "esteira").glob("*.py"))), *modules()],
+        "modules": [*(f"{p.parent.name}.{p.stem}" for p in own), *modules()],
         "services": services(),
     }
     came = python.run(IMPORT, artifact, json.dumps(told))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from esteira.appspec import Folder
+from esteira.bundle import Folder
 from esteira.config import Service
 from esteira.errors import code_of
 from esteira.inspection import Change

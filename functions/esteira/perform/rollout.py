@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from esteira.appspec import Bundle, default, of_commit
+from esteira.bundle import Bundle, default, of_commit
 from esteira.claims import RolloutClaim
 from esteira.core.actions import AnswerAlarm, FindDeployment, StartDeployment
 from esteira.core.facts import (

@@ -8,12 +8,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from esteira.core.facts import RELEASES, Held, Notified
-from esteira.fact import (
-    Fact,
-    from_row,
-    stamp,
-    to_row,
-)
+from esteira.fact import Fact, from_row, stamp, to_row
 
 T = TypeVar("T")
 Row = dict[str, Any]

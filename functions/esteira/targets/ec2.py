@@ -16,8 +16,8 @@ from datetime import datetime
 from time import sleep as wait
 from typing import Any
 
-from esteira.appspec import RELEASE, Bundle
 from esteira.backoff import Sleep, tries
+from esteira.bundle import RELEASE, Bundle
 from esteira.claims import RolloutClaim, rollout_claim
 from esteira.config import Service
 from esteira.errors import THROTTLED, DeclinedError, PartialError, code_of, making

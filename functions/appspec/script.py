@@ -9,9 +9,9 @@ import posixpath
 import re
 from collections.abc import Collection, Iterator, Sequence
 
-from esteira.appspec.background import held_output
-from esteira.appspec.problem import Problem, Problems, short
-from esteira.appspec.shell import Command, commands
+from appspec.background import held_output
+from appspec.problem import Problem, Problems, short
+from appspec.shell import Command, commands
 
 LONGEST = 256 * 1024  # bytes; in a longer script only the line ends are checked
 

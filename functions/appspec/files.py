@@ -5,9 +5,9 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping
 
-from esteira.appspec.node import Node
-from esteira.appspec.paths import copies, inside, is_folder
-from esteira.appspec.problem import File, Problem, Problems, meant_path, short, shown, unknown_keys
+from appspec.node import Node
+from appspec.paths import copies, inside, is_folder
+from appspec.problem import File, Problem, Problems, meant_path, short, shown, unknown_keys
 
 # The agent ignores overwrite, but esteira deploys with it.
 _KEYS = ("source", "destination", "overwrite")

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from esteira.appspec.node import Node
+from appspec.node import Node
 
 NAME = "appspec.yml"
 _ALLOW = re.compile(r"#[ \t]*esteira:[ \t]*allow[ \t]+([a-z-]+(?:[ \t]*,[ \t]*[a-z-]+)*)")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from esteira.appspec.node import Node, to_i, to_s
-from esteira.appspec.paths import inside, is_folder
-from esteira.appspec.problem import File, Problem, Problems, meant, meant_path, shown, unknown_keys
+from appspec.node import Node, to_i, to_s
+from appspec.paths import inside, is_folder
+from appspec.problem import File, Problem, Problems, meant, meant_path, shown, unknown_keys
 
 EVENT_SECONDS = 3600  # CodeDeploy's limit for all scripts of one event together
 

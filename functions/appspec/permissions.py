@@ -6,9 +6,9 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 
-from esteira.appspec.node import Node, to_s
-from esteira.appspec.paths import copies, inside
-from esteira.appspec.problem import File, Problem, Problems, short, shown, unknown_keys
+from appspec.node import Node, to_s
+from appspec.paths import copies, inside
+from appspec.problem import File, Problem, Problems, short, shown, unknown_keys
 
 TYPES = ("file", "directory")  # what a permission may apply to
 _KEYS = ("object", "pattern", "except", "owner", "group", "mode", "acls", "context", "type")

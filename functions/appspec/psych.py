@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from esteira.appspec.node import Node
-from esteira.appspec.scalar import scalar
+from appspec.node import Node
+from appspec.scalar import scalar
 
 DEEPEST = 20  # levels; an appspec needs five, and libyaml's time grows with the square of the depth
 

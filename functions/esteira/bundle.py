@@ -14,11 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from esteira.appspec import verdict
-from esteira.appspec.problem import NAME, File
+from appspec import verdict
+from appspec.problem import NAME, File
 from esteira.config import Service
 
-DEFAULT = Path(__file__).parents[2] / "host"  # the default bundle ships beside this package
+DEFAULT = Path(__file__).parents[1] / "host"  # the default bundle ships beside this package
 RELEASE = "release.json"  # the controller writes it into every bundle
 
 FILES = 100  # and as many folders

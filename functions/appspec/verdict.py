@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from esteira.appspec.files import file_problems
-from esteira.appspec.hooks import events, hook_problems
-from esteira.appspec.node import Node, to_s
-from esteira.appspec.paths import inside
-from esteira.appspec.permissions import permission_problems
-from esteira.appspec.problem import NAME, File, Problem, Problems, allowed, shown, unknown_keys
-from esteira.appspec.psych import UnreadableError, read
-from esteira.appspec.script import script_problems
+from appspec.files import file_problems
+from appspec.hooks import events, hook_problems
+from appspec.node import Node, to_s
+from appspec.paths import inside
+from appspec.permissions import permission_problems
+from appspec.problem import NAME, File, Problem, Problems, allowed, shown, unknown_keys
+from appspec.psych import UnreadableError, read
+from appspec.script import script_problems
 
 LARGEST = 64 * 1024  # bytes of an appspec.yml
 SHOWN = 10  # problems in a message; the others are counted

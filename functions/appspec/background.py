@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from esteira.appspec.problem import short
-from esteira.appspec.shell import Command, Redirect, commands
+from appspec.problem import short
+from appspec.shell import Command, Redirect, commands
 
 _SHELLS = frozenset(("sh", "bash", "dash", "ksh", "zsh", "su", "runuser", "sudo"))
 # These run their command elsewhere, where nothing holds this script's output.
