@@ -11,12 +11,7 @@ from console.record.rollout_rows import RolloutRows
 from esteira.aws import Aws
 from esteira.claims import CLAIM_VARIABLE, BuildClaim, RolloutClaim, rollout_claim
 from esteira.config import Service, release_tag
-from esteira.core.facts import (
-    BuildEnded,
-    Bundled,
-    DeploymentStarted,
-    HostsAnswered,
-)
+from esteira.core.facts import BuildEnded, Bundled, DeploymentStarted, Diagnosed
 
 # How AWS words that it may not be told, and that something is not there any more.
 _FORBIDDEN = {"AccessDenied", "AccessDeniedException", "403", "UnauthorizedOperation", "NotAuthorized"}
@@ -50,9 +45,9 @@ def evidence_of(
     if started is not None:
         rollout_of = RolloutClaim(service.name, number, stage, rollout)
         yield _ask("deployment", lambda: _deployment(aws, service, started, said, rollout_of))
-    if said.answered is not None:
-        answered = said.answered
-        yield _ask("hosts", lambda: _hosts(aws, answered))
+    if said.diagnosed is not None and said.diagnosed.answers:
+        diagnosed = said.diagnosed
+        yield _ask("hosts", lambda: _hosts(aws, diagnosed))
 
 
 def _ask(what: str, look: Callable[[], tuple[Verdict, str]]) -> Evidence:
@@ -118,9 +113,9 @@ def _deployment(
     return _held(*wanted)
 
 
-def _hosts(aws: Aws, answered: HostsAnswered) -> tuple[Verdict, str]:
-    now = _by_host(aws.hosts(answered.deployment).answers)
-    then = _by_host(answered.answers)
+def _hosts(aws: Aws, diagnosed: Diagnosed) -> tuple[Verdict, str]:
+    now = _by_host(aws.hosts(diagnosed.deployment).answers)
+    then = _by_host(diagnosed.answers)
     over = {host: said for host, said in then.items() if said.startswith(("Succeeded", "Failed", "Skipped"))}
     return _held(*((host, now.get(host, "unknown"), said) for host, said in over.items()))
 
