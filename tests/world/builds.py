@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from console.local.aws.api import AwsError, arn
+from console.local.account import arn
+from console.local.aws.api import AwsError
 from console.local.aws.bus import Bus
-from console.local.aws.work import Held, Work
+from console.local.aws.work import EngineWork, HeldWork
 from console.local.engine import BuildJob, BuildResult
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
 
@@ -23,7 +24,7 @@ NOWHERE = Path(os.devnull)
 class CodeBuild:
     """Every build by its id. ``variables`` are the project's own."""
 
-    def __init__(self, engine: ScriptedEngine, runner: Held, bus: Bus, variables: Mapping[str, str]) -> None:
+    def __init__(self, engine: ScriptedEngine, runner: HeldWork, bus: Bus, variables: Mapping[str, str]) -> None:
         self._engine, self._runner, self._bus, self._variables = engine, runner, bus, variables
         self._builds: dict[str, dict[str, Any]] = {}
         self._stops: dict[str, threading.Event] = {}
@@ -109,7 +110,9 @@ class CodeBuild:
             timeout=1800.0,
             stop=stop,
         )
-        self._runner.start(Work(build["id"], lambda: None, lambda: self._end(build, self._engine.build(job)), stop))
+        self._runner.start(
+            EngineWork(build["id"], lambda: None, lambda: self._end(build, self._engine.build(job)), stop)
+        )
 
     def _end(self, build: dict[str, Any], result: BuildResult) -> None:
         now = self._bus.clock.now()

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from console.local.aws.api import CALLER, AwsError, arn
+from console.local.account import arn
+from console.local.aws.api import CALLER, AwsError
 from console.local.aws.bus import Bus
-from console.local.aws.git import NOTHING, Entry
+from console.local.aws.git import NOTHING, TreeEntry
 
 Params = Mapping[str, Any]
 LARGEST = 6 * 1024 * 1024
@@ -20,7 +21,7 @@ class CodeCommit:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self.references: dict[tuple[str, str], str] = {}
-        self.files: dict[str, dict[str, Entry]] = {}
+        self.files: dict[str, dict[str, TreeEntry]] = {}
         self.parents: dict[str, str] = {}
         self.blobs: dict[str, bytes] = {}
         self.comments: list[dict[str, Any]] = []
@@ -37,7 +38,7 @@ class CodeCommit:
                 tree.pop(path, None)
             else:
                 known = tree[path].mode if path in tree else "100644"
-                tree[path] = Entry(known, self._blob(content))
+                tree[path] = TreeEntry(known, self._blob(content))
         told = f"{sorted(tree.items())} {parent} {message} {self._bus.clock.now()}"
         sha = hashlib.sha1(told.encode()).hexdigest()
         self.files[sha], self.parents[sha] = tree, parent
@@ -139,7 +140,7 @@ class CodeCommit:
         return commit
 
 
-def _difference(path: str, before: Entry | None, after: Entry | None) -> dict[str, Any]:
+def _difference(path: str, before: TreeEntry | None, after: TreeEntry | None) -> dict[str, Any]:
     told: dict[str, Any] = {"changeType": "A" if before is None else "D" if after is None else "M"}
     for name, entry in (("beforeBlob", before), ("afterBlob", after)):
         if entry is not None:
@@ -147,5 +148,5 @@ def _difference(path: str, before: Entry | None, after: Entry | None) -> dict[st
     return told
 
 
-def _mode(entry: Entry) -> str:
+def _mode(entry: TreeEntry) -> str:
     return "EXECUTABLE" if entry.mode == "100755" else "NORMAL"

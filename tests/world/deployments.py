@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from console.local.aws.api import REGION, AwsError, arn
+from console.local.account import REGION, arn
+from console.local.aws.api import AwsError
 from console.local.aws.bus import Bus
-from console.local.aws.work import Held, Work
+from console.local.aws.work import EngineWork, HeldWork
 from console.local.engine import DeployJob, DeployResult, LifecycleEvent
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
 from tests.world.builds import NOWHERE
@@ -23,7 +24,7 @@ class CodeDeploy:
     """Every deployment by its id, with what each of its hosts did. ``bundles`` is what lies in S3."""
 
     def __init__(
-        self, engine: ScriptedEngine, runner: Held, bus: Bus, bundles: Mapping[tuple[str, str], bytes]
+        self, engine: ScriptedEngine, runner: HeldWork, bus: Bus, bundles: Mapping[tuple[str, str], bytes]
     ) -> None:
         self._engine, self._runner, self._bus, self._bundles = engine, runner, bus, bundles
         self._deployments: dict[str, dict[str, Any]] = {}
@@ -112,7 +113,7 @@ class CodeDeploy:
         stop = self._stops[id_] = threading.Event()
         names = {"application": deployment["applicationName"], "group": deployment["deploymentGroupName"]}
         job = DeployJob(deployment_id=id_, bundle=bundle, log=NOWHERE, stop=stop, **names)
-        self._runner.start(Work(id_, lambda: self._begin(deployment), lambda: self._roll(deployment, job), stop))
+        self._runner.start(EngineWork(id_, lambda: self._begin(deployment), lambda: self._roll(deployment, job), stop))
 
     def _begin(self, deployment: dict[str, Any]) -> None:
         deployment |= {"status": "InProgress", "startTime": self._bus.clock.now()}

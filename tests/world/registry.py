@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from console.local.aws.api import ACCOUNT, AwsError, arn
+from console.local.account import ACCOUNT, arn
+from console.local.aws.api import AwsError
 from console.local.aws.bus import Bus
 from console.local.rehearse.rehearsal_engine import MEDIA_TYPE
 

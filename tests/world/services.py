@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
 
-from console.local.aws.api import AwsError, arn
+from console.local.account import arn
+from console.local.aws.api import AwsError
 from console.local.aws.bus import Bus
 
 Params = Mapping[str, Any]

@@ -19,7 +19,7 @@ from typing import Any, Self
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
 from console.local.aws.faults import Faults
-from console.local.aws.functions import Function, Functions, load
+from console.local.aws.functions import Functions, LocalFunction, load
 from console.local.paths import FUNCTIONS, TEMPLATE, quiet_functions
 from console.local.rehearse.rehearsal import START
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
@@ -49,7 +49,7 @@ class World:
         template = _template()
         self.clock, self.engine, self.faults = Clock.stopped(START), engine, Faults()
         functions = Functions(
-            Function(f.name, self._handler(f.handler), f.logical_id, f.dead_letters, f.destination)
+            LocalFunction(f.name, self._handler(f.handler), f.logical_id, f.dead_letters, f.destination)
             for f in template.functions
         )
         self.bus = Bus(
