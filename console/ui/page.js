@@ -195,7 +195,7 @@ function stageCard(stage, service) {
 function onItsWay(line, about) {
   const asked = line.waits.some((w) => w.what === "approval");
   const words = [...(asked ? ["approve", "reject"] : []), ...(line.waits.length ? ["bypass"] : []), "abort"];
-  const reasons = line.waits.map((w) => w.why.replace(/; next: .*/, ""));
+  const reasons = line.waits.map((w) => w.why);
   return el("li", {},
     el("p", {}, el("a", { href: to(about.service, line.release) }, el("strong", {}, line.release)), " ", named(line), " ", phased(line.phase)),
     reasons.length > 1 ? el("ul", {}, reasons.map((why) => el("li", {}, why))) : el("p", {}, reasons[0] || line.why),
