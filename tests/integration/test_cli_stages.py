@@ -1,4 +1,4 @@
-"""The command line with two stages, on a table in memory: what waits for what, who said what, and a release followed."""
+"""The command line with two stages, in memory: what waits for what, who said what, and a release followed."""
 
 from __future__ import annotations
 
