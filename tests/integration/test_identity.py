@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -16,6 +17,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from console.local.aws.aws_server import AwsServer
+from console.read.clients import clients
 from console.read.remote import Controller, Invoked
 from console.read.where import TroubleError, Where
 from esteira import identity
@@ -96,6 +98,12 @@ def sent(sts: Sts, request: Mapping[str, Any] = REQUEST) -> dict[str, Any]:
     return overheard(Where("esteira", sts.url), request)
 
 
+@cache
+def regional() -> Any:
+    """A client as a console makes it, of which the Region is asked."""
+    return clients(Where("esteira", "http://127.0.0.1:9", local=True))("lambda")
+
+
 def overheard(where: Where, request: Mapping[str, Any]) -> dict[str, Any]:
     heard: list[dict[str, Any]] = []
 
@@ -103,7 +111,7 @@ def overheard(where: Where, request: Mapping[str, Any]) -> dict[str, Any]:
         heard.append(payload)
         return Invoked({})
 
-    Controller(where, invoke=invoke).operate(request)
+    Controller(where, lambda _: regional(), invoke).operate(request)
     return heard[0]
 
 

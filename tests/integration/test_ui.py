@@ -17,6 +17,7 @@ from aiohttp import ClientSession, CookieJar
 from click.testing import CliRunner, Result
 
 from console.cli.main import main
+from console.local.rehearse.rehearsal_engine import DeployOutcome
 from console.read.session import Shell
 from console.ui.board import Links
 from console.ui.page_server import Page, serve
@@ -142,7 +143,7 @@ BOUNDS = {
     "/api/history?service=heart": (3, 60),
     "/api/history?service=heart&before=1000": (3, 60),
     "/api/release?service=heart&number=v2000": (15, 40),
-    "/api/dora?service=heart": (4, 2_000),
+    "/api/dora?service=heart": (4, 2_700),
     "/api/dora?service=heart&stage=staging&days=730": (4, 2_000),
 }
 
@@ -288,4 +289,10 @@ def test_the_four_keys_on_the_command_line(story: PageStory) -> None:
     assert [d["release"] for d in told["deployments"]] == [1]
     assert told["failure_rate"] == 0
     assert "lead time" in typed(story, "dora").stdout
+    assert (
+        "1 in 90 days; rollouts that never served: 0 on staging\n" in typed(story, "dora", "--stage", "staging").stdout
+    )
+    story.deploys = DeployOutcome(False, "GET /ping answered 500")
+    story.live("2")
+    assert "0 in 90 days; rollouts that never served: 1 on staging, 0 on production\n" in typed(story, "dora").stdout
     assert typed(story, "dora", "--stage", "moon").exit_code == 2
