@@ -53,7 +53,7 @@ class Sts:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/"
-        Thread(target=self.server.serve_forever, daemon=True).start()
+        Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def judge(self, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
         """Return STS's status and body for a request."""

@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class CloudWatch:
+class Alarms:
     """CloudWatch, as the controller needs it."""
 
     client: Callable[..., Any]

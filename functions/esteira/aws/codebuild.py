@@ -12,7 +12,7 @@ from esteira.errors import PartialError, making
 
 
 @dataclass(frozen=True)
-class CodeBuild:
+class Builds:
     """CodeBuild, as the controller needs it."""
 
     client: Callable[..., Any]
