@@ -131,7 +131,7 @@ def served(call: Session, links: Links | None = None, seconds: float = 0.2) -> I
 
 
 def cookie_of(address: str, page: Page) -> str:
-    """Return the cookie of somebody who opened the address that was printed."""
+    """The cookie of somebody who opened the address that was printed."""
     return f"{cookie_name(int(address.rpartition(':')[2]))}={page.key}"
 
 

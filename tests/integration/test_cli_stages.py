@@ -353,7 +353,7 @@ def test_a_closed_stage_tells_why_and_when_it_opens(world: Operated) -> None:
 
 
 def played(world: Operated, *acts: Callable[[], object]) -> Shell:
-    """Return a shell in which, each time a command waits, the next act is played; at the end time passes."""
+    """A shell in which, each time a command waits, the next act is played; at the end time passes."""
     left = list(acts)
 
     def sleep(_: float) -> None:
@@ -457,7 +457,7 @@ def test_the_steps_are_for_a_terminal_alone(world: Operated, monkeypatch: pytest
 
 
 def offered(world: Operated, *typed: str, shell: Shell | None = None) -> list[str]:
-    """Return what is offered for the last word that was typed."""
+    """What is offered for the last word that was typed."""
     words = ["--state", str(world.state)]
     completer = ShellComplete(main, {"obj": shell or world.shell()}, "esteira", "_ESTEIRA_COMPLETE")
     return [item.value for item in completer.get_completions([typed[0], *words, *typed[1:-1]], typed[-1])]

@@ -56,7 +56,7 @@ class Sts:
         Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def judge(self, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
-        """Return STS's status and body for a request."""
+        """STS's status and body for a request."""
         found = re.match(r".*Credential=(\w+)/.*SignedHeaders=([^,]+), ?Signature=(\w+)", headers["authorization"])
         assert found
         key, names, signature = found.groups()
@@ -94,7 +94,7 @@ def act_as(monkeypatch: pytest.MonkeyPatch, key: str, secret: str = "") -> None:
 
 
 def sent(sts: Sts, request: Mapping[str, Any] = REQUEST) -> dict[str, Any]:
-    """Return what a console sends to ``operate`` for a request."""
+    """What a console sends to ``operate`` for a request."""
     return overheard(Where("esteira", sts.url), request)
 
 

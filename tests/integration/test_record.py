@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from boto3.dynamodb.types import TypeDeserializer
 from click.testing import CliRunner, Result
 
 from console.cli.main import main
@@ -26,7 +25,8 @@ from console.record.receipt import receipt
 from console.record.receipt_values import Fault
 from esteira.audit import checkpoint_hash, row_hash
 from esteira.core.facts import AlarmRang, Rollout
-from esteira.fact import from_row
+from esteira.fact import from_row, stamp
+from esteira.store.rows import packed, unpacked
 from esteira.trail import Checkpoint, about_decisions
 from tests.integration import conftest as moto
 from tests.world.story import ACCESS_KEY_ID, Story, refusing, told
@@ -320,7 +320,7 @@ def test_a_receipt_says_where_aws_says_something_else(on_moto: moto.Story) -> No
 
 
 def verdicts(story: moto.Story, label: str) -> dict[str, str]:
-    """Return what AWS says of a release's receipt where it is not ok."""
+    """What AWS says of a release's receipt where it is not ok."""
     told = receipt_of(story, label)
     assert told["faults"] == []
     return {a["what"]: a["verdict"] for a in told["evidence"] if a["verdict"] != "ok"}
@@ -408,7 +408,7 @@ class Tamper:
         self.client = story.aws_client("dynamodb")
 
     def faults(self, *, whole: bool = False) -> list[tuple[str, str]]:
-        """Return what the receipt finds, as (row, what is wrong); nothing of AWS is asked."""
+        """What the receipt finds, as (row, what is wrong); nothing of AWS is asked."""
         told = receipt(rows_of(self.story), self.story.service, self.number, "production", whole=whole, aws=None)
         return [(fault.row, fault.says) for fault in told.faults]
 
@@ -418,7 +418,7 @@ class Tamper:
         return item
 
     def checkpoint(self, rollout: int) -> list[tuple[str, str]]:
-        """Return the partition and key of each row under the rollout's checkpoint."""
+        """The partition and key of each row under the rollout's checkpoint."""
         rows = (
             row["S"].split(" ", 1)
             for row in self.row("checkpoints/production", f"checkpoint#{rollout:08d}")["rows"]["L"]
@@ -441,7 +441,7 @@ class Tamper:
 
 
 def another(value: dict[str, Any]) -> dict[str, Any]:
-    """Return another value of the kind that a row's field has."""
+    """Another value of the kind that a row's field has."""
     match value:
         case {"NULL": True}:
             return {"S": "2026-01-01T00:00:00.000000Z"}
@@ -514,11 +514,32 @@ def test_a_checkpoint_that_was_made_anew_breaks_the_chain(tamper: Tamper) -> Non
         rows = tuple(f"{about} {key} {forged}" if r.startswith(f"{about} {key} ") else r for r in old.rows)
         new = replace(old, rows=rows)
         new = replace(new, sha256=checkpoint_hash(new))
-        packed = {"rows": {"L": [{"S": r} for r in rows]}, "sha256": {"S": new.sha256}}
-        with tamper.altered("checkpoints/production", "checkpoint#00000001", **packed):
+        made = packed({"rows": rows, "sha256": new.sha256})
+        with tamper.altered("checkpoints/production", "checkpoint#00000001", **made):
             ((row, says),) = tamper.faults()
     assert row == "checkpoints/production"
     assert says.startswith("the checkpoint of rollout 2 does not follow from the one of 1")
+
+
+def test_a_row_of_a_kind_that_is_not_known_is_covered_and_passed_over(story: Story) -> None:
+    """A newer version wrote it: the receipt holds, every decision is made again, and an alteration is named."""
+    story.live("one")
+    story.push("two")
+    story.deliver()
+    row = {"fact": "weighed", "at": stamp(story.clock.now()), "release": 2, "grams": 7, "token": "of-the-put"}
+    place = {"pk": f"{story.service.name}#release/00000002", "sk": "weighed#0001"}
+    story.client("dynamodb").put_item(TableName=story.context.settings.table, Item=packed({**place, **row}))
+    story.play()
+    hand = Tamper(story, "v2")
+    assert ("release/00000002", "weighed#0001") in hand.checkpoint(2)
+    assert hand.faults() == []
+    assert unlike(story) == []
+    assert "another version of esteira recorded weighed#0001" in typed(story, "show", "v2").stdout
+    with hand.altered("release/00000002", "weighed#0001", token={"S": "another"}):
+        assert hand.faults() == []
+    with hand.altered("release/00000002", "weighed#0001", grams={"N": "8"}):
+        ((name, _),) = hand.faults()
+    assert name == "release/00000002 weighed#0001"
 
 
 def test_a_checkpoint_that_is_gone_is_missed(tamper: Tamper) -> None:
@@ -539,16 +560,11 @@ def test_a_rollout_that_is_called_finished_otherwise_than_it_ended_is_named(tamp
     assert says == "it says that the rollout failed; the checkpointed rows say it succeeded"
 
 
-def unpacked(item: dict[str, Any]) -> dict[str, Any]:
-    reader = TypeDeserializer()
-    return {name: reader.deserialize(value) for name, value in item.items()}
-
-
 # --- under other rules ----------------------------------------------------------------------------------------------
 
 
 def tried(story: Story, tmp_path: Path, **given: Any) -> dict[str, dict[str, str]]:
-    """Return what a registration would have changed: by release, then by rule, why."""
+    """What a registration would have changed: by release, then by rule, why."""
     config = tmp_path / "config.json"
     config.write_text(json.dumps(given))
     result = typed(story, "backtest", str(config), "--json")

@@ -36,7 +36,7 @@ class Asker:
         self._address, self._cookie = address, cookie
 
     def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-        """Return the status and what was answered: JSON where it is."""
+        """The status and what was answered: JSON where it is."""
         said = {"Cookie": self._cookie, **{k.replace("_", "-"): v for k, v in headers.items()}}
         data = None if body is None else json.dumps(body).encode()
         try:
@@ -48,7 +48,7 @@ class Asker:
             return error.code, json.loads(text) if "json" in error.headers.get("Content-Type", "") else text
 
     def overview(self) -> Any:
-        """Return the one service as the page is told of it first."""
+        """The one service as the page is told of it first."""
         with urlopen(Request(self._address + "/api/changes", headers={"Cookie": self._cookie}), timeout=20) as stream:
             return told_by(stream, "service")
 
@@ -211,12 +211,12 @@ def test_the_table_is_looked_at_only_while_somebody_looks_and_once_for_all(story
 
 
 def events(stream: Any, count: int) -> list[str]:
-    """Return the kinds of the next events."""
+    """The kinds of the next events."""
     return [next(line for line in stream if line.startswith(b"event:")).decode()[7:-1] for _ in range(count)]
 
 
 def told_by(stream: Any, kind: str) -> Any:
-    """Return what the next event of that kind says."""
+    """What the next event of that kind says."""
     while events(stream, 1) != [kind]:
         pass
     return json.loads(stream.readline()[6:])

@@ -16,7 +16,7 @@ from tests.unit.conftest import NOON, after, rollout_of
 def rollout(
     number: int, release: int, at: float, *, kind: str = "deploy", live: int = 0, ok: bool = True
 ) -> list[Fact]:
-    """Return a rollout and how it ended, so many minutes after noon."""
+    """A rollout and how it ended, so many minutes after noon."""
     begun = replace(rollout_of(release, number), kind=kind, live=live, served=f"order-{number}")
     return [begun, RolloutFinished(at=after(at), stage="production", rollout=number, release=release, succeeded=ok)]
 
