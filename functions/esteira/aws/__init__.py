@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from esteira.aws.cloudwatch import Alarms
-from esteira.aws.codebuild import Builds
-from esteira.aws.codecommit import Commits
-from esteira.aws.ecr import Image, ImageRepository
+from esteira.aws.cloudwatch import CloudWatch
+from esteira.aws.codebuild import CodeBuild
+from esteira.aws.codecommit import CodeCommit
+from esteira.aws.ecr import Ecr, Image
 from esteira.aws.registrations import Registrations
 from esteira.aws.telling import Telling
 from esteira.errors import BusyError, DeclinedError, PartialError, UnsureError
@@ -41,7 +41,7 @@ def client(name: str, *, once: bool = False) -> Any:
 
 
 @dataclass(frozen=True)
-class Aws(Registrations, Commits, ImageRepository, Builds, Ec2, Alarms, Telling):
+class Aws(Registrations, CodeCommit, Ecr, CodeBuild, Ec2, CloudWatch, Telling):
     """AWS, as the controller needs it. ``client`` gives a boto3 client by its service's name."""
 
     client: Callable[..., Any] = client

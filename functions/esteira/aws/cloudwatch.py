@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Alarms:
+class CloudWatch:
     """CloudWatch, as the controller needs it."""
 
     client: Callable[..., Any]

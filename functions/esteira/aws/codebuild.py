@@ -12,7 +12,7 @@ from esteira.errors import PartialError, making
 
 
 @dataclass(frozen=True)
-class Builds:
+class CodeBuild:
     """CodeBuild, as the controller needs it."""
 
     client: Callable[..., Any]

@@ -13,7 +13,7 @@ from esteira.inspection import Change
 
 
 @dataclass(frozen=True)
-class Commits:
+class CodeCommit:
     """CodeCommit, as the controller needs it."""
 
     client: Callable[..., Any]

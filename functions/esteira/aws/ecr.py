@@ -21,7 +21,7 @@ class Image:
 
 
 @dataclass(frozen=True)
-class ImageRepository:
+class Ecr:
     """ECR, as the controller needs it."""
 
     client: Callable[..., Any]

@@ -27,7 +27,7 @@ from esteira.perform import births, build, finish, report, rollout
 from esteira.perform.effects import Effects
 
 
-def perform(action: Action, s: Snapshot, context: Context) -> bool | None:
+def perform(action: Action, s: Snapshot, context: Context) -> bool | None:  # noqa: C901 - one flat match
     """Carry out one action.
 
     False: a newer release came in between, so look at the branch again. Raises DeclinedError for a refusal that is
@@ -39,13 +39,6 @@ def perform(action: Action, s: Snapshot, context: Context) -> bool | None:
             return births.open_commit(action, do)
         case OpenImage():
             return births.open_image(action, do)
-        case _:
-            _carry_out(action, do)
-            return None
-
-
-def _carry_out(action: Action, do: Effects) -> None:  # noqa: C901 - one flat match
-    match action:
         case StartBuild():
             build.start(action, do)
         case FindBuild():
@@ -73,6 +66,7 @@ def _carry_out(action: Action, do: Effects) -> None:  # noqa: C901 - one flat ma
         case Project():
             report.project(action, do)
         case Close():
-            do.store.close(do.service.name, action.release, do.release(action.release).attempt)
+            context.store.close(s.service.name, action.release, do.release(action.release).attempt)
         case _:
             raise TypeError(f"no way to perform {action}")
+    return None
