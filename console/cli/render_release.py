@@ -14,11 +14,8 @@ from console.read.views import Account, ReleaseLine, Said
 if TYPE_CHECKING:
     from console.read.tail import ReleaseChange, State
 
-# What the controller noted for itself: there for who looks for it, and not in the way of who does not.
-_QUIET = {
-    *("claimed", "rollout-finished", "announced", "deployment-begun", "instance-reported"),
-    *("bundled", "hosts-answered", "commit-pushed", "decided"),
-}
+# What the controller noted for itself: dim, so that it is there and in nobody's way.
+_QUIET = {"claimed", "rollout-finished", "notified", "host-reported", "bundled", "commit-pushed", "decided", "unknown"}
 # By tail.State.
 _MARKS = {"done": ("●", "green"), "now": ("◐", "bold cyan"), "ended": ("✗", "red"), "ahead": ("○", "dim")}
 

@@ -91,7 +91,7 @@ def _under_way(out: Out, line: UnderWay, now: datetime) -> None:
     row(out, "under way", *named(line), " is ", phase(line.phase), f": {why}")
     log(out, line.log)
     for wait in line.waits if several else ():
-        row(out, "waits for", f"{wait.why}{more[wait]}")
+        row(out, "waits for", f"{wait.why}{more[wait]}" + (f"; next: {wait.next}" if wait.next else ""))
     if line.needed or line.votes:
         counted = sum(vote.counts for vote in line.votes)
         told = ", ".join(

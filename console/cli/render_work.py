@@ -29,13 +29,14 @@ def answer(out: Out, said: str, about: str, told: dict[str, Any]) -> None:
 
 def four_keys(out: Out, keys: Keys) -> None:
     """Print DORA's four keys, each with what it was computed from."""
+    refused = ", ".join(f"{count} on {stage}" for stage, count in keys.refused.items())
     count, failed = len(keys.deployments), sum(d.restored_seconds is not None for d in keys.deployments)
     rows = (
         ("lead time", _length(keys.lead_seconds), "median, from the push until it was live"),
         (
             "deployments",
             f"{keys.per_week:.1f} a week",
-            f"{count} in {keys.days} days; {keys.refused} more never served",
+            f"{count} in {keys.days} days; rollouts that never served: {refused}",
         ),
         (
             "failures",

@@ -1,12 +1,10 @@
-"""DORA's four keys of a stage, from its rollouts: lead time, deployment frequency, change-failure rate, time to
-restore.
+"""DORA's four keys of a stage, from its rollouts: lead time, deployment frequency, failure rate, time to restore.
 
-A *deployment* is a rollout by which a release came to life for itself: not a rollback to it, not its being put back.
-The
-*lead time* is from its push (or the image's) to then. A deployment *failed* when the stage was rolled back from it, by
-a person or an alarm; a release that the host refused never served and fails no one, so it is counted apart. The *time
-to restore* is from when the bad release came to life until the rollback from it had. Pure, but for ``measure``, which
-reads a bounded number of rows.
+A *deployment* is a rollout by which a release came to life for itself. A rollback to it, or its being put back, is
+none. The *lead time* is from its push (or the image's) to then. A deployment *failed* when the stage was rolled back
+from it, by a person or an alarm. A rollout that ended without the release coming to life served nobody, so it is
+counted apart, for this stage and for each stage before it. The *time to restore* is from when the bad release came to
+life until the rollback from it had. Pure, except for ``measure``, which reads a bounded number of rows.
 """
 
 from __future__ import annotations
@@ -39,9 +37,12 @@ class CountedDeployment:
 
 @dataclass(frozen=True)
 class Keys:
-    """The four keys over ``days`` until ``until``, medians of seconds where they are times; None where there is nothing
-    to measure. ``refused`` are the rollouts that ended without the release coming to life. ``since`` is so many days
-    ago, or, where the stage had more rollouts than are read, when the first of those began."""
+    """The four keys over ``days`` until ``until``, medians of seconds where they are times; None: nothing to measure.
+
+    ``refused`` is how many rollouts ended without the release coming to life, by stage: those before this one and this
+    one, in the order that a release takes them. ``since`` is so many days ago. Where the stage had more rollouts than
+    are read, it is when the first of those began.
+    """
 
     service: str
     stage: str
@@ -49,7 +50,7 @@ class Keys:
     since: datetime
     until: datetime
     deployments: tuple[CountedDeployment, ...]
-    refused: int
+    refused: Mapping[str, int]
     lead_seconds: float | None
     per_week: float
     failure_rate: float | None
@@ -61,7 +62,13 @@ def measure(store: Store, service: Service, stage: str, days: int, now: datetime
     rows = store.newest_facts(service.name, about_stage(stage), "rollout#", 2 * ROLLOUTS)
     pushed = {v.number: unstamp(v.pushed_at) for v in store.views(service.name, ROLLOUTS)}
     orders = store.newest_facts(service.name, about_stage(stage), "rollback#", ROLLOUTS)
-    return keys(service.name, stage, rows, pushed, {f.key: getattr(f, "by", "") for f in orders}, days, now)
+    ordered_by = {f.key: getattr(f, "by", "") for f in orders}
+    names = [s.name for s in service.stages]
+    earlier = {
+        name: store.newest_facts(service.name, about_stage(name), "rollout#", 2 * ROLLOUTS)
+        for name in names[: names.index(stage)]
+    }
+    return keys(service.name, stage, rows, pushed, ordered_by, days, now, earlier)
 
 
 def keys(
@@ -72,17 +79,18 @@ def keys(
     ordered_by: Mapping[str, str],
     days: int,
     now: datetime,
+    earlier: Mapping[str, Iterable[Fact]],
 ) -> Keys:
-    """The four keys. ``rows`` are the stage's rollouts and how they ended, in any order; ``pushed`` is
-    when each release was; ``ordered_by`` says who ordered a rollback, by the order's key."""
+    """The four keys. ``rows`` are the stage's rollouts and how they ended, in any order, and ``earlier`` those of the
+    stages before it. ``pushed`` is when each release was; ``ordered_by`` says who ordered a rollback, by the order's
+    key."""
     facts = tuple(rows)
     finished = {f.rollout: f for f in facts if isinstance(f, RolloutFinished)}
     rollouts = sorted((f for f in facts if isinstance(f, Rollout)), key=lambda f: f.number)
     since = now - timedelta(days=days)
     if len(rollouts) >= ROLLOUTS:
         since = max(since, rollouts[0].at)
-    lives, refused = _lives(rollouts, finished, pushed, ordered_by, since)
-    counted = tuple(d for d in lives if d.at >= since)
+    counted = tuple(d for d in _lives(rollouts, finished, pushed, ordered_by) if d.at >= since)
     failed = [d for d in counted if d.restored_seconds is not None]
     return Keys(
         service=service,
@@ -91,7 +99,7 @@ def keys(
         since=since,
         until=now,
         deployments=counted,
-        refused=refused,
+        refused={name: _refused(there, since) for name, there in {**earlier, stage: facts}.items()},
         lead_seconds=_median([d.lead_seconds for d in counted if d.lead_seconds is not None]),
         per_week=len(counted) / max((now - since) / timedelta(days=7), 1 / 7),
         failure_rate=len(failed) / len(counted) if counted else None,
@@ -104,22 +112,24 @@ def _lives(
     finished: Mapping[int, RolloutFinished],
     pushed: Mapping[int, datetime],
     ordered_by: Mapping[str, str],
-    since: datetime,
-) -> tuple[list[CountedDeployment], int]:
-    """Each time a release came to life by itself, and how many rollouts since then did not bring one to life."""
-    lives, refused = list[CountedDeployment](), 0
+) -> list[CountedDeployment]:
+    """Each time a release came to life by itself."""
+    lives = list[CountedDeployment]()
     for rollout in rollouts:
         end = finished.get(rollout.number)
-        if end is None:
+        if end is None or not end.succeeded:
             continue
-        if not end.succeeded:
-            refused += end.at >= since
-        elif rollout.kind == "deploy":
+        if rollout.kind == "deploy":
             lead = pushed.get(rollout.release)
             lives.append(CountedDeployment(rollout.release, end.at, (end.at - lead).total_seconds() if lead else None))
         elif rollout.kind == "rollback":
             _fail(lives, rollout.live, end.at, ordered_by.get(rollout.served, ""))
-    return lives, refused
+    return lives
+
+
+def _refused(facts: Iterable[Fact], since: datetime) -> int:
+    """How many rollouts ended since then without bringing a release to life."""
+    return sum(isinstance(f, RolloutFinished) and not f.succeeded and f.at >= since for f in facts)
 
 
 def _fail(lives: list[CountedDeployment], away: int, at: datetime, by: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from esteira.fact import Fact
+from esteira.fact import Fact, Unknown
 from esteira.trail import (
     Checkpoint,
     Configured,
@@ -27,6 +27,8 @@ def of_the_record(fact: Fact) -> str | None:
             return f"the sweep found by itself what no event had told: {kind}" + (f" of v{number}" if number else "")
         case Checkpoint(rollout=rollout, stage=stage, release=number, rows=rows, sha256=checkpoint):
             return f"rollout {rollout} on {stage} of v{number} is checkpointed: {len(rows)} rows, {checkpoint[:12]}"
+        case Unknown(sort_key=key):
+            return f"another version of esteira recorded {key}, which this version does not know"
         case _:
             return None
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from console.read.release_lines import bypasses_of, line_of
 from console.read.sentences import sentence
-from console.read.views import Hold, LiveRelease, StageStatus, UnderWay, Vote
+from console.read.views import Hold, LiveOnStage, StageStatus, UnderWay, Vote
 from esteira.config import Service
 from esteira.core.admission import counted, needed
 from esteira.core.facts import RollbackOrdered, Rollout, about_stage
@@ -72,7 +72,7 @@ def _under_way(assessed: Assessed, s: Snapshot, now: datetime) -> UnderWay:
 
 def _live(
     store: Store, service: Service, stage: StageState, assessed: Assessed | None, now: datetime
-) -> LiveRelease | None:
+) -> LiveOnStage | None:
     if assessed is None:
         return None
     release = assessed.release
@@ -81,7 +81,7 @@ def _live(
     # What was rolled back to is not watched again.
     watched_until = since + stage.baking if here.came_by_itself else since
     status = assessed.on[stage.name]
-    return LiveRelease(
+    return LiveOnStage(
         release=release.label,
         commit=pushed.commit,
         tag=pushed.tag,

@@ -64,7 +64,7 @@ class UnderWay(ReleaseLine):
 
 
 @dataclass(frozen=True)
-class LiveRelease:
+class LiveOnStage:
     """What is live on a stage: why, and since when; until when it is watched, and the alarm that went off in vain."""
 
     release: str
@@ -92,7 +92,7 @@ class StageStatus:
 
     service: str
     stage: str
-    live: LiveRelease | None
+    live: LiveOnStage | None
     under_way: tuple[UnderWay, ...]
     arrived: tuple[str, ...]  # images that are to become a release
     ordered: str  # a rollback that waits for its rollout, as a sentence, or ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from esteira.audit import checkpoint_hash, row_hash
 from esteira.fact import Fact, from_row
@@ -49,7 +49,7 @@ def altered(row: Mapping[str, Any], about: str, key: str, wanted: str) -> str:
         return "it is no fact any more: a field is missing, or is of another kind"
     free = fields_beside_the_key(fact)
     if stands != (about, key):
-        named = [f.name for f in fields(fact) if f.name not in free]
+        named = [f.name for f in fields(fact) if any(_names_of(o) != stands for o in _with_another(fact, f.name))]
         return f"its fields make {' '.join(stands)} of it: of {', '.join(named)}, one is not what it was"
     if hashed != wanted:
         return f"of {', '.join(free)}, one is not what it was" if free else "its kind is not what it was"
@@ -57,17 +57,21 @@ def altered(row: Mapping[str, Any], about: str, key: str, wanted: str) -> str:
 
 
 def fields_beside_the_key(fact: Fact) -> tuple[str, ...]:
-    """The names of a fact's fields that neither its partition nor its key tells."""
-    return tuple(f.name for f in fields(fact) if _names_of(_with_another(fact, f.name)) == _names_of(fact))
+    """The names of a fact's fields that may be another without another partition or key."""
+    same = _names_of(fact)
+    return tuple(f.name for f in fields(fact) if any(_names_of(o) == same for o in _with_another(fact, f.name)))
 
 
 def _names_of(fact: Fact) -> tuple[str, str]:
     return fact.about, fact.key
 
 
-def _with_another(fact: Fact, name: str) -> Fact:
-    """The fact with another value in one field."""
-    value = getattr(fact, name)
+def _with_another(fact: Fact, name: str) -> Iterator[Fact]:
+    """The fact with another value in one field: with each other one where they are few."""
+    declared, value = get_type_hints(type(fact))[name], getattr(fact, name)
+    if get_origin(declared) is Literal:
+        yield from (replace(fact, **{name: word}) for word in get_args(declared) if word != value)
+        return
     other: Any
     match value:
         case bool():
@@ -80,4 +84,4 @@ def _with_another(fact: Fact, name: str) -> Fact:
             other = (*value, "")
         case _:
             other = f"{value}x"
-    return replace(fact, **{name: other})
+    yield replace(fact, **{name: other})

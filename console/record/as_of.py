@@ -1,32 +1,25 @@
 """What the controller knew at a moment, put together again from the rows it wrote down that it saw.
 
-The controller's own ``gather`` runs once more, on a store that holds those rows and no others, at the time of then: so
-nothing here knows how a situation is made. Rows are only ever added, so what was seen stands where it stood; only an
-image that became a release since is known by what it became.
+``esteira.snapshot`` runs once more, at the time of then, on a store that holds those rows and no others. So nothing
+here knows how a snapshot is made. Rows are only ever added, so what was seen is still where it was. Only an image that
+became a release since then has no row of its own any more; it is known by what it became.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
-from esteira.advance import gather
-from esteira.aws import Aws
-from esteira.config import Service, Settings
-from esteira.context import Context
-from esteira.core.facts import (
-    RELEASES,
-    ImageArrived,
-    ImageTaken,
-    Pushed,
-)
-from esteira.core.state import Snapshot
+from esteira.config import Service
+from esteira.core.facts import RELEASES, ImageArrived, ImageTaken
+from esteira.core.state import Listed, Snapshot
 from esteira.fact import from_row, to_row
+from esteira.snapshot import snapshot
 from esteira.store import Store
-from esteira.store.rows import latest_rows, pk_of
+from esteira.store.rows import latest_rows, open_row, pk_of
 from esteira.trail import Seen
 
 # What reading a row as a fact raises where somebody altered it so that it is none.
@@ -36,8 +29,10 @@ _OWN = ("release/", "deployment/")
 
 
 class Rows(Store):
-    """The table's rows as they stand, also those that are no fact any more. A partition that belongs to one thing is
-    read once."""
+    """The table's rows as they are now, also those that are no fact any more.
+
+    A partition that belongs to one release or deployment is read once.
+    """
 
     def __init__(self, client: Any, table: str) -> None:
         super().__init__(client, table)
@@ -69,16 +64,11 @@ class Then(Store):
 
     def __init__(self, rows: Mapping[str, Mapping[str, dict[str, Any]]], newest: int) -> None:
         self._rows = {about: dict(there) for about, there in rows.items()}
-        self._newest = newest
         seen = [(about, key, row) for about, there in rows.items() for key, row in there.items()]
         later = f"release#{newest:08d}"  # births after this one were not seen as the newest
         facts = [{**row, "pk": pk_of("", a), "sk": k} for a, k, row in seen if a != RELEASES or k <= later]
         for row in latest_rows(facts):
             self._rows.setdefault(row["pk"].removeprefix("#"), {})[row["sk"]] = row
-
-    def newest(self, service: str) -> Pushed | None:
-        """How the release was born that was the newest when that was asked."""
-        return self.pushed(service, self._newest)
 
     def _get(self, service: str, about: str, key: str) -> dict[str, Any] | None:  # noqa: ARG002 - of one service
         return self._rows.get(about, {}).get(key)
@@ -105,26 +95,15 @@ class Then(Store):
 
 
 @dataclass(frozen=True)
-class Tip(Aws):
-    """A CodeCommit whose branch is at ``commit``, "" where nobody asked; of AWS there is nothing else."""
-
-    commit: str = ""
-
-    def tip(self, service: Service) -> str | None:  # noqa: ARG002 - the one service
-        return self.commit or None
-
-
-@dataclass(frozen=True)
 class AsOf:
     """What was known at a moment; ``missing`` are the rows that were seen then and are not on record any more."""
 
     snapshot: Snapshot
-    missing: tuple[str, ...] = field(default=())
+    missing: tuple[str, ...] = ()
 
 
-def snapshot(rows: Rows, service: Service, seen: Seen, at: datetime, without: str = "") -> AsOf:
-    """What was known at ``at`` about ``service``, as it was registered then: what ``seen`` names, but for the
-    rows whose keys begin with ``without``."""
+def as_of(rows: Rows, service: Service, seen: Seen, at: datetime, without: str = "") -> AsOf:
+    """What was known about ``service`` at ``at``: what ``seen`` names, except keys that begin with ``without``."""
     there: dict[str, dict[str, dict[str, Any]]] = {}
     missing = []
     for name in seen.rows:
@@ -137,14 +116,13 @@ def snapshot(rows: Rows, service: Service, seen: Seen, at: datetime, without: st
         else:
             there.setdefault(about, {})[key] = row
     for text in seen.written:
-        number, phase, why, cause = json.loads(text)
-        key = f"open#release#{number:08d}"
-        there.setdefault(RELEASES, {})[key] = {
-            "sk": key, "number": number, "attempt": 1, "phase": phase, "why": why, "cause": cause
-        }  # fmt: skip
-    # The attempt of an open row is read by nothing but its closing.
-    context = Context(Then(there, seen.newest), Tip(commit=seen.tip), Settings(table="", services_path=""), lambda: at)
-    return AsOf(gather(service, context, look=True), tuple(missing))
+        number, *listed = json.loads(text)
+        names = (f.name for f in fields(Listed))
+        # Only the closing of a release reads the attempt of its open row.
+        row = open_row(service.name, number, 1) | dict(zip(names, listed, strict=True))
+        there.setdefault(RELEASES, {})[row["sk"]] = row
+    s = snapshot(Then(there, seen.newest), service, at)
+    return AsOf(replace(s, tip=seen.tip or None), tuple(missing))
 
 
 def _readable(rows: Rows, service: str, about: str, key: str) -> dict[str, Any] | None:
@@ -152,7 +130,7 @@ def _readable(rows: Rows, service: str, about: str, key: str) -> dict[str, Any] 
     row = rows.row(service, about, key)
     try:
         if row is None and key.startswith("open#image#"):
-            return _arrived(rows.row(service, about, key.removeprefix("open#")))
+            return _arrived(rows, service, about, key.removeprefix("open#"))
         if row is not None:
             from_row(row)
     except UNREADABLE:
@@ -160,9 +138,10 @@ def _readable(rows: Rows, service: str, about: str, key: str) -> dict[str, Any] 
     return row
 
 
-def _arrived(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _arrived(rows: Rows, service: str, about: str, key: str) -> dict[str, Any] | None:
     """The row of an image that arrived, from what became of it: its own is deleted when it is a release."""
-    taken = from_row(row) if row is not None else None
+    found = (rows.row(service, about, f"{key}#{missing}") for missing in (0, 1))
+    taken = next((from_row(row) for row in found if row is not None), None)
     if not isinstance(taken, ImageTaken):
         return None
     return to_row(ImageArrived(at=taken.at, tag=taken.tag, digest=taken.digest))

@@ -15,26 +15,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from console.record.as_of import Rows, snapshot
+from console.record.as_of import Rows, as_of
 from console.record.backtest_values import Backtest, ChangedRelease, Otherwise
 from console.record.decisions import Gone, configured, decisions, grounds
 from console.record.stage_times import MINUTE, deadline_change, length_in_words, lives_on, stage_fact
 from esteira.config import Service
+from esteira.core.actions import Record, StartDeployment
 from esteira.core.admission import Wait, Waits, waits
 from esteira.core.facts import (
     AlarmRang,
     BuildEnded,
     BuildStarted,
-    DeploymentStarted,
     Gated,
-    Overdue,
     Pushed,
     Rollout,
-    about_alarm,
 )
-from esteira.core.plan import Record, StartDeployment, plan
-from esteira.core.state import Release, Snapshot, StageState
-from esteira.core.status import Phase, status_of
+from esteira.core.plan import moment, plan
+from esteira.core.state import OnStage, Release, Snapshot, StageState
+from esteira.core.status import Phase, assess
 from esteira.inspection import class_of, matches
 from esteira.trail import Decided
 
@@ -61,7 +59,7 @@ def backtest(rows: Rows, present: Service, other: Service, limit: int, lease: ti
     return Backtest(present.name, len(numbers), same, tuple(lines), unknown, notes)
 
 
-class _Moment(NamedTuple):
+class _Decision(NamedTuple):
     """A decision about a release, and what was known then: as it was registered, and under the other rules."""
 
     decided: Decided
@@ -129,17 +127,18 @@ class _Trial:
         for decided in decisions(self.rows, self.other.name, release.number):
             if decided.action not in ("Project", "Record", "StartDeployment"):
                 continue
-            moment = self._moment(decided)
-            r = moment.other.release(release.number)
+            decision = self._decision(decided)
+            r = decision.other.release(release.number)
             if r is None or not r.accepted or not r.pushed.effective:
                 continue
             if not gated:
-                would = self._gated(moment, r)
+                would = self._gated(decision, r)
                 gated = would is not None or not self.other.gates
                 yield from _of_gates(would, release.one(Gated, attempt=r.attempt), decided.at) if gated else ()
-            yield from self._rollout(moment, r) if decided.action == "StartDeployment" else self._wait(moment, r)
+            waited = self._rollout if decided.action == "StartDeployment" else self._wait
+            yield from waited(decision, r)
 
-    def _moment(self, decided: Decided) -> _Moment:
+    def _decision(self, decided: Decided) -> _Decision:
         name = self.other.name
         service = configured(self.rows, name, decided.configuration)
         seen = grounds(self.rows, name, decided)
@@ -149,40 +148,40 @@ class _Trial:
         if not stages:
             raise Gone(f"none of its stages was there on {decided.at:%Y-%m-%d %H:%M}")
         other = self.other.model_copy(update={"stages": stages})
-        return _Moment(
+        return _Decision(
             decided,
-            snapshot(self.rows, service, seen, decided.at).snapshot,
-            snapshot(self.rows, other, seen, decided.at, without="gated#").snapshot,
+            as_of(self.rows, service, seen, decided.at).snapshot,
+            as_of(self.rows, other, seen, decided.at, without="gated#").snapshot,
         )
 
-    def _gated(self, moment: _Moment, r: Release) -> Gated | None:
+    def _gated(self, decision: _Decision, r: Release) -> Gated | None:
         """How the figures would have stood against the gates, with what was live then; None where the plan of
         that moment did not come to it."""
-        actions = plan(moment.other, moment.decided.at, self.lease)
+        actions = plan(moment(decision.other, decision.decided.at, self.lease))
         facts = (a.fact for a in actions if isinstance(a, Record) and a.release == r.number)
         return next((f for f in facts if isinstance(f, Gated)), None)
 
-    def _rollout(self, moment: _Moment, r: Release) -> Iterator[Otherwise]:
+    def _rollout(self, decision: _Decision, r: Release) -> Iterator[Otherwise]:
         """A rollout it was given: whether a rule would have been in its way at that moment."""
-        decided = moment.decided
-        actions = plan(moment.then, decided.at, self.lease)
+        decided = decision.decided
+        actions = plan(moment(decision.then, decided.at, self.lease))
         action = actions[decided.place] if decided.place < len(actions) else None
         if not isinstance(action, StartDeployment) or action.rollout.kind != "deploy" or action.take > 1:
             return
         name = action.rollout.stage
-        stage = _stage(moment.other, name)
-        for wait in _rules(r, stage, decided.at) if stage else ():
-            yield Otherwise(wait.what, f"its rollout on {name} would wait: {_words(wait)}", decided.at, name)
+        stage = _stage(decision.other, name)
+        for wait in _rules(r.on(stage), decided.at) if stage else ():
+            yield Otherwise(wait.what, f"its rollout on {name} would wait: {wait.why}", decided.at, name)
 
-    def _wait(self, moment: _Moment, r: Release) -> Iterator[Otherwise]:
+    def _wait(self, decision: _Decision, r: Release) -> Iterator[Otherwise]:
         """A wait for a rule: whether it would have had to."""
-        then, at = moment.then.release(r.number), moment.decided.at
-        status = status_of(then, moment.then.stages, at) if then else None
+        then, at = decision.then.release(r.number), decision.decided.at
+        status = assess(then, decision.then.stages, at).overall if then else None
         if then is None or status is None or status.phase is not Phase.WAITING or status.cause not in _RULES:
             return
-        stage, under = _stage(moment.other, status.stage), moment.then.stage(status.stage)
-        if stage is not None and not _rules(r, stage, at):
-            words = "; ".join(map(_words, _rules(then, under, at)))
+        stage, under = _stage(decision.other, status.stage), decision.then.stage(status.stage)
+        if stage is not None and not _rules(r.on(stage), at):
+            words = "; ".join(wait.why for wait in _rules(then.on(under), at))
             why = f"it would not wait for {stage.name}; then it did: {words}"
             yield Otherwise(status.cause, why, at, stage.name)
 
@@ -192,14 +191,16 @@ class _Trial:
         limits = self.other.deadlines
         for started in release.all(BuildStarted):
             ended = release.one(BuildEnded, build=started.build)
-            late = release.one(Overdue, what="build", number=started.attempt)
+            late = release.given_up("build", started.attempt)
             yield from deadline_change("build", limits.build_minutes, started.at, ended.at if ended else None, late)
-        for deployed in release.all(DeploymentStarted):
-            rollout = stage_fact(self.rows, self.other.name, deployed.stage, f"rollout#{deployed.rollout:08d}")
-            over = release.ended(deployed.deployment)
-            late = release.one(Overdue, what="deploy", number=deployed.rollout, stage=deployed.stage)
-            began, end = (rollout.at if isinstance(rollout, Rollout) else deployed.at), over.at if over else None
-            yield from deadline_change("deploy", limits.deploy_minutes, began, end, late, deployed.stage)
+        for deployed in release.deployed:
+            if deployed.started is None:
+                continue
+            stage = deployed.id.stage
+            rollout = stage_fact(self.rows, self.other.name, stage, f"rollout#{deployed.number:08d}")
+            began = rollout.at if isinstance(rollout, Rollout) else deployed.started.at
+            end = deployed.ended.at if deployed.ended else None
+            yield from deadline_change("deploy", limits.deploy_minutes, began, end, deployed.overdue, stage)
 
     def _alarm(self, release: Release, name: str) -> Iterator[Otherwise]:
         """An alarm that went off while the release would have been watched, and one that would not have counted."""
@@ -219,7 +220,7 @@ class _Trial:
                 )
 
     def _rang(self, alarm: str) -> Sequence[AlarmRang]:
-        found = self.rows.newest_facts(self.other.name, about_alarm(alarm), "rang#", 1000)
+        found = self.rows.newest_facts(self.other.name, f"alarm/{alarm}", "rang#", 1000)
         return [f for f in found if isinstance(f, AlarmRang)]
 
 
@@ -239,10 +240,5 @@ def _stage(s: Snapshot, name: str) -> StageState | None:
     return next((stage for stage in s.stages if stage.name == name), None)
 
 
-def _rules(r: Release, stage: StageState, at: datetime) -> list[Wait]:
-    return [wait for wait in waits(r, stage, at) if wait.what in _RULES]
-
-
-def _words(wait: Wait) -> str:
-    """A wait in words, without the next command."""
-    return wait.why.partition("; next: ")[0]
+def _rules(here: OnStage, at: datetime) -> list[Wait]:
+    return [wait for wait in waits(here, at) if wait.what in _RULES]

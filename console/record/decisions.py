@@ -14,11 +14,11 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from console.record.as_of import UNREADABLE, AsOf, Rows, snapshot
+from console.record.as_of import UNREADABLE, AsOf, Rows, as_of
 from esteira.audit import configuration_hash, seen, seen_hash
 from esteira.config import Service
-from esteira.core.facts import configuration_key, seen_key
-from esteira.core.plan import Action, plan
+from esteira.core.actions import Action
+from esteira.core.plan import moment, plan
 from esteira.fact import from_row
 from esteira.trail import (
     Configured,
@@ -61,8 +61,8 @@ def replay(rows: Rows, service: str, number: int, lease: timedelta) -> tuple[Rep
         round_ = (decided.seen, decided.configuration, decided.at)
         try:
             if round_ not in made:
-                as_of = _as_of(rows, service, decided)
-                made[round_] = as_of, plan(as_of.snapshot, decided.at, lease)
+                known = _known(rows, service, decided)
+                made[round_] = known, plan(moment(known.snapshot, decided.at, lease))
             replayed.append(_compared(decided, *made[round_]))
         except Gone as gone:
             replayed.append(_told(decided, "unknown", str(gone)))
@@ -84,15 +84,15 @@ def decisions(rows: Rows, service: str, number: int) -> Iterator[Decided]:
     yield from sorted(found, key=lambda d: (d.at, d.round, d.place))
 
 
-def _as_of(rows: Rows, service: str, decided: Decided) -> AsOf:
+def _known(rows: Rows, service: str, decided: Decided) -> AsOf:
     """What was known when something was decided. Raises Gone."""
-    return snapshot(rows, configured(rows, service, decided.configuration), grounds(rows, service, decided), decided.at)
+    return as_of(rows, configured(rows, service, decided.configuration), grounds(rows, service, decided), decided.at)
 
 
 def configured(rows: Rows, service: str, sha256: str) -> Service:
     """The registration of that hash. Raises Gone."""
     try:
-        row = rows.row(service, "configurations", configuration_key(sha256))
+        row = rows.row(service, "configurations", f"configuration#{sha256}")
         fact = from_row(row) if row else None
         if not isinstance(fact, Configured):
             raise Gone(f"the registration of then, {sha256}, is not on record")
@@ -110,7 +110,7 @@ def configured(rows: Rows, service: str, sha256: str) -> Service:
 def grounds(rows: Rows, service: str, decided: Decided) -> Seen:
     """What a decision was made from. Raises Gone."""
     try:
-        row = rows.row(service, "seen", seen_key(decided.seen))
+        row = rows.row(service, "seen", f"seen#{decided.seen}")
         fact = from_row(row) if row else None
     except UNREADABLE:
         raise Gone(f"what it was made from, {decided.seen}, cannot be read") from None
@@ -121,15 +121,15 @@ def grounds(rows: Rows, service: str, decided: Decided) -> Seen:
     return fact
 
 
-def _compared(decided: Decided, as_of: AsOf, actions: tuple[Action, ...]) -> Replayed:
+def _compared(decided: Decided, known: AsOf, actions: tuple[Action, ...]) -> Replayed:
     found = [(type(a).__name__, a.release, a.why[:500]) for a in actions]
     wanted = (decided.action, decided.release, decided.why)
     if decided.place < len(found) and found[decided.place] == wanted:
-        if seen(as_of.snapshot, decided.at).sha256 == decided.seen:
+        if seen(known.snapshot, decided.at).sha256 == decided.seen:
             return _told(decided, "same", "same decision")
-        lost = "not everything it saw is on record" if as_of.missing else "what it saw changed while it was read"
+        lost = "not everything it saw is on record" if known.missing else "what it saw changed while it was read"
         says = f"same decision; {lost}"
-        return _told(decided, "partly", says, as_of.missing)
+        return _told(decided, "partly", says, known.missing)
     if wanted in found:
         says = f"the same, and at place {found.index(wanted)} of the plan instead of {decided.place}"
     elif decided.place < len(found):
@@ -137,7 +137,7 @@ def _compared(decided: Decided, as_of: AsOf, actions: tuple[Action, ...]) -> Rep
         says = f"made again, it is {action} of v{number}: {why}"
     else:
         says = "made again, it is not decided at all"
-    return _told(decided, "differs", says, as_of.missing)
+    return _told(decided, "differs", says, known.missing)
 
 
 def _told(decided: Decided, verdict: Verdict, says: str, missing: tuple[str, ...] = ()) -> Replayed:

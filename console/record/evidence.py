@@ -15,7 +15,7 @@ from esteira.core.facts import (
     BuildEnded,
     Bundled,
     DeploymentStarted,
-    HostsAnswered,
+    Diagnosed,
 )
 
 # How AWS words that it may not be told, and that something is not there any more.
@@ -50,9 +50,9 @@ def evidence_of(
     if started is not None:
         rollout_of = RolloutClaim(service.name, number, stage, rollout)
         yield _ask("deployment", lambda: _deployment(aws, service, started, said, rollout_of))
-    if said.answered is not None:
-        answered = said.answered
-        yield _ask("hosts", lambda: _hosts(aws, answered))
+    if said.diagnosed is not None and said.diagnosed.answers:
+        diagnosed = said.diagnosed
+        yield _ask("hosts", lambda: _hosts(aws, diagnosed))
 
 
 def _ask(what: str, look: Callable[[], tuple[Verdict, str]]) -> Evidence:
@@ -118,9 +118,9 @@ def _deployment(
     return _held(*wanted)
 
 
-def _hosts(aws: Aws, answered: HostsAnswered) -> tuple[Verdict, str]:
-    now = _by_host(aws.hosts(answered.deployment).answers)
-    then = _by_host(answered.answers)
+def _hosts(aws: Aws, diagnosed: Diagnosed) -> tuple[Verdict, str]:
+    now = _by_host(aws.hosts(diagnosed.deployment).answers)
+    then = _by_host(diagnosed.answers)
     over = {host: said for host, said in then.items() if said.startswith(("Succeeded", "Failed", "Skipped"))}
     return _held(*((host, now.get(host, "unknown"), said) for host, said in over.items()))
 

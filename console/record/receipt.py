@@ -35,7 +35,7 @@ def receipt(rows: Rows, service: Service, number: int, stage: str, *, whole: boo
     them, and what AWS says where ``cloud`` is given. Raises TroubleError where no rollout of it is checkpointed."""
     chain = CheckpointChain(rows, service.name, stage)
     chain.read_newest(None if whole else CHECKPOINTS)
-    rollout = _last_turn(chain, number)
+    rollout = _last_rollout(chain, number)
     chain.read_before(rollout, CHECKPOINTS)
     faults = [*chain.faults()]
     checkpoint = chain.checkpoints.get(rollout)
@@ -64,15 +64,14 @@ def receipt(rows: Rows, service: Service, number: int, stage: str, *, whole: boo
     )
 
 
-def _last_turn(chain: CheckpointChain, number: int) -> int:
+def _last_rollout(chain: CheckpointChain, number: int) -> int:
     """The release's last rollout on the stage that is finished or checkpointed. Raises TroubleError if there
     is none."""
     rows, name, stage = chain.rows, chain.service, chain.stage
     mine = rows.partition(name, about_release(number))
     parts = [key.split("#") for key in mine]
-    rollouts = {
-        int(p[2]) for p in parts if p[0] in ("deployment-started", "deployment-given-up", "bundled") and p[1] == stage
-    }
+    rollouts = {int(p[2]) for p in parts if p[0] in ("deployment-started", "bundled") and p[1] == stage}
+    rollouts |= {int(p[3]) for p in parts if p[:3] == ["given-up", "deployment", stage]}
     rollouts |= {checkpoint.rollout for checkpoint in chain.checkpoints.values() if checkpoint.release == number}
     for rollout in sorted(rollouts, reverse=True):
         finished = rows.row(name, about_stage(stage), f"rollout#{rollout:08d}#finished")

@@ -14,11 +14,10 @@ from esteira.core.facts import (
     BuildEnded,
     BuildStarted,
     Bundled,
-    DeploymentEnded,
-    DeploymentGivenUp,
+    DeploymentReported,
     DeploymentStarted,
     Diagnosed,
-    HostsAnswered,
+    GivenUp,
     Pushed,
     Rollout,
     RolloutFinished,
@@ -38,10 +37,9 @@ class RolloutRows:
     built: BuildEnded | None = None
     bundled: Bundled | None = None
     started: DeploymentStarted | None = None
-    given_up: DeploymentGivenUp | None = None
-    ended: DeploymentEnded | None = None
+    given_up: GivenUp | None = None
+    ended: DeploymentReported | None = None
     diagnosed: Diagnosed | None = None
-    answered: HostsAnswered | None = None
 
     @classmethod
     def of(cls, facts: Iterable[Fact], number: int, stage: str, rollout: int) -> RolloutRows:
@@ -52,8 +50,8 @@ class RolloutRows:
             found = [f for f in all_of if isinstance(f, kind) and all(getattr(f, k) == v for k, v in said.items())]
             return max(found, key=lambda f: (f.at, f.key), default=None)
 
-        of_turn = {"stage": stage, "rollout": rollout}
-        given, started = one(Rollout, stage=stage, number=rollout), one(DeploymentStarted, **of_turn)
+        of_rollout = {"stage": stage, "rollout": rollout}
+        given, started = one(Rollout, stage=stage, number=rollout), one(DeploymentStarted, **of_rollout)
         accepted = one(Accepted, digest=given.digest) if given else None
         attempt = accepted.attempt if accepted else given.attempt if given else 0
         deployment = started.deployment if started else ""
@@ -63,18 +61,18 @@ class RolloutRows:
             accepted=accepted or one(Accepted, attempt=attempt),
             build=one(BuildStarted, attempt=attempt),
             built=one(BuildEnded, attempt=attempt),
-            bundled=one(Bundled, **of_turn),
+            bundled=one(Bundled, **of_rollout),
             started=started,
-            given_up=one(DeploymentGivenUp, **of_turn),
-            ended=one(DeploymentEnded, deployment=deployment),
+            given_up=one(GivenUp, what="deployment", stage=stage, number=rollout),
+            ended=one(DeploymentReported, deployment=deployment, milestone="ended"),
             diagnosed=one(Diagnosed, deployment=deployment),
-            answered=one(HostsAnswered, deployment=deployment),
         )
 
     @property
     def succeeded(self) -> bool:
         """Whether the rollout brought the release to every host."""
-        return bool(self.ended and self.ended.status == "Succeeded" and not (self.diagnosed or self.given_up))
+        failed = self.diagnosed is not None and self.diagnosed.failed
+        return bool(self.ended and self.ended.status == "Succeeded" and not failed and self.given_up is None)
 
 
 def faults_of_links(chain: CheckpointChain, checkpoint: Checkpoint, said: RolloutRows) -> Iterator[Fault]:
@@ -115,7 +113,6 @@ def links_of(said: RolloutRows) -> Iterator[Link]:
         ("deployment", said.given_up),
         ("deployment", said.ended),
         ("hosts", said.diagnosed),
-        ("hosts", said.answered),
     ]
     for what, fact in rows:
         if fact is not None:
@@ -133,7 +130,7 @@ def _says(fact: Fact) -> str:
             return f"rollout {rollout}, {kind} of {digest}"
         case Bundled(name_in_bucket=name, sha256=sha256):
             return f"{name}, SHA-256 {sha256}"
-        case HostsAnswered(answers=answers):
+        case Diagnosed(failed=False, answers=answers):
             return " | ".join(answers)
         case _:
             return sentence(fact).partition("\n")[0]

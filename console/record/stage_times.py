@@ -9,8 +9,7 @@ from typing import NamedTuple
 from console.record.as_of import Rows
 from console.record.backtest_values import Otherwise
 from esteira.core.facts import (
-    DeploymentStarted,
-    Overdue,
+    GivenUp,
     RollbackOrdered,
     Rollout,
     about_stage,
@@ -31,14 +30,13 @@ class _Life(NamedTuple):
 
 def lives_on(rows: Rows, service: str, stage: str, release: Release) -> Iterator[_Life]:
     """Yield each time the release came to life on a stage by a deployment of its own."""
-    here = release.on(StageState(stage))
-    for started in here.all(DeploymentStarted):
-        ended = here.ended(started.deployment)
-        rollout = stage_fact(rows, service, stage, f"rollout#{started.rollout:08d}")
+    for deployed in release.on(StageState(stage)).rollouts:
+        rollout = stage_fact(rows, service, stage, f"rollout#{deployed.number:08d}")
         own = isinstance(rollout, Rollout) and rollout.kind == "deploy"
-        if not own or ended is None or ended.status != "Succeeded" or here.diagnosed(started.deployment):
+        since = deployed.live_since
+        if not own or since is None:
             continue
-        after = stage_fact(rows, service, stage, f"rollout#{started.rollout + 1:08d}")
+        after = stage_fact(rows, service, stage, f"rollout#{deployed.number + 1:08d}")
         until = after.at if isinstance(after, Rollout) else None
         order = (
             stage_fact(rows, service, stage, after.served)
@@ -46,7 +44,7 @@ def lives_on(rows: Rows, service: str, stage: str, release: Release) -> Iterator
             else None
         )
         by = order.by if isinstance(order, RollbackOrdered) and order.away == release.number else ""
-        yield _Life(ended.at, until, by if by.startswith("alarm ") else "")
+        yield _Life(since, until, by if by.startswith("alarm ") else "")
 
 
 def stage_fact(rows: Rows, service: str, stage: str, key: str) -> object:
@@ -55,7 +53,7 @@ def stage_fact(rows: Rows, service: str, stage: str, key: str) -> object:
 
 
 def deadline_change(
-    what: str, minutes: int, began: datetime, ended: datetime | None, overdue: Overdue | None, stage: str = ""
+    what: str, minutes: int, began: datetime, ended: datetime | None, overdue: GivenUp | None, stage: str = ""
 ) -> Iterator[Otherwise]:
     """Yield that something would have run out of time, or would have had more of it."""
     limit = minutes * MINUTE

@@ -195,7 +195,7 @@ function stageCard(stage, service) {
 function onItsWay(line, about) {
   const asked = line.waits.some((w) => w.what === "approval");
   const words = [...(asked ? ["approve", "reject"] : []), ...(line.waits.length ? ["bypass"] : []), "abort"];
-  const reasons = line.waits.map((w) => w.why.replace(/; next: .*/, ""));
+  const reasons = line.waits.map((w) => w.why);
   return el("li", {},
     el("p", {}, el("a", { href: to(about.service, line.release) }, el("strong", {}, line.release)), " ", named(line), " ", phased(line.phase)),
     reasons.length > 1 ? el("ul", {}, reasons.map((why) => el("li", {}, why))) : el("p", {}, reasons[0] || line.why),
@@ -303,7 +303,7 @@ function fourKeysView(value) {
       stages.length > 1 ? stages.map((s) => link(s, value.days, s, s === value.stage)) : null,
       stages.length > 1 ? el("span", { class: "soft", "aria-hidden": "true" }, "|") : null,
       [30, 90, 365].map((days) => link(value.stage, days, `${days} days`, days === value.days))),
-    el("p", { class: "lead" }, `Since ${value.since.slice(0, 10)}${cut ? ", the earliest that is read" : ""}: ${deployments.length} deployments, ${failed.length} of them rolled back. ${value.refused} more rollouts ended on the host before a request reached the new release; no user saw them, and they are not counted.`),
+    el("p", { class: "lead" }, `Since ${value.since.slice(0, 10)}${cut ? ", the earliest that is read" : ""}: ${deployments.length} deployments, ${failed.length} of them rolled back. Rollouts that ended on the host before a request reached the new release: ${Object.entries(value.refused).map(([stage, count]) => `${count} on ${stage}`).join(", ")}. No user saw them, and they are not counted.`),
     el("ul", { class: "cards keys" },
       key("Lead time for changes", span(value.lead_seconds), () => dots(value, deployments, "lead_seconds", "Lead time"),
         "The median time from a push, of a commit or an image, until the release was live on this stage."),

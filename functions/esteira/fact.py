@@ -135,7 +135,7 @@ def _value(declared: str, value: Any) -> Any:
 
 def _unknown(row: Mapping[str, Any]) -> Unknown:
     partition, key = str(row.get("pk", "")).partition("#")[2], str(row.get("sk", ""))
-    kept = {name: value for name, value in row.items() if name not in ("pk", "sk", "expires")}
+    kept = {name: value for name, value in row.items() if name not in ("pk", "sk", "expires", "token")}
     try:
         at = unstamp(str(row.get("at", "")))
     except ValueError:

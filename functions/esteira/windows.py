@@ -21,7 +21,7 @@ MOMENTS = 3000
 FIRST_DAY, CYCLE_DAYS = date(2026, 1, 1), 28 * 365 + 7
 
 
-class Window(Protocol):
+class WindowRule(Protocol):
     """What is asked of a window; ``config.Window`` is one."""
 
     @property
@@ -58,7 +58,7 @@ def check(cron: str, timezone: str) -> None:
         raise ValueError(f"cron {cron!r} cannot be read: {error}") from None
 
 
-def never(windows: Sequence[Window]) -> bool:
+def never(windows: Sequence[WindowRule]) -> bool:
     """Whether the windows let nothing begin on any minute of the calendar's whole cycle.
 
     The days are judged by the cron fields themselves, so the number of a window's openings does not matter.
@@ -105,7 +105,7 @@ def _opens(running: Sequence[tuple[int, int, str]], since: int, until: int, allo
     return False
 
 
-def closed_at(windows: Sequence[Window], now: datetime) -> Closed | None:
+def closed_at(windows: Sequence[WindowRule], now: datetime) -> Closed | None:
     """Why no deployment may begin at ``now`` (aware), None where one may."""
     why = _shut(windows, now)
     if not why:
@@ -113,7 +113,9 @@ def closed_at(windows: Sequence[Window], now: datetime) -> Closed | None:
     return Closed(why, next((moment for moment in _moments(windows, now) if not _shut(windows, moment)), None))
 
 
-def openings(windows: Sequence[Window], now: datetime, days: int = 7) -> list[tuple[datetime, datetime, Window]]:
+def openings(
+    windows: Sequence[WindowRule], now: datetime, days: int = 7
+) -> list[tuple[datetime, datetime, WindowRule]]:
     """Every window that is open at some time in the coming days: from when, until when, and which."""
     found = []
     for window in windows:
@@ -124,7 +126,7 @@ def openings(windows: Sequence[Window], now: datetime, days: int = 7) -> list[tu
     return sorted(found, key=lambda row: row[:2])
 
 
-def _shut(windows: Sequence[Window], now: datetime) -> str:
+def _shut(windows: Sequence[WindowRule], now: datetime) -> str:
     """The sentence's end that says why it is shut, "" where it is open."""
     denying = next((w for w in windows if w.kind == "deny" and _covers(w, now)), None)
     if denying is not None:
@@ -135,17 +137,17 @@ def _shut(windows: Sequence[Window], now: datetime) -> str:
     return ""
 
 
-def _named(window: Window) -> str:
+def _named(window: WindowRule) -> str:
     told = f"{window.cron} {window.timezone}, {window.minutes} min"
     return f"{window.reason}: {told}" if window.reason else told
 
 
-def _covers(window: Window, now: datetime) -> bool:
+def _covers(window: WindowRule, now: datetime) -> bool:
     length = timedelta(minutes=window.minutes)
     return any(start <= now < start + length for start in _starts(window, now - length, now))
 
 
-def _starts(window: Window, after: datetime, until: datetime) -> Iterator[datetime]:
+def _starts(window: WindowRule, after: datetime, until: datetime) -> Iterator[datetime]:
     """When the window opens, in UTC: after ``after``, and at the latest at ``until``."""
     from cronsim import CronSim, CronSimError
 
@@ -160,12 +162,12 @@ def _starts(window: Window, after: datetime, until: datetime) -> Iterator[dateti
         return  # such as 30 February: it never opens
 
 
-def _moments(windows: Iterable[Window], now: datetime) -> Iterator[datetime]:
+def _moments(windows: Iterable[WindowRule], now: datetime) -> Iterator[datetime]:
     """The moments after ``now`` at which a window opens or closes, in order, for a year at most."""
     from heapq import merge
     from itertools import islice
 
-    def edges(window: Window) -> Iterator[datetime]:
+    def edges(window: WindowRule) -> Iterator[datetime]:
         length = timedelta(minutes=window.minutes)
         # What allows may let something begin when it opens; what denies, when it closes.
         shift = length if window.kind == "deny" else timedelta(0)

@@ -1,22 +1,22 @@
-"""A controller's table with a history in it, and an operator who types: on moto's table, without functions."""
+"""A controller's table with a history in it, and an operator who types: in memory, without functions."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import pytest
 from click.testing import CliRunner, Result
-from moto import mock_aws
 
 from console.cli.main import main
+from console.local.aws.faults import Faults
 from console.read.remote import Controller, Invoked
 from console.read.session import Shell
 from esteira import operate
@@ -29,8 +29,7 @@ from esteira.core.facts import (
     BuildEnded,
     BuildStarted,
     Claimed,
-    DeploymentBegun,
-    DeploymentEnded,
+    DeploymentReported,
     DeploymentStarted,
     Diagnosed,
     ImageScanned,
@@ -39,12 +38,15 @@ from esteira.core.facts import (
     Rollout,
     RolloutFinished,
 )
-from esteira.core.status import status_of, statuses
+from esteira.core.status import assess
 from esteira.fact import Fact
+from esteira.snapshot import snapshot
 from esteira.store import Store
+from tests.world.door import Client
+from tests.world.services import Ssm
+from tests.world.table import Table
 
 START = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
-CLIENT: Any = boto3.client  # typed for literal names only
 CRASH = "ApplicationStart: the container ended with 1\nTraceback (most recent call last):\nValueError: no model [v3]"
 
 
@@ -63,21 +65,31 @@ def service(name: str = "heart", stages: Sequence[dict[str, Any]] = ()) -> Servi
     )  # fmt: skip
 
 
-class World:
+class ListedTable(Table):
+    """The one table of the account."""
+
+    def list_tables(self, _: Any) -> dict[str, Any]:
+        """ListTables."""
+        return {"TableNames": ["esteira-Table"]}
+
+
+def in_memory() -> Callable[[str], Any]:
+    """Clients of an account in memory: a table, parameters, and a Lambda that only has a Region."""
+    faults = Faults()
+    made = {name: Client(name, there, faults) for name, there in (("dynamodb", ListedTable()), ("ssm", Ssm()))}
+    region = SimpleNamespace(meta=SimpleNamespace(region_name="us-east-1"))
+    return lambda name: made.get(name, region)
+
+
+class Operated:
     """A controller's table with a history in it, an operator's function, and a clock that a story moves on."""
 
-    def __init__(self, state: Path, heart: Service) -> None:
+    def __init__(self, state: Path, heart: Service, client: Callable[[str], Any]) -> None:
         self.state = state
         self.now = START
         self.asked: list[tuple[str, Any]] = []
-        self.dynamodb, self.ssm = CLIENT("dynamodb"), CLIENT("ssm")
-        self.dynamodb.create_table(
-            TableName="esteira-Table",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk")],
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-        )
-        self.store = Store(self.dynamodb, "esteira-Table")
+        self.client, self.ssm = client, client("ssm")
+        self.store = Store(client("dynamodb"), "esteira-Table")
         self.heart = heart
         self.register(self.heart)
         note = {
@@ -124,19 +136,27 @@ class World:
         stage: str = "production",
     ) -> None:
         at = rollout or number
+        order = self.store.stage("heart", stage).rollback if kind == "rollback" else None
         self.rollout(number, at, live, kind, stage)
         name = f"d-{at}" if stage == "production" else f"d-{stage}-{at}"
         self.record(
             DeploymentStarted(
                 at=START, release=number, stage=stage, rollout=at, attempt=1, deployment=name, digest=digest(number)
             ),
-            DeploymentBegun(at=START, deployment=name),
-            DeploymentEnded(at=START, deployment=name, status="Succeeded" if succeeded else "Failed"),
+            DeploymentReported(at=START, deployment=name, status="InProgress"),
+            DeploymentReported(at=START, deployment=name, status="Succeeded" if succeeded else "Failed"),
+            Diagnosed(
+                at=START,
+                deployment=name,
+                failed=not succeeded,
+                cause="" if succeeded else CRASH,
+                event="" if succeeded else "ApplicationStart",
+                answers=(f"i-1: {'Succeeded' if succeeded else 'Failed'}",),
+            ),
         )
-        if not succeeded:
-            self.record(Diagnosed(at=START, deployment=name, cause=CRASH))
-        elif live and kind == "deploy":
-            self.record(Replaced(at=START, release=live, stage=stage, rollout=at, by=number))
+        if succeeded and live:
+            said = {"ordered_by": order.by, "reason": order.reason} if order else {}
+            self.record(Replaced(at=START, release=live, stage=stage, rollout=at, by=number, **said))
         self.record(RolloutFinished(at=START, stage=stage, rollout=at, release=number, succeeded=succeeded))
 
     def rollout(self, number: int, rollout: int, live: int, kind: Any, stage: str) -> None:
@@ -151,12 +171,13 @@ class World:
         )  # fmt: skip
 
     def project(self, *numbers: int) -> None:
+        s = snapshot(self.store, self.heart, self.now, numbers)
         for number in numbers:
-            release, stages = self.store.release("heart", number), tuple(self.store.stages(self.heart))
+            release = s.release(number)
             assert release is not None
-            status = status_of(release, stages, self.now)
-            self.store.project("heart", release, status, statuses(release, stages, self.now), self.now)
-            if status.phase.ended:
+            assessed = assess(release, s.stages, self.now)
+            self.store.project("heart", release, assessed.overall, assessed.shown(s.stages), self.now)
+            if assessed.overall.phase.ended:
                 self.store.close("heart", number, release.attempt)
 
     def tell(self) -> None:
@@ -165,7 +186,7 @@ class World:
             self.push(number, classes=("model",), changed=("train.py",), changed_count=1)
             self.build(number)
             self.deploy(number, live=number - 1, succeeded=True)
-        self.record(ImageScanned(at=START, digest=digest(2), findings="HIGH 3"))
+        self.record(ImageScanned(at=START, digest=digest(2), scanned_at=START, findings="HIGH 3"))
         self.push(3)
         self.build(3)
         self.deploy(3, live=2, succeeded=False)
@@ -176,7 +197,7 @@ class World:
         """Stand in for Lambda: what functions/operate.py does, but for advancing."""
         self.asked.append((function, payload))
         settings = Settings(table="esteira-Table", services_path="/esteira/services/")
-        context = Context(self.store, Aws(CLIENT), settings, lambda: self.now)
+        context = Context(self.store, Aws(self.client), settings, lambda: self.now)
         try:
             request, found = operate.read(payload, (self.heart,))
             operate.operate(request, found, context)
@@ -189,7 +210,7 @@ class World:
         return CliRunner().invoke(main, [*typed, "--state", str(self.state)], obj=shell)
 
     def shell(self, invoke: Any = None, sleep: Any = lambda seconds: None) -> Shell:
-        return Shell(lambda where: Controller(where, CLIENT, invoke or self.operate), lambda: self.now, sleep)
+        return Shell(lambda where: Controller(where, self.client, invoke or self.operate), lambda: self.now, sleep)
 
     def read(self, *typed: str) -> Any:
         result = self.run(*typed, "--json")
@@ -198,13 +219,12 @@ class World:
 
 
 @contextmanager
-def operated(state: Path, monkeypatch: pytest.MonkeyPatch, heart: Service) -> Iterator[World]:
-    """Give a world whose service is ``heart``, with nothing of this machine's in it."""
+def operated(state: Path, monkeypatch: pytest.MonkeyPatch, heart: Service) -> Iterator[Operated]:
+    """A controller whose service is ``heart``, with nothing of this machine in it."""
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "ESTEIRA_STATE", "ESTEIRA_STACK", "ESTEIRA_SERVICE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("ESTEIRA_BY", "ana")
-    with mock_aws():
-        yield World(state, heart)
+    yield Operated(state, heart, in_memory())

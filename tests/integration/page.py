@@ -1,4 +1,4 @@
-"""The operator's page over the controller on the local AWS: two stages, approvals, and functions that really answer."""
+"""The operator's page over a controller in memory: two stages, approvals, and functions that really answer."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import boto3
+import pytest
 from aiohttp import web
-from boto3.dynamodb.types import TypeSerializer
 
-from console.local.stages import give_stages
 from console.read.remote import Controller, Invoked
 from console.read.session import Session, Shell
 from console.read.where import Where
@@ -25,7 +23,7 @@ from console.ui.page_server import Page, cookie_name
 from esteira.core.facts import (
     RELEASES,
     Accepted,
-    DeploymentEnded,
+    DeploymentReported,
     DeploymentStarted,
     Pushed,
     RollbackOrdered,
@@ -34,28 +32,63 @@ from esteira.core.facts import (
 )
 from esteira.fact import Fact, stamp
 from esteira.store import View
-from esteira.store.rows import latest_rows
+from esteira.store.rows import latest_rows, packed
 from esteira.trail import FoundBySweep
-from tests.integration.conftest import Story
+from tests.world.story import Story
+from tests.world.table import Table
 
 TWO_STAGES: list[dict[str, Any]] = [{"name": "staging"}, {"name": "production", "approvals": {"votes": 1}}]
 
 
+class Reads:
+    """The story's table, for several threads at once; it counts its requests and the rows that come back."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.requests = self.rows = 0
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Forget what was read so far."""
+        self.requests = self.rows = 0
+
+    def __getattr__(self, name: str) -> Any:
+        def call(parameters: Any) -> Any:
+            with self._lock:
+                answer = getattr(self.table, name)(parameters)
+                self.requests += 1
+                self.rows += len(answer.get("Items", [])) + ("Item" in answer)
+                self.rows += sum(map(len, answer.get("Responses", {}).values()))
+                return answer
+
+        return call
+
+
+class PageStory(Story):
+    """A story whose service has a staging before its production, which needs one approval."""
+
+    def __init__(self) -> None:
+        super().__init__(stages=TWO_STAGES)
+        self.reads = self.local_aws.dynamodb = Reads(self.local_aws.dynamodb)
+
+
 @contextmanager
-def story_of_two_stages(folder: Path) -> Iterator[Story]:
-    """Yield a story whose service has a staging before its production, which wants one approval."""
-    with Story(folder) as story:
-        client: Any = boto3.client
-        give_stages(client, story.context.settings.services_path, TWO_STAGES)
+def story_of_two_stages() -> Iterator[PageStory]:
+    """A story for the page, and no STS that could be asked who somebody is."""
+    with PageStory() as story, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
         try:
             yield story
         finally:
             gc.unfreeze()  # what ``lengthen`` froze
 
 
-def call_of(story: Story) -> Session:
-    """Return what a command would work with, in the story's world and time."""
-    client: Any = boto3.client
+def call_of(story: PageStory) -> Session:
+    """What a command would work with, in the story's world and time."""
+    region = SimpleNamespace(meta=SimpleNamespace(region_name="us-east-1"))
+
+    def client(name: str) -> Any:
+        return region if name == "lambda" else story.client(name)
 
     def invoke(name: str, payload: Any) -> Invoked:
         answer = story.bus.functions.call("OperateFunction", payload).payload
@@ -98,11 +131,11 @@ def served(call: Session, links: Links | None = None, seconds: float = 0.2) -> I
 
 
 def cookie_of(address: str, page: Page) -> str:
-    """Return the cookie of somebody who opened the address that was printed."""
+    """The cookie of somebody who opened the address that was printed."""
     return f"{cookie_name(int(address.rpartition(':')[2]))}={page.key}"
 
 
-def lengthen(story: Story, releases: int) -> None:
+def lengthen(story: PageStory, releases: int) -> None:
     """Give the story a history without waiting for it: every row that a view may come across, of so many releases.
 
     Each came to both stages, every twentieth was rolled back from, every tenth was found by the sweep. Only the newest
@@ -134,7 +167,7 @@ def lengthen(story: Story, releases: int) -> None:
         at = end - (releases - number + 1) * timedelta(hours=2)
         commit = f"{number:040x}"
         write(Pushed(at=at, number=number, source="commit", commit=commit, tip=commit, base=commit, mark=stamp(at)))
-        why = f"v{number + 1} took its place on production"
+        why = f"v{number + 1} replaced it on production"
         view = View(number, "superseded", why, commit, "", digest(number), (), stamp(at), stamp(at))
         lists = {"classes": [], "stages": ["staging=superseded", "production=superseded"]}
         rows.append({"pk": f"{name}#{RELEASES}", "sk": f"view#{number:08d}", **asdict(view), **lists})
@@ -158,11 +191,10 @@ def lengthen(story: Story, releases: int) -> None:
             **common, stage=stage, rollout=rollouts[stage], deployment=deployment, digest=digest(releases)
         )
         write(started)
-        write(DeploymentEnded(at=end, deployment=deployment, status="Succeeded"))
-    pack = TypeSerializer().serialize
-    story.local_aws.dynamodb.load(
-        {story.context.settings.table: [{k: pack(v) for k, v in row.items()} for row in (*rows, *latest_rows(rows))]}
-    )
+        write(DeploymentReported(at=end, deployment=deployment, status="Succeeded"))
+    table = story.context.settings.table
+    for row in (*rows, *latest_rows(rows)):
+        story.reads.table.put_item({"TableName": table, "Item": packed(row)})
     store.reopen(name, releases, 1)
     # AWS's memory is in this process, as it is not where the page is served: its garbage collector would walk through
     # all of it again and again.
@@ -171,21 +203,3 @@ def lengthen(story: Story, releases: int) -> None:
 
 
 MINUTE = timedelta(minutes=1)
-
-
-class Reads:
-    """What is read of the table: requests, and the rows that came back."""
-
-    def __init__(self, story: Story) -> None:
-        self.requests = self.rows = 0
-        self._lock = threading.Lock()
-        story.context.aws.client("dynamodb").meta.events.register("after-call.dynamodb", self._hear)
-
-    def start(self) -> None:
-        """Forget what was read so far."""
-        self.requests = self.rows = 0
-
-    def _hear(self, parsed: Any, **_: object) -> None:
-        with self._lock:
-            self.requests += 1
-            self.rows += len(parsed.get("Items", [])) + ("Item" in parsed)

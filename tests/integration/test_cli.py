@@ -1,16 +1,17 @@
-"""The command line, on moto's table: what an operator reads, says, and is told when it cannot be."""
+"""The command line, on a table in memory: what an operator reads, says, and is told when it cannot be."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import click
 import pytest
@@ -27,9 +28,11 @@ from console.read.remote import Controller, Invoked, answered
 from console.read.sentences import sentence
 from console.read.session import Shell
 from console.read.where import Where
+from esteira import trail
 from esteira.core import facts
 from esteira.core.facts import Held
-from tests.integration.operated import CLIENT, CRASH, START, World, commit, operated, service
+from esteira.fact import Fact, Unknown, stamp
+from tests.integration.operated import CRASH, START, Operated, commit, operated, service
 
 pytestmark = pytest.mark.integration
 
@@ -37,7 +40,7 @@ EVENTS = Path(__file__).parents[2] / "events"
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Operated]:
     with operated(tmp_path, monkeypatch, service()) as world:
         yield world
 
@@ -45,7 +48,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-def test_status_says_what_is_live_why_and_since_when(world: World) -> None:
+def test_status_says_what_is_live_why_and_since_when(world: Operated) -> None:
     """A reader of status knows what answers now, by which deployment, since when, and what is under way."""
     world.tell()
     world.push(5)
@@ -58,18 +61,18 @@ def test_status_says_what_is_live_why_and_since_when(world: World) -> None:
     assert (stage["service"], stage["live"]["release"]) == ("heart", "v2")
     assert stage["live"]["why"] == "deployment d-2 succeeded on production"
     told = world.store.facts("heart", "deployment/d-2", "ended")
-    assert stage["live"]["since"] == facts.stamp(told[0].at)
+    assert stage["live"]["since"] == stamp(told[0].at)
     assert [(line["release"], line["phase"]) for line in stage["under_way"]] == [("v5", "pushed")]
     assert (stage["hold"]["by"], stage["hold"]["reason"]) == ("rui", "the audit")
     assert "rui holds production until 2026-11-23 23:35 UTC (for 12 hours more)" in world.run("status").stdout
 
 
-def test_status_of_an_empty_service_says_where_to_push(world: World) -> None:
+def test_status_of_an_empty_service_says_where_to_push(world: Operated) -> None:
     """Before the first release, status ends in the next thing to type."""
     assert "nothing yet. Next: git push REMOTE main" in world.run("status").stdout
 
 
-def test_after_a_rollback_status_says_who_went_back_and_why(world: World) -> None:
+def test_after_a_rollback_status_says_who_went_back_and_why(world: Operated) -> None:
     """What is live because of a rollback says so, and not that a deployment succeeded."""
     world.tell()
     assert world.run("rollback", "--reason", "v2 answers 0.5").exit_code == 0
@@ -80,7 +83,7 @@ def test_after_a_rollback_status_says_who_went_back_and_why(world: World) -> Non
     assert live["why"] == "ana ordered production back from v2 to v1: v2 answers 0.5"
 
 
-def test_releases_are_listed_newest_first_and_no_more_than_asked(world: World) -> None:
+def test_releases_are_listed_newest_first_and_no_more_than_asked(world: Operated) -> None:
     """The list is a table of plain lines when it is piped, with one line for each release."""
     world.tell()
     lines = world.run("releases", "--limit", "3").stdout.splitlines()
@@ -97,7 +100,7 @@ def test_releases_are_listed_newest_first_and_no_more_than_asked(world: World) -
     ]
 
 
-def test_the_table_is_coloured_for_a_person_and_reads_no_markup(world: World) -> None:
+def test_the_table_is_coloured_for_a_person_and_reads_no_markup(world: Operated) -> None:
     """A terminal gets colours; brackets in a reason are text, not orders to the terminal."""
     world.tell()
     seen = StringIO()
@@ -111,7 +114,7 @@ def test_the_table_is_coloured_for_a_person_and_reads_no_markup(world: World) ->
     assert "[red]no[/] order" in text
 
 
-def test_show_tells_every_fact_in_order_of_time(world: World) -> None:
+def test_show_tells_every_fact_in_order_of_time(world: Operated) -> None:
     """The account of a release holds its birth, build, deployment, scan and each fact as a sentence."""
     world.tell()
     told = world.read("show", "v2")
@@ -120,7 +123,7 @@ def test_show_tells_every_fact_in_order_of_time(world: World) -> None:
     assert told["deployments"] == [{"id": "d-2", "stage": "production", "rollout": 2, "status": "Succeeded"}]
     assert [f["fact"] for f in told["facts"]] == [
         "pushed", "claimed", "build-started", "build-ended", "accepted", "rollout", "deployment-started",
-        "deployment-begun", "deployment-ended", "rollout-finished", "image-scanned",
+        "deployment-reported", "deployment-reported", "diagnosed", "rollout-finished", "image-scanned",
     ]  # fmt: skip
     assert [f["at"] for f in told["facts"]] == sorted(f["at"] for f in told["facts"])
     assert "commit 2abc0000 was pushed and became v2, classed model, one path changed" in world.run("show", "v2").stdout
@@ -128,20 +131,34 @@ def test_show_tells_every_fact_in_order_of_time(world: World) -> None:
 
 def test_every_kind_of_fact_has_its_sentence() -> None:
     """No fact, however rare, leaves the account of a release without words."""
-    kinds = {k for k in vars(facts).values() if isinstance(k, type) and issubclass(k, facts.Fact)}
-    leaves = {k for k in kinds if not any(other is not k and issubclass(other, k) for other in kinds)}
-    samples = {"datetime": START, "int": 7, "str": "x", "bool": True, "tuple[int, ...]": (), "tuple[str, ...]": ()}
-    choices = {"action": "build", "source": "commit", "what": "build", "kind": "deploy", "status": "Failed"}
+    kinds = {k for there in (facts, trail) for k in vars(there).values() if isinstance(k, type) and issubclass(k, Fact)}
+    leaves = {k for k in kinds if not any(other is not k and issubclass(other, k) for other in kinds)} | {Unknown}
     assert len(leaves) > 25
     for kind in leaves:
-        values: dict[str, Any] = {f.name: choices.get(f.name, samples.get(str(f.type), "x")) for f in fields(kind)}
-        said = sentence(kind(**values))
-        assert said[0].islower() or said.startswith(("v7", "ECR", "AWS")), (kind, said)
-        assert not said.endswith("."), (kind, said)
+        for fact in every(kind):
+            said = sentence(fact)
+            assert said[0].islower() or said.startswith(("v7", "ECR", "AWS")), (kind, said)
+            assert not said.endswith("."), (kind, said)
+
+
+def every(kind: type[Fact]) -> Iterator[Fact]:
+    """A fact of that kind for each combination of the words and of yes and no that its fields may have."""
+    samples: dict[Any, tuple[Any, ...]] = {datetime: (START,), int: (7,), str: ("x",), bool: (True, False)}
+    hints = get_type_hints(kind)
+    choices: list[tuple[Any, ...]] = []
+    for field in fields(kind):
+        declared = hints[field.name]
+        said = get_args(declared)
+        if get_origin(declared) is tuple:
+            choices.append(((),))
+        else:
+            choices.append(samples.get(declared) or (said if datetime not in said else (START, None)))
+    for values in itertools.product(*choices):
+        yield kind(**{f.name: value for f, value in zip(fields(kind), values, strict=True)})
 
 
 @pytest.mark.parametrize("asked", ["v3", "3abc", "3ABC00", commit(3)])
-def test_why_answers_for_a_release_and_for_a_commit(world: World, asked: str) -> None:
+def test_why_answers_for_a_release_and_for_a_commit(world: Operated, asked: str) -> None:
     """The one sentence, with the log of the failure below it, for a label and for a commit's first characters."""
     world.tell()
     first, *log = world.run("why", asked).stdout.splitlines()
@@ -159,7 +176,7 @@ def test_why_answers_for_a_release_and_for_a_commit(world: World, asked: str) ->
         ("abc", "neither a release"),
     ],
 )
-def test_why_of_something_unknown_is_a_sentence_and_status_2(world: World, asked: str, sentence: str) -> None:
+def test_why_of_something_unknown_is_a_sentence_and_status_2(world: Operated, asked: str, sentence: str) -> None:
     """Who asks for what is not there is told so, and what to type next."""
     world.tell()
     result = world.run("why", asked)
@@ -170,7 +187,7 @@ def test_why_of_something_unknown_is_a_sentence_and_status_2(world: World, asked
     assert sentence in json.loads(refused.stdout)["refused"]
 
 
-def test_with_several_services_one_has_to_be_named(world: World) -> None:
+def test_with_several_services_one_has_to_be_named(world: Operated) -> None:
     """The service is chosen where there is one, asked for where there are more, and status tells of all."""
     world.tell()
     world.register(service("lungs"))
@@ -182,7 +199,7 @@ def test_with_several_services_one_has_to_be_named(world: World) -> None:
     assert "no service is called 'liver'" in world.run("status", "--service", "liver").stderr
 
 
-def test_a_malformed_registration_is_named_and_hinders_no_other(world: World) -> None:
+def test_a_malformed_registration_is_named_and_hinders_no_other(world: Operated) -> None:
     """One broken registration is told on stderr; the others are shown."""
     world.tell()
     world.ssm.put_parameter(Name="/esteira/services/bad", Value='{"name": "bad"}', Type="String")
@@ -194,7 +211,7 @@ def test_a_malformed_registration_is_named_and_hinders_no_other(world: World) ->
 # --- an operator's words --------------------------------------------------------------------------------------------
 
 
-def test_a_hold_is_recorded_with_who_why_and_how_long(world: World) -> None:
+def test_a_hold_is_recorded_with_who_why_and_how_long(world: Operated) -> None:
     """A hold that was typed is in force until then, and a resume ends it."""
     world.tell()
     assert world.run("hold", "--reason", "the audit", "--for", "1h30m").exit_code == 0
@@ -207,7 +224,7 @@ def test_a_hold_is_recorded_with_who_why_and_how_long(world: World) -> None:
     assert {function for function, _ in world.asked} == {"esteira-operate"}
 
 
-def test_retry_abort_and_quarantine_record_what_was_said(world: World) -> None:
+def test_retry_abort_and_quarantine_record_what_was_said(world: Operated) -> None:
     """Each verb becomes its fact, about the release that was named."""
     world.tell()
     world.push(5)
@@ -224,19 +241,19 @@ def test_retry_abort_and_quarantine_record_what_was_said(world: World) -> None:
     assert third.attempt == 2
 
 
-def test_a_refusal_goes_to_stderr_with_status_2_and_changes_nothing(world: World) -> None:
+def test_a_refusal_goes_to_stderr_with_status_2_and_changes_nothing(world: Operated) -> None:
     """What operate refuses is told in its own words; --json tells it on stdout, too."""
     world.tell()
     result = world.run("retry", "v2")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == "v2 is live, it needs no retry. Next: esteira show v2\n"
+    assert result.stderr == "v2 is live and needs no retry. Next: esteira show v2\n"
     assert json.loads(world.run("resume", "--json").stdout)["refused"].startswith("production is not held")
     second = world.store.release("heart", 2)
     assert second is not None
     assert second.attempt == 1
 
 
-def test_a_function_that_fails_is_told_with_status_1(world: World) -> None:
+def test_a_function_that_fails_is_told_with_status_1(world: Operated) -> None:
     """An error of the function is a sentence with its message and where its log is, and no traceback."""
     shell = world.shell(invoke=lambda name, payload: Invoked({}, "RuntimeError: no table"))
     result = world.run("hold", "--reason", "r", shell=shell)
@@ -245,7 +262,7 @@ def test_a_function_that_fails_is_told_with_status_1(world: World) -> None:
     assert "/aws/lambda/esteira-operate" in result.stderr
 
 
-def test_a_rollback_can_be_waited_for(world: World) -> None:
+def test_a_rollback_can_be_waited_for(world: Operated) -> None:
     """--wait follows the release it goes back to until that has had its rollout and is live."""
     world.tell()
 
@@ -259,7 +276,7 @@ def test_a_rollback_can_be_waited_for(world: World) -> None:
     assert "v1 is superseded" in result.stderr
 
 
-def test_what_was_waited_for_and_failed_is_status_1(world: World) -> None:
+def test_what_was_waited_for_and_failed_is_status_1(world: Operated) -> None:
     """--wait ends with the failure's sentence and a status a script can see."""
     world.tell()
 
@@ -271,7 +288,7 @@ def test_what_was_waited_for_and_failed_is_status_1(world: World) -> None:
     assert "v1 (1abc0000) is failed: deployment d-4 failed" in result.stdout
 
 
-def test_waiting_is_bounded(world: World) -> None:
+def test_waiting_is_bounded(world: Operated) -> None:
     """At its timeout --wait says what is still under way, with a status of its own."""
     world.tell()
     shell = world.shell(sleep=lambda _: world.tick(minutes=4) and None)
@@ -310,7 +327,7 @@ class Functions:
         return Invoked([answer] if name.endswith("-sweep") else answer)
 
 
-def test_replay_sends_each_file_where_the_template_says(world: World) -> None:
+def test_replay_sends_each_file_where_the_template_says(world: Operated) -> None:
     """Events go by the rules, the clock's by the schedule, requests to operate; what matches nothing says so."""
     called: list[tuple[str, Any]] = []
     names = ("codecommit_updated", "schedule", "operate_hold", "codebuild_phase_change")
@@ -325,7 +342,7 @@ def test_replay_sends_each_file_where_the_template_says(world: World) -> None:
     assert called[0][1] == json.loads(Path(files[0]).read_text())
 
 
-def test_replay_tells_a_functions_error(world: World) -> None:
+def test_replay_tells_a_functions_error(world: Operated) -> None:
     """A function that fails is told by name, beside those that did not, and the status is 1."""
     files = [str(EVENTS / "release_phase_changed.json"), str(EVENTS / "schedule.json")]
     result = world.run("replay", *files, shell=world.shell(invoke=Functions([])))
@@ -338,7 +355,7 @@ def test_replay_tells_a_functions_error(world: World) -> None:
     ("text", "sentence"), [("{", "is not JSON"), ("[]", "holds no event"), (None, "cannot be read")]
 )
 def test_a_file_that_is_no_event_is_refused_before_anything_is_sent(
-    world: World, tmp_path: Path, text: str | None, sentence: str
+    world: Operated, tmp_path: Path, text: str | None, sentence: str
 ) -> None:
     """A bad file among good ones stops the replay before its first event."""
     called: list[tuple[str, Any]] = []
@@ -354,7 +371,7 @@ def test_a_file_that_is_no_event_is_refused_before_anything_is_sent(
 # --- which controller -----------------------------------------------------------------------------------------------
 
 
-def test_a_local_stack_that_is_gone_is_not_taken_for_aws(world: World) -> None:
+def test_a_local_stack_that_is_gone_is_not_taken_for_aws(world: Operated) -> None:
     """What was meant for the laptop never reaches AWS because the laptop's stack died."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
@@ -366,13 +383,13 @@ def test_a_local_stack_that_is_gone_is_not_taken_for_aws(world: World) -> None:
     assert "is not a local stack's note" in world.run("status").stderr
 
 
-def test_an_endpoint_goes_before_the_local_stack(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_goes_before_the_local_stack(world: Operated, monkeypatch: pytest.MonkeyPatch) -> None:
     """--endpoint, then AWS_ENDPOINT_URL, then the note of a local stack, then AWS."""
     seen: list[Where] = []
 
     def connect(where: Where) -> Controller:
         seen.append(where)
-        return Controller(where, CLIENT, world.operate)
+        return Controller(where, world.client, world.operate)
 
     shell = Shell(connect, lambda: world.now)
     world.run("status", shell=shell)
@@ -386,13 +403,13 @@ def test_an_endpoint_goes_before_the_local_stack(world: World, monkeypatch: pyte
     ]
 
 
-def test_the_functions_may_be_elsewhere_than_the_rest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_functions_may_be_elsewhere_than_the_rest(world: Operated, monkeypatch: pytest.MonkeyPatch) -> None:
     """lambda=URL, then AWS_ENDPOINT_URL_LAMBDA: a request goes there, while the table is read where it is."""
     seen: list[Where] = []
 
     def connect(where: Where) -> Controller:
         seen.append(where)
-        return Controller(where, CLIENT, world.operate)
+        return Controller(where, world.client, world.operate)
 
     shell = Shell(connect, lambda: world.now)
     world.run("status", "--endpoint", "lambda=http://127.0.0.1:6", shell=shell)
@@ -411,7 +428,7 @@ def test_the_functions_may_be_elsewhere_than_the_rest(world: World, monkeypatch:
     ]
 
 
-def test_an_endpoint_that_is_none_is_refused(world: World) -> None:
+def test_an_endpoint_that_is_none_is_refused(world: Operated) -> None:
     """A service other than lambda, or a word without a scheme, would be passed over in silence."""
     for word in ("dynamodb=http://127.0.0.1:6", "lambda=3001", "localhost:3001"):
         result = world.run("status", "--endpoint", word)
@@ -433,7 +450,7 @@ def test_an_error_is_known_by_what_it_says(body: str, error: str) -> None:
     assert answered(body).error == error
 
 
-def test_on_aws_the_table_is_the_one_the_function_uses(world: World) -> None:
+def test_on_aws_the_table_is_the_one_the_function_uses(world: Operated) -> None:
     """CloudFormation makes the table's name up, so it is asked of the function that writes to it."""
 
     class Lambda:
@@ -442,7 +459,7 @@ def test_on_aws_the_table_is_the_one_the_function_uses(world: World) -> None:
             return {"Environment": {"Variables": {"ESTEIRA_TABLE": table}}}
 
     def client(name: str) -> Any:
-        return Lambda() if name == "lambda" else CLIENT(name)
+        return Lambda() if name == "lambda" else world.client(name)
 
     world.tell()
     (world.state / "local.json").unlink()
@@ -450,7 +467,7 @@ def test_on_aws_the_table_is_the_one_the_function_uses(world: World) -> None:
     assert result.stdout == "v2 (2abc0000) is live: deployment d-2 succeeded on production\n"
 
 
-def test_a_stack_that_is_not_there_is_a_sentence(world: World) -> None:
+def test_a_stack_that_is_not_there_is_a_sentence(world: Operated) -> None:
     """A wrong name, or a stack not deployed yet, is told with both ways on."""
     result = world.run("status", "--stack", "nowhere")
     assert result.exit_code == 1
@@ -458,7 +475,7 @@ def test_a_stack_that_is_not_there_is_a_sentence(world: World) -> None:
     assert "--stack NAME" in result.stderr
 
 
-def test_no_credentials_is_a_sentence_and_so_is_an_endpoint_that_is_dead(world: World) -> None:
+def test_no_credentials_is_a_sentence_and_so_is_an_endpoint_that_is_dead(world: Operated) -> None:
     """boto3's errors end in the next thing to type, never in a traceback."""
 
     def nobody(_: str) -> Any:
@@ -469,7 +486,7 @@ def test_no_credentials_is_a_sentence_and_so_is_an_endpoint_that_is_dead(world: 
     assert "Next: aws configure; without an AWS account: esteira local up" in result.stderr
 
 
-def test_reading_loads_no_emulator(world: World) -> None:
+def test_reading_loads_no_emulator(world: Operated) -> None:
     """The reading commands start without moto, the template reader and, until it is used, boto3."""
     modules = "console.cli.main, console.cli.read_commands, console.cli.render_status"
     program = f"import sys, {modules}; print({{'moto', 'boto3', 'yaml'}} & {{*sys.modules}})"
@@ -477,7 +494,7 @@ def test_reading_loads_no_emulator(world: World) -> None:
     assert done.stdout.strip() == "set()"
 
 
-def test_every_command_answers_help_and_the_group_tells_its_exit_statuses(world: World) -> None:
+def test_every_command_answers_help_and_the_group_tells_its_exit_statuses(world: Operated) -> None:
     """A newcomer who types --help anywhere is told what there is."""
     assert "--wait reached its --timeout" in CliRunner().invoke(main, ["--help"]).stdout
     for name in main.list_commands(click.Context(main)):

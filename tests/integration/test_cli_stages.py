@@ -1,4 +1,4 @@
-"""The command line with two stages, on moto's table: what waits for what, who said what, and a release followed."""
+"""The command line with two stages, in memory: what waits for what, who said what, and a release followed."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from console.read.tail import State
 from console.read.where import Where
 from esteira.core.facts import (
     AlarmRang,
-    AlarmUnanswered,
-    Approved,
     Bypassed,
     CommitPushed,
     Gated,
+    GivenUp,
     Promoted,
+    Voted,
 )
 from esteira.core.state import Release
 from esteira.fact import stamp
 from esteira.trail import Decided
-from tests.integration.operated import START, World, commit, digest, operated, service
+from tests.integration.operated import START, Operated, commit, digest, operated, service
 
 pytestmark = pytest.mark.integration
 
@@ -47,19 +47,19 @@ STAGES = (
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Operated]:
     with operated(tmp_path, monkeypatch, service(stages=STAGES)) as world:
         yield world
 
 
-def come_to_staging(world: World, number: int = 1, live: int = 0) -> None:
+def come_to_staging(world: Operated, number: int = 1, live: int = 0) -> None:
     """Let a release be pushed, built and live on staging."""
     world.push(number)
     world.build(number)
     world.deploy(number, live=live, succeeded=True, stage="staging")
 
 
-def release(world: World, number: int) -> Release:
+def release(world: Operated, number: int) -> Release:
     found = world.store.release("heart", number)
     assert found is not None
     return found
@@ -68,7 +68,7 @@ def release(world: World, number: int) -> Release:
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-def test_status_tells_of_each_stage_and_of_what_a_release_waits_for(world: World) -> None:
+def test_status_tells_of_each_stage_and_of_what_a_release_waits_for(world: Operated) -> None:
     """A release that is live on staging is on its way to production, and each thing it waits for is told."""
     come_to_staging(world)
     staging, production = world.read("status")["stages"]
@@ -83,13 +83,13 @@ def test_status_tells_of_each_stage_and_of_what_a_release_waits_for(world: World
     text = world.run("status").stdout
     assert "under way  v1 (1abc0000) is waiting: live on staging\n" in text
     assert "  waits for  watched on staging until 2026-11-23 10:37 UTC (29 minutes more)\n" in text
-    assert "  waits for  production wants 2 more approvals; next: esteira approve v1 --stage production\n" in text
+    assert "  waits for  production needs 2 more approvals; next: esteira approve v1 --stage production\n" in text
     assert "  votes      0 of 2\n" in text
     assert text.count("nothing yet") == 1
     assert "git push" not in text  # production gets what staging has
 
 
-def test_votes_are_told_as_they_come_and_who_said_what(world: World) -> None:
+def test_votes_are_told_as_they_come_and_who_said_what(world: Operated) -> None:
     """Two votes of the two that are needed let it on; whoever looks sees whose they are."""
     come_to_staging(world)
     assert world.run("approve", "v1", "--by", "rui", "--reason", "looks well").exit_code == 0
@@ -104,7 +104,7 @@ def test_votes_are_told_as_they_come_and_who_said_what(world: World) -> None:
     ]
 
 
-def test_a_hold_is_of_one_stage(world: World) -> None:
+def test_a_hold_is_of_one_stage(world: Operated) -> None:
     """A hold stops the stage that was named; what ends it is told with the stage's name, and ends no other."""
     said = world.run("hold", "--stage", "staging", "--reason", "the audit", "--for", "90m").stdout
     assert "staging of heart is held; esteira resume --stage staging ends it" in said
@@ -117,7 +117,7 @@ def test_a_hold_is_of_one_stage(world: World) -> None:
     assert world.store.stage("heart", "staging").held(world.now) is None
 
 
-def test_a_bypass_is_loud_wherever_it_stands(world: World) -> None:
+def test_a_bypass_is_loud_wherever_it_stands(world: Operated) -> None:
     """It needs a reason and an end; status says it until then, and the account of the release for ever."""
     come_to_staging(world)
     assert world.run("bypass", "v1", "--reason", "patients wait").exit_code == 2
@@ -139,14 +139,14 @@ def test_a_bypass_is_loud_wherever_it_stands(world: World) -> None:
     assert "ana bypassed every rule of production for it until" in world.run("show", "v1").stdout
 
 
-def test_why_releases_and_show_tell_where_it_stands_on_each_stage(world: World) -> None:
+def test_why_releases_and_show_tell_where_it_stands_on_each_stage(world: Operated) -> None:
     """One sentence for where it stands in all, and the phase on each stage it came to beside it."""
     for number in (1, 2):
         come_to_staging(world, number, live=number - 1)
         world.deploy(number, live=number - 1, succeeded=number == 1)
     world.project(1, 2)
     text = world.run("why", "v2").stdout
-    assert text.startswith("v2 (2abc0000) is failed: deployment d-2 failed: ApplicationStart")
+    assert text.startswith("v2 (2abc0000) is failed: live on staging; deployment d-2 failed: ApplicationStart")
     assert text.endswith("  staging live; production failed\n")
     listed = world.run("releases").stdout.splitlines()
     assert listed[0].split()[:3] == ["release", "phase", "stages"]
@@ -158,7 +158,7 @@ def test_why_releases_and_show_tell_where_it_stands_on_each_stage(world: World) 
     assert "on production failed: deployment d-2 failed" in world.run("show", "v2").stdout
 
 
-def test_show_tells_what_was_decided_where_it_was_decided(world: World) -> None:
+def test_show_tells_what_was_decided_where_it_was_decided(world: Operated) -> None:
     """Decisions stand between the facts they were made from and the facts they made, and apart in JSON."""
     world.push(1)
     decided = Decided(
@@ -185,7 +185,7 @@ def test_show_tells_what_was_decided_where_it_was_decided(world: World) -> None:
     assert lines[-1].endswith("a gate would have refused it, and this is a dry run: auc is 0.7, below 0.8")
 
 
-def test_a_quarantine_is_in_the_picture_wherever_it_stands(world: World) -> None:
+def test_a_quarantine_is_in_the_picture_wherever_it_stands(world: Operated) -> None:
     """What is kept out is told as rejected at once, by status and why, and not only once the controller has looked."""
     world.push(1)
     world.build(1)
@@ -207,10 +207,10 @@ def test_under_the_two_person_rule_it_is_told_whose_vote_counts(
         world.record(CommitPushed(at=START, commit=commit(1), by=ana))
         about: dict[str, Any] = {"release": 1, "stage": "production", "attempt": 1, "digest": digest(1), "reason": ""}
         until = START + timedelta(days=3)
-        world.record(Approved(at=START, request="r-1", by="ana", arn=ana, until=until, **about))
+        world.record(Voted(at=START, approve=True, request="r-1", by="ana", arn=ana, until=until, **about))
         assert "votes      0 of 1: ana said yes (does not count)" in world.run("status").stdout
         assert "Next: esteira approve v1, which proves who you are" in world.run("approve", "v1").stderr
-        world.record(Approved(at=START, request="r-2", by="rui", arn=rui, until=until, **about))
+        world.record(Voted(at=START, approve=True, request="r-2", by="rui", arn=rui, until=until, **about))
         assert "votes      1 of 1: ana said yes (does not count), rui said yes" in world.run("status").stdout
         told = world.run("show", "v1").stdout
         assert f"{ana} made 1abc0000 the branch's tip" in told
@@ -228,12 +228,12 @@ def test_an_alarm_that_rang_in_vain_is_told_until_something_else_is_live(
         world.deploy(1, live=0, succeeded=True)
         rang = AlarmRang(at=START, alarm="heart-5xx", since=world.now, reason="3 of 3 above 1")
         why = "alarm heart-5xx went off, and no earlier release was live and healthy on production"
-        vain = AlarmUnanswered(at=START, release=1, stage="production", rollout=1, alarm="heart-5xx", why=why)
+        vain = GivenUp(at=START, release=1, what="alarm", stage="production", number=1, why=why)
         world.record(rang, vain)
         live = world.read("status")["stages"][0]["live"]
         assert (live["release"], live["alarm"]) == ("v1", f"deployment d-1 succeeded on production; {why}")
         assert f"  alarm      deployment d-1 succeeded on production; {why}" in world.run("status").stdout
-        assert "alarm heart-5xx went off at 2026-11-23 10:08 UTC: 3 of 3 above 1" in world.run("show", "v1").stdout
+        assert "alarm heart-5xx rang at 2026-11-23 10:08 UTC: 3 of 3 above 1" in world.run("show", "v1").stdout
 
 
 def test_one_stage_looks_as_simple_as_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +243,7 @@ def test_one_stage_looks_as_simple_as_ever(tmp_path: Path, monkeypatch: pytest.M
         world.push(5)
         heading, live, *rest = world.run("status").stdout.splitlines()
         assert heading == "heart on production"
-        assert live.startswith("  live       v2 (2abc0000), since 2026-11-23 10:15 UTC (19 minutes): deployment d-2")
+        assert live.startswith("  live       v2 (2abc0000), since 2026-11-23 10:16 UTC (19 minutes): deployment d-2")
         assert rest == ["  under way  v5 (5abc0000) is pushed: its build is about to start"]
         assert world.run("why", "v2").stdout == "v2 (2abc0000) is live: deployment d-2 succeeded on production\n"
         assert "stages" not in world.run("releases").stdout
@@ -253,22 +253,25 @@ def test_one_stage_looks_as_simple_as_ever(tmp_path: Path, monkeypatch: pytest.M
 # --- words about a release's way ------------------------------------------------------------------------------------
 
 
-def test_a_rejection_needs_a_reason_and_ends_the_way(world: World) -> None:
+def test_a_rejection_needs_a_reason_and_ends_the_way(world: Operated) -> None:
     """What was rejected for production stays where it is live, and says who did not want it and why."""
     come_to_staging(world)
     assert world.run("reject", "v1").exit_code == 2
     assert world.run("reject", "v1", "--reason", "too slow").exit_code == 0
-    assert "is rejected: ana rejected it for production: too slow; next: push a fix" in world.run("why", "v1").stdout
+    assert (
+        "is rejected: live on staging; ana rejected it for production: too slow; next: push a fix"
+        in world.run("why", "v1").stdout
+    )
     staging, production = world.read("status")["stages"]
     assert (staging["live"]["release"], production["under_way"]) == ("v1", [])
 
 
-def test_a_promotion_goes_on_with_what_was_displaced(world: World) -> None:
+def test_a_promotion_goes_on_with_what_was_displaced(world: Operated) -> None:
     """Who wants the release that staging has left says so, and the rules of production stay in its way."""
     come_to_staging(world, 1)
     come_to_staging(world, 2, live=1)
     world.project(1, 2)
-    assert "v1 (1abc0000) is superseded: v2 took its place on staging" in world.run("why", "v1").stdout
+    assert "v1 (1abc0000) is superseded: v2 replaced it on staging" in world.run("why", "v1").stdout
     world.tick(minutes=31)
     assert world.run("promote", "v1", "--reason", "the better one").exit_code == 0
     word = next(release(world, 1).all(Promoted))
@@ -289,7 +292,7 @@ def test_a_promotion_goes_on_with_what_was_displaced(world: World) -> None:
     ],
 )
 def test_what_cannot_be_is_refused_with_what_to_type_instead(
-    world: World, typed: tuple[str, ...], sentence: str
+    world: Operated, typed: tuple[str, ...], sentence: str
 ) -> None:
     """Nothing is recorded, the status is 2, and the sentence ends in the next command."""
     come_to_staging(world)
@@ -300,7 +303,7 @@ def test_what_cannot_be_is_refused_with_what_to_type_instead(
     assert sentence in json.loads(world.run(*typed, "--json").stdout)["refused"]
 
 
-def test_a_stage_is_rolled_back_by_itself_and_waited_for(world: World) -> None:
+def test_a_stage_is_rolled_back_by_itself_and_waited_for(world: Operated) -> None:
     """--stage names the one that goes back; the other keeps what it has."""
     for number in (1, 2):
         come_to_staging(world, number, live=number - 1)
@@ -320,7 +323,7 @@ def test_a_stage_is_rolled_back_by_itself_and_waited_for(world: World) -> None:
 # --- windows --------------------------------------------------------------------------------------------------------
 
 
-def test_windows_tell_whether_one_may_begin_and_when(world: World) -> None:
+def test_windows_tell_whether_one_may_begin_and_when(world: Operated) -> None:
     """In its window a stage is open until that ends; a stage without windows is open."""
     staging, production = world.read("windows")["stages"]
     assert (staging["open"], staging["until"], staging["openings"]) == (True, None, [])
@@ -333,7 +336,7 @@ def test_windows_tell_whether_one_may_begin_and_when(world: World) -> None:
     assert "opens      2026-11-24 09:00 UTC to 2026-11-24 17:00 UTC: office" in text
 
 
-def test_a_closed_stage_tells_why_and_when_it_opens(world: World) -> None:
+def test_a_closed_stage_tells_why_and_when_it_opens(world: Operated) -> None:
     """A hold that ends at night lets nothing begin before the morning; both reasons are told."""
     world.tick(hours=6)
     assert world.run("hold", "--reason", "the audit", "--for", "4h").exit_code == 0
@@ -349,8 +352,8 @@ def test_a_closed_stage_tells_why_and_when_it_opens(world: World) -> None:
 # --- a release followed ---------------------------------------------------------------------------------------------
 
 
-def played(world: World, *acts: Callable[[], object]) -> Shell:
-    """Return a shell in which, each time a command waits, the next act is played; at the end time passes."""
+def played(world: Operated, *acts: Callable[[], object]) -> Shell:
+    """A shell in which, each time a command waits, the next act is played; at the end time passes."""
     left = list(acts)
 
     def sleep(_: float) -> None:
@@ -359,7 +362,7 @@ def played(world: World, *acts: Callable[[], object]) -> Shell:
     return world.shell(sleep=sleep)
 
 
-def test_a_release_is_followed_until_it_is_live_on_the_last_stage(world: World) -> None:
+def test_a_release_is_followed_until_it_is_live_on_the_last_stage(world: Operated) -> None:
     """Each fact and each change of where it stands comes once, in its order, and the end is status 0."""
     world.push(1)
     shell = played(
@@ -383,7 +386,7 @@ def test_a_release_is_followed_until_it_is_live_on_the_last_stage(world: World) 
     assert rows[-1]["says"] == "deployment d-1 succeeded on production"
 
 
-def test_the_newest_is_followed_where_none_is_named(world: World) -> None:
+def test_the_newest_is_followed_where_none_is_named(world: Operated) -> None:
     """tail alone follows the newest release, a line for each thing that happens, and ends in its failure."""
     come_to_staging(world, 1)
     world.push(2)
@@ -397,7 +400,7 @@ def test_the_newest_is_followed_where_none_is_named(world: World) -> None:
     assert "became v1" not in result.stdout
 
 
-def test_following_is_bounded(world: World) -> None:
+def test_following_is_bounded(world: Operated) -> None:
     """At its timeout it says what is still under way, with a status of its own; in JSON, too, in one line."""
     come_to_staging(world)
     result = world.run("tail", "v1", "--timeout", "30m", "--json", shell=played(world))
@@ -406,13 +409,13 @@ def test_following_is_bounded(world: World) -> None:
     assert "v1 is still waiting" in json.loads(result.stdout.splitlines()[-1])["under_way"]
 
 
-def test_there_must_be_something_to_follow(world: World) -> None:
+def test_there_must_be_something_to_follow(world: Operated) -> None:
     """Before the first push there is nothing to follow, and it says what to do."""
     result = world.run("tail")
     assert (result.exit_code, result.stderr) == (2, "heart has no release yet. Next: git push\n")
 
 
-def test_on_a_terminal_the_steps_it_has_passed_stand_below(world: World) -> None:
+def test_on_a_terminal_the_steps_it_has_passed_stand_below(world: Operated) -> None:
     """The image and each stage have their mark: done, now, ended, ahead."""
     world.push(1)
 
@@ -433,7 +436,7 @@ def test_on_a_terminal_the_steps_it_has_passed_stand_below(world: World) -> None
     assert marks() == [State.DONE, State.DONE, State.ENDED]
 
 
-def test_the_steps_are_for_a_terminal_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_steps_are_for_a_terminal_alone(world: Operated, monkeypatch: pytest.MonkeyPatch) -> None:
     """Below the facts a terminal shows how far it is; a pipe and JSON get nothing that nobody could parse."""
     world.push(1)
     acts: list[Callable[[], object]] = [
@@ -453,8 +456,8 @@ def test_the_steps_are_for_a_terminal_alone(world: World, monkeypatch: pytest.Mo
 # --- completion -----------------------------------------------------------------------------------------------------
 
 
-def offered(world: World, *typed: str, shell: Shell | None = None) -> list[str]:
-    """Return what is offered for the last word that was typed."""
+def offered(world: Operated, *typed: str, shell: Shell | None = None) -> list[str]:
+    """What is offered for the last word that was typed."""
     words = ["--state", str(world.state)]
     completer = ShellComplete(main, {"obj": shell or world.shell()}, "esteira", "_ESTEIRA_COMPLETE")
     return [item.value for item in completer.get_completions([typed[0], *words, *typed[1:-1]], typed[-1])]
@@ -469,7 +472,7 @@ def test_each_shell_gets_its_script(shell: str) -> None:
     assert CliRunner().invoke(main, ["completion", "csh"]).exit_code == 2
 
 
-def test_releases_services_and_stages_are_offered(world: World) -> None:
+def test_releases_services_and_stages_are_offered(world: Operated) -> None:
     """The newest releases first; names as they are registered; only what begins as was typed."""
     come_to_staging(world, 1)
     come_to_staging(world, 2, live=1)
@@ -492,7 +495,7 @@ def test_what_needs_no_service_is_completed_without_the_model_of_one() -> None:
     assert done.stdout.strip() == "set()"
 
 
-def test_nobody_waits_for_what_cannot_be_offered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_waits_for_what_cannot_be_offered(world: Operated, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error, or an answer that does not come, offers nothing and says nothing."""
 
     def broken(_: Where) -> Any:

@@ -4,6 +4,7 @@ than they must be."""
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, get_args, get_type_hints
 
 import pytest
@@ -13,8 +14,8 @@ from console.local.paths import ROOT
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
 from esteira.config import Service, Stage
 from esteira.core.status import Phase
-from esteira.notify import announcement
-from tests.integration.conftest import Story
+from esteira.notify import news
+from tests.world.story import Story, told
 
 FILES = {"Release Phase Changed": "release-phase-changed", "Hold Ends Soon": "hold-ends-soon"}
 EXAMPLES = {"Release Phase Changed": "release_phase_changed", "Hold Ends Soon": "hold_ends_soon"}
@@ -35,6 +36,13 @@ def example(kind: str) -> dict[str, Any]:
     return event
 
 
+@pytest.fixture
+def story() -> Iterator[Story]:
+    """A story in memory."""
+    with Story() as story:
+        yield from told(story)
+
+
 def test_every_event_of_a_story_is_as_its_schema_says(story: Story) -> None:
     """Of pushes that go live, fail, wait, are superseded, skipped, rejected, aborted and rolled back; and of a hold."""
     story.bus.keep = True
@@ -51,7 +59,8 @@ def test_every_event_of_a_story_is_as_its_schema_says(story: Story) -> None:
     story.builds = BuildOutcome()
     story.operate("retry", release=f"v{story.newest()}")
     story.play()
-    story.deploys = DeployOutcome(False, "GET /ping answered 500", hook="ApplicationStart", log_tail="no model")
+    log = "\n".join(f"line {n} {'x' * 400}" for n in range(30))
+    story.deploys = DeployOutcome(False, "GET /ping answered 500", hook="ApplicationStart", log_tail=log)
     story.push("six")
     story.play()
     story.deploys = DeployOutcome()
@@ -66,8 +75,8 @@ def test_every_event_of_a_story_is_as_its_schema_says(story: Story) -> None:
     story.wait(82)
     own = [event for event in story.bus.events if event["source"] == "esteira"]
     assert [(event["detail"], found) for event in own if (found := faults(event))] == []
-    told = {event["detail"].get("phase") for event in own}
-    assert told >= {phase.value for phase in Phase} - {"pushed", "built"}
+    phases = {event["detail"].get("phase") for event in own}
+    assert phases >= {phase.value for phase in Phase} - {"pushed", "built"}
     assert {event["detail-type"] for event in own} == set(FILES)
 
 
@@ -91,7 +100,7 @@ def test_a_schema_refuses_what_is_otherwise(kind: str) -> None:
             if change == "without":
                 del event["detail"][name]
             else:
-                event["detail"][name] = ["not this"]
+                event["detail"][name] = [["not this"]]
             assert faults(event), f"{name} {change}"
     event = example(kind)
     event["detail"]["more"] = 1
@@ -102,8 +111,8 @@ def test_the_schemas_know_the_phases_and_what_announce_reads() -> None:
     """A phase that is added, or a field that announce begins to read, is told to the others who listen, too."""
     document = schema("Release Phase Changed")
     assert document["$defs"]["phase"]["enum"] == [phase.value for phase in Phase]
-    assert set(announcement.Change.model_fields) <= set(document["$defs"]["detail"]["required"])
-    assert set(announcement.HoldEnds.model_fields) == set(schema("Hold Ends Soon")["$defs"]["detail"]["required"])
+    assert set(news.PhaseChange.model_fields) <= set(document["$defs"]["detail"]["required"])
+    assert set(news.HoldEnds.model_fields) == set(schema("Hold Ends Soon")["$defs"]["detail"]["required"])
     for kind in FILES:
         detail = schema(kind)["$defs"]["detail"]["properties"]
         for model, field, name in ((Service, "name", "service"), (Stage, "name", "stage")):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -16,6 +17,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from console.local.aws.aws_server import AwsServer
+from console.read.clients import clients
 from console.read.remote import Controller, Invoked
 from console.read.where import TroubleError, Where
 from esteira import identity
@@ -51,10 +53,10 @@ class Sts:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/"
-        Thread(target=self.server.serve_forever, daemon=True).start()
+        Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def judge(self, headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
-        """Return STS's status and body for a request."""
+        """STS's status and body for a request."""
         found = re.match(r".*Credential=(\w+)/.*SignedHeaders=([^,]+), ?Signature=(\w+)", headers["authorization"])
         assert found
         key, names, signature = found.groups()
@@ -92,8 +94,14 @@ def act_as(monkeypatch: pytest.MonkeyPatch, key: str, secret: str = "") -> None:
 
 
 def sent(sts: Sts, request: Mapping[str, Any] = REQUEST) -> dict[str, Any]:
-    """Return what a console sends to ``operate`` for a request."""
+    """What a console sends to ``operate`` for a request."""
     return overheard(Where("esteira", sts.url), request)
+
+
+@cache
+def regional() -> Any:
+    """A client as a console makes it, of which the Region is asked."""
+    return clients(Where("esteira", "http://127.0.0.1:9", local=True))("lambda")
 
 
 def overheard(where: Where, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,7 +111,7 @@ def overheard(where: Where, request: Mapping[str, Any]) -> dict[str, Any]:
         heard.append(payload)
         return Invoked({})
 
-    Controller(where, invoke=invoke).operate(request)
+    Controller(where, lambda _: regional(), invoke).operate(request)
     return heard[0]
 
 

@@ -73,7 +73,7 @@ class Account:
 
 
 def _what_there_is(diff: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """Return moto's difference of two templates without the resources whose condition is false: moto would change what
+    """Moto's difference of two templates without the resources whose condition is false: moto would change what
     it never made, and fails on it."""
 
     def differing(stack: Any, *given: Any) -> dict[str, Any]:

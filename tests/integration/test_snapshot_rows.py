@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from console.local.rehearse.rehearsal import START
-from esteira.core.facts import HostsAnswered, InstanceReported, Quarantined
+from esteira.core.facts import HostReported, Quarantined
 from esteira.store import SnapshotRows
-from tests.integration.conftest import Story
+from tests.world.story import Story
 
 pytestmark = pytest.mark.integration
-FOR_RECEIPTS = (HostsAnswered, InstanceReported)
 STAGES = (
     {"name": "staging"},
     {"name": "production", "approvals": {"votes": 1, "not_by_pusher": True}, "alarms": ["errors"], "bake_minutes": 30},
@@ -24,9 +22,9 @@ STAGES = (
 
 
 @pytest.fixture(params=[True, False], ids=["two stages", "one stage"])
-def story(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Story]:
+def story(request: pytest.FixtureRequest) -> Iterator[Story]:
     """A story on two stages, where people vote and an alarm is heard, or on one."""
-    with Story(tmp_path, stages=STAGES if request.param else ()) as story:
+    with Story(stages=STAGES if request.param else ()) as story:
         yield story
 
 
@@ -49,7 +47,7 @@ def compare(story: Story) -> SnapshotRows:
         release = store.release(name, number)
         assert release is not None
         assert birth == release.pushed
-        assert rows.facts[number] == {f for f in release.facts if not isinstance(f, FOR_RECEIPTS)}
+        assert rows.facts[number] == {f for f in release.facts if not isinstance(f, HostReported)}
         word = store.quarantine(name, [birth.commit])
         assert rows.quarantined.get(birth.commit) == word
         assert rows.pushers.get(birth.commit, ()) in ((), store.pushers(name, birth.commit))

@@ -13,19 +13,20 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
 
-from console.local.aws.server import AwsServer
+from console.local.aws.aws_server import AwsServer
 from console.local.aws.stack import LocalAws
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
 from console.read import wire
 from console.read.remote import Controller
-from console.read.table import Table
+from console.read.table import DynamoReads
 from console.read.where import Where
 from console.read.wire import Key, Wire
 from esteira.store import Store
-from tests.integration.operated import CLIENT, World, service
+from tests.integration.operated import Operated, service
 
 pytestmark = pytest.mark.integration
 KEY = Key("local", "local")
+CLIENT: Any = boto3.client  # typed for literal names only
 
 
 @pytest.fixture
@@ -36,16 +37,20 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setenv(f"AWS_{name}", value)
     with LocalAws(tmp_path / "aws", ScriptedEngine(), keep=False) as local_aws, AwsServer(local_aws) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
-        World(tmp_path, service()).tell()
+        CLIENT("dynamodb").create_table(
+            TableName="esteira-Table",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk")],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        )
+        Operated(tmp_path, service(), CLIENT).tell()
         yield server.url
 
 
 def test_rows_are_the_same_by_the_wire_and_by_boto3(url: str) -> None:
     """Every kind of value, newest first and up to a bound, and a row that is not there."""
-    table, store = (
-        Table(Wire(url, key=KEY, region="us-east-1"), "esteira-Table"),
-        Store(CLIENT("dynamodb"), "esteira-Table"),
-    )
+    reads: Any = DynamoReads(Wire(url, key=KEY, region="us-east-1"))
+    table, store = Store(reads, "esteira-Table"), Store(CLIENT("dynamodb"), "esteira-Table")
     for number in (1, 2, 3, 4):
         assert table.release("heart", number) == store.release("heart", number)
     assert table.release("heart", 4) is not None
@@ -54,6 +59,7 @@ def test_rows_are_the_same_by_the_wire_and_by_boto3(url: str) -> None:
     assert [view.number for view in table.views("heart", 2, 4)] == [3, 2]
     assert list(table.stages(service())) == list(store.stages(service()))
     assert table.open("heart") == store.open("heart")
+    assert table.snapshot_rows(service(), (1, 3)) == store.snapshot_rows(service(), (1, 3))
 
 
 def test_a_long_partition_comes_page_by_page(url: str) -> None:
@@ -71,7 +77,8 @@ def test_a_long_partition_comes_page_by_page(url: str) -> None:
         asked.append(operation)
         return ask(service, operation, **request)
 
-    rows = Table(counted, "esteira-Table")._query("heart", "long", "row#")
+    reads: Any = DynamoReads(counted)
+    rows = Store(reads, "esteira-Table")._query("heart", "long", "row#")
     assert [row["sk"] for row in rows] == [f"row#{n}" for n in range(5)]
     assert len(asked) > 1
     services, faults = Controller(Where("esteira", url)).services()
@@ -156,7 +163,6 @@ def test_what_may_heal_is_asked_again_and_a_refusal_is_not(
     assert heard == ["DynamoDB_20120810.ListTables"] * asked
 
 
-@pytest.mark.parametrize("name", ["dynamodb", "ssm", "lambda"])
 @pytest.mark.parametrize(
     "environment",
     [
@@ -168,7 +174,7 @@ def test_what_may_heal_is_asked_again_and_a_refusal_is_not(
     ],
 )
 def test_aws_is_at_the_address_where_botocore_finds_it(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], name: str
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
 ) -> None:
     """In every partition, and where a configuration says otherwise."""
     for unset in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_REGION"):
@@ -176,4 +182,5 @@ def test_aws_is_at_the_address_where_botocore_finds_it(
     for variable, value in {**environment, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}.items():
         monkeypatch.setenv(variable, value)
     client: Any = boto3.Session().client
-    assert Wire()._url(name) == client(name).meta.endpoint_url
+    for name in ("dynamodb", "ssm", "lambda"):
+        assert Wire()._url(name) == client(name).meta.endpoint_url

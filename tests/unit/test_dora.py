@@ -16,7 +16,7 @@ from tests.unit.conftest import NOON, after, rollout_of
 def rollout(
     number: int, release: int, at: float, *, kind: str = "deploy", live: int = 0, ok: bool = True
 ) -> list[Fact]:
-    """Return a rollout and how it was settled, so many minutes after noon."""
+    """A rollout and how it ended, so many minutes after noon."""
     begun = replace(rollout_of(release, number), kind=kind, live=live, served=f"order-{number}")
     return [begun, RolloutFinished(at=after(at), stage="production", rollout=number, release=release, succeeded=ok)]
 
@@ -24,7 +24,7 @@ def rollout(
 def measured(*rollouts: list[Fact], days: int = 7) -> Keys:
     pushed = dict.fromkeys(range(1, 4), NOON)
     rows = [fact for rows in rollouts for fact in reversed(rows)]
-    return keys("heart", "production", rows, pushed, {"order-3": "ana"}, days, NOON + timedelta(days=6))
+    return keys("heart", "production", rows, pushed, {"order-3": "ana"}, days, NOON + timedelta(days=6), {})
 
 
 STORY = (
@@ -44,7 +44,7 @@ def test_the_four_keys_of_a_week() -> None:
     assert told.per_week == 2
     assert told.failure_rate == 0.5
     assert told.restore_seconds == 15 * 60
-    assert told.refused == 1
+    assert told.refused == {"production": 1}
     assert told.deployments[1].rolled_back_by == "ana"
 
 
@@ -79,8 +79,8 @@ def test_a_release_that_is_gone_back_from_twice_failed_in_each_of_its_lives() ->
     assert [d.restored_seconds for d in told.deployments] == [None, 600, 1200]
 
 
-def test_where_not_every_turn_was_read_the_frequency_is_of_the_days_that_were() -> None:
-    """A stage that had more turns than are read is measured since the first of those."""
+def test_where_not_every_rollout_was_read_the_frequency_is_of_the_days_that_were() -> None:
+    """A stage that had more rollouts than are read is measured since the first of those."""
     rollouts = [rollout(n, 1, 10 * n) for n in range(1, ROLLOUTS + 1)]
     told = measured(*rollouts, days=365)
     assert told.since == NOON
@@ -91,4 +91,14 @@ def test_where_not_every_turn_was_read_the_frequency_is_of_the_days_that_were() 
 def test_a_rollback_that_failed_has_restored_nothing() -> None:
     """The bad release is still live; the rollback's rollout counts among those that ended on the host."""
     told = measured(rollout(1, 1, 10), rollout(2, 2, 20, live=1), rollout(3, 1, 30, kind="rollback", live=2, ok=False))
-    assert (told.failure_rate, told.refused) == (0, 1)
+    assert (told.failure_rate, told.refused) == (0, {"production": 1})
+
+
+def test_what_the_stage_before_refused_is_counted_for_that_stage() -> None:
+    """Production refused nothing where staging refused all: what never came to production is not passed over."""
+    ends = (rollout(1, 1, 10, ok=False), rollout(2, 2, 20), rollout(3, 3, 30, ok=False))
+    staging = [fact for facts in ends for fact in facts]
+    until = NOON + timedelta(days=6)
+    told = keys("heart", "production", rollout(1, 2, 40), {}, {}, 7, until, {"staging": staging})
+    assert told.refused == {"staging": 2, "production": 0}
+    assert keys("heart", "production", (), {}, {}, 1, until, {"staging": staging}).refused["staging"] == 0

@@ -37,6 +37,10 @@ class Table:
         """Every item there is, in order."""
         return [dict(items[sk]) for part, items in sorted(self.items.items()) for sk in self._order[part]]
 
+    def list_tables(self, _: Params) -> dict[str, Any]:
+        """ListTables: those that have had an item."""
+        return {"TableNames": sorted({table for table, _ in self.items})}
+
     # --- one item
 
     def get_item(self, p: Params) -> dict[str, Any]:
