@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 
 from esteira.core.facts import RELEASES
@@ -68,7 +68,7 @@ class Projections(Releases):
             stages=tuple(f"{name}={there.phase.value}" for name, there in stages.items()),
         )
         put = self._put(_view_row(service, view))
-        listed = {**vars(status.listed), "detail": list(status.detail)}
+        listed = {**asdict(status.listed), "detail": list(status.detail)}
         if not self._transact([put, self._change(service, RELEASES, open_key(view.number), listed)]):
             return
         self._client.put_item(**put["Put"])  # the release is not open
@@ -97,8 +97,8 @@ class Projections(Releases):
 
 def _typed(view: View) -> View:
     """A view as DynamoDB gives it, with its own types."""
-    lists = {name: tuple(getattr(view, name)) for name in _LISTS}
-    return View(**{**vars(view), **lists, "number": int(view.number)})
+    classes, detail, stages = tuple(view.classes), tuple(view.detail), tuple(view.stages)
+    return replace(view, number=int(view.number), classes=classes, detail=detail, stages=stages)
 
 
 def _view_row(service: str, view: View) -> Row:

@@ -16,7 +16,7 @@ from datetime import datetime
 from time import sleep as wait
 from typing import Any
 
-from esteira.backoff import Sleep, tries
+from esteira.backoff import Sleep, patiently
 from esteira.bundle import RELEASE, Bundle
 from esteira.claims import RolloutClaim, rollout_claim
 from esteira.config import Service
@@ -65,23 +65,19 @@ class Ec2:
         """Deploy the bundle under ``key``; the deployment's id. Raises DeclinedError, BusyError, UnsureError."""
         group = service.stage(claim.stage).group
         revision = {"revisionType": "S3", "s3Location": {"bucket": service.bundles, "key": key, "bundleType": "zip"}}
-        throttled: Exception | None = None
-        for _ in tries(self.sleep):
-            try:
-                with making(claim):
-                    answer = self.client("codedeploy", once=True).create_deployment(
-                        applicationName=service.application,
-                        deploymentGroupName=group,
-                        description=f"{claim} {why}"[:256],
-                        fileExistsBehavior="OVERWRITE",
-                        revision=revision,
-                    )
-                return str(answer["deploymentId"])
-            except DeclinedError as error:
-                if code_of(error.__cause__ or error) not in THROTTLED:
-                    raise
-                throttled = error
-        raise throttled or LookupError(f"{claim} was never tried")
+
+        def create() -> str:
+            with making(claim):
+                answer = self.client("codedeploy", once=True).create_deployment(
+                    applicationName=service.application,
+                    deploymentGroupName=group,
+                    description=f"{claim} {why}"[:256],
+                    fileExistsBehavior="OVERWRITE",
+                    revision=revision,
+                )
+            return str(answer["deploymentId"])
+
+        return patiently(create, _throttled, self.sleep)
 
     def find_deployment(self, service: Service, claim: RolloutClaim, since: datetime | None = None) -> str | None:
         """The id of the deployment that carries ``claim``, or None: among the group's deployments made ``since`` then,
@@ -165,6 +161,10 @@ class Ec2:
         except Exception as error:
             if code_of(error) != "DeploymentAlreadyCompletedException":
                 raise
+
+
+def _throttled(error: Exception) -> bool:
+    return isinstance(error, DeclinedError) and code_of(error.__cause__ or error) in THROTTLED
 
 
 def _cause(targets: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
