@@ -192,7 +192,7 @@ def _retry(asked: _Asked) -> None:
         raise Refused(f"v{newer} is newer than {label}, which was never live. Next: push {label}'s commit again")
     number, attempt = release.number, release.attempt + 1
     retried = Retried(at=asked.now, release=number, attempt=attempt, by=request.by, reason=request.reason)
-    said = {"at": asked.now, **asked.said, "reason": f"retry of {label}"}
+    said: dict[str, Any] = {"at": asked.now, **asked.said, "reason": f"retry of {label}"}
     lifted = [Quarantined(subject=s, release=number, lifted=True, **said) for s in sorted(_quarantined(asked))]
     asked.say([retried, *lifted], reopen=(number, attempt))
 

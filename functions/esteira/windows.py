@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -21,19 +23,29 @@ MOMENTS = 3000
 FIRST_DAY, CYCLE_DAYS = date(2026, 1, 1), 28 * 365 + 7
 
 
-class Window(Protocol):
-    """What is asked of a window; ``config.Window`` is one."""
+class Window(BaseModel, extra="forbid", frozen=True):
+    """When deployments to a stage may begin (allow), or may not (deny, which wins). ``cron`` has five fields, of the
+    window's opening, on the clock of ``timezone``."""
 
-    @property
-    def kind(self) -> str: ...
-    @property
-    def cron(self) -> str: ...
-    @property
-    def minutes(self) -> int: ...
-    @property
-    def timezone(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
+    kind: Literal["allow", "deny"]
+    cron: Annotated[str, Field(max_length=100)]
+    minutes: Annotated[int, Field(ge=1, le=10080)]
+    timezone: Annotated[str, Field(max_length=64)] = "UTC"
+    reason: Annotated[str, Field(max_length=200)] = ""
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> Self:
+        from cronsim import CronSim, CronSimError
+
+        zone = _zone(self.timezone)
+        if len(self.cron.split()) != 5:
+            raise ValueError(f"cron {self.cron!r} has not five fields: minute, hour, day of month, month, day of week")
+        try:
+            # Any day will do to read the fields by.
+            CronSim(self.cron, datetime(2026, 1, 1, tzinfo=zone))
+        except CronSimError as error:
+            raise ValueError(f"cron {self.cron!r} cannot be read: {error}") from None
+        return self
 
 
 @dataclass(frozen=True)
@@ -42,20 +54,6 @@ class Closed:
 
     why: str
     until: datetime | None
-
-
-def check(cron: str, timezone: str) -> None:
-    """Raise ValueError, with a sentence, where a window cannot be read."""
-    from cronsim import CronSim, CronSimError
-
-    zone = _zone(timezone)
-    if len(cron.split()) != 5:
-        raise ValueError(f"cron {cron!r} has not five fields: minute, hour, day of month, month, day of week")
-    try:
-        # Any day will do to read the fields by.
-        CronSim(cron, datetime(2026, 1, 1, tzinfo=zone))
-    except CronSimError as error:
-        raise ValueError(f"cron {cron!r} cannot be read: {error}") from None
 
 
 def never(windows: Sequence[Window]) -> bool:

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from time import sleep as wait
@@ -87,12 +87,12 @@ class Ec2:
         """
         codedeploy = self.client("codedeploy")
         ids, given = self._listed(service, claim, since), 0
-        for start in range(0, len(ids), 25):
-            infos = codedeploy.batch_get_deployments(deploymentIds=ids[start : start + 25])["deploymentsInfo"]
+        for some in _batches(ids):
+            infos = codedeploy.batch_get_deployments(deploymentIds=some)["deploymentsInfo"]
             given += len(infos)
-            for info in infos:
-                if rollout_claim(info.get("description", "")) == claim:
-                    return str(info["deploymentId"])
+            found = (info["deploymentId"] for info in infos if rollout_claim(info.get("description", "")) == claim)
+            if deployment := next(found, None):
+                return str(deployment)
         if given < len(ids):
             raise PartialError(f"CodeDeploy lists {len(ids)} deployments for {claim} and gives {given}")
         return None
@@ -115,25 +115,21 @@ class Ec2:
     def targets(self, deployment: str) -> list[Mapping[str, Any]]:
         """What became of a deployment on each host: id, status, lifecycle events."""
         codedeploy = self.client("codedeploy")
+        try:
+            pages = codedeploy.get_paginator("list_deployment_targets").paginate(deploymentId=deployment)
+            ids = [target for page in pages for target in page["targetIds"]]
+        except Exception as error:
+            if code_of(error) == "DeploymentNotStartedException":  # no host has begun
+                return []
+            raise
         found: list[Mapping[str, Any]] = []
-        page: dict[str, str] = {}
-        while True:
-            try:
-                answer = codedeploy.list_deployment_targets(deploymentId=deployment, **page)
-            except Exception as error:
-                if code_of(error) == "DeploymentNotStartedException":  # no host has begun
-                    return []
-                raise
-            ids = answer["targetIds"]
-            for start in range(0, len(ids), 25):
-                asked = {"deploymentId": deployment, "targetIds": ids[start : start + 25]}
-                given = codedeploy.batch_get_deployment_targets(**asked)["deploymentTargets"]
-                if len(given) < len(asked["targetIds"]):
-                    raise PartialError(f"CodeDeploy lists more hosts of {deployment} than it gives")
-                found.extend(given)
-            if not answer.get("nextToken"):
-                return [target["instanceTarget"] for target in found if "instanceTarget" in target]
-            page = {"nextToken": answer["nextToken"]}
+        for some in _batches(ids):
+            found += codedeploy.batch_get_deployment_targets(deploymentId=deployment, targetIds=some)[
+                "deploymentTargets"
+            ]
+        if len(found) < len(ids):
+            raise PartialError(f"CodeDeploy lists more hosts of {deployment} than it gives")
+        return [target["instanceTarget"] for target in found if "instanceTarget" in target]
 
     def hosts(self, deployment: str) -> Hosts:
         """What became of a deployment that has ended, on all its hosts together."""
@@ -161,6 +157,11 @@ class Ec2:
         except Exception as error:
             if code_of(error) != "DeploymentAlreadyCompletedException":
                 raise
+
+
+def _batches(ids: Sequence[str]) -> Iterator[list[str]]:
+    """The ids, as many at a time as CodeDeploy answers for."""
+    return (list(ids[start : start + 25]) for start in range(0, len(ids), 25))
 
 
 def _throttled(error: Exception) -> bool:
