@@ -115,21 +115,23 @@ class Ec2:
     def targets(self, deployment: str) -> list[Mapping[str, Any]]:
         """What became of a deployment on each host: id, status, lifecycle events."""
         codedeploy = self.client("codedeploy")
-        try:
-            pages = codedeploy.get_paginator("list_deployment_targets").paginate(deploymentId=deployment)
-            ids = [target for page in pages for target in page["targetIds"]]
-        except Exception as error:
-            if code_of(error) == "DeploymentNotStartedException":  # no host has begun
-                return []
-            raise
         found: list[Mapping[str, Any]] = []
-        for some in _batches(ids):
-            found += codedeploy.batch_get_deployment_targets(deploymentId=deployment, targetIds=some)[
-                "deploymentTargets"
-            ]
-        if len(found) < len(ids):
-            raise PartialError(f"CodeDeploy lists more hosts of {deployment} than it gives")
-        return [target["instanceTarget"] for target in found if "instanceTarget" in target]
+        page: dict[str, str] = {}
+        while True:
+            try:
+                answer = codedeploy.list_deployment_targets(deploymentId=deployment, **page)
+            except Exception as error:
+                if code_of(error) == "DeploymentNotStartedException":  # no host has begun
+                    return []
+                raise
+            for ids in _batches(answer["targetIds"]):
+                given = codedeploy.batch_get_deployment_targets(deploymentId=deployment, targetIds=ids)
+                if len(given["deploymentTargets"]) < len(ids):
+                    raise PartialError(f"CodeDeploy lists more hosts of {deployment} than it gives")
+                found += given["deploymentTargets"]
+            if not answer.get("nextToken"):
+                return [target["instanceTarget"] for target in found if "instanceTarget" in target]
+            page = {"nextToken": answer["nextToken"]}
 
     def hosts(self, deployment: str) -> Hosts:
         """What became of a deployment that has ended, on all its hosts together."""
