@@ -72,7 +72,7 @@ def _opens(rules: Stage, hold: Hold | None, now: datetime) -> datetime | None:
     return closed.until if closed else free
 
 
-def _closes(rules: Stage, found: Iterable[tuple[datetime, datetime, windows.WindowRule]]) -> datetime | None:
+def _closes(rules: Stage, found: Iterable[tuple[datetime, datetime, windows.Window]]) -> datetime | None:
     """When a stage that is open closes: as a window that allows ends, or as one that denies begins."""
     edges = sorted(ends if window.kind == "allow" else begins for begins, ends, window in found)
     return next((edge for edge in edges if windows.closed_at(rules.windows, edge)), None)

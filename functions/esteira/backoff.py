@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
+T = TypeVar("T")
 Sleep = Callable[[float], None]
 # Seconds: about three in all, well under the time a function lives.
 PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
@@ -19,3 +21,16 @@ def tries(sleep: Sleep) -> Iterator[int]:
     for number, longest in enumerate(PAUSES, 2):
         sleep(longest * random.uniform(0.5, 1))  # noqa: S311 - no secret hangs on it
         yield number
+
+
+def patiently(call: Callable[[], T], again: Callable[[Exception], bool], sleep: Sleep) -> T:
+    """What ``call`` answers. It is tried again after an error that ``again`` is true of; the last is raised."""
+    met: Exception | None = None
+    for _ in tries(sleep):
+        try:
+            return call()
+        except Exception as error:
+            if not again(error):
+                raise
+            met = error
+    raise met or LookupError("nothing was tried")

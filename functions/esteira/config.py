@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from esteira import windows
+from esteira.windows import Window, never
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$")]
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
@@ -39,22 +39,6 @@ class Approvals(Strict):
     not_by_pusher: bool = False  # the two-person rule
 
 
-class Window(Strict):
-    """When deployments to a stage may begin (allow), or may not (deny, which wins). ``cron`` has five fields, of the
-    window's opening, on the clock of ``timezone``."""
-
-    kind: Literal["allow", "deny"]
-    cron: Annotated[str, Field(max_length=100)]
-    minutes: Annotated[int, Field(ge=1, le=10080)]
-    timezone: Annotated[str, Field(max_length=64)] = "UTC"
-    reason: Annotated[str, Field(max_length=200)] = ""
-
-    @model_validator(mode="after")
-    def _can_be_read(self) -> Self:
-        windows.check(self.cron, self.timezone)
-        return self
-
-
 class Stage(Strict):
     """Where a release runs, a CodeDeploy deployment group, and what must be so before it comes there.
 
@@ -77,7 +61,7 @@ class Stage(Strict):
 
     @model_validator(mode="after")
     def _opens_some_day(self) -> Self:
-        if self.windows and windows.never(self.windows):
+        if self.windows and never(self.windows):
             raise ValueError("its windows never let a deployment begin")
         return self
 

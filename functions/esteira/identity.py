@@ -17,7 +17,7 @@ import os
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -63,8 +63,9 @@ def caller(proof: Proof, request: Mapping[str, Any]) -> str:
     where STS does not say."""
     headers = {name.lower(): value for name, value in proof.headers.items()}
     _check(headers, request)
+    sts = urlsplit(address(os.environ.get("AWS_REGION", ""), os.environ.get("AWS_ENDPOINT_URL", "")))
     try:
-        status, answer = post(_sts(), headers, BODY)
+        status, answer = post(sts, headers, BODY)
     except Exception as error:
         raise UnaskedError(f"STS could not be asked who signed a request ({type(error).__name__})") from error
     found = _ARN.search(answer)
@@ -95,10 +96,6 @@ def _check(headers: Mapping[str, str], request: Mapping[str, Any]) -> None:
     else:
         return
     raise Refused(f"the proof of who you are is refused: {fault}. {AGAIN}")
-
-
-def _sts() -> SplitResult:
-    return urlsplit(address(os.environ.get("AWS_REGION", ""), os.environ.get("AWS_ENDPOINT_URL", "")))
 
 
 def _code(answer: bytes) -> str:

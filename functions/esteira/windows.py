@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -21,19 +23,29 @@ MOMENTS = 3000
 FIRST_DAY, CYCLE_DAYS = date(2026, 1, 1), 28 * 365 + 7
 
 
-class WindowRule(Protocol):
-    """What is asked of a window; ``config.Window`` is one."""
+class Window(BaseModel, extra="forbid", frozen=True):
+    """When deployments to a stage may begin (allow), or may not (deny, which wins). ``cron`` has five fields, of the
+    window's opening, on the clock of ``timezone``."""
 
-    @property
-    def kind(self) -> str: ...
-    @property
-    def cron(self) -> str: ...
-    @property
-    def minutes(self) -> int: ...
-    @property
-    def timezone(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
+    kind: Literal["allow", "deny"]
+    cron: Annotated[str, Field(max_length=100)]
+    minutes: Annotated[int, Field(ge=1, le=10080)]
+    timezone: Annotated[str, Field(max_length=64)] = "UTC"
+    reason: Annotated[str, Field(max_length=200)] = ""
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> Self:
+        from cronsim import CronSim, CronSimError
+
+        zone = _zone(self.timezone)
+        if len(self.cron.split()) != 5:
+            raise ValueError(f"cron {self.cron!r} has not five fields: minute, hour, day of month, month, day of week")
+        try:
+            # Any day will do to read the fields by.
+            CronSim(self.cron, datetime(2026, 1, 1, tzinfo=zone))
+        except CronSimError as error:
+            raise ValueError(f"cron {self.cron!r} cannot be read: {error}") from None
+        return self
 
 
 @dataclass(frozen=True)
@@ -44,21 +56,7 @@ class Closed:
     until: datetime | None
 
 
-def check(cron: str, timezone: str) -> None:
-    """Raise ValueError, with a sentence, where a window cannot be read."""
-    from cronsim import CronSim, CronSimError
-
-    zone = _zone(timezone)
-    if len(cron.split()) != 5:
-        raise ValueError(f"cron {cron!r} has not five fields: minute, hour, day of month, month, day of week")
-    try:
-        # Any day will do to read the fields by.
-        CronSim(cron, datetime(2026, 1, 1, tzinfo=zone))
-    except CronSimError as error:
-        raise ValueError(f"cron {cron!r} cannot be read: {error}") from None
-
-
-def never(windows: Sequence[WindowRule]) -> bool:
+def never(windows: Sequence[Window]) -> bool:
     """Whether the windows let nothing begin on any minute of the calendar's whole cycle.
 
     The days are judged by the cron fields themselves, so the number of a window's openings does not matter.
@@ -105,7 +103,7 @@ def _opens(running: Sequence[tuple[int, int, str]], since: int, until: int, allo
     return False
 
 
-def closed_at(windows: Sequence[WindowRule], now: datetime) -> Closed | None:
+def closed_at(windows: Sequence[Window], now: datetime) -> Closed | None:
     """Why no deployment may begin at ``now`` (aware), None where one may."""
     why = _shut(windows, now)
     if not why:
@@ -113,9 +111,7 @@ def closed_at(windows: Sequence[WindowRule], now: datetime) -> Closed | None:
     return Closed(why, next((moment for moment in _moments(windows, now) if not _shut(windows, moment)), None))
 
 
-def openings(
-    windows: Sequence[WindowRule], now: datetime, days: int = 7
-) -> list[tuple[datetime, datetime, WindowRule]]:
+def openings(windows: Sequence[Window], now: datetime, days: int = 7) -> list[tuple[datetime, datetime, Window]]:
     """Every window that is open at some time in the coming days: from when, until when, and which."""
     found = []
     for window in windows:
@@ -126,7 +122,7 @@ def openings(
     return sorted(found, key=lambda row: row[:2])
 
 
-def _shut(windows: Sequence[WindowRule], now: datetime) -> str:
+def _shut(windows: Sequence[Window], now: datetime) -> str:
     """The sentence's end that says why it is shut, "" where it is open."""
     denying = next((w for w in windows if w.kind == "deny" and _covers(w, now)), None)
     if denying is not None:
@@ -137,17 +133,17 @@ def _shut(windows: Sequence[WindowRule], now: datetime) -> str:
     return ""
 
 
-def _named(window: WindowRule) -> str:
+def _named(window: Window) -> str:
     told = f"{window.cron} {window.timezone}, {window.minutes} min"
     return f"{window.reason}: {told}" if window.reason else told
 
 
-def _covers(window: WindowRule, now: datetime) -> bool:
+def _covers(window: Window, now: datetime) -> bool:
     length = timedelta(minutes=window.minutes)
     return any(start <= now < start + length for start in _starts(window, now - length, now))
 
 
-def _starts(window: WindowRule, after: datetime, until: datetime) -> Iterator[datetime]:
+def _starts(window: Window, after: datetime, until: datetime) -> Iterator[datetime]:
     """When the window opens, in UTC: after ``after``, and at the latest at ``until``."""
     from cronsim import CronSim, CronSimError
 
@@ -162,12 +158,12 @@ def _starts(window: WindowRule, after: datetime, until: datetime) -> Iterator[da
         return  # such as 30 February: it never opens
 
 
-def _moments(windows: Iterable[WindowRule], now: datetime) -> Iterator[datetime]:
+def _moments(windows: Iterable[Window], now: datetime) -> Iterator[datetime]:
     """The moments after ``now`` at which a window opens or closes, in order, for a year at most."""
     from heapq import merge
     from itertools import islice
 
-    def edges(window: WindowRule) -> Iterator[datetime]:
+    def edges(window: Window) -> Iterator[datetime]:
         length = timedelta(minutes=window.minutes)
         # What allows may let something begin when it opens; what denies, when it closes.
         shift = length if window.kind == "deny" else timedelta(0)

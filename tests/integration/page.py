@@ -32,7 +32,7 @@ from esteira.core.facts import (
 )
 from esteira.fact import Fact, stamp
 from esteira.store import View
-from esteira.store.rows import latest_rows, packed
+from esteira.store.rows import latest_rows, packed, row_of
 from esteira.trail import FoundBySweep
 from tests.world.story import Story
 from tests.world.table import Table
@@ -146,7 +146,7 @@ def lengthen(story: PageStory, releases: int) -> None:
     rollouts, served = dict.fromkeys(("staging", "production"), 0), ""
 
     def write(fact: Fact) -> None:
-        rows.append(store._row(name, fact))
+        rows.append(row_of(name, fact))
 
     def rollout(stage: str, release: int, at: datetime, kind: Any, before: int, served: str) -> None:
         rollouts[stage] += 1

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from esteira.aws_events import refusal
 from esteira.config import Service
 
 
@@ -26,9 +27,7 @@ class Registrations:
             try:
                 services.append(Service.model_validate_json(parameter["Value"]))
             except ValidationError as error:
-                first = error.errors(include_url=False, include_input=False)[0]
-                where = ".".join(map(str, first["loc"])) or "the document"
-                faults.append(f"the registration {parameter['Name']} is refused: {where}: {first['msg']}")
+                faults.append(str(refusal(error, f"registration {parameter['Name']}")))
         return tuple(services), tuple(faults)
 
     def secret(self, parameter: str) -> str:

@@ -86,9 +86,7 @@ def read(event: object) -> PhaseChange | HoldEnds:
     try:
         envelope = _Event.model_validate(event)
         kind = envelope.kind
-        if kind == "Hold Ends Soon":
-            return HoldEnds.model_validate(envelope.detail)
-        return PhaseChange.model_validate(envelope.detail)
+        return (HoldEnds if kind == "Hold Ends Soon" else PhaseChange).model_validate(envelope.detail)
     except ValidationError as error:
         raise refusal(error, f"{kind} event") from None
 
@@ -150,19 +148,12 @@ def _news(
     c: PhaseChange,
     channels: tuple[Channel, ...],
     text: str,
-    *,
     phase: str,
     stage: str = "",
     rollout: int = 0,
     cause: str = "",
 ) -> News:
     named = (phase, str(c.attempt), str(rollout), stage, cause)
-    return News(
-        channels,
-        about_release(c.number),
-        "#".join(named),
-        f"{c.service} {c.release}: {phase}",
-        text,
-        c.commit,
-        "-".join(filter(None, (c.service, c.release, *named))).replace(" ", "-"),
-    )
+    token = "-".join(filter(None, (c.service, c.release, *named))).replace(" ", "-")
+    title = f"{c.service} {c.release}: {phase}"
+    return News(channels, about_release(c.number), "#".join(named), title, text, c.commit, token)

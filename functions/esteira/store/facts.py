@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
-from esteira.config import Service
 from esteira.core.facts import (
     AlarmRang,
     CommitPushed,
-    Held,
-    Notified,
     Quarantined,
-    RollbackOrdered,
     Rollout,
-    RolloutFinished,
     Superseded,
     about_release,
-    about_stage,
 )
-from esteira.core.state import StageState
 from esteira.fact import Fact
-from esteira.store.rows import REMINDERS, Row, facts_of, first_of, latest_rows, open_row, pk_of, reminder_of, row_of
+from esteira.store.rows import Row, facts_of, first_of, latest_rows, open_row, pk_of, row_of
 from esteira.store.table import Table, Write
 from esteira.trail import Decided, Seen
 
@@ -43,7 +35,7 @@ class Facts(Table):
         Where some were there, the call is made once more for the others.
         """
         left = list(dict.fromkeys(facts))
-        rows = [self._row(service, fact) for fact in left]
+        rows = [row_of(service, fact) for fact in left]
         latest = latest_rows(rows)
         while left:
             if len(left) == 1 and not latest:
@@ -53,7 +45,7 @@ class Facts(Table):
                 break
             latest = [row for n, row in enumerate(latest, len(rows)) if n not in refused]
             left = [fact for n, fact in enumerate(left) if n not in refused]
-            rows = [self._row(service, fact) for fact in left]
+            rows = [row_of(service, fact) for fact in left]
         return tuple(left)
 
     def say(
@@ -66,17 +58,17 @@ class Facts(Table):
         expires = int((at + timedelta(days=2)).timestamp())
         heard = {"pk": pk_of(service, "requests"), "sk": request, "expires": expires}
         others = [self._put(open_row(service, *reopen))] if reopen is not None else []
-        return self._all_or_none([heard, *(self._row(service, word) for word in words)], others)
+        return self._all_or_none([heard, *(row_of(service, word) for word in words)], others)
 
     def claim_rollout(self, service: str, rollout: Rollout) -> bool:
         """Claim a stage's rollout; False if it was claimed, or the release aborted or superseded, meanwhile."""
         keys = (f"aborted#{rollout.attempt:04d}", Superseded(at=rollout.at, release=rollout.release, by=0).key)
         absent = partial(self._absent, service, about_release(rollout.release))
-        return self._all_or_none([self._row(service, rollout)], map(absent, keys if rollout.kind == "deploy" else ()))
+        return self._all_or_none([row_of(service, rollout)], map(absent, keys if rollout.kind == "deploy" else ()))
 
     def write_decisions(self, service: str, decisions: Sequence[Decided | Seen]) -> None:
         """Write what was decided in one round, and from what. Each row is its own: written twice, it is the same."""
-        self._write_batch(self._row(service, decision) for decision in decisions)
+        self._write_batch(row_of(service, decision) for decision in decisions)
 
     def _all_or_none(self, rows: Sequence[Row], others: Iterable[Write] = ()) -> bool:
         """Write new rows with ``others`` in one transaction, and what they make the latest of their series."""
@@ -90,10 +82,6 @@ class Facts(Table):
                 return False
             latest = [row for n, row in enumerate(latest, len(writes)) if n not in refused]
 
-    @staticmethod
-    def _row(service: str, fact: Fact) -> Row:
-        return row_of(service, fact)
-
     # --- reading
 
     def facts(self, service: str, about: str, prefix: str = "") -> tuple[Fact, ...]:
@@ -103,26 +91,6 @@ class Facts(Table):
     def newest_facts(self, service: str, about: str, prefix: str, limit: int) -> tuple[Fact, ...]:
         """The last ``limit`` facts of a partition whose keys begin with ``prefix``, the last first."""
         return facts_of(self._query(service, about, prefix, newest=limit))
-
-    def stage(self, service: str, stage: str) -> StageState:
-        """The stage's latest rollout, how it ended, and the latest words of operators, read from the facts."""
-        about = about_stage(stage)
-        rollouts = self.newest_facts(service, about, "rollout#", 2)
-        rollout = next((f for f in rollouts if isinstance(f, Rollout)), None)
-        finished = next(
-            (f for f in rollouts if isinstance(f, RolloutFinished) and rollout and f.rollout == rollout.number), None
-        )
-        hold = first_of(self._query(service, about, "hold#", newest=1), Held)
-        rollback = first_of(self._query(service, about, "rollback#", newest=1), RollbackOrdered)
-        newest = first_of(self._query(service, about, REMINDERS, newest=1), Notified)
-        return StageState(stage, rollout, finished, hold, rollback, reminder_of(hold, newest))
-
-    def stages(self, service: Service) -> Iterator[StageState]:
-        """The service's stages in their order, each with its rules and the one before it."""
-        before = None
-        for rules in service.stages:
-            before = replace(self.stage(service.name, rules.name), rules=rules, before=before)
-            yield before
 
     def quarantine(self, service: str, subjects: Iterable[str]) -> Quarantined | None:
         """The word that quarantines one of ``subjects`` (commits, digests; "" is none), unless it was lifted."""

@@ -17,7 +17,7 @@ from esteira.core.facts import (
 from esteira.core.state import Listed, Release
 from esteira.fact import Fact
 from esteira.store.facts import Facts
-from esteira.store.rows import OPEN, Row, facts_of, first_of, open_key, open_row
+from esteira.store.rows import OPEN, Row, facts_of, first_of, open_key, open_row, row_of
 
 
 class Releases(Facts):
@@ -54,7 +54,7 @@ class Releases(Facts):
             taken = ImageTaken(at=pushed.at, tag=image.tag, digest=image.digest, release=pushed.number)
             facts.append(replace(taken, missing=bool(pushed.rejected)))
             others.append(self._delete(service, image.about, image.key))
-        return self._all_or_none([self._row(service, fact) for fact in facts], others)
+        return self._all_or_none([row_of(service, fact) for fact in facts], others)
 
     def record_arrival(self, service: str, image: ImageArrived) -> bool:
         """Write that an image arrived unless it has become a release already; whether that is news."""

@@ -15,7 +15,7 @@ whatever may be done only once is claimed under a natural key.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from esteira.config import Service
@@ -75,7 +75,7 @@ class Snapshots(Releases):
         their way to one or ordered back to one, and those that are ``also`` asked for."""
         name = service.name
         rows = self._query(name, RELEASES, OPEN)
-        latest = {row["sk"].removeprefix(LATEST): row for row in rows if row["sk"].startswith(LATEST)}
+        latest = _latest(rows)
         stages, opened = tuple(_stages(service, latest)), open_releases(rows)
         births, alarms = self._births_and_alarms(service, sorted({*opened, *also, *_on(stages)} - {0}))
         facts = {number: set(self.facts(name, about_release(number))) for number in births}
@@ -96,6 +96,14 @@ class Snapshots(Releases):
             alarms={rang.alarm: rang for rang in alarms},
         )
 
+    def stages(self, service: Service) -> tuple[StageState, ...]:
+        """The service's stages in their order, each with its rules and the one before it."""
+        return tuple(_stages(service, _latest(self._query(service.name, RELEASES, LATEST))))
+
+    def stage(self, service: str, stage: str) -> StageState:
+        """A stage without its rules."""
+        return _stage(stage, _latest(self._query(service, RELEASES, LATEST)))
+
     def _births_and_alarms(
         self, service: Service, numbers: Iterable[int]
     ) -> tuple[dict[int, Pushed], tuple[AlarmRang, ...]]:
@@ -106,25 +114,31 @@ class Snapshots(Releases):
         return births, tuple(_found(there, AlarmRang, rang))
 
 
+def _latest(rows: Iterable[Row]) -> dict[str, Row]:
+    """The latest fact of each series among the rows under ``open#``."""
+    return {row["sk"].removeprefix(LATEST): row for row in rows if row["sk"].startswith(LATEST)}
+
+
 def _stages(service: Service, latest: Mapping[str, Row]) -> Iterator[StageState]:
-    """The service's stages from the latest facts of their series."""
     before = None
     for rules in service.stages:
-        place = about_stage(rules.name)
-        rollout = first_of([latest.get(f"{place}#rollout")], Rollout)
-        finished = first_of([latest.get(f"{place}#finished")], RolloutFinished)
-        hold = first_of([latest.get(f"{place}#hold")], Held)
-        before = StageState(
-            name=rules.name,
-            rollout=rollout,
-            finished=finished if finished and rollout and finished.rollout == rollout.number else None,
-            hold=hold,
-            rollback=first_of([latest.get(f"{place}#rollback")], RollbackOrdered),
-            reminded=reminder_of(hold, first_of([latest.get(f"{place}#reminded")], Notified)),
-            rules=rules,
-            before=before,
-        )
+        before = replace(_stage(rules.name, latest), rules=rules, before=before)
         yield before
+
+
+def _stage(name: str, latest: Mapping[str, Row]) -> StageState:
+    place = about_stage(name)
+    rollout = first_of([latest.get(f"{place}#rollout")], Rollout)
+    finished = first_of([latest.get(f"{place}#finished")], RolloutFinished)
+    hold = first_of([latest.get(f"{place}#hold")], Held)
+    return StageState(
+        name=name,
+        rollout=rollout,
+        finished=finished if finished and rollout and finished.rollout == rollout.number else None,
+        hold=hold,
+        rollback=first_of([latest.get(f"{place}#rollback")], RollbackOrdered),
+        reminded=reminder_of(hold, first_of([latest.get(f"{place}#reminded")], Notified)),
+    )
 
 
 def _on(stages: Iterable[StageState]) -> Iterator[int]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import sleep as wait
 from typing import TYPE_CHECKING, Any
 
-from esteira.backoff import Sleep, tries
+from esteira.backoff import Sleep, patiently, tries
 from esteira.errors import PartialError, code_of
 from esteira.store.rows import Row, packed, pk_of, unpacked
 
@@ -80,74 +80,55 @@ class Table:
     def _put_new(self, row: Mapping[str, Any]) -> bool:
         """Add a row in one call; False if another one stands there."""
         put = self._new(row)["Put"]
+        return self._conditionally(lambda: self._client.put_item(**put), put["Item"])
+
+    def _conditionally(self, write: Callable[[], object], item: Mapping[str, Any] | None = None) -> bool:
+        """Make a write of one row with a condition; whether it held, or the row that stands there is this ``item``."""
         try:
-            self._patiently(lambda: self._client.put_item(**put))
+            patiently(write, lambda error: code_of(error) == "TransactionConflictException", self._sleep)
         except Exception as error:
             if code_of(error) != "ConditionalCheckFailedException":
                 raise
-            return _ours(put["Item"], getattr(error, "response", {}).get("Item"))
+            return _ours(item or {}, getattr(error, "response", {}).get("Item"))
         return True
-
-    def _conditionally(self, write: Callable[[], object]) -> bool:
-        """Make a write with a condition; whether the condition held."""
-        try:
-            self._patiently(write)
-        except Exception as error:
-            if code_of(error) == "ConditionalCheckFailedException":
-                return False
-            raise
-        return True
-
-    def _patiently(self, write: Callable[[], object]) -> None:
-        """Make a write of one row; try again where a transaction holds that row at the moment."""
-        met: Exception | None = None
-        for _ in tries(self._sleep):
-            try:
-                write()
-            except Exception as error:
-                if code_of(error) != "TransactionConflictException":
-                    raise
-                met = error
-            else:
-                return
-        if met is not None:
-            raise met
 
     def _transact(self, writes: Sequence[Write]) -> tuple[int, ...]:
         """Write all or nothing in one call: the places of the writes whose condition did not hold, () where all did.
 
         botocore gives each call a token and keeps it when it sends the call again, so DynamoDB writes once.
         """
-        met: Exception | None = None
-        for _ in tries(self._sleep):
-            try:
-                self._client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
-            except Exception as error:
-                if code_of(error) != "TransactionCanceledException":
-                    raise
-                reasons: list[Any] = list(getattr(error, "response", {}).get("CancellationReasons", []))
-                codes = [reason.get("Code") for reason in reasons]
-                if _TRANSIENT.intersection(codes):
-                    met = error
-                    continue
-                if not codes or set(codes) - {"None", "ConditionalCheckFailed"}:
-                    raise
-                return _refused(writes, reasons)
-            return ()
-        raise met or LookupError(f"the transaction on {self._table} was never tried")
+        asked: Any = writes
+        try:
+            patiently(lambda: self._client.transact_write_items(TransactItems=asked), _met_another, self._sleep)
+        except Exception as error:
+            reasons = _reasons(error)
+            codes = {reason.get("Code") for reason in reasons}
+            if not codes or codes - {"None", "ConditionalCheckFailed"}:
+                raise
+            return _refused(writes, reasons)
+        return ()
 
     def _write_batch(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Put rows without conditions, twenty-five in a call. Raises PartialError where DynamoDB leaves some out."""
-        puts: list[Any] = [{"PutRequest": {"Item": packed(row)}} for row in rows]
-        for start in range(0, len(puts), _BATCH_WRITE):
-            left = puts[start : start + _BATCH_WRITE]
+
+        def put(left: list[Any]) -> list[Any]:
+            answer: Any = self._client.batch_write_item(RequestItems={self._table: left})
+            return list(answer.get("UnprocessedItems", {}).get(self._table, []))
+
+        self._in_batches([{"PutRequest": {"Item": packed(row)}} for row in rows], _BATCH_WRITE, put, "unwritten")
+
+    def _in_batches(
+        self, requests: Sequence[Any], size: int, send: Callable[[list[Any]], list[Any]], undone: str
+    ) -> None:
+        """Send requests in batches; ``send`` gives back those that DynamoDB left out, which are sent again."""
+        for start in range(0, len(requests), size):
+            left = list(requests[start : start + size])
             for _ in tries(self._sleep):
-                answer = self._client.batch_write_item(RequestItems={self._table: left})
-                left = answer.get("UnprocessedItems", {}).get(self._table, [])
+                left = send(left)
                 if not left:
                     break
             else:
-                raise PartialError(f"DynamoDB left {len(left)} rows of {self._table} unwritten; the call is made again")
+                raise PartialError(f"DynamoDB left {len(left)} rows of {self._table} {undone}; the call is made again")
 
     # --- reading
 
@@ -157,20 +138,17 @@ class Table:
 
     def _get_many(self, service: str, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Row]:
         """The rows at those partitions and keys, a hundred in a call; a place without a row is left out."""
-        keys: list[Any] = [self._key(service, about, key) for about, key in dict.fromkeys(places)]
         found: list[Row] = []
-        for start in range(0, len(keys), _BATCH_READ):
-            left = keys[start : start + _BATCH_READ]
-            for _ in tries(self._sleep):
-                asked: Any = {self._table: {"Keys": left, "ConsistentRead": True}}
-                answer = self._client.batch_get_item(RequestItems=asked)
-                found.extend(unpacked(item) for item in answer["Responses"].get(self._table, []))
-                unread: Any = answer.get("UnprocessedKeys", {})
-                left = unread.get(self._table, {}).get("Keys", [])
-                if not left:
-                    break
-            else:
-                raise PartialError(f"DynamoDB left {len(left)} rows of {self._table} unread; the call is made again")
+
+        def get(left: list[Any]) -> list[Any]:
+            answer: Any = self._client.batch_get_item(
+                RequestItems={self._table: {"Keys": left, "ConsistentRead": True}}
+            )
+            found.extend(unpacked(item) for item in answer["Responses"].get(self._table, []))
+            return list(answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", []))
+
+        keys = [self._key(service, about, key) for about, key in dict.fromkeys(places)]
+        self._in_batches(keys, _BATCH_READ, get, "unread")
         return {(row["pk"].removeprefix(f"{service}#"), row["sk"]): row for row in found}
 
     def _query(
@@ -203,6 +181,16 @@ class Table:
 def _ours(item: Mapping[str, Any], found: Mapping[str, Any] | None) -> bool:
     """Whether the row that was found is the one that this very call put there."""
     return found is not None and "token" in item and found.get("token") == item["token"]
+
+
+def _reasons(error: Exception) -> list[Any]:
+    """Why each write of a cancelled transaction was not made; none for another error."""
+    cancelled = code_of(error) == "TransactionCanceledException"
+    return list(getattr(error, "response", {}).get("CancellationReasons", [])) if cancelled else []
+
+
+def _met_another(error: Exception) -> bool:
+    return any(reason.get("Code") in _TRANSIENT for reason in _reasons(error))
 
 
 def _refused(writes: Sequence[Write], reasons: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:

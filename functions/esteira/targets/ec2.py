@@ -10,13 +10,13 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from time import sleep as wait
 from typing import Any
 
-from esteira.backoff import Sleep, tries
+from esteira.backoff import Sleep, patiently
 from esteira.bundle import RELEASE, Bundle
 from esteira.claims import RolloutClaim, rollout_claim
 from esteira.config import Service
@@ -65,23 +65,19 @@ class Ec2:
         """Deploy the bundle under ``key``; the deployment's id. Raises DeclinedError, BusyError, UnsureError."""
         group = service.stage(claim.stage).group
         revision = {"revisionType": "S3", "s3Location": {"bucket": service.bundles, "key": key, "bundleType": "zip"}}
-        throttled: Exception | None = None
-        for _ in tries(self.sleep):
-            try:
-                with making(claim):
-                    answer = self.client("codedeploy", once=True).create_deployment(
-                        applicationName=service.application,
-                        deploymentGroupName=group,
-                        description=f"{claim} {why}"[:256],
-                        fileExistsBehavior="OVERWRITE",
-                        revision=revision,
-                    )
-                return str(answer["deploymentId"])
-            except DeclinedError as error:
-                if code_of(error.__cause__ or error) not in THROTTLED:
-                    raise
-                throttled = error
-        raise throttled or LookupError(f"{claim} was never tried")
+
+        def create() -> str:
+            with making(claim):
+                answer = self.client("codedeploy", once=True).create_deployment(
+                    applicationName=service.application,
+                    deploymentGroupName=group,
+                    description=f"{claim} {why}"[:256],
+                    fileExistsBehavior="OVERWRITE",
+                    revision=revision,
+                )
+            return str(answer["deploymentId"])
+
+        return patiently(create, _throttled, self.sleep)
 
     def find_deployment(self, service: Service, claim: RolloutClaim, since: datetime | None = None) -> str | None:
         """The id of the deployment that carries ``claim``, or None: among the group's deployments made ``since`` then,
@@ -91,12 +87,12 @@ class Ec2:
         """
         codedeploy = self.client("codedeploy")
         ids, given = self._listed(service, claim, since), 0
-        for start in range(0, len(ids), 25):
-            infos = codedeploy.batch_get_deployments(deploymentIds=ids[start : start + 25])["deploymentsInfo"]
+        for some in _batches(ids):
+            infos = codedeploy.batch_get_deployments(deploymentIds=some)["deploymentsInfo"]
             given += len(infos)
-            for info in infos:
-                if rollout_claim(info.get("description", "")) == claim:
-                    return str(info["deploymentId"])
+            found = (info["deploymentId"] for info in infos if rollout_claim(info.get("description", "")) == claim)
+            if deployment := next(found, None):
+                return str(deployment)
         if given < len(ids):
             raise PartialError(f"CodeDeploy lists {len(ids)} deployments for {claim} and gives {given}")
         return None
@@ -128,13 +124,11 @@ class Ec2:
                 if code_of(error) == "DeploymentNotStartedException":  # no host has begun
                     return []
                 raise
-            ids = answer["targetIds"]
-            for start in range(0, len(ids), 25):
-                asked = {"deploymentId": deployment, "targetIds": ids[start : start + 25]}
-                given = codedeploy.batch_get_deployment_targets(**asked)["deploymentTargets"]
-                if len(given) < len(asked["targetIds"]):
+            for ids in _batches(answer["targetIds"]):
+                given = codedeploy.batch_get_deployment_targets(deploymentId=deployment, targetIds=ids)
+                if len(given["deploymentTargets"]) < len(ids):
                     raise PartialError(f"CodeDeploy lists more hosts of {deployment} than it gives")
-                found.extend(given)
+                found += given["deploymentTargets"]
             if not answer.get("nextToken"):
                 return [target["instanceTarget"] for target in found if "instanceTarget" in target]
             page = {"nextToken": answer["nextToken"]}
@@ -165,6 +159,15 @@ class Ec2:
         except Exception as error:
             if code_of(error) != "DeploymentAlreadyCompletedException":
                 raise
+
+
+def _batches(ids: Sequence[str]) -> Iterator[list[str]]:
+    """The ids, as many at a time as CodeDeploy answers for."""
+    return (list(ids[start : start + 25]) for start in range(0, len(ids), 25))
+
+
+def _throttled(error: Exception) -> bool:
+    return isinstance(error, DeclinedError) and code_of(error.__cause__ or error) in THROTTLED
 
 
 def _cause(targets: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
