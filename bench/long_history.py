@@ -54,6 +54,7 @@ from esteira.fact import (
     to_row,
     unstamp,
 )
+from esteira.store.releases import BIRTH
 from esteira.store.rows import latest_rows
 from esteira.trail import Checkpoint, Decided, FoundBySweep
 
@@ -345,7 +346,8 @@ def _moved_row(row: Row, move: Move) -> Row:
     if "number" not in row:
         return row
     number = int(row["number"]) + move.releases
-    moved = {name: value if name in ("pk", "sk") else move.value(value) for name, value in row.items()}
+    # The birth in an open row is left out: it is read from the fact then.
+    moved = {name: value if name in ("pk", "sk") else move.value(value) for name, value in row.items() if name != BIRTH}
     return moved | {"number": number, "sk": str(row["sk"]).replace(f"{int(row['number']):08d}", f"{number:08d}")}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime
 
@@ -15,9 +16,11 @@ from esteira.core.facts import (
     about_release,
 )
 from esteira.core.state import Listed, Release
-from esteira.fact import Fact
+from esteira.fact import Fact, from_row, to_row
 from esteira.store.facts import Facts
 from esteira.store.rows import OPEN, Row, facts_of, first_of, open_key, open_row
+
+BIRTH = "birth"  # in a release's open row: its birth once more, as JSON, so that a snapshot need not read it
 
 
 class Releases(Facts):
@@ -49,7 +52,7 @@ class Releases(Facts):
     def birth(self, service: str, pushed: Pushed, image: ImageArrived | None = None) -> bool:
         """Bring a release into being in one transaction; False if its number, or its image, was taken meanwhile."""
         facts: list[Fact] = [pushed]
-        others = [self._put(open_row(service, pushed.number, 1))]
+        others = [self._put({**open_row(service, pushed.number, 1), BIRTH: json.dumps(to_row(pushed))})]
         if image is not None:
             taken = ImageTaken(at=pushed.at, tag=image.tag, digest=image.digest, release=pushed.number)
             facts.append(replace(taken, missing=bool(pushed.rejected)))
@@ -89,6 +92,12 @@ class Releases(Facts):
 def birth_key(number: int) -> str:
     """The key under which a release's birth stands."""
     return f"release#{number:08d}"
+
+
+def open_births(rows: list[Row]) -> dict[int, Pushed]:
+    """How releases were born, from the rows under ``open#`` that repeat it: those not reopened since."""
+    births = (from_row(json.loads(row[BIRTH])) for row in rows if BIRTH in row)
+    return {birth.number: birth for birth in births if isinstance(birth, Pushed)}
 
 
 def open_releases(rows: list[Row]) -> dict[int, Listed]:
