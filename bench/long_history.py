@@ -307,7 +307,9 @@ def _left(early: list[Row], late: list[Row], onward: Move) -> list[Row]:
     live at its end is told of as the first period's is by now."""
     view = "view#{:08d}".format
     told = next(_moved_row(row, onward) for row in early if row["sk"] == view(PERIOD))
-    now = {name: told[name] for name in ("phase", "summary", "detail", "next", "cause", "stage", "stages", "changed_at")}
+    now = {
+        name: told[name] for name in ("phase", "summary", "detail", "next", "cause", "stage", "stages", "changed_at")
+    }
     rows = [row for row in late if "fact" in row or str(row["sk"]).startswith("view#")]
     return [{**row, **now} if row["sk"] == view(2 * PERIOD) else row for row in rows]
 

@@ -59,7 +59,9 @@ def _faults_of_work(releases: Mapping[int, Release]) -> list[str]:
     found = []
     if 4 in releases and any(releases[4].all(BuildEnded)):
         found.append("v4 was built")
-    if 1 in releases and sum(f.milestone == "ended" for f in releases[1].all(DeploymentReported)) != 2:  # by its push, and by the rollback
+    if (
+        1 in releases and sum(f.milestone == "ended" for f in releases[1].all(DeploymentReported)) != 2
+    ):  # by its push, and by the rollback
         found.append("v1 was not deployed twice")
     return found
 

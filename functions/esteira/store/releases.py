@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from esteira.core.facts import (
     DeploymentStarted,
     ImageArrived,
     ImageTaken,
+    Notified,
     Pushed,
     about_deployment,
     about_release,
@@ -33,6 +35,15 @@ class Releases(Facts):
     def pushed(self, service: str, number: int) -> Pushed | None:
         """How release ``number`` was born, None if there is none."""
         return first_of([self._get(service, RELEASES, birth_key(number))], Pushed)
+
+    def told(self, service: str, number: int, notices: Iterable[Notified]) -> frozenset[Notified] | None:
+        """Those of ``notices`` that are recorded; None where release ``number`` does not exist (0: none is meant)."""
+        places = {(notice.about, notice.key): notice for notice in notices}
+        birth = [(RELEASES, birth_key(number))] if number else []
+        there = self._get_many(service, [*birth, *places])
+        if any(place not in there for place in birth):
+            return None
+        return frozenset(notice for place, notice in places.items() if place in there)
 
     def open(self, service: str) -> tuple[dict[int, Listed], tuple[ImageArrived, ...]]:
         """The releases that are under way or live, and the images that are not a release yet."""
