@@ -13,7 +13,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
 
-from console.local.aws.server import AwsServer
+from console.local.aws.aws_server import AwsServer
 from console.local.aws.stack import LocalAws
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
 from console.read import wire
