@@ -245,7 +245,10 @@ def test_a_claimed_turn_is_taken_over_after_the_lease_and_not_before(silent: Sto
     silent.engine.finish_all()
     silent.faults.hook = dying("before", "codedeploy:CreateDeployment")
     silent.wait()
-    assert (silent.stands(1).phase, silent.stands(1).summary) == ("deploying", "its deployment on production is being created")
+    assert (silent.stands(1).phase, silent.stands(1).summary) == (
+        "deploying",
+        "its deployment on production is being created",
+    )
     silent.wait(seconds=LEASE - 1)
     assert silent.deployed() == []
     silent.wait(seconds=1)

@@ -6,7 +6,7 @@ event names no release.
 
 **Rows made from facts** may be made again from them at any time:
 
-- ``releases`` · ``open#release#N``: a release that every snapshot reads, with its birth and its status as lists show it.
+- ``releases`` · ``open#release#N``: a release that every snapshot reads, with its birth and its listed status.
 - ``releases`` · ``open#latest#SERIES``: the latest fact of a series once more. Series are the service's births
   (``release``) and, for each stage, ``stage/NAME#rollout``, ``#finished``, ``#hold``, ``#rollback``, ``#reminded``.
 - ``quarantine/SUBJECT`` · ``latest`` and ``alarm/NAME`` · ``latest``: the same, in the partition of the subject.

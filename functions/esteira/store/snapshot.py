@@ -7,9 +7,9 @@
 4. One batch: what was said about their deployments, and the latest word of quarantine on their commits and images.
 5. Where a stage does not count the votes of those who pushed, one query for each release's commit.
 
-Four calls for two open releases, seven with everything. The reads are strongly consistent and not one transaction: a row may
-be newer than one that was read before it. That is as harmless here as a step that began a moment earlier, because
-whatever may be done only once is claimed under a natural key.
+Four calls for two open releases, seven with everything. The reads are strongly consistent and not one transaction: a
+row may be newer than one that was read before it. That is as harmless here as a step that began a moment earlier,
+because whatever may be done only once is claimed under a natural key.
 """
 
 from __future__ import annotations
