@@ -41,7 +41,7 @@ def test_announce_can_change_nothing_but_its_own_memory() -> None:
     """The function that may fail without hurting a release can call nothing by which it could hurt one."""
     assert set(called("announce.handler")) == {
         "codecommit:PostCommentForComparedCommit",
-        "dynamodb:GetItem",
+        "dynamodb:BatchGetItem",
         "dynamodb:PutItem",
         "sns:Publish",
         "ssm:GetParameter",
