@@ -37,7 +37,6 @@ PRICES = {
     "EventBridge custom events": Price(1.00, QUOTED),
     "S3 puts": Price(5.00, UNCHECKED),
     "SNS messages": Price(0.50, UNCHECKED),
-    "X-Ray traces": Price(5.00, UNCHECKED),
 }
 FREE = ("AWS's own events", "CodeDeploy to EC2", "the calls to CodeBuild, CodeCommit, ECR and SSM")
 LEFT_OUT = (
@@ -46,6 +45,7 @@ LEFT_OUT = (
     "the registry's, the bucket's and the table's storage",
     "CloudWatch logs, metrics, dashboard and alarms (by the gigabyte and the month)",
     "mail",
+    "X-Ray, which is off unless the stack's Tracing is Active (then $5 for a million calls of functions)",
 )
 
 # How long a function would run on Lambda is not known here; these take it from what is.
@@ -123,7 +123,6 @@ def _amounts(reading: Reading, cold: int) -> dict[str, float]:
         "EventBridge custom events": reading.calls["events:PutEvents"],
         "S3 puts": reading.calls["s3:PutObject"],
         "SNS messages": reading.calls["sns:Publish"],
-        "X-Ray traces": invocations,
     }
 
 

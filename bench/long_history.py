@@ -10,9 +10,10 @@ each rollout is checkpointed anew. What a decision was made from has another has
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -55,6 +56,7 @@ from esteira.fact import (
     to_row,
     unstamp,
 )
+from esteira.store.releases import BIRTH
 from esteira.store.rows import latest_rows
 from esteira.trail import Checkpoint, Decided, FoundBySweep
 
@@ -202,7 +204,7 @@ class Move:
 
     def fact(self, fact: Fact) -> Fact:
         """The fact, moved."""
-        values = {name: self.value(value) for name, value in vars(fact).items()}
+        values = {f.name: self.value(getattr(fact, f.name)) for f in fields(fact)}
         rows = {"rows": fact.rows} if isinstance(fact, Checkpoint) else {}  # they name facts as they were: see _sealed
         return replace(fact, **(values | self._numbers(fact) | rows))
 
@@ -349,6 +351,8 @@ def _moved_row(row: Row, move: Move) -> Row:
         return row
     number = int(row["number"]) + move.releases
     moved = {name: value if name in ("pk", "sk") else move.value(value) for name, value in row.items()}
+    if BIRTH in row:
+        moved[BIRTH] = json.dumps(to_row(move.fact(from_row(json.loads(row[BIRTH])))))
     return moved | {"number": number, "sk": str(row["sk"]).replace(f"{int(row['number']):08d}", f"{number:08d}")}
 
 

@@ -12,7 +12,7 @@ from esteira.answer import Answer, answer
 from esteira.aws_events import NotOurs, read
 from esteira.config import Service
 from esteira.context import Context
-from esteira.core.facts import ReleaseFact
+from esteira.core.facts import HostReported, ReleaseFact
 from esteira.each import each, remaining
 from esteira.ingest import ingest
 from esteira.telemetry import about, logger, measured, traced
@@ -37,6 +37,8 @@ def handler(event: Any, lambda_context: LambdaContext, *, given: Context | None 
 
     def take_in(service: Service, context: Context) -> Outcome:
         ingest(service, heard.facts, context)
+        if heard.facts and all(isinstance(fact, HostReported) for fact in heard.facts):
+            return Outcome(service.name, "", "", "the state of a host is on record; nothing is decided from it", ())
         return advance(service, context)
 
     outcomes = each((heard.service, *heard.others), take_in, context, remaining(lambda_context))

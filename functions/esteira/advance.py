@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from esteira.audit import configuration_of, seen
 from esteira.config import Service
 from esteira.context import NEW, REOPENED, Context, Decision
-from esteira.core.actions import Action, OpenCommit, OpenImage, Project
+from esteira.core.actions import Action, Close, OpenCommit, OpenImage, Project
 from esteira.core.plan import Moment, moment, plan
 from esteira.core.status import Assessed, Phase, assess
 from esteira.errors import DeclinedError
@@ -65,11 +65,12 @@ class _Run:
         self.last = 0
         self._look, self._births = True, True
         self._waiting: set[str] = set()  # images that are not in the registry yet
-        self._moment: Moment | None = None
+        self._newest = 0
+        self._known: dict[int, Assessed] = {}  # every release that a snapshot of this call had, as it was last
 
     def round(self, number: int) -> bool:
         """Gather, decide, do; whether there may be more to do."""
-        m = self._moment = self._gather()
+        m = self._gather()
         actions = plan(m)
         _write_down(m, number, actions, self.context)
         self._look, failed = False, len(self.errors)
@@ -79,7 +80,7 @@ class _Run:
         # A release that could not be born keeps nothing else from being done; another failure ends the call.
         carry_on = len(self.errors) == failed or (failed_birth and self._births)
         self._births = self._births and not failed_birth
-        return bool(actions) and carry_on and not self.context.is_late()
+        return _lead_on(actions) and carry_on and not self.context.is_late()
 
     def _gather(self) -> Moment:
         now = self.context.clock()
@@ -88,7 +89,10 @@ class _Run:
             s = replace(s, tip=self.context.aws.tip(self.service))
         arrived = tuple(image for image in s.arrived if image.key not in self._waiting)
         s = replace(s, arrived=arrived) if self._births else replace(s, tip=None, arrived=())
-        return moment(s, now, self.context.settings.lease)
+        m = moment(s, now, self.context.settings.lease)
+        self._newest = s.newest.number if s.newest else 0
+        self._known |= m.assessed
+        return m
 
     def _do(self, action: Action, m: Moment) -> None:
         decision = _decision(m, action)
@@ -111,7 +115,7 @@ class _Run:
     def outcome(self) -> Outcome:
         """Where the release stands that the last action, or else the newest push, was about."""
         # An action may have been about a release that came to nothing, such as an image that was gone again.
-        for number in (self.last, self._newest()):
+        for number in (self.last, self._newest):
             assessed = self._assessed(number) if number else None
             if assessed is not None:
                 status = assessed.overall
@@ -119,18 +123,20 @@ class _Run:
                 return Outcome(self.service.name, f"v{number}", status.phase.value, why, done)
         return Outcome(self.service.name, "", "", "nothing was pushed yet", tuple(self.done))
 
-    def _newest(self) -> int:
-        newest = self._moment.s.newest if self._moment else None
-        return newest.number if newest else 0
-
     def _assessed(self, number: int) -> Assessed | None:
-        """A release's status in the last snapshot, or in one that has it."""
-        if self._moment and number in self._moment.assessed:
-            return self._moment.assessed[number]
+        """A release's status in the last snapshot that had it, or in one that is made for it."""
+        if number in self._known:
+            return self._known[number]
         now = self.context.clock()
         s = snapshot(self.context.store, self.service, now, also=(number,))
         release = s.release(number)
         return assess(release, s.stages, now) if release else None
+
+
+def _lead_on(actions: Sequence[Action]) -> bool:
+    """Whether the actions may make others possible. To close a release, or to list one that is not over, does not."""
+    listing = (a for a in actions if not isinstance(a, Close))
+    return any(not isinstance(a, Project) or a.phase.ended for a in listing)
 
 
 def _write_down(m: Moment, number: int, actions: Sequence[Action], context: Context) -> None:

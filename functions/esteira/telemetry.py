@@ -95,7 +95,9 @@ def tracer() -> Tracer:
 
 
 def _tracing() -> bool:
-    return "_X_AMZN_TRACE_ID" in os.environ and os.environ.get("POWERTOOLS_TRACE_DISABLED") != "true"
+    return (
+        "Sampled=1" in os.environ.get("_X_AMZN_TRACE_ID", "") and os.environ.get("POWERTOOLS_TRACE_DISABLED") != "true"
+    )
 
 
 def _annotate(put: Callable[..., None], service: str, release: str) -> None:

@@ -210,7 +210,7 @@ def test_a_claimed_build_is_taken_over_after_the_lease_and_not_before(silent: St
     silent.push("one")
     silent.faults.hook = dying("before", "codebuild:StartBuild")
     silent.wait()
-    assert silent.stands(1)[:2] == ("building", "its build is being started")
+    assert (silent.stands(1).phase, silent.stands(1).summary) == ("building", "its build is being started")
     silent.wait(seconds=LEASE - 1)
     assert silent.built() == []
     silent.wait(seconds=1)
@@ -245,7 +245,10 @@ def test_a_claimed_turn_is_taken_over_after_the_lease_and_not_before(silent: Sto
     silent.engine.finish_all()
     silent.faults.hook = dying("before", "codedeploy:CreateDeployment")
     silent.wait()
-    assert silent.stands(1)[:2] == ("deploying", "its deployment on production is being created")
+    assert (silent.stands(1).phase, silent.stands(1).summary) == (
+        "deploying",
+        "its deployment on production is being created",
+    )
     silent.wait(seconds=LEASE - 1)
     assert silent.deployed() == []
     silent.wait(seconds=1)

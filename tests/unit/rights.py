@@ -140,7 +140,7 @@ def _prefix(service: str) -> str:
 def running(function: Mapping[str, Any]) -> set[str]:
     """Return the rights that a function's own settings need: its log, its traces, where its failures go."""
     found = set(LOG) if "LoggingConfig" in function else set()
-    found |= TRACE if function.get("Tracing") == "Active" else set()
+    found |= TRACE if function.get("Tracing") in ("Active", {"Ref": "Tracing"}) else set()
     failure = function.get("EventInvokeConfig", {}).get("DestinationConfig", {}).get("OnFailure")
     return found | (BURY[failure["Type"]] if failure else set())
 

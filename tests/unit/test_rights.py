@@ -41,7 +41,7 @@ def test_announce_can_change_nothing_but_its_own_memory() -> None:
     """The function that may fail without hurting a release can call nothing by which it could hurt one."""
     assert set(called("announce.handler")) == {
         "codecommit:PostCommentForComparedCommit",
-        "dynamodb:GetItem",
+        "dynamodb:BatchGetItem",
         "dynamodb:PutItem",
         "sns:Publish",
         "ssm:GetParameter",
@@ -129,7 +129,7 @@ def test_a_call_that_is_made_no_more_leaves_a_right_too_many() -> None:
         ("Action: [logs:CreateLogStream, logs:PutLogEvents]\n                Resource: !GetAtt SweepLog",
          "Action: [logs:PutLogEvents]\n                Resource: !GetAtt SweepLog",
          {"SweepFunction": (["logs:CreateLogStream, called by Lambda itself"], [])}),
-        ("    Tracing: Active\n", "",
+        ("    Tracing: !Ref Tracing\n", "",
          {f: ([], ["xray:PutTelemetryRecords", "xray:PutTraceSegments"]) for f in HANDLERS}),
         ("codebuild:StopBuild", "codebuild:StopBuildBatch",
          {f: (["codebuild:StopBuild, called by "], ["codebuild:StopBuildBatch"]) for f in list(HANDLERS)[:3]}),

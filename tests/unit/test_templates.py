@@ -103,7 +103,7 @@ def test_the_four_functions_are_declared_as_the_rest_of_the_house_expects_them()
         assert properties["FunctionName"] == {"Fn::Sub": f"${{AWS::StackName}}-{word}"}
     assert shared["CodeUri"] == "functions/"
     assert shared["Timeout"] <= 60
-    assert shared["Tracing"] == "Active"
+    assert shared["Tracing"] == {"Ref": "Tracing"}
     assert set(shared["Environment"]["Variables"]) == {
         "ESTEIRA_TABLE",
         "ESTEIRA_SERVICES_PATH",

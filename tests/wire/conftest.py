@@ -9,10 +9,10 @@ from typing import Any
 import boto3
 import pytest
 
+from console.local.aws.aws_server import AwsServer
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
 from console.local.aws.resources import create_resources
-from console.local.aws.server import AwsServer
 from console.local.aws.stack import LocalAws
 from console.local.paths import TEMPLATE
 from console.local.rehearse.rehearsal_engine import ScriptedEngine

@@ -23,17 +23,20 @@ def announce(said: PhaseChange | HoldEnds, service: Service, context: Context) -
     A channel that fails keeps no other from hearing. Raises UntoldError when all were tried, and Refused for a release
     that does not exist.
     """
-    if isinstance(said, PhaseChange) and context.store.pushed(service.name, said.number) is None:
-        raise Refused(f"the Release Phase Changed event is refused: {service.name} has no release {said.release}")
+    wanted = [(each, channel) for each in news(said, service) for channel in each.channels]
+    number = said.number if isinstance(said, PhaseChange) else 0
+    notices = [each.notified(channel, context.clock()) for each, channel in wanted]
+    before = context.store.told(service.name, number, notices)
+    if before is None:
+        raise Refused(f"the Release Phase Changed event is refused: {service.name} has no release v{number}")
     told: dict[Channel, None] = {}
     faults: list[tuple[Channel, Exception]] = []
-    for each in news(said, service):
-        for channel in each.channels:
-            try:
-                if _tell(each, channel, said, service, context):
-                    told[channel] = None
-            except Exception as error:  # noqa: BLE001 - raised below, after the others
-                faults.append((channel, error))
+    for (each, channel), notice in zip(wanted, notices, strict=True):
+        try:
+            if notice not in before and _tell(each, channel, said, service, context):
+                told[channel] = None
+        except Exception as error:  # noqa: BLE001 - raised below, after the others
+            faults.append((channel, error))
     if faults:
         untold = "; ".join(f"the {channel}: {error}" for channel, error in faults)
         raise UntoldError(f"{service.name}: could not tell {untold}") from faults[0][1]

@@ -6,7 +6,7 @@ event names no release.
 
 **Rows made from facts** may be made again from them at any time:
 
-- ``releases`` · ``open#release#N``: a release that every snapshot reads, with its phase as lists show it.
+- ``releases`` · ``open#release#N``: a release that every snapshot reads, with its birth and its listed status.
 - ``releases`` · ``open#latest#SERIES``: the latest fact of a series once more. Series are the service's births
   (``release``) and, for each stage, ``stage/NAME#rollout``, ``#finished``, ``#hold``, ``#rollback``, ``#reminded``.
 - ``quarantine/SUBJECT`` · ``latest`` and ``alarm/NAME`` · ``latest``: the same, in the partition of the subject.
@@ -15,7 +15,7 @@ event names no release.
 A latest row is written in the transaction that writes its fact, and only over an older one (``fact_key``). So it is
 never behind the facts. Where a newer one stands already, the fact is written without it.
 
-With these, a snapshot of two open releases takes five calls (``store.snapshot``), and facts that belong together take
+With these, a snapshot of two open releases takes four calls (``store.snapshot``), and facts that belong together take
 one (``write``). Every read is strongly consistent and bounded: by a limit, or by what is open. boto3 and botocore are
 known to ``store``, ``aws`` and ``targets`` only.
 """

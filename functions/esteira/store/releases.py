@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,14 +12,17 @@ from esteira.core.facts import (
     DeploymentStarted,
     ImageArrived,
     ImageTaken,
+    Notified,
     Pushed,
     about_deployment,
     about_release,
 )
 from esteira.core.state import Listed, Release
-from esteira.fact import Fact
+from esteira.fact import Fact, from_row, to_row
 from esteira.store.facts import Facts
 from esteira.store.rows import OPEN, Row, facts_of, first_of, open_key, open_row, row_of
+
+BIRTH = "birth"  # in a release's open row: its birth once more, as JSON, so that a snapshot need not read it
 
 
 class Releases(Facts):
@@ -30,6 +35,15 @@ class Releases(Facts):
     def pushed(self, service: str, number: int) -> Pushed | None:
         """How release ``number`` was born, None if there is none."""
         return first_of([self._get(service, RELEASES, birth_key(number))], Pushed)
+
+    def told(self, service: str, number: int, notices: Iterable[Notified]) -> frozenset[Notified] | None:
+        """Those of ``notices`` that are recorded; None where release ``number`` does not exist (0: none is meant)."""
+        places = {(notice.about, notice.key): notice for notice in notices}
+        birth = [(RELEASES, birth_key(number))] if number else []
+        there = self._get_many(service, [*birth, *places])
+        if any(place not in there for place in birth):
+            return None
+        return frozenset(notice for place, notice in places.items() if place in there)
 
     def open(self, service: str) -> tuple[dict[int, Listed], tuple[ImageArrived, ...]]:
         """The releases that are under way or live, and the images that are not a release yet."""
@@ -49,7 +63,7 @@ class Releases(Facts):
     def birth(self, service: str, pushed: Pushed, image: ImageArrived | None = None) -> bool:
         """Bring a release into being in one transaction; False if its number, or its image, was taken meanwhile."""
         facts: list[Fact] = [pushed]
-        others = [self._put(open_row(service, pushed.number, 1))]
+        others = [self._put({**open_row(service, pushed.number, 1), BIRTH: json.dumps(to_row(pushed))})]
         if image is not None:
             taken = ImageTaken(at=pushed.at, tag=image.tag, digest=image.digest, release=pushed.number)
             facts.append(replace(taken, missing=bool(pushed.rejected)))
@@ -93,6 +107,12 @@ class Releases(Facts):
 def birth_key(number: int) -> str:
     """The key under which a release's birth stands."""
     return f"release#{number:08d}"
+
+
+def open_births(rows: list[Row]) -> dict[int, Pushed]:
+    """How releases were born, from the rows under ``open#`` that repeat it: those not reopened since."""
+    births = (from_row(json.loads(row[BIRTH])) for row in rows if BIRTH in row)
+    return {birth.number: birth for birth in births if isinstance(birth, Pushed)}
 
 
 def open_releases(rows: list[Row]) -> dict[int, Listed]:

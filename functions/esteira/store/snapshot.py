@@ -2,14 +2,14 @@
 
 1. One query of ``open#``: the open releases, the images that arrived, and the latest fact of each series of the service
    and its stages.
-2. One batch: how those releases were born, and when each alarm last rang.
+2. One batch: when each alarm last rang, and how those releases were born that have no open row telling it.
 3. One query for each release: everything said about it.
 4. One batch: what was said about their deployments, and the latest word of quarantine on their commits and images.
 5. Where a stage does not count the votes of those who pushed, one query for each release's commit.
 
-Five calls for two releases, seven with the last. The reads are strongly consistent and not one transaction: a row may
-be newer than one that was read before it. That is as harmless here as a step that began a moment earlier, because
-whatever may be done only once is claimed under a natural key.
+Four calls for two open releases, seven with everything. The reads are strongly consistent and not one transaction: a
+row may be newer than one that was read before it. That is as harmless here as a step that began a moment earlier,
+because whatever may be done only once is claimed under a natural key.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from esteira.core.facts import (
 )
 from esteira.core.state import Listed, StageState
 from esteira.fact import Fact
-from esteira.store.releases import Releases, arrivals, birth_key, open_releases
+from esteira.store.releases import Releases, arrivals, birth_key, open_births, open_releases
 from esteira.store.rows import LATEST, OPEN, OWN_LATEST, Row, facts_of, first_of, reminder_of
 
 # What a snapshot reads of a deployment: these are its keys, so no query is needed. What hosts reported is for receipts.
@@ -77,7 +77,9 @@ class Snapshots(Releases):
         rows = self._query(name, RELEASES, OPEN)
         latest = _latest(rows)
         stages, opened = tuple(_stages(service, latest)), open_releases(rows)
-        births, alarms = self._births_and_alarms(service, sorted({*opened, *also, *_on(stages)} - {0}))
+        known, wanted = open_births(rows), {*opened, *also, *_on(stages)} - {0}
+        read, alarms = self._births_and_alarms(service, sorted(wanted - known.keys()))
+        births = {**known, **read}
         facts = {number: set(self.facts(name, about_release(number))) for number in births}
         there = self._get_many(name, [*_deployments(facts), *_subjects(births, facts)])
         for number, said in facts.items():
