@@ -14,8 +14,7 @@ import pytest
 from console.local.rehearse.rehearsal import START
 from esteira.core.facts import (
     Held,
-    HostsAnswered,
-    InstanceReported,
+    HostReported,
     Notified,
     Quarantined,
     RollbackOrdered,
@@ -29,7 +28,6 @@ from esteira.store.rows import REMINDERS, reminder_of
 from tests.integration.conftest import Story
 
 pytestmark = pytest.mark.integration
-FOR_RECEIPTS = (HostsAnswered, InstanceReported)
 STAGES = (
     {"name": "staging"},
     {"name": "production", "approvals": {"votes": 1, "not_by_pusher": True}, "alarms": ["errors"], "bake_minutes": 30},
@@ -78,7 +76,7 @@ def compare(story: Story) -> SnapshotRows:
         release = store.release(name, number)
         assert release is not None
         assert birth == release.pushed
-        assert rows.facts[number] == {f for f in release.facts if not isinstance(f, FOR_RECEIPTS)}
+        assert rows.facts[number] == {f for f in release.facts if not isinstance(f, HostReported)}
         word = store.quarantine(name, [birth.commit])
         assert rows.quarantined.get(birth.commit) == word
         assert rows.pushers.get(birth.commit, ()) in ((), store.pushers(name, birth.commit))
