@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from esteira.bundle import default
-from esteira.core.facts import DeploymentGivenUp
+from esteira.core.facts import GivenUp
 from tests.integration.conftest import Story, dying, refusing
 
 APPSPEC = """\
@@ -242,7 +242,7 @@ def test_a_refusal_is_written_once(story: Story, moment: Any) -> None:
     story.play()
     story.pass_time(200, sweeps=2)
     assert story.phases == ["failed"]
-    assert len([f for f in story.facts(1) if isinstance(f, DeploymentGivenUp)]) == 1
+    assert len([f for f in story.facts(1) if isinstance(f, GivenUp) and f.what == "deployment"]) == 1
     assert story.rollouts() == 2
     assert not story.stage_state.busy
 
