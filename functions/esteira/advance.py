@@ -21,7 +21,7 @@ from esteira.context import NEW, REOPENED, Context, Decision
 from esteira.core.actions import Action, Close, OpenCommit, OpenImage, Project
 from esteira.core.plan import Moment, moment, plan
 from esteira.core.status import Assessed, Phase, assess
-from esteira.errors import DeclinedError
+from esteira.errors import BusyError, DeclinedError
 from esteira.perform import perform
 from esteira.snapshot import snapshot
 from esteira.trail import Decided
@@ -100,8 +100,10 @@ class _Run:
         try:
             with self.context.follow(decision):
                 came = perform(action, m.s, self.context)
-        except DeclinedError:
-            pass  # recorded, and the status says so: a wait, not an error
+        except BusyError:
+            pass  # recorded, and the status says so: a wait
+        except DeclinedError as refusal:  # recorded, too; calling the function again would not heal it
+            self.context.tell(replace(decision, error=str(refusal)))
         except Exception as error:  # noqa: BLE001 - raised at the end, when everything else is done
             self.context.tell(replace(decision, error=f"{type(error).__name__}: {error}"))
             self.errors.append(error)

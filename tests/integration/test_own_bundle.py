@@ -104,7 +104,7 @@ def test_a_bad_appspec_fails_the_release_and_nothing_is_deployed(story: Story) -
     sha = commit(story, OWN | {"appspec.yml": APPSPEC.replace("0.0", '"0.0"').replace("60", "5m")})
     story.play()
     assert story.phases == ["live", "failed"]
-    first, second = story.why(2).splitlines()
+    first, (second,) = story.why(2), story.stands(2).detail
     assert first.startswith(f"the own bundle of {sha[:8]} is refused and nothing was deployed: appspec.yml line 1 has")
     assert first.endswith("; next: mend it and push")
     assert second.startswith("appspec.yml line 9 has timeout 5m")
@@ -200,7 +200,7 @@ def test_a_repository_that_cannot_be_read_is_asked_again(story: Story) -> None:
     commit(story, OWN)
     story.play()
     assert story.phases == ["deploying"]
-    assert "could not start yet" in story.why(1)
+    assert "could not start the deployment on production" in story.why(1)
     story.faults.hook = None
     story.pass_time(60, sweeps=2)
     assert story.phases == ["live"]
@@ -285,12 +285,12 @@ def test_a_large_file_is_not_given_out(story: Story) -> None:
 
 def test_the_process_engine_says_that_it_cannot_run_anothers_hooks(story: Story) -> None:
     """Its host does what the default bundle's hooks do, and tells a foreign bundle by its files."""
-    from console.local.process.host import _release_in, _StepError
+    from console.local.process.host_release import StepError, release_in
 
     story.live("1")
     commit(story, OWN)
     story.play()
     default, own = (job.bundle for job in story.engine.deployed)
-    assert _release_in(default).release == "v1"
-    with pytest.raises(_StepError, match="esteira local up --engine docker"):
-        _release_in(own)
+    assert release_in(default).release == "v1"
+    with pytest.raises(StepError, match="esteira local up --engine docker"):
+        release_in(own)

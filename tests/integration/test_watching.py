@@ -250,9 +250,8 @@ def test_the_dashboard_counts_releases_by_phase_failures_by_cause_and_repairs_by
     assert {row["fact"]: row["found"] for row in repairs} == {
         "pushed": 1,
         "build-ended": 1,
-        "deployment-begun": 1,
-        "deployment-ended": 1,
-        "instance-reported": 1,
+        "deployment-reported": 2,
+        "host-reported": 1,
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from esteira.appspec.bundle import Bundle, default
+from esteira.bundle import Bundle, default
 from esteira.core.actions import Finish, StartDeployment
 from esteira.core.facts import Bundled, DeploymentStarted
 from esteira.core.state import Release, Snapshot, StageState
