@@ -105,8 +105,8 @@ def test_a_bad_appspec_fails_the_release_and_nothing_is_deployed(story: Story) -
     story.play()
     assert story.phases == ["live", "failed"]
     first, (second,) = story.why(2), story.stands(2).detail
-    assert first.startswith(f"the own bundle of {sha[:8]} is refused and nothing was deployed: appspec.yml line 1 has")
-    assert first.endswith("; next: mend it and push")
+    assert first.startswith(f"the bundle of {sha[:8]} is refused and nothing was deployed: appspec.yml line 1 has")
+    assert first.endswith("; next: correct it and push")
     assert second.startswith("appspec.yml line 9 has timeout 5m")
     assert story.deployed() == ["v1 Succeeded"]
     assert story.stage_state.live == 1
