@@ -325,8 +325,7 @@ def _query(table: Any, params: Params) -> tuple[dict[str, Any], int]:
         [partition.by_sort[s] for s in _slice(order, low, high, forward)] if order else [], params.get("Limit")
     )
 
-    condition = get_filter_expression(params.get("FilterExpression"), names, values)
-    kept = [item for item in chosen if condition.expr(item)] if params.get("FilterExpression") else chosen
+    kept = _kept(chosen, params.get("FilterExpression"), names, values)
     answer: dict[str, Any] = {"Count": len(kept), "ScannedCount": len(chosen)}
     if params.get("Select") != "COUNT":
         shown = [item.project(projection) for item in kept] if projection else kept
@@ -335,6 +334,12 @@ def _query(table: Any, params: Params) -> tuple[dict[str, Any], int]:
         last = chosen[-1]
         answer["LastEvaluatedKey"] = {name: dynamo_to_dict(last.attrs[name]) for name in table.table_key_attrs}
     return answer, size
+
+
+def _kept(chosen: list[Any], expression: str | None, names: Any, values: Any) -> list[Any]:
+    """The items that a query's filter lets through."""
+    condition = get_filter_expression(expression, names, values)
+    return [item for item in chosen if condition.expr(item)] if expression else chosen
 
 
 def _slice(order: list[Any], low: int, high: int, forward: bool) -> list[Any]:

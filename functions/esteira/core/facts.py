@@ -185,6 +185,9 @@ class Superseded(ReleaseFact, key="superseded"):
     by: int
 
 
+What = Literal["start", "build", "image", "accept", "approval", "quarantine", "deadline", "deployment", "alarm"]
+
+
 class GivenUp(ReleaseFact, key="given-up#{what}#{stage}#{number:08d}"):
     """A wait ended in vain. ``number`` is the rollout's on ``stage``, or else the attempt.
 
@@ -193,7 +196,7 @@ class GivenUp(ReleaseFact, key="given-up#{what}#{stage}#{number:08d}"):
     no release to go back to. ``remedy`` is what would help where a retry would not; ``why`` may have log lines below.
     """
 
-    what: Literal["start", "build", "image", "accept", "approval", "quarantine", "deadline", "deployment", "alarm"]
+    what: What
     number: int
     why: str = field(compare=False)
     stage: str = ""

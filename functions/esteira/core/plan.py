@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
 
 from esteira.core.actions import (
     AcceptImage,
@@ -40,13 +39,12 @@ from esteira.core.facts import (
     Rollout,
     StopAsked,
     Superseded,
+    What,
 )
 from esteira.core.lease import LeaseState
 from esteira.core.state import Deployed, OnStage, Release, Snapshot, StageState
 from esteira.core.status import Assessed, Cause, Phase, assess
 from esteira.gates import refusals
-
-What = Literal["start", "build", "image", "accept", "approval", "quarantine", "deadline", "deployment", "alarm"]
 
 
 @dataclass(frozen=True)
@@ -450,19 +448,10 @@ def _stop_asked(r: Release, thing: str) -> datetime | None:
     return asked.at if asked else None
 
 
-def _give_up(m: Moment, release: int, what: What, number: int, why: str, stage: str = "") -> Record:
-    fact = GivenUp(at=m.now, release=release, what=what, number=number, stage=stage, why=why)
+def _give_up(m: Moment, release: int, what: What, number: int, why: str, stage: str = "", attempt: int = 0) -> Record:
+    fact = GivenUp(at=m.now, release=release, what=what, number=number, stage=stage, attempt=attempt, why=why)
     return Record(release, why, fact)
 
 
 def _give_up_rollout(m: Moment, rollout: Rollout, why: str) -> Record:
-    fact = GivenUp(
-        at=m.now,
-        release=rollout.release,
-        what="deployment",
-        number=rollout.number,
-        stage=rollout.stage,
-        attempt=rollout.attempt,
-        why=why,
-    )
-    return Record(rollout.release, why, fact)
+    return _give_up(m, rollout.release, "deployment", rollout.number, why, rollout.stage, rollout.attempt)
