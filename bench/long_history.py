@@ -291,7 +291,7 @@ def _multiply(stage: HistoryStage, began: Mark, first: Mark, second: Mark, relea
 
 
 def _drained(stage: HistoryStage, table: str) -> Iterator[Row]:
-    """Yield every row of the table, and take it out."""
+    """Every row of the table, and take it out."""
     unpack = TypeDeserializer().deserialize
     client = stage.context.aws.client("dynamodb")
     for item in stage.local_aws.dynamodb.dump()[table]:

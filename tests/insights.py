@@ -57,7 +57,7 @@ class Line:
     text: str
 
     def row(self) -> Row:
-        """Return the fields that Logs Insights discovers in it."""
+        """The fields that Logs Insights discovers in it."""
         try:
             document = json.loads(self.text)
         except ValueError:
@@ -295,7 +295,7 @@ class _Parser:
 
 
 def _commands(query: str) -> list[list[tuple[str, str]]]:
-    """Return the query's commands, each as its tokens; a line that begins with # is a comment."""
+    """The query's commands, each as its tokens; a line that begins with # is a comment."""
     text = "\n".join(line for line in query.splitlines() if not line.lstrip().startswith("#")).rstrip()
     commands: list[list[tuple[str, str]]] = [[]]
     at = 0
@@ -312,7 +312,7 @@ def _commands(query: str) -> list[list[tuple[str, str]]]:
 
 
 def _flat(document: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    """Return a document's fields, nested ones by their path with dots; null is a field that is not there."""
+    """A document's fields, nested ones by their path with dots; null is a field that is not there."""
     found: list[tuple[str, Any]] = []
     for name, value in document.items() if isinstance(document, dict) else ():
         if isinstance(value, dict):

@@ -9,7 +9,7 @@ from console.doctor.observed import Code, Instance, LastDeployment, Silence, Ten
 
 
 def judge_service(service: Tended, stack: str) -> Iterator[Finding]:
-    """Yield a line for each thing of a service that was looked at; ``stack`` is the controller's."""
+    """A line for each thing of a service that was looked at; ``stack`` is the controller's."""
     yield _code(service)
     gone = [part for part, there in service.parts.items() if there is False]
     for part in gone:

@@ -38,7 +38,7 @@ class Returned:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Return the event or request in a file. Raises TroubleError where it is none."""
+    """The event or request in a file. Raises TroubleError where it is none."""
     try:
         event = json.loads(path.read_text())
     except OSError as error:
@@ -51,7 +51,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def routes(stack: str, template: Path = TEMPLATE) -> Callable[[dict[str, Any]], tuple[str, ...]]:
-    """Return what tells the names of the functions an event goes to. Raises TroubleError for an unreadable template."""
+    """What tells the names of the functions an event goes to. Raises TroubleError for an unreadable template."""
     try:
         described = read(template, stack)
         names = {f.logical_id: f.name for f in described.functions}

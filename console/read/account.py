@@ -58,7 +58,7 @@ def _in_order(facts: Iterable[Fact]) -> list[Fact]:
 
 
 def _around(store: Store, service: Service, release: Release, stages: Sequence[StageState]) -> Iterator[Fact]:
-    """Yield the facts that are about a release and stand elsewhere: who pushed it, its rollouts and the alarms that
+    """The facts that are about a release and stand elsewhere: who pushed it, its rollouts and the alarms that
     went off while it was watched, its quarantine, its image's scans."""
     pushed = release.pushed
     rollouts = {(f.stage, f.rollout) for f in release.all(DeploymentStarted)}

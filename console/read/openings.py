@@ -42,7 +42,7 @@ class StageWindows:
 
 
 def coming(store: Store, services: Iterable[Service], now: datetime, days: int) -> Iterator[StageWindows]:
-    """Yield each stage of ``services`` with what opens and closes it in the coming ``days``."""
+    """Each stage of ``services`` with what opens and closes it in the coming ``days``."""
     for service in services:
         for stage, rules in zip(store.stages(service), service.stages, strict=True):
             held = stage.held(now)

@@ -41,7 +41,7 @@ class State(StrEnum):
 
 
 def changes(before: Account | None, after: Account, now: datetime) -> Iterator[ReleaseChange]:
-    """Yield what is new in ``after``, in order of time; where it stands, at ``now``, comes last."""
+    """What is new in ``after``, in order of time; where it stands, at ``now``, comes last."""
     known = {*before.facts, *before.decisions} if before else set()
     rows = chain((("fact", said) for said in after.facts), (("decision", said) for said in after.decisions))
     release = after.line.release

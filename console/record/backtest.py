@@ -76,7 +76,7 @@ class _Trial:
     lease: timedelta
 
     def of(self, number: int) -> Iterator[Otherwise]:
-        """Yield what would have changed about a release, one for each rule and stage. Raises Gone."""
+        """What would have changed about a release, one for each rule and stage. Raises Gone."""
         name = self.other.name
         release = self.rows.release(name, number)
         if release is None:

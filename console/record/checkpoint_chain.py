@@ -55,7 +55,7 @@ class CheckpointChain:
         self.older = tuple(sorted(n for n in self.checkpoints if n not in self.newest))
 
     def faults(self) -> Iterator[Fault]:
-        """Yield each place where the checkpoints do not hold together, and those that are missing at the end."""
+        """Each place where the checkpoints do not hold together, and those that are missing at the end."""
         yield from self.unreadable
         joined = self.older and self.newest and self.older[-1] + 1 == self.newest[0]
         runs = [(*self.older, *self.newest)] if joined else [self.older, self.newest]
@@ -71,7 +71,7 @@ class CheckpointChain:
                 yield Fault(self.about, f"rollout {number} is finished and its checkpoint is missing")
 
     def _missing_before(self, checkpoint: Checkpoint) -> Iterator[Fault]:
-        """Yield that the checkpoint is missing which the first of those that were read follows from."""
+        """That the checkpoint is missing which the first of those that were read follows from."""
         before = checkpoint.rollout - 1
         if before and checkpoint.before and self.rows.row(self.service, self.about, checkpoint_key(before)) is None:
             yield Fault(

@@ -70,7 +70,7 @@ def replay(rows: Rows, service: str, number: int, lease: timedelta) -> tuple[Rep
 
 
 def decisions(rows: Rows, service: str, number: int) -> Iterator[Decided]:
-    """Yield what was decided about a release, in order of time. Raises Gone."""
+    """What was decided about a release, in order of time. Raises Gone."""
     found = []
     for key, row in rows.partition(service, about_decisions(number), "decided#").items():
         try:

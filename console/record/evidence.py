@@ -35,7 +35,7 @@ _GONE = {
 def evidence_of(
     aws: Aws, service: Service, number: int, stage: str, rollout: int, said: RolloutRows
 ) -> Iterator[Evidence]:
-    """Yield what AWS itself says about each link."""
+    """What AWS itself says about each link."""
     pushed, built, bundled, started = said.pushed, said.built, said.bundled, said.started
     if pushed is not None and pushed.commit:
         yield _ask("commit", lambda: _commit(aws, service, pushed.commit))

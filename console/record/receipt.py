@@ -86,7 +86,7 @@ def _last_rollout(chain: CheckpointChain, number: int) -> int:
 
 
 def _later(chain: CheckpointChain, number: int, checkpoint: Checkpoint) -> Iterator[str]:
-    """Yield the keys of the release's rows that came after the checkpoint."""
+    """The keys of the release's rows that came after the checkpoint."""
     about = about_release(number)
     covered = {line.rpartition(" ")[0] for line in checkpoint.rows}
     yield from (key for key in chain.rows.partition(chain.service, about) if f"{about} {key}" not in covered)

@@ -76,7 +76,7 @@ class RolloutRows:
 
 
 def faults_of_links(chain: CheckpointChain, checkpoint: Checkpoint, said: RolloutRows) -> Iterator[Fault]:
-    """Yield where the links do not meet: rows that hold each for itself, and do not go together."""
+    """Where the links do not meet: rows that hold each for itself, and do not go together."""
     rollout = said.rollout
     if rollout is None:
         yield Fault(f"{chain.about} {checkpoint.key}", f"it names no rollout {checkpoint.rollout} on {chain.stage}")
@@ -101,7 +101,7 @@ def faults_of_links(chain: CheckpointChain, checkpoint: Checkpoint, said: Rollou
 
 
 def links_of(said: RolloutRows) -> Iterator[Link]:
-    """Yield the links from the event to what the hosts answered, those there are."""
+    """The links from the event to what the hosts answered, those there are."""
     rows: list[tuple[str, Fact | None]] = [
         ("event", said.pushed),
         ("build", said.build),

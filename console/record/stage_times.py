@@ -29,7 +29,7 @@ class _Life(NamedTuple):
 
 
 def lives_on(rows: Rows, service: str, stage: str, release: Release) -> Iterator[_Life]:
-    """Yield each time the release came to life on a stage by a deployment of its own."""
+    """Each time the release came to life on a stage by a deployment of its own."""
     for deployed in release.on(StageState(stage)).rollouts:
         rollout = stage_fact(rows, service, stage, f"rollout#{deployed.number:08d}")
         own = isinstance(rollout, Rollout) and rollout.kind == "deploy"
@@ -55,7 +55,7 @@ def stage_fact(rows: Rows, service: str, stage: str, key: str) -> object:
 def deadline_change(
     what: str, minutes: int, began: datetime, ended: datetime | None, overdue: GivenUp | None, stage: str = ""
 ) -> Iterator[Otherwise]:
-    """Yield that something would have run out of time, or would have had more of it."""
+    """That something would have run out of time, or would have had more of it."""
     limit = minutes * MINUTE
     if overdue is None and ended is not None and ended - began >= limit:
         why = f"its {what} took {length_in_words(ended - began)}: past the deadline of {minutes} minutes"

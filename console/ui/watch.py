@@ -30,7 +30,7 @@ class Watch:
         self._hurry.set()
 
     async def news(self) -> AsyncGenerator[dict[str, str], None]:
-        """Yield what is new since the last time, after every look: first all there is, later often nothing.
+        """What is new since the last time, after every look: first all there is, later often nothing.
 
         Raises what ``look`` raised; who listens then begins anew.
         """

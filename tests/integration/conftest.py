@@ -45,7 +45,7 @@ class Story(Steps, Rehearsal):
             assert self.strayed() == {}
 
     def aws_client(self, name: str) -> Any:
-        """Return a boto3 client of the local AWS."""
+        """A boto3 client of the local AWS."""
         make: Any = boto3.client
         return make(name)
 

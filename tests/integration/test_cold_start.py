@@ -16,7 +16,7 @@ NAMES = ("nothing", "one boto3 client", *(f"{name}{more}" for name in EVENTS for
 
 
 def rounds(**init_cpu_ms: float) -> list[dict[str, dict[str, float]]]:
-    """Return three rounds in which everything takes 100 ms, what sam build alone makes 300, and what is told so long;
+    """Three rounds in which everything takes 100 ms, what sam build alone makes 300, and what is told so long;
     in one of them others were at work."""
     usual = {name: 300.0 if name.endswith("alone") else 100.0 for name in NAMES} | init_cpu_ms
     return [{name: dict.fromkeys(MEASURES, ms * slow) for name, ms in usual.items()} for slow in (1, 9, 1)]

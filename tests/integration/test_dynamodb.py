@@ -50,7 +50,7 @@ def dynamodb(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
 
 
 def client(url: str | None, account: str = "local") -> Any:
-    """Return a client of whoever is at ``url``."""
+    """A client of whoever is at ``url``."""
     make: Any = boto3.client
     keys = {"aws_access_key_id": account, "aws_secret_access_key": "local", "region_name": "us-east-1"}
     return make("dynamodb", endpoint_url=url, **keys)
@@ -74,7 +74,7 @@ def put(client: Any, sort: str, **more: Any) -> Any:
 
 
 def code_of(refused: pytest.ExceptionInfo[ClientError]) -> str:
-    """Return AWS's name of the error."""
+    """AWS's name of the error."""
     return str(refused.value.response["Error"]["Code"])
 
 
@@ -84,7 +84,7 @@ BIG = {**KEY, "x": {"S": "x" * 4100}}
 
 
 def units(answer: Any) -> float:
-    """Return the capacity a call consumed."""
+    """The capacity a call consumed."""
     return float(answer["ConsumedCapacity"]["CapacityUnits"])
 
 

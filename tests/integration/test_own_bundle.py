@@ -36,7 +36,7 @@ OWN: dict[str, str | None] = {
 
 
 def bundles(story: Story) -> list[dict[str, tuple[int, bytes]]]:
-    """Return every bundle that reached the host, oldest first: the mode and content of each file but release.json."""
+    """Every bundle that reached the host, oldest first: the mode and content of each file but release.json."""
     found = []
     for job in story.engine.deployed:
         with zipfile.ZipFile(io.BytesIO(job.bundle)) as archive:

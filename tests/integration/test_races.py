@@ -20,7 +20,7 @@ LEASE = 120
 
 
 def meeting(operation: str, row: str) -> Hook:
-    """Return a hook that lets the first caller of a write wait until a second one is about to make it, too."""
+    """A hook that lets the first caller of a write wait until a second one is about to make it, too."""
     gate, seen, lock = threading.Barrier(2), [0], threading.Lock()
 
     def hook(moment: When, call: Call) -> None:

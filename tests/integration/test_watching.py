@@ -68,7 +68,7 @@ class Seen:
         return found
 
     def annotated(self, trace: str) -> set[tuple[str, str]]:
-        """Return what X-Ray finds a trace by."""
+        """What X-Ray finds a trace by."""
         parts = [part for part in self.traces if part["trace_id"] == trace]
         return {(key, value) for part in parts for key, value in part.get("annotations", {}).items()}
 
@@ -93,7 +93,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
 
 
 def dashboard() -> dict[str, Any]:
-    """Return the dashboard's body as CloudFormation fills it in."""
+    """The dashboard's body as CloudFormation fills it in."""
     text, variables = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
     filled: dict[str, Any] = json.loads(substituted(text, {"Logs": substituted(variables["Logs"]["Fn::Sub"])}))
     return filled
@@ -129,13 +129,13 @@ def widgets(kind: str) -> list[dict[str, Any]]:
 
 
 def widget(title: str) -> str:
-    """Return the query of the widget whose title begins so."""
+    """The query of the widget whose title begins so."""
     [query] = [str(w["query"]) for w in widgets("log") if w["title"].startswith(title)]
     return query
 
 
 def saved() -> dict[str, str]:
-    """Return the saved queries by their names, without the stack's."""
+    """The saved queries by their names, without the stack's."""
     found = {}
     for resource in RESOURCES.values():
         if resource["Type"] == "AWS::Logs::QueryDefinition":
@@ -148,7 +148,7 @@ def saved() -> dict[str, str]:
 
 
 def asked(seen: Seen, query: str) -> Answer:
-    """Return what a query of the template answers about the story."""
+    """What a query of the template answers about the story."""
     groups = [f"/aws/lambda/{STACK.name}-{function}" for function in FUNCTIONS]
     return run(query, seen.lines, groups)
 

@@ -119,7 +119,7 @@ def play(invoke: Invoke, folder: Path, port: int, at: datetime) -> dict[tuple[st
 
 
 def play_one(chapter: str, invoke: Invoke, folder: Path, port: int, at: datetime) -> Iterator[Told]:
-    """Yield what came of each step of one chapter."""
+    """What came of each step of one chapter."""
     with world(folder, at, port) as here:
         if chapter in ON_TWO_STAGES:
             give_stages(here.client, template().functions[0].environment["ESTEIRA_SERVICES_PATH"], STAGES)
@@ -132,7 +132,7 @@ def play_one(chapter: str, invoke: Invoke, folder: Path, port: int, at: datetime
 
 @contextmanager
 def handlers(port: int) -> Iterator[Functions]:
-    """Yield the functions in this process, set up for whatever AWS is at 127.0.0.1:``port``."""
+    """The functions in this process, set up for whatever AWS is at 127.0.0.1:``port``."""
     declared = {f.name: dict(f.environment) for f in template().functions}
     with mock.patch.dict(os.environ):
         set_environment(declared, **variables(f"http://127.0.0.1:{port}"))

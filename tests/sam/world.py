@@ -140,7 +140,7 @@ class World:
 
 @contextmanager
 def world(folder: Path, at: datetime, port: int = 0) -> Iterator[World]:
-    """Yield a world whose AWS thinks it is ``at``, at 127.0.0.1:``port``."""
+    """A world whose AWS thinks it is ``at``, at 127.0.0.1:``port``."""
     outcomes: dict[str, Any] = {"commits": []}
     engine = ScriptedEngine(lambda _: outcomes["build"], lambda _: outcomes["deploy"], manual=True)
     clock = Clock.stopped(at)

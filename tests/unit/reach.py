@@ -160,7 +160,7 @@ class Source:
         self._unsure = False
 
     def reached(self, handler: str) -> Reached:
-        """Return what can be called from ``handler``, such as ``intake.handler``. Raises UnfollowableError."""
+        """What can be called from ``handler``, such as ``intake.handler``. Raises UnfollowableError."""
         reached = _Walk(self).walk(handler)
         while self._grew():
             reached = _Walk(self).walk(handler)
@@ -202,13 +202,13 @@ class Source:
         return self.modules.get(name) or External(name)
 
     def thing(self, module: Module, word: str) -> Thing | None:
-        """Return what a module's name stands for, followed through imports; None for a builtin."""
+        """What a module's name stands for, followed through imports; None for a builtin."""
         found = module.names.get(word)
         home, _, last = found.name.rpartition(".") if isinstance(found, External) else ("", "", "")
         return self.thing(self.modules[home], last) if home in self.modules else found
 
     def named(self, scope: Scope, node: ast.AST) -> Thing | None:
-        """Return what a plain or dotted name stands for; None where it is local, a builtin or no name."""
+        """What a plain or dotted name stands for; None where it is local, a builtin or no name."""
         match node:
             case ast.Name(id=word):
                 return None if word in scope.local else self.thing(scope.module, word)
@@ -220,7 +220,7 @@ class Source:
         return None
 
     def scope(self, of: Function | Module) -> Scope:
-        """Return where the code of a function, or of a module itself, stands."""
+        """Where the code of a function, or of a module itself, stands."""
         self._unsure |= of in self._open  # what rests on a scope that is being bound was bound too early
         if of not in self._scopes:
             scope = self._scopes[of] = Scope(of if isinstance(of, Module) else of.module, of.name)
@@ -262,11 +262,11 @@ class Source:
 
     @cache  # noqa: B019 - a Source lives as long as its test
     def kin(self, one: Class) -> list[Class]:
-        """Return a class, those above it and those below it: an instance may be of any."""
+        """A class, those above it and those below it: an instance may be of any."""
         return [*self.above(one), *(c for c in self.classes if c is not one and one in self.above(c))]
 
     def above(self, one: Class) -> list[Class]:
-        """Return a class and those it is made from."""
+        """A class and those it is made from."""
         bases = [self.named(Scope(one.module, one.name), base) for base in one.node.bases]
         return [one, *(c for base in bases if isinstance(base, Class) for c in self.above(base))]
 
@@ -316,14 +316,14 @@ class Source:
         return NOTHING
 
     def returned(self, function: Function) -> Types:
-        """Return what a function declares to return; anything, if it declares nothing."""
+        """What a function declares to return; anything, if it declares nothing."""
         if function.node.returns is None:
             return ANYTHING
         own = frozenset({function.owner}) if _last(function.node.returns) == "Self" and function.owner else NOTHING
         return self.declared(function.module, function.node.returns) | own
 
     def said(self, module: Module, said: Said) -> Types:
-        """Return what may be in a variable or field: what is declared, or else what is put there."""
+        """What may be in a variable or field: what is declared, or else what is put there."""
         declared = _all(self.declared(module, annotation) for annotation in said.annotations)
         if (said.annotations and ANY not in declared) or said in self._open:
             return declared
@@ -333,7 +333,7 @@ class Source:
         return declared | found
 
     def contents(self, types: Types) -> Types:
-        """Return the classes with all that may lie in their fields."""
+        """The classes with all that may lie in their fields."""
         found, todo = set(types), list(types)
         while todo:
             one = todo.pop()
@@ -344,7 +344,7 @@ class Source:
         return frozenset(found)
 
     def types(self, scope: Scope, node: ast.expr) -> Types:
-        """Return what may be in the value of an expression."""
+        """What may be in the value of an expression."""
         match node:
             case ast.Name(id=word) if word in scope.local:
                 return scope.local[word]
@@ -394,7 +394,7 @@ class Source:
         return _filled(found, arguments) if ours else _filled(found, NOTHING) | self.contents(arguments)
 
     def leads_to_aws(self, types: Types) -> bool:
-        """Return whether among the values there may be a client, or something that has or makes one."""
+        """Whether among the values there may be a client, or something that has or makes one."""
         inside = self.contents(types)
         makers = {name.rpartition(".")[0] for name in MAKERS}
         return any(_services(inside)) or any(isinstance(c, Class) and c.name in makers for c in inside)
@@ -576,7 +576,7 @@ class _Walk:
 
 
 def client_of(source: Source, scope: Scope, node: ast.Call) -> str:
-    """Return the service whose client a call makes, "" where it makes none, or does not say of what."""
+    """The service whose client a call makes, "" where it makes none, or does not say of what."""
     match node.args:
         case [ast.Constant(value=str() as service), *_] if service in _services_of_aws():
             return service if _maker(source, scope, node.func) else ""
@@ -584,7 +584,7 @@ def client_of(source: Source, scope: Scope, node: ast.Call) -> str:
 
 
 def _maker(source: Source, scope: Scope, node: ast.expr) -> bool:
-    """Return whether an expression names a function that makes clients."""
+    """Whether an expression names a function that makes clients."""
     thing = source.named(scope, node)
     if thing is not None:
         return thing.name in MAKERS
@@ -595,7 +595,7 @@ def _maker(source: Source, scope: Scope, node: ast.expr) -> bool:
 
 
 def inner(scope: Scope, node: ast.Lambda) -> Scope:
-    """Return the scope inside a lambda, whose arguments may be anything."""
+    """The scope inside a lambda, whose arguments may be anything."""
     return Scope(scope.module, scope.name, {**scope.local, **{a.arg: ANYTHING for a in _arguments(node.args)}})
 
 
@@ -641,7 +641,7 @@ def _say(said: Said, at: Function | Module, annotation: ast.expr | None, value: 
 
 
 def _statements(body: Iterable[ast.AST], *, classes: bool = False) -> Iterator[ast.stmt]:
-    """Yield statements and those inside an if, a try, a loop or a with (and a class), but not those of a function."""
+    """Statements and those inside an if, a try, a loop or a with (and a class), but not those of a function."""
     for statement in body:
         if isinstance(statement, ast.stmt):
             yield statement
@@ -651,7 +651,7 @@ def _statements(body: Iterable[ast.AST], *, classes: bool = False) -> Iterator[a
 
 
 def _run_at_import(statement: ast.stmt) -> Iterator[ast.AST]:
-    """Yield what of a statement runs when its module is imported; statements inside it are asked by themselves."""
+    """What of a statement runs when its module is imported; statements inside it are asked by themselves."""
     inside: list[ast.AST | None]
     match statement:
         case ast.Assign(targets=[ast.Name()]) | ast.AnnAssign(target=ast.Name()):
@@ -667,12 +667,12 @@ def _run_at_import(statement: ast.stmt) -> Iterator[ast.AST]:
 
 
 def _marks(node: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
-    """Return the decorators of a function."""
+    """The decorators of a function."""
     return {_last(mark.func if isinstance(mark, ast.Call) else mark) for mark in node.decorator_list}
 
 
 def _calls(node: ast.AST | None) -> Iterator[ast.AST]:
-    """Yield the outermost calls in an expression, but those inside a lambda, which happen later."""
+    """The outermost calls in an expression, but those inside a lambda, which happen later."""
     if isinstance(node, ast.Call):
         yield node
     elif node is not None and not isinstance(node, ast.Lambda):
@@ -681,7 +681,7 @@ def _calls(node: ast.AST | None) -> Iterator[ast.AST]:
 
 
 def _targets(node: ast.AST) -> Iterator[tuple[ast.AST, ast.expr | None, ast.expr | None]]:
-    """Yield what a node assigns to, each with its annotation and the expression whose value it may hold."""
+    """What a node assigns to, each with its annotation and the expression whose value it may hold."""
     match node:
         case ast.Assign(targets=targets, value=value):
             yield from ((inside, None, part) for target in targets for inside, part in _paired(target, value))
@@ -700,7 +700,7 @@ def _targets(node: ast.AST) -> Iterator[tuple[ast.AST, ast.expr | None, ast.expr
 
 
 def _paired(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.AST, ast.expr]]:
-    """Yield what an assignment assigns to, each with its value: of ``a, b = c, d`` one by one."""
+    """What an assignment assigns to, each with its value: of ``a, b = c, d`` one by one."""
     several = isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
     if several and len(target.elts) == len(value.elts) and not _starred(target) and not _starred(value):
         for each, part in zip(target.elts, value.elts, strict=True):
@@ -714,7 +714,7 @@ def _starred(node: ast.Tuple) -> bool:
 
 
 def _bindings(node: ast.AST) -> Iterator[tuple[str, ast.expr | None, ast.expr | None]]:
-    """Yield the names a node binds, each with its annotation and the expression whose value it may hold."""
+    """The names a node binds, each with its annotation and the expression whose value it may hold."""
     for target, annotation, value in _targets(node):
         if isinstance(target, ast.Name) and isinstance(target.ctx, ast.Store):
             yield target.id, annotation, value
@@ -730,7 +730,7 @@ def _bindings(node: ast.AST) -> Iterator[tuple[str, ast.expr | None, ast.expr | 
 
 
 def _widenings(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
-    """Yield the names of containers that a node puts something into: ``rows.append(…)``, ``rows["x"] = …``."""
+    """The names of containers that a node puts something into: ``rows.append(…)``, ``rows["x"] = …``."""
     match node:
         case ast.Call(func=ast.Attribute(value=ast.Name(id=word)), args=arguments):
             yield from ((word, argument) for argument in arguments)
@@ -747,7 +747,7 @@ def _arguments(arguments: ast.arguments) -> list[ast.arg]:
 
 
 def _children(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield what is directly in a node, but for annotations."""
+    """What is directly in a node, but for annotations."""
     for name in node._fields:
         child = getattr(node, name, None)
         if isinstance(child, ast.AST) and name not in ("annotation", "returns"):
@@ -775,7 +775,7 @@ def _services(types: Types) -> list[str]:
 
 @cache
 def model(service: str) -> ServiceModel:
-    """Return what botocore knows of a service."""
+    """What botocore knows of a service."""
     return _session().get_service_model(service)
 
 
@@ -791,5 +791,5 @@ def _services_of_aws() -> frozenset[str]:
 
 @cache
 def operations(service: str) -> Mapping[str, str]:
-    """Return a service's operations: boto3's name → AWS's."""
+    """A service's operations: boto3's name → AWS's."""
     return {xform_name(name): name for name in model(service).operation_names}

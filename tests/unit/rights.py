@@ -87,7 +87,7 @@ FIND_HOSTS = {"ec2:DescribeInstances", "ec2:DescribeInstanceStatus", "tag:GetRes
 
 
 def shipped() -> dict[str, str]:
-    """Return the sources that run in Lambda, by module."""
+    """The sources that run in Lambda, by module."""
     paths = (p for p in FUNCTIONS.rglob("*.py") if FUNCTIONS / "host" not in p.parents)
     names = {".".join(p.relative_to(FUNCTIONS).with_suffix("").parts): p for p in paths}
     return {name.removesuffix(".__init__"): path.read_text(encoding="utf-8") for name, path in names.items()}
@@ -100,12 +100,12 @@ def source() -> Source:
 
 @cache
 def called(handler: str) -> Mapping[str, str]:
-    """Return the actions the shipped code needs from a handler on, each with the names that lead there."""
+    """The actions the shipped code needs from a handler on, each with the names that lead there."""
     return needed(source().reached(handler))
 
 
 def needed(reached: Reached) -> dict[str, str]:
-    """Return the actions that what is within reach needs, each with the names that lead there."""
+    """The actions that what is within reach needs, each with the names that lead there."""
     found: dict[str, str] = {}
     for operation in sorted(reached.operations, key=lambda o: (o.service, o.name)):
         action = f"{_prefix(operation.service)}:{operation.name}"
@@ -116,7 +116,7 @@ def needed(reached: Reached) -> dict[str, str]:
 
 
 def asked(service: str, operation: str, parameters: Mapping[str, Any]) -> set[str]:
-    """Return the actions that one call which was made needed."""
+    """The actions that one call which was made needed."""
     parts = {part for item in parameters.get("TransactItems", ()) for part in item}
     return _actions(f"{_prefix(service)}:{operation}", parts)
 
@@ -132,13 +132,13 @@ def _actions(action: str, texts: Iterable[str]) -> set[str]:
 
 
 def _prefix(service: str) -> str:
-    """Return what a service is called in a policy: as in its signatures, but for one."""
+    """What a service is called in a policy: as in its signatures, but for one."""
     name = str(model(service).signing_name)
     return {"monitoring": "cloudwatch"}.get(name, name)
 
 
 def running(function: Mapping[str, Any]) -> set[str]:
-    """Return the rights that a function's own settings need: its log, its traces, where its failures go."""
+    """The rights that a function's own settings need: its log, its traces, where its failures go."""
     found = set(LOG) if "LoggingConfig" in function else set()
     found |= TRACE if function.get("Tracing") in ("Active", {"Ref": "Tracing"}) else set()
     failure = function.get("EventInvokeConfig", {}).get("DestinationConfig", {}).get("OnFailure")
@@ -146,7 +146,7 @@ def running(function: Mapping[str, Any]) -> set[str]:
 
 
 def commands(text: str) -> set[str]:
-    """Return the rights that the AWS and docker commands of a script, a buildspec or a hook need."""
+    """The rights that the AWS and docker commands of a script, a buildspec or a hook need."""
     found: set[str] = set()
     # At a command's place; a hint that a person may type "aws ssm put-parameter" is none.
     calls = re.findall(r"(?:^|\$\(|[|;&]|\bthen|\bdo)\s*aws ([a-z0-9]+) ([a-z-]+)", text, re.MULTILINE)
@@ -187,28 +187,28 @@ class Template:
         self.resources: dict[str, dict[str, Any]] = document["Resources"]
 
     def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
-        """Return the properties of the resources of a type, by logical id; Globals count for functions."""
+        """The properties of the resources of a type, by logical id; Globals count for functions."""
         shared = self.document.get("Globals", {}).get("Function", {}) if kind == "AWS::Serverless::Function" else {}
         return {k: shared | r["Properties"] for k, r in self.resources.items() if r["Type"] == kind}
 
     def role_of(self, function: str) -> str:
-        """Return the logical id of a function's role."""
+        """The logical id of a function's role."""
         role = self.of_type("AWS::Serverless::Function")[function]["Role"]
         return str(role["Fn::GetAtt"][0])
 
     def foreign(self) -> dict[str, list[Any]]:
-        """Return the policies that roles have from elsewhere, whose rights nobody here can read."""
+        """The policies that roles have from elsewhere, whose rights nobody here can read."""
         attached = {k: r.get("ManagedPolicyArns", []) for k, r in self.of_type("AWS::IAM::Role").items()}
         return {k: found for k, arns in attached.items() if (found := [a for a in arns if not self._is_ours(a)])}
 
     def held_by(self, role: str) -> list[Grant]:
-        """Return what a role grants, with the managed policies of this template that it has."""
+        """What a role grants, with the managed policies of this template that it has."""
         attached = self.of_type("AWS::IAM::Role")[role].get("ManagedPolicyArns", [])
         owners = {role, *(arn["Ref"] for arn in attached if self._is_ours(arn))}
         return [grant for grant in self.grants() if grant.owner in owners]
 
     def grants(self) -> list[Grant]:
-        """Return everything that any policy document of the template grants or denies."""
+        """Everything that any policy document of the template grants or denies."""
         return [grant for owner, resource in self.resources.items() for grant in self._within(owner, resource)]
 
     def _is_ours(self, arn: Any) -> bool:
@@ -232,7 +232,7 @@ class Template:
                 yield Grant(owner, statement["Effect"] == "Allow", action, self.written(resource), condition)
 
     def written(self, value: Any) -> str:
-        """Return a resource of a policy as an ARN, with the names of things in <>."""
+        """A resource of a policy as an ARN, with the names of things in <>."""
         match value:
             case str():
                 return value
@@ -266,7 +266,7 @@ def template(name: str) -> Template:
 
 
 def missing_and_extra(of: Template, function: str, code: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """Return what a function's code or settings need and its role lacks, and what the role has for nothing."""
+    """What a function's code or settings need and its role lacks, and what the role has for nothing."""
     settings = of.of_type("AWS::Serverless::Function")[function]
     granted = {g.action for g in of.held_by(of.role_of(function)) if g.allow}
     wanted = set(code) | running(settings)
@@ -277,7 +277,7 @@ def missing_and_extra(of: Template, function: str, code: Mapping[str, str]) -> t
 
 
 def short(resource: str) -> str:
-    """Return an ARN as docs/aws.md writes it: without partition, region and account; a log group is its owner's."""
+    """An ARN as docs/aws.md writes it: without partition, region and account; a log group is its owner's."""
     text = re.sub(r"^arn:aws:([a-z0-9-]+):(?:REGION)?:(?:ACCOUNT)?:", r"\1:", resource)
     return re.sub(r"^logs:log-group:<\w+>", "logs:log-group:<own>", text)
 
@@ -315,7 +315,7 @@ class Kind:
 
 
 def kinds(action: str) -> list[Kind]:
-    """Return the kinds of resource an action takes; none where AWS limits it to no resource."""
+    """The kinds of resource an action takes; none where AWS limits it to no resource."""
     service, authorization = _authorization(action)
     if action in UNLIMITED:
         return []

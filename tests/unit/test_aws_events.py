@@ -487,7 +487,7 @@ STREAMS = st.lists(lives(), max_size=6, unique_by=lambda life: life[0]).map(
 
 
 def told(stream: list[Any], seconds: int = 0) -> Iterator[Fact]:
-    """Yield the facts a stream of events tells, each heard a second after the one before."""
+    """The facts a stream of events tells, each heard a second after the one before."""
     for place, event in enumerate(stream):
         heard = read(event, [LUNGS, HEART], after(seconds=seconds + place))
         yield from heard.facts if isinstance(heard, Heard) else ()
@@ -555,7 +555,7 @@ def test_a_right_envelope_around_garbage_is_refused_with_a_sentence(kind: tuple[
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the path to every value inside a JSON document."""
+    """The path to every value inside a JSON document."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, child in inner:
         yield (*path, key)

@@ -52,7 +52,7 @@ SHELL = {
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
-    """Yield every module that is imported anywhere in the file, also inside a function or for typing only."""
+    """Every module that is imported anywhere in the file, also inside a function or for typing only."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -130,7 +130,7 @@ RANKS = {"read": 0, "local": 1, "doctor": 2, "record": 2, "ui": 2, "cli": 3}
 
 
 def modules(folder: Path, root: Path) -> dict[str, ast.Module]:
-    """Return the modules below a folder by the name they are imported by."""
+    """The modules below a folder by the name they are imported by."""
     files = (path for path in sorted(folder.rglob("*.py")) if "subjects" not in path.parts)
     return {
         ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): ast.parse(path.read_text())
@@ -143,12 +143,12 @@ ALL = {**CONSOLE, **modules(FUNCTIONS, FUNCTIONS), **modules(ROOT / "bench", ROO
 
 
 def imports_of(name: str, known: Mapping[str, ast.Module]) -> set[str]:
-    """Return the modules of ``known`` that one of them imports, also inside a function or for typing only."""
+    """The modules of ``known`` that one of them imports, also inside a function or for typing only."""
     return {other for other in imported(known[name]) if other in known and other != name}
 
 
 def circle(known: Mapping[str, ast.Module]) -> list[str]:
-    """Return one circle of imports among the modules, by their names in order; empty where there is none."""
+    """One circle of imports among the modules, by their names in order; empty where there is none."""
     done: set[str] = set()
 
     def visit(name: str, path: list[str]) -> list[str]:

@@ -80,7 +80,7 @@ def test_each_function_has_its_own_role_which_lambda_alone_may_take() -> None:
 
 
 def changed(module: str, old: str, new: str) -> dict[str, str]:
-    """Return the actions each handler needs when a piece of the code were otherwise."""
+    """The actions each handler needs when a piece of the code were otherwise."""
     texts = rights.shipped()
     assert texts[module].count(old) == 1, f"{module} has changed: name another piece of it here"
     source = Source({**texts, module: texts[module].replace(old, new)})
@@ -191,7 +191,7 @@ TOY = {
 
 
 def read(code: str) -> set[str]:
-    """Return the actions of a toy whose module ``toy`` is ``code``."""
+    """The actions of a toy whose module ``toy`` is ``code``."""
     texts = {name: dedent(text) for name, text in {**TOY, "toy": code}.items()}
     return set(needed(Source(texts).reached("toy.handler")))
 
@@ -438,14 +438,14 @@ def test_no_right_is_named_by_a_pattern() -> None:
 
 
 def section(title: str) -> dict[str, str]:
-    """Return a table of docs/aws.md: what stands in `` in its first column → its second."""
+    """A table of docs/aws.md: what stands in `` in its first column → its second."""
     [text] = re.findall(rf"^### {re.escape(title)}\n(.*?)(?=^##|\Z)", GUIDE, re.MULTILINE | re.DOTALL)
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
     return {name: row[1] for row in rows for name in re.findall(r"`([^`]+)`", row[0])}
 
 
 def patterns(of: Template) -> set[str]:
-    """Return every ARN with a * in it, of a resource or in a condition, as the guide writes it."""
+    """Every ARN with a * in it, of a resource or in a condition, as the guide writes it."""
     found = {g.resource for g in of.grants() if g.resource != "*"}
     for condition in (json.loads(g.condition) for g in of.grants() if "*" in g.condition):
         found |= {of.written(arn) for keys in condition.values() for arn in keys.values()}

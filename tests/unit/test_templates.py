@@ -56,7 +56,7 @@ def _function(name: str) -> dict[str, Any]:
 
 
 def _rules() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield every rule as its function, its name and its properties."""
+    """Every rule as its function, its name and its properties."""
     for function in FUNCTIONS:
         for name, event in _function(function).get("Events", {}).items():
             yield function, name, event["Properties"]
@@ -70,7 +70,7 @@ def _statements(resource: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _granted(name: str) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Yield every (resource, statement, action) that a role or managed policy of the template grants."""
+    """Every (resource, statement, action) that a role or managed policy of the template grants."""
     for kind in ("AWS::IAM::Role", "AWS::IAM::ManagedPolicy"):
         for owner, properties in _resources(name, kind).items():
             for statement in _statements(properties):

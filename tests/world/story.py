@@ -120,11 +120,11 @@ class Steps:
         return self.state_of(PRODUCTION)
 
     def state_of(self, stage: str) -> StageState:
-        """Return a stage, from the table."""
+        """A stage, from the table."""
         return next(s for s in self.store.stages(self.service) if s.name == stage)
 
     def live_on(self, stage: str) -> int:
-        """Return the release that is live on a stage, 0 if none is."""
+        """The release that is live on a stage, 0 if none is."""
         return self.state_of(stage).live
 
     def stands(self, number: int) -> Status:
@@ -148,7 +148,7 @@ class Steps:
         return assess(release, s.stages, self.clock.now())
 
     def why(self, number: int) -> str:
-        """Return the sentence that explains where a release stands."""
+        """The sentence that explains where a release stands."""
         return self.stands(number).why
 
     def said_everywhere(self, number: int) -> dict[str, tuple[str, str]]:
@@ -171,46 +171,46 @@ class Steps:
         return [phase for _, phase in listed]
 
     def facts(self, number: int) -> list[Fact]:
-        """Return everything said about one release itself."""
+        """Everything said about one release itself."""
         return list(self.store.facts(self.service.name, about_release(number)))
 
     def scans(self, digest: str) -> list[Fact]:
-        """Return what is known of the scans of an image."""
+        """What is known of the scans of an image."""
         return list(self.store.facts(self.service.name, f"image/{digest}"))
 
     def rollouts(self, stage: str = PRODUCTION) -> int:
-        """Return how many rows the stage's rollouts have made: two for each that is over."""
+        """How many rows the stage's rollouts have made: two for each that is over."""
         return len(self.store.facts(self.service.name, about_stage(stage), "rollout#"))
 
     def open(self) -> list[int]:
-        """Return the releases the controller still looks after."""
+        """The releases the controller still looks after."""
         return sorted(self.store.open(self.service.name)[0])
 
     def rows(self) -> int:
-        """Return how many rows the table has."""
+        """How many rows the table has."""
         return len(self.aws_client("dynamodb").scan(TableName=self.context.settings.table)["Items"])
 
     def digest(self, tag: str) -> str:
-        """Return the digest of the image under ``tag``, "" if none is."""
+        """The digest of the image under ``tag``, "" if none is."""
         return next((i.digest for i in self.local_aws.ecr.images(self.service.images) if tag in i.tags), "")
 
     def tags(self, digest: str) -> set[str]:
-        """Return the tags on an image."""
+        """The tags on an image."""
         return next(set(i.tags) for i in self.local_aws.ecr.images(self.service.images) if i.digest == digest)
 
     def built(self) -> list[str]:
-        """Return how every build CodeBuild ever started stands, as ``v1/build/1 SUCCEEDED``, oldest first."""
+        """How every build CodeBuild ever started stands, as ``v1/build/1 SUCCEEDED``, oldest first."""
         states = (b["buildStatus"] for b in self.local_aws.codebuild.builds())
         return [f"{c.partition('/')[2]} {s}" for c, s in zip(self.build_claims(), states, strict=True)]
 
     def deployed(self) -> list[str]:
-        """Return how every deployment CodeDeploy ever created stands, as ``v1 Succeeded``, oldest first."""
+        """How every deployment CodeDeploy ever created stands, as ``v1 Succeeded``, oldest first."""
         states = (d["status"] for d in self.local_aws.codedeploy.deployments())
         names = (c.split("/")[1] if "/" in c else c for c in self.deployment_claims())
         return [f"{name} {state}" for name, state in zip(names, states, strict=True)]
 
     def release_documents(self) -> list[dict[str, Any]]:
-        """Return the release.json of every bundle that reached the host, oldest first."""
+        """The release.json of every bundle that reached the host, oldest first."""
         bundles = (zipfile.ZipFile(io.BytesIO(job.bundle)) for job in self.engine.deployed)
         return [json.loads(bundle.read("release.json")) for bundle in bundles]
 
@@ -242,7 +242,7 @@ def from_a_newer_version(story: Story) -> None:
 
 
 def told(story: Any) -> Iterator[Any]:
-    """Yield a story and see, at its end, that nothing was built or deployed twice."""
+    """A story and see, at its end, that nothing was built or deployed twice."""
     yield story
     story.faults.hook = None
     assert doubles(story.build_claims()) == []
@@ -250,12 +250,12 @@ def told(story: Any) -> Iterator[Any]:
 
 
 def doubles(claims: list[str]) -> list[str]:
-    """Return the claims that AWS has more than once."""
+    """The claims that AWS has more than once."""
     return [claim for claim, times in Counter(claims).items() if times > 1]
 
 
 def refusing(operation: str, code: str = "AccessDeniedException", message: str = "not today") -> Hook:
-    """Return a hook that lets AWS refuse an operation, such as ``codebuild:StartBuild``."""
+    """A hook that lets AWS refuse an operation, such as ``codebuild:StartBuild``."""
 
     def hook(moment: When, call: Call) -> None:
         if moment == "before" and call.name == operation:
@@ -265,7 +265,7 @@ def refusing(operation: str, code: str = "AccessDeniedException", message: str =
 
 
 def dying(moment: When, operation: str, row: str = "", *, once: bool = True) -> Hook:
-    """Return a hook that kills the caller, once or always, at an operation.
+    """A hook that kills the caller, once or always, at an operation.
 
     With ``row``, only where the operation writes a row that has it in its key.
     """
@@ -280,6 +280,6 @@ def dying(moment: When, operation: str, row: str = "", *, once: bool = True) -> 
 
 
 def key_of(call: Call) -> str:
-    """Return the sort keys that a call writes, in one text."""
+    """The sort keys that a call writes, in one text."""
     items = [call.params.get("Item")] + [w.get("Put", {}).get("Item") for w in call.params.get("TransactItems", [])]
     return " ".join(item["sk"]["S"] for item in items if item)

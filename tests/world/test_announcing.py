@@ -80,18 +80,18 @@ def keep(story: Story, address: str) -> None:
 
 
 def published(story: Story) -> list[str]:
-    """Return the subjects of what went to the topic."""
+    """The subjects of what went to the topic."""
     return [c.params["Subject"] for c in story.faults.calls if c.name == "sns:Publish"]
 
 
 def buried(story: Story) -> list[tuple[str, Any]]:
-    """Return what lies among the dead letters: the error's sentence and the event."""
+    """What lies among the dead letters: the error's sentence and the event."""
     records = [json.loads(letter["Body"]) for letter in story.bus.letters]
     return [(r["responsePayload"]["errorMessage"], r["requestPayload"]) for r in records]
 
 
 def comments(story: Story, commit: str) -> list[str]:
-    """Return the first line of each comment on a commit, without its reason."""
+    """The first line of each comment on a commit, without its reason."""
     said = (c for c in story.local_aws.codecommit.comments if c["afterCommitId"] == commit)
     return [c["comment"]["content"].split(":")[0] for c in said]
 

@@ -16,18 +16,18 @@ READ = "codebuild:BatchGetBuilds"
 
 
 def exporting(roc_auc: str) -> BuildOutcome:
-    """Return a build that exports one figure; the rehearsed engine adds the image's digest."""
+    """A build that exports one figure; the rehearsed engine adds the image's digest."""
     return BuildOutcome(exported={"ROC_AUC": roc_auc})
 
 
 def told_of_live(story: Story) -> list[dict[str, str]]:
-    """Return what each build was told of the live release, oldest first."""
+    """What each build was told of the live release, oldest first."""
     environments = (job.environment for job in story.engine.built)
     return [{k: v for k, v in e.items() if k.startswith("ESTEIRA_LIVE_")} for e in environments]
 
 
 def figures(story: Story, number: int) -> list[dict[str, str]]:
-    """Return what is kept of what a release's builds exported, one attempt after the other, without the digest."""
+    """What is kept of what a release's builds exported, one attempt after the other, without the digest."""
     kept = [f.figures for f in story.facts(number) if isinstance(f, Accepted)]
     return [{name: value for name, value in each.items() if name != "IMAGE_DIGEST"} for each in kept]
 
@@ -119,7 +119,7 @@ def test_a_build_that_codebuild_forgot_stops_no_release(story: Story) -> None:
 
 
 def answering_without(story: Story) -> Hook:
-    """Return a hook that has CodeBuild forget every build once its image is in the registry."""
+    """A hook that has CodeBuild forget every build once its image is in the registry."""
 
     def hook(moment: When, call: Call) -> None:
         if moment == "before" and call.name == READ:

@@ -12,7 +12,7 @@ from tests.world.story import Story
 
 
 def image_event(story: Story, digest: str, tag: str | None, **more: str) -> dict[str, Any]:
-    """Return ECR's event of a push, with what is said otherwise."""
+    """ECR's event of a push, with what is said otherwise."""
     detail = {
         "action-type": "PUSH",
         "result": "SUCCESS",

@@ -18,7 +18,7 @@ NEXT = re.compile(r"(Next:|next:) (esteira [a-z-]+|add --|push )")
 
 
 def refused(answer: dict[str, Any]) -> str:
-    """Return the sentence of a refusal; fail where there was none."""
+    """The sentence of a refusal; fail where there was none."""
     assert set(answer) == {"refused"}, answer
     return str(answer["refused"])
 

@@ -24,7 +24,7 @@ def pair(begin: Callable[..., Story]) -> Story:
 
 
 def runs(story: Story) -> dict[str, str]:
-    """Return the release that each host runs: the one of the last deployment that succeeded on it."""
+    """The release that each host runs: the one of the last deployment that succeeded on it."""
     found: dict[str, str] = {}
     claims = story.deployment_claims()
     for claim, deployment in zip(claims, story.local_aws.codedeploy.deployments(), strict=True):
@@ -36,7 +36,7 @@ def runs(story: Story) -> dict[str, str]:
 
 
 def kinds(story: Story) -> list[str]:
-    """Return what each of the stage's rollouts was for, in order."""
+    """What each of the stage's rollouts was for, in order."""
     facts = story.store.facts(story.service.name, "stage/production", "rollout#")
     return [f.kind for f in facts if isinstance(f, Rollout)]
 

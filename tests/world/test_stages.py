@@ -44,7 +44,7 @@ def vote(story: Story, action: str, release: str, *, by: str = "bea", **more: An
 
 
 def deployments(story: Story) -> list[str]:
-    """Return every deployment CodeDeploy ever created, oldest first, as ``v1 staging Succeeded``."""
+    """Every deployment CodeDeploy ever created, oldest first, as ``v1 staging Succeeded``."""
     rows = zip(story.deployment_claims(), story.local_aws.codedeploy.deployments(), strict=True)
     return [f"{claim.split('/')[1]} {claim.split('/')[2]} {row['status']}" for claim, row in rows]
 

@@ -340,7 +340,7 @@ def test_other_branches_and_tags_start_nothing(story: Story) -> None:
 
 
 def told(story: Story) -> dict[str, object]:
-    """Return what a story came to, without the ids that AWS makes up."""
+    """What a story came to, without the ids that AWS makes up."""
     tags = {tag: story.digest(tag) for tag in ("live-production", "previous-production", "esteira-v1", "esteira-v4")}
     return {"phases": story.phases, "built": story.built(), "deployed": story.deployed(), **tags}
 

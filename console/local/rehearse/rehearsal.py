@@ -115,7 +115,7 @@ class Rehearsal:
 
     @cached_property
     def context(self) -> Context:
-        """The desk every function here works at; made once, as a warm function keeps its clients."""
+        """The context every function here works with; made once, as a warm function keeps its clients."""
         settings = self._settings
         client = cache(_made)
         return Context(Store(client("dynamodb"), settings.table), Aws(client), settings, self.clock.now, self._tell)

@@ -266,7 +266,7 @@ def _has_image(image: str) -> bool:
 
 
 def _trees(folder: Path) -> Iterator[ast.AST]:
-    """Yield what the functions run; host/ is only carried by them, to a host and its own Python."""
+    """What the functions run; host/ is only carried by them, to a host and its own Python."""
     for path in sorted(folder.rglob("*.py")):
         if path.relative_to(folder).parts[0] != "host":
             yield ast.parse(path.read_text())
@@ -281,7 +281,7 @@ class _WithoutTyping(ast.NodeTransformer):
 
 
 def _asked_for(tree: ast.AST) -> Iterator[str]:
-    """Yield the literal argument of every call of something called ``client``."""
+    """The literal argument of every call of something called ``client``."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")

@@ -49,7 +49,7 @@ class Difference:
 
 
 def found(stack: Stack, client: Client, name: str = "") -> Iterator[Found]:
-    """Yield the resources that the deployed ``stack`` and its nested ones list."""
+    """The resources that the deployed ``stack`` and its nested ones list."""
     declared = _declared(stack)
     pages = client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=name or stack.name)
     for row in (row for page in pages for row in page["StackResourceSummaries"]):
