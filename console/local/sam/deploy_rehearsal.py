@@ -189,7 +189,7 @@ class DeployRehearsal:
             pattern = rule.get("EventPattern")
             if not pattern or not events.test_event_pattern(EventPattern=pattern, Event=text)["Result"]:
                 continue
-            targets = events.list_targets_by_rule(EventRule=rule["Name"])["Targets"]
+            targets = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
             answers += [self._invoke(target["Arn"], event) for target in targets]
         return answers
 
