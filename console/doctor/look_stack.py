@@ -47,7 +47,7 @@ def _rule(eyes: Eyes, name: str) -> StackRule:
     told = eyes.unless_gone("events", "describe_rule", Name=name)
     if told is None:
         return StackRule(name, False, (), gone=True)
-    targets = eyes.pages("events", "list_targets_by_rule", "Targets", StackRule=name)
+    targets = eyes.pages("events", "list_targets_by_rule", "Targets", Rule=name)
     names = tuple(target["Arn"].rpartition(":")[2] for target in targets)
     return StackRule(name, told["State"] != "DISABLED", names, told.get("ScheduleExpression", ""))
 

@@ -218,8 +218,8 @@ def test_the_story_of_a_service_on_real_containers(state: Path, tmp_path: Path) 
 
         team.push("three", "echo the model file is not whole; exit 3")
         assert finished(laptop, 3) == "failed"
-        eventually("the reason", lambda: "the model file is not whole" in views(laptop)[-1].why)
-        assert "exit code 3" in views(laptop)[-1].why
+        eventually("the reason", lambda: "the model file is not whole" in "\n".join(views(laptop)[-1].detail))
+        assert "exit code 3" in "\n".join((views(laptop)[-1].why, *views(laptop)[-1].detail))
         assert inspected(second)["State"] == before
         assert get(page)[1:] == ("two", second)
 

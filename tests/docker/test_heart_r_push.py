@@ -101,11 +101,12 @@ def page(sockets: list[str]) -> Iterator[Page]:
 
 
 def finished(laptop: Laptop, number: int) -> tuple[str, str]:
-    """Wait until a release has come to its end; its phase, and why."""
+    """Wait until a release has come to its end; its phase, and why with the lines below."""
     ends = ("live", "failed", "rejected")
 
     def view() -> tuple[str, str] | None:
-        return next(((v.phase, v.why) for v in views(laptop) if v.number == number and v.phase in ends), None)
+        found = (v for v in views(laptop) if v.number == number and v.phase in ends)
+        return next(((v.phase, "\n".join((v.why, *v.detail))) for v in found), None)
 
     until(f"the end of v{number}", view, BUILD_SECONDS)
     found = view()

@@ -348,7 +348,7 @@ def test_an_image_without_the_model_ends_at_start_and_says_so(image: str, source
 def test_it_is_as_small_as_its_readme_says(image: str) -> None:
     """What it adds to its base is no more than the README's figure, in either language."""
     sizes = [int(run("docker", "image", "inspect", "--format", "{{.Size}}", name)) for name in (image, BASE)]
-    for name, words in (("README.md", r"(\d+) MB on top of"), ("README.pt.md", r"(\d+) MB sobre")):
+    for name, words in (("README.md", r"adds (\d+) MB to"), ("README.pt.md", r"(\d+) MB sobre")):
         found = re.search(words, (SOURCE / name).read_text(encoding="utf-8"))
         assert found, f"{name} does not say how large the image is"
         assert (sizes[0] - sizes[1]) / 1e6 <= int(found[1]), name

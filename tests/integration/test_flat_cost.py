@@ -95,13 +95,13 @@ def test_a_cost_that_grows_with_the_history_is_named(monkeypatch: pytest.MonkeyP
     """A controller that read its whole history at each step would not pass for flat."""
     from esteira.store import Store
 
-    bounded: Callable[..., Any] = Store.newest
+    bounded: Callable[..., Any] = Store.snapshot_rows
 
-    def unbounded(self: Store, service: str) -> Any:
-        self.views(service, 10_000)
-        return bounded(self, service)
+    def unbounded(self: Store, service: Any, also: Any = ()) -> Any:
+        self.views(service.name, 10_000)
+        return bounded(self, service, also)
 
-    monkeypatch.setattr(Store, "newest", unbounded)
+    monkeypatch.setattr(Store, "snapshot_rows", unbounded)
     result = flat_cost.run(lambda _: None, histories=(4, PERIOD), releases=1)
     assert any("release read_units" in fault for fault in flat_cost.missed(result))
 
