@@ -27,10 +27,13 @@ def now() -> datetime:
 
 @cache
 def from_environment() -> Context:
-    """The context that ESTEIRA_TABLE, ESTEIRA_SERVICES_PATH and ESTEIRA_TOPIC_ARN describe."""
+    """The context that ESTEIRA_TABLE, ESTEIRA_SERVICES_PATH, ESTEIRA_ACCOUNT, ESTEIRA_TOPIC_ARN and Lambda's own
+    AWS_REGION describe."""
     names = {
         "table": "ESTEIRA_TABLE",
         "services_path": "ESTEIRA_SERVICES_PATH",
+        "account": "ESTEIRA_ACCOUNT",
+        "region": "AWS_REGION",
         "topic_arn": "ESTEIRA_TOPIC_ARN",
     }
     try:
