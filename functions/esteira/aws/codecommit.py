@@ -81,8 +81,8 @@ class Commits:
         CodeCommit comments on a comparison: it wants the commit before, unless the commit is the first of all.
         """
         codecommit = self.client("codecommit")
-        parents = codecommit.get_commit(repositoryName=service.repository, commitId=commit)["commit"]["parents"]
-        before = {"beforeCommitId": parents[0]} if parents else {}
+        asked = codecommit.get_commit(repositoryName=service.repository, commitId=commit)["commit"]
+        before = {"beforeCommitId": asked["parents"][0]} if asked.get("parents") else {}
         try:
             codecommit.post_comment_for_compared_commit(
                 repositoryName=service.repository,
