@@ -40,7 +40,9 @@ def from_environment() -> Context:
         settings = Settings(**{field: os.environ[name] for field, name in names.items() if name in os.environ})
     except ValidationError as error:
         missing = ", ".join(names[str(e["loc"][0])] for e in error.errors())
-        raise RuntimeError(f"the function's environment lacks {missing}; template.yaml sets it") from None
+        raise RuntimeError(
+            f"the function's environment lacks {missing}; Lambda sets AWS_REGION, template.yaml the others"
+        ) from None
     return Context(Store(client("dynamodb"), settings.table), Aws(), settings, now, tell, follow)
 
 
