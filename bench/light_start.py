@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.meter import BenchError
-from console.local.account import REGION
+from console.local.account import ACCOUNT, REGION
 from console.local.paths import FUNCTIONS
 
 RUNS = 15
@@ -187,4 +187,5 @@ def _environment() -> dict[str, str]:
         "POWERTOOLS_METRICS_NAMESPACE": "bench",
         "ESTEIRA_TABLE": "bench",
         "ESTEIRA_SERVICES_PATH": "/bench/services/",
+        "ESTEIRA_ACCOUNT": ACCOUNT,
     }

@@ -8,6 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from esteira import bootstrap
 from esteira.answer import Answer, answer
+from esteira.aws_events import NotOurs
 from esteira.context import Context
 from esteira.notify.announce import announce
 from esteira.notify.news import HoldEnds, read
@@ -24,7 +25,10 @@ def handler(event: Any, _context: LambdaContext, *, given: Context | None = None
     for a malformed event, UntoldError where a channel could not be told.
     """
     context = given or bootstrap.from_environment()
-    said = read(event)
+    said = read(event, context.settings)
+    if isinstance(said, NotOurs):
+        logger.debug(said.why)
+        return answer(why=said.why)
     service = next((s for s in bootstrap.services(context) if s.name == said.service), None)
     if service is None:
         return answer(why=f"no service is called {said.service}")

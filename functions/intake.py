@@ -29,7 +29,7 @@ def handler(event: Any, lambda_context: LambdaContext, *, given: Context | None 
     Several services may listen to one alarm: one that fails keeps no other from hearing it.
     """
     context = given or bootstrap.from_environment()
-    heard = read(event, bootstrap.services(context), context.clock())
+    heard = read(event, bootstrap.services(context), context.clock(), context.settings)
     if isinstance(heard, NotOurs):
         logger.debug(heard.why)
         return answer(why=heard.why)

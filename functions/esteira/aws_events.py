@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, ValidationError
 
 from esteira.claims import CLAIM_VARIABLE, build_claim
-from esteira.config import Service
+from esteira.config import Service, Settings
 from esteira.core.facts import (
     AlarmRang,
     BuildEnded,
@@ -78,6 +78,8 @@ class Envelope(BaseModel):
 
     source: str
     detail_type: Annotated[str, Field(alias="detail-type")]
+    account: str = ""
+    region: str = ""
     time: Timestamp | None = None
     detail: dict[str, Any]
 
@@ -174,7 +176,7 @@ class InstanceChange(DeploymentChange):
 API_STATE = {"START": "InProgress", "READY": "Ready", "SUCCESS": "Succeeded", "FAILURE": "Failed", "STOP": "Stopped"}
 
 
-def read(event: object, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
+def read(event: object, services: Sequence[Service], now: datetime, settings: Settings) -> Heard | NotOurs:
     """What ``event`` tells about one of ``services``, or why it is not ours.
 
     Raises Refused where it is of a kind that is ours and malformed.
@@ -183,11 +185,24 @@ def read(event: object, services: Sequence[Service], now: datetime) -> Heard | N
     known = _READERS.get((envelope.source, envelope.detail_type))
     if known is None:
         return NotOurs(f"{envelope.source} / {envelope.detail_type} is not read here")
+    if elsewhere := foreign(envelope.account, envelope.region, settings):
+        return elsewhere
     model, what, reader = known
     heard = reader(_validated(model, envelope.detail, f"{what} event"), services, now)
     if isinstance(heard, NotOurs) or envelope.time is None:
         return heard
     return replace(heard, facts=tuple(_dated(f, min(envelope.time, now)) for f in heard.facts))
+
+
+def foreign(account: str, region: str, settings: Settings) -> NotOurs | None:
+    """Why an event of that account and Region is not ours, None where it is.
+
+    An account may forward its events to this one's default bus, and its resources may have the names of ours.
+    """
+    if (account, region) == (settings.account, settings.region):
+        return None
+    where = f"account {account or 'unknown'} in {region or 'no Region'}"
+    return NotOurs(f"the event is from {where}, not from account {settings.account} in {settings.region}")
 
 
 def _dated(fact: Fact, at: datetime) -> Fact:

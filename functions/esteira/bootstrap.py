@@ -27,17 +27,22 @@ def now() -> datetime:
 
 @cache
 def from_environment() -> Context:
-    """The context that ESTEIRA_TABLE, ESTEIRA_SERVICES_PATH and ESTEIRA_TOPIC_ARN describe."""
+    """The context that ESTEIRA_TABLE, ESTEIRA_SERVICES_PATH, ESTEIRA_ACCOUNT, ESTEIRA_TOPIC_ARN and Lambda's own
+    AWS_REGION describe."""
     names = {
         "table": "ESTEIRA_TABLE",
         "services_path": "ESTEIRA_SERVICES_PATH",
+        "account": "ESTEIRA_ACCOUNT",
+        "region": "AWS_REGION",
         "topic_arn": "ESTEIRA_TOPIC_ARN",
     }
     try:
         settings = Settings(**{field: os.environ[name] for field, name in names.items() if name in os.environ})
     except ValidationError as error:
         missing = ", ".join(names[str(e["loc"][0])] for e in error.errors())
-        raise RuntimeError(f"the function's environment lacks {missing}; template.yaml sets it") from None
+        raise RuntimeError(
+            f"the function's environment lacks {missing}; Lambda sets AWS_REGION, template.yaml the others"
+        ) from None
     return Context(Store(client("dynamodb"), settings.table), Aws(), settings, now, tell, follow)
 
 

@@ -190,6 +190,8 @@ class Settings(Strict):
 
     table: str
     services_path: str
+    account: str  # an event of another account or Region is not ours
+    region: str
     topic_arn: str = ""
     lease: timedelta = timedelta(seconds=120)
 

@@ -22,7 +22,7 @@ from console.read.session import Shell
 from esteira import operate
 from esteira.aws import Aws
 from esteira.aws_events import Refused
-from esteira.config import Service, Settings
+from esteira.config import Service
 from esteira.context import Context
 from esteira.core.facts import (
     Accepted,
@@ -42,6 +42,7 @@ from esteira.core.status import assess
 from esteira.fact import Fact
 from esteira.snapshot import snapshot
 from esteira.store import Store
+from tests.unit.conftest import SETTINGS
 from tests.world.door import Client
 from tests.world.services import Ssm
 from tests.world.table import Table
@@ -196,7 +197,7 @@ class Operated:
     def operate(self, function: str, payload: Any) -> Invoked:
         """Stand in for Lambda: what functions/operate.py does, but for advancing."""
         self.asked.append((function, payload))
-        settings = Settings(table="esteira-Table", services_path="/esteira/services/")
+        settings = SETTINGS.model_copy(update={"table": "esteira-Table"})
         context = Context(self.store, Aws(self.client), settings, lambda: self.now)
         try:
             request, found = operate.read(payload, (self.heart,))

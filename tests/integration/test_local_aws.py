@@ -27,7 +27,7 @@ from console.local.aws.faults import Call, Crash, Faults, Throttle, When, crash_
 from console.local.aws.functions import Functions, LocalFunction, UnknownFunctionError, from_specs, set_environment
 from console.local.aws.resources import create_resources
 from console.local.aws.stack import LocalAws
-from console.local.engine import BuildJob, BuildPhase, BuildResult, DeployJob, DeployResult
+from console.local.engine import HOST, BuildJob, BuildPhase, BuildResult, DeployJob, DeployResult
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
 from console.local.rules import EventRule, Schedule
 from console.local.template import FunctionSpec, read
@@ -241,6 +241,24 @@ def test_a_comment_with_the_same_token_is_one_comment(world: World) -> None:
     told = codecommit.get_comments_for_compared_commit(repositoryName="heart", afterCommitId=commit)
     (row,) = told["commentsForComparedCommitData"]
     assert [comment["content"] for comment in row["comments"]] == ["v1 is live"]
+
+
+def test_a_comment_is_on_a_comparison_unless_the_commit_is_the_first(world: World) -> None:
+    """Without beforeCommitId, and with one that compares nothing, AWS refuses; so does a token used for another."""
+    codecommit = world.client("codecommit")
+    first = world.local_aws.codecommit.commit("heart", "main", {"a": b"1"}, "one")
+    second = world.local_aws.codecommit.commit("heart", "main", {"a": b"2"}, "two")
+    ask = {"repositoryName": "heart", "afterCommitId": second, "content": "v2 is live", "clientRequestToken": "t"}
+    posted = codecommit.post_comment_for_compared_commit(**ask, beforeCommitId=first)
+    assert (posted["beforeCommitId"], posted["comment"]["content"]) == (first, "v2 is live")
+    for changed, code in (
+        ({}, "CommitIdRequiredException"),
+        ({"beforeCommitId": second}, "BeforeCommitIdAndAfterCommitIdAreSameException"),
+        ({"beforeCommitId": first, "content": "v2 is not live"}, "IdempotencyParameterMismatchException"),
+    ):
+        with pytest.raises(ClientError) as refused:
+            codecommit.post_comment_for_compared_commit(**{**ask, **changed})
+        assert code_of(refused) == code
 
 
 def test_a_real_git_push_becomes_an_event(tmp_path: Path) -> None:
@@ -483,6 +501,29 @@ def test_a_failed_deployment_shows_its_scripts_last_lines(tmp_path: Path) -> Non
         assert (last["status"], last["diagnostics"]["errorCode"]) == ("Failed", "ScriptFailed")
         assert last["diagnostics"]["logTail"] == "Traceback: boom"
         assert world.last("CodeDeploy Deployment State-change Notification")["detail"]["state"] == "FAILURE"
+
+
+def test_a_deployment_whose_group_has_no_host_never_starts(tmp_path: Path) -> None:
+    """No target is told before the first host begins; CodeDeploy's own error is the deployment's."""
+    engine = ScriptedEngine(manual=True, there=())
+    with LocalAws(tmp_path / "state", engine, keep=False) as local_aws, local_aws.in_process() as faults:
+        world = made(World(local_aws, engine, faults, None), tmp_path)
+        codedeploy = world.client("codedeploy")
+        id_ = deploy(world)
+        assert codedeploy.get_deployment(deploymentId=id_)["deploymentInfo"]["status"] == "Created"
+        for ask in (
+            lambda: codedeploy.list_deployment_targets(deploymentId=id_),
+            lambda: codedeploy.batch_get_deployment_targets(deploymentId=id_, targetIds=[HOST]),
+            lambda: codedeploy.get_deployment_target(deploymentId=id_, targetId=HOST),
+        ):
+            with pytest.raises(ClientError) as refused:
+                ask()
+            assert code_of(refused) == "DeploymentNotStartedException"
+        engine.finish_all()
+        info = codedeploy.get_deployment(deploymentId=id_)["deploymentInfo"]
+        assert (info["status"], info["errorInformation"]["code"]) == ("Failed", "NO_INSTANCES")
+        events = [event for event in world.bus.events if event["source"] == "aws.codedeploy"]
+        assert [event["detail"]["state"] for event in events] == ["FAILURE"]
 
 
 def test_a_group_takes_one_deployment_at_a_time(world: World) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from console.local.rehearse.rehearsal_engine import DeployOutcome
 from tests.integration.conftest import Story, dying
 from tests.unit.rights import called
+from tests.world.story import refusing
 
 ADVANCING = ("intake.handler", "sweep.handler", "operate.handler")
 APPSPEC = "version: 0.0\nos: linux\nhooks:\n  AfterInstall:\n    - location: scripts/start.sh\n"
@@ -25,7 +26,8 @@ def with_a_topic_and_a_webhook(story: Story) -> None:
 
 
 def tell_everything(story: Story) -> None:
-    """Play a push, an image, a bundle of its own, a failure, two aborts and two deaths: all that can be called for."""
+    """Play a push, an image, a bundle of its own, a failure that the topic refuses to tell, two aborts and two deaths:
+    all that can be called for."""
     story.push("one", appspec_dot_yml=APPSPEC, scripts__start_dot_sh="#!/bin/bash\ntrue\n")
     story.play()
     story.push_image("two", "v1.0")
@@ -40,8 +42,10 @@ def tell_everything(story: Story) -> None:
     story.operate("abort", release="v4")
     story.play()
     story.deploys = DeployOutcome(False, "GET /ping answered 500")
+    story.faults.hook = refusing("sns:Publish")
     story.push("five")
     story.play()
+    story.faults.hook = None
     story.deploys = DeployOutcome()
     story.lose_everything()
     story.push("six")

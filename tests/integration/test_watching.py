@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from console.local.account import REGION
 from console.local.paths import ROOT, TEMPLATE
 from console.local.template import read
 from esteira import bootstrap
@@ -81,6 +82,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
         **os.environ,
         "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "functions"))),
         **next(f.environment for f in STACK.functions if f.name == "esteira-intake"),
+        "AWS_REGION": REGION,
         "LAMBDA_TASK_ROOT": str(folder),
     }
     words = [sys.executable, "-m", "tests.integration.watched", str(folder)]

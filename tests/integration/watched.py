@@ -66,7 +66,7 @@ def play(story: Story) -> None:
     story.deliver()
     story.faults.hook = None
     story.pass_time(60)
-    story.bus.put({"source": "aws.codebuild", "detail-type": "CodeBuild Build State Change", "detail": {}})
+    story.bus.emit("aws.codebuild", "CodeBuild Build State Change", [], {})
     story.play()
     story.faults.hook = refusing("codecommit:GetBranch")
     story.pass_time(300)

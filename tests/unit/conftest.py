@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from esteira.config import Service, Stage
+from console.local.account import ACCOUNT, REGION
+from esteira.config import Service, Settings, Stage
 from esteira.core.actions import Action
 from esteira.core.facts import (
     Accepted,
@@ -42,6 +43,8 @@ HEART = Service(
     stages=(Stage(group="heart-production"),),
     bundles="heart-bundles",
 )
+
+SETTINGS = Settings(table="t", services_path="/esteira/services/", account=ACCOUNT, region=REGION)
 
 
 def after(minutes: float = 0, *, seconds: float = 0) -> datetime:

@@ -32,7 +32,7 @@ from esteira.core.facts import (
 from esteira.core.status import Phase
 from esteira.fact import Fact, stamp
 from esteira.notify import news
-from tests.unit.conftest import DIGEST, HEART, NOON, after, recorded
+from tests.unit.conftest import DIGEST, HEART, NOON, SETTINGS, after, recorded
 
 ROOT = Path(__file__).parents[2]
 FILES = {path.stem: path for path in sorted((ROOT / "events").glob("*.json"))}
@@ -161,6 +161,17 @@ def patterns() -> tuple[tuple[str, EventPattern], ...]:
 # --- the files -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", [n for n in FILES if not n.startswith(("operate_", "schedule"))])
+@pytest.mark.parametrize("elsewhere", [{"account": "210987654321"}, {"region": "eu-west-1"}, {"account": ""}])
+def test_an_event_of_another_account_or_region_is_not_ours(name: str, elsewhere: dict[str, str]) -> None:
+    """An alarm of the same name in another account, whose events were forwarded here, rolled production back; a
+    foreign build failed ours. Not even the detail of such an event is looked at."""
+    event = event_of(name) | elsewhere
+    for foreign in (event, {**event, "detail": {}}):
+        told = news.read(foreign, SETTINGS) if event["source"] == "esteira" else read(foreign, [HEART], NOON, SETTINGS)
+        assert isinstance(told, NotOurs)
+
+
 def test_every_file_in_events_has_its_expectation() -> None:
     """A new file without one, or an expectation whose file is gone, is found out."""
     assert set(FILES) == set(EXPECTED) | set(REQUESTS)
@@ -169,7 +180,7 @@ def test_every_file_in_events_has_its_expectation() -> None:
 @pytest.mark.parametrize("name", EXPECTED)
 def test_an_event_file_gives_its_exact_facts_or_is_not_ours(name: str) -> None:
     """What each real payload means, all of it, heard now."""
-    heard, expected = read(event_of(name), [HEART], NOON), EXPECTED[name]
+    heard, expected = read(event_of(name), [HEART], NOON, SETTINGS), EXPECTED[name]
     if isinstance(expected, Ignores):
         assert isinstance(heard, NotOurs)
         assert expected.why in heard.why
@@ -190,14 +201,14 @@ def test_an_event_file_gives_its_exact_facts_or_is_not_ours(name: str) -> None:
 def test_an_image_is_as_old_as_its_event_says_and_never_of_the_future(said: str | None, at: datetime) -> None:
     """Of images the order of pushing counts, however long the events were on their way."""
     event = event_of("ecr_push_release_tag") | {"time": said}
-    heard = read(event, [HEART], NOON)
+    heard = read(event, [HEART], NOON, SETTINGS)
     assert isinstance(heard, Heard)
     assert [fact.at for fact in heard.facts] == [at]
 
 
 def test_a_fact_is_heard_when_it_is_heard() -> None:
     """What is waited for after a build counts from when its end was heard, though the event was hours on its way."""
-    heard = read(event_of("codebuild_succeeded") | {"time": "2026-11-23T10:00:10Z"}, [HEART], NOON)
+    heard = read(event_of("codebuild_succeeded") | {"time": "2026-11-23T10:00:10Z"}, [HEART], NOON, SETTINGS)
     assert isinstance(heard, Heard)
     assert {fact.at for fact in heard.facts} == {NOON}
 
@@ -226,7 +237,7 @@ def test_every_request_file_has_an_id_of_its_own() -> None:
 
 def test_the_phase_change_file_is_what_announce_reads() -> None:
     """The controller's own event, as it leaves advance and enters announce."""
-    change = news.read(event_of("release_phase_changed"))
+    change = news.read(event_of("release_phase_changed"), SETTINGS)
     assert isinstance(change, news.PhaseChange)
     assert (change.service, change.release, change.number, change.phase) == ("heart", "v1", 1, Phase.LIVE)
     assert change.model_dump(mode="json").items() <= event_of("release_phase_changed")["detail"].items()
@@ -240,7 +251,7 @@ def listening(*services: str) -> list[Service]:
 
 def test_an_alarm_is_heard_by_every_service_whose_stage_names_it() -> None:
     """The event tells the very fact that asking CloudWatch tells, to the millisecond that both know."""
-    heard = read(event_of("cloudwatch_alarm"), listening("heart", "lungs"), NOON)
+    heard = read(event_of("cloudwatch_alarm"), listening("heart", "lungs"), NOON, SETTINGS)
     assert isinstance(heard, Heard)
     assert [heard.service.name, *(s.name for s in heard.others)] == ["heart", "lungs"]
     state = event_of("cloudwatch_alarm")["detail"]["state"]
@@ -255,7 +266,7 @@ def test_an_alarm_that_is_over_takes_nothing_back(state: str) -> None:
     """The rule passes it on to nobody; and should it come, it tells nothing."""
     event = event_of("cloudwatch_alarm")
     event["detail"]["state"]["value"] = state
-    assert isinstance(read(event, listening("heart"), NOON), NotOurs)
+    assert isinstance(read(event, listening("heart"), NOON, SETTINGS), NotOurs)
     assert not any(pattern.matches_event(event) for _, pattern in patterns())
 
 
@@ -297,7 +308,7 @@ def with_claim(claim: str) -> Any:
 )
 def test_what_is_about_something_else_is_not_ours(event: Any, why: str) -> None:
     """Another project, repository, group or kind of event is no error, and says whose it is."""
-    heard = read(event, [HEART], NOON)
+    heard = read(event, [HEART], NOON, SETTINGS)
     assert isinstance(heard, NotOurs)
     assert why in heard.why
 
@@ -330,20 +341,20 @@ def test_what_is_about_something_else_is_not_ours(event: Any, why: str) -> None:
 def test_a_malformed_event_of_ours_is_refused_with_the_field_it_is_wrong_in(event: Any, field: str) -> None:
     """Who looks into the dead-letter queue reads what was wrong."""
     with pytest.raises(Refused, match=f"is refused: {field}"):
-        read(event, [HEART], NOON)
+        read(event, [HEART], NOON, SETTINGS)
 
 
 def test_an_empty_tag_is_no_tag() -> None:
     """ECR says "" for a push without a tag, and leaves the field out elsewhere: both start no release."""
     without = edited("ecr_push_untagged")
     del without["detail"]["image-tag"]
-    assert isinstance(read(without, [HEART], NOON), NotOurs)
+    assert isinstance(read(without, [HEART], NOON, SETTINGS), NotOurs)
 
 
 def test_a_host_named_by_its_arn_is_the_host_named_by_its_id() -> None:
     """The documentation's samples have an ARN where deliveries have the bare id."""
     event = edited("codedeploy_instance_success", instanceId=f"arn:aws:ec2:us-east-1:123456789012:instance/{HOST}")
-    assert read(event, [HEART], NOON) == Heard(HEART, (host_said("Succeeded"),))
+    assert read(event, [HEART], NOON, SETTINGS) == Heard(HEART, (host_said("Succeeded"),))
 
 
 LUNGS = HEART.model_copy(
@@ -361,7 +372,7 @@ LUNGS = HEART.model_copy(
 @pytest.mark.parametrize("name", [name for name, expected in EXPECTED.items() if isinstance(expected, Hears)])
 def test_an_event_is_heard_by_its_own_service_among_several(name: str) -> None:
     """One controller, any number of models."""
-    heard = read(event_of(name), [LUNGS, HEART], NOON)
+    heard = read(event_of(name), [LUNGS, HEART], NOON, SETTINGS)
     assert isinstance(heard, Heard)
     assert heard.service is HEART
 
@@ -369,7 +380,7 @@ def test_an_event_is_heard_by_its_own_service_among_several(name: str) -> None:
 def test_two_services_may_watch_two_branches_of_one_repository() -> None:
     """A push to the second one's branch is its, though the first one has the same repository."""
     canary = HEART.model_copy(update={"name": "canary", "branch": "feature/ages"})
-    heard = read(event_of("codecommit_other_branch"), [HEART, canary], NOON)
+    heard = read(event_of("codecommit_other_branch"), [HEART, canary], NOON, SETTINGS)
     assert isinstance(heard, Heard)
     assert heard.service is canary
 
@@ -383,7 +394,7 @@ def test_what_two_services_share_is_heard_by_the_one_it_is_about() -> None:
         edited("codedeploy_instance_success", deploymentGroup="heart-canary"),
     ]
     for event in shared:
-        heard = read(event, [HEART, canary], NOON)
+        heard = read(event, [HEART, canary], NOON, SETTINGS)
         assert isinstance(heard, Heard)
         assert heard.service is canary
 
@@ -400,13 +411,13 @@ def test_what_two_services_share_is_heard_by_the_one_it_is_about() -> None:
 def test_what_would_not_fit_the_table_is_refused_with_a_sentence(event: Any) -> None:
     """A sort key has 1,024 bytes; what is longer must not come back as an error of DynamoDB's."""
     with pytest.raises(Refused):
-        read(event, [HEART], NOON)
+        read(event, [HEART], NOON, SETTINGS)
 
 
 def test_a_refusal_is_one_line_whatever_the_field_is_called() -> None:
     """A line break in a name that came from outside does not break the sentence, nor the log, in two."""
     with pytest.raises(Refused) as refused:
-        read(edited("ecr_scan_complete", finding_severity_counts={"HI\nGH": "x"}), [HEART], NOON)
+        read(edited("ecr_scan_complete", finding_severity_counts={"HI\nGH": "x"}), [HEART], NOON, SETTINGS)
     assert len(str(refused.value).splitlines()) == 1
 
 
@@ -414,7 +425,7 @@ def test_a_refusal_is_one_line_whatever_the_field_is_called() -> None:
 def test_a_time_out_of_all_reason_is_refused_or_not_believed(said: str) -> None:
     """No exception escapes when the fact is written down, and its time still sorts among the others."""
     try:
-        heard = read(event_of("codebuild_in_progress") | {"time": said}, [HEART], NOON)
+        heard = read(event_of("codebuild_in_progress") | {"time": said}, [HEART], NOON, SETTINGS)
     except Refused:
         return
     assert isinstance(heard, Heard)
@@ -424,7 +435,7 @@ def test_a_time_out_of_all_reason_is_refused_or_not_believed(said: str) -> None:
 def test_a_claim_is_spelled_in_one_way_only() -> None:
     """A claim that reads as another one's is none: other digits are other letters."""
     with pytest.raises(Refused):
-        read(with_claim("heart/v1\u0662/build/1"), [HEART], NOON)
+        read(with_claim("heart/v1\u0662/build/1"), [HEART], NOON, SETTINGS)
 
 
 # --- any order, any repetition -------------------------------------------------------------------------------------
@@ -489,7 +500,7 @@ STREAMS = st.lists(lives(), max_size=6, unique_by=lambda life: life[0]).map(
 def told(stream: list[Any], seconds: int = 0) -> Iterator[Fact]:
     """The facts a stream of events tells, each heard a second after the one before."""
     for place, event in enumerate(stream):
-        heard = read(event, [LUNGS, HEART], after(seconds=seconds + place))
+        heard = read(event, [LUNGS, HEART], after(seconds=seconds + place), SETTINGS)
         yield from heard.facts if isinstance(heard, Heard) else ()
 
 
@@ -535,7 +546,7 @@ def refusal_of(attempt: Callable[[], object]) -> str:
 
 def only_refused(event: object) -> None:
     """Read the event; any exception but a Refused of one sentence is a fault."""
-    sentence = refusal_of(lambda: read(event, [HEART], NOON))
+    sentence = refusal_of(lambda: read(event, [HEART], NOON, SETTINGS))
     assert len(sentence.splitlines()) <= 1
     assert not sentence or " is refused: " in sentence
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from esteira.claims import BuildClaim, RolloutClaim, build_claim, rollout_claim
-from esteira.config import Service, Settings, commit_tag, is_own_tag, release_tag
-from tests.unit.conftest import COMMIT, HEART
+from esteira.config import Service, commit_tag, is_own_tag, release_tag
+from tests.unit.conftest import COMMIT, HEART, SETTINGS
 
 
 def registration(**said: Any) -> str:
@@ -103,7 +103,7 @@ def test_every_wait_has_its_deadline(what: str, minutes: int) -> None:
 
 def test_a_claims_lease_outlives_a_function() -> None:
     """A function lives 60 seconds at most; a claim must not run out under its hands."""
-    assert Settings(table="t", services_path="/esteira/services/").lease > timedelta(seconds=60)
+    assert SETTINGS.lease > timedelta(seconds=60)
 
 
 NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,30}", fullmatch=True)

@@ -14,7 +14,7 @@ from esteira.core.actions import OpenImage
 from esteira.core.facts import ImageArrived, ImageScanned, ImageTaken
 from esteira.core.state import Snapshot
 from esteira.fact import Fact
-from tests.unit.conftest import DIGEST, HEART, after, planned_from, quiet, recorded
+from tests.unit.conftest import DIGEST, HEART, SETTINGS, after, planned_from, quiet, recorded
 
 EVENTS = Path(__file__).parents[2] / "events"
 ACCEPT = HEART.deadlines.accept_minutes
@@ -56,7 +56,7 @@ def scan_event(minute: int, counts: dict[str, int]) -> Any:
 
 
 def told(event: Any) -> tuple[Fact, ...]:
-    heard = read(event, [HEART], after())
+    heard = read(event, [HEART], after(), SETTINGS)
     assert isinstance(heard, Heard)
     return heard.facts
 

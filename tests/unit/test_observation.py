@@ -20,7 +20,7 @@ from esteira.aws_events import (
 )
 from esteira.core.facts import DeploymentReported, ImageArrived, ImageScanned
 from esteira.fact import Fact
-from tests.unit.conftest import COMMIT, DIGEST, HEART, NOON, after, recorded
+from tests.unit.conftest import COMMIT, DIGEST, HEART, NOON, SETTINGS, after, recorded
 
 EVENTS = Path(__file__).parents[2] / "events"
 LATER = after(7)  # the sweep comes some minutes after the event
@@ -61,7 +61,7 @@ def event(name: str, **detail: Any) -> Any:
 
 def heard(document: Any) -> tuple[Fact, ...]:
     """The facts an event tells, heard at noon."""
-    answer = read(document, [HEART], NOON)
+    answer = read(document, [HEART], NOON, SETTINGS)
     assert isinstance(answer, Heard)
     return answer.facts
 
@@ -220,5 +220,5 @@ def test_a_scans_event_equals_its_observation(status: str, counts: dict[str, int
 @pytest.mark.parametrize("status", ["IN_PROGRESS", "PENDING"])
 def test_a_scan_under_way_is_no_finding(status: str) -> None:
     """It has not said anything yet, neither in an event."""
-    assert isinstance(read(event("ecr_scan_clean", scan_status=status), [HEART], NOON), NotOurs)
+    assert isinstance(read(event("ecr_scan_clean", scan_status=status), [HEART], NOON, SETTINGS), NotOurs)
     assert observed_image(HEART, image(["latest"], status), LATER) == ()

@@ -53,6 +53,7 @@ from tests.unit.conftest import (
     HEART,
     LEASE,
     NOON,
+    SETTINGS,
     accepted,
     after,
     born,
@@ -300,7 +301,7 @@ def test_an_image_from_elsewhere_is_accepted_without_a_build() -> None:
 def test_an_end_that_was_heard_late_leaves_time_to_act_on_it() -> None:
     """The event of a build's success was two hours on its way: its image is there, and nobody has looked yet."""
     event = json.loads((EVENTS / "codebuild_succeeded.json").read_text(encoding="utf-8"))
-    heard = read(event, [HEART], NOON)
+    heard = read(event, [HEART], NOON, SETTINGS)
     assert isinstance(heard, Heard)
     assert only(planned(release(1, *heard.facts)), AcceptImage).attempt == 1
 

@@ -40,8 +40,10 @@ def test_a_function_may_do_what_its_code_can_call_and_nothing_else(function: str
 def test_announce_can_change_nothing_but_its_own_memory() -> None:
     """The function that may fail without hurting a release can call nothing by which it could hurt one."""
     assert set(called("announce.handler")) == {
+        "codecommit:GetCommit",
         "codecommit:PostCommentForComparedCommit",
         "dynamodb:BatchGetItem",
+        "dynamodb:DeleteItem",
         "dynamodb:PutItem",
         "sns:Publish",
         "ssm:GetParameter",
@@ -118,7 +120,7 @@ def test_a_call_that_is_made_no_more_leaves_a_right_too_many() -> None:
     )
     assert missing_and_extra(template("template.yaml"), "AnnounceFunction", code["AnnounceFunction"]) == (
         [],
-        ["codecommit:PostCommentForComparedCommit"],
+        ["codecommit:GetCommit", "codecommit:PostCommentForComparedCommit"],
     )
 
 

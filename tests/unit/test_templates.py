@@ -107,6 +107,7 @@ def test_the_four_functions_are_declared_as_the_rest_of_the_house_expects_them()
     assert set(shared["Environment"]["Variables"]) == {
         "ESTEIRA_TABLE",
         "ESTEIRA_SERVICES_PATH",
+        "ESTEIRA_ACCOUNT",
         "POWERTOOLS_SERVICE_NAME",
         "POWERTOOLS_METRICS_NAMESPACE",
         "LOG_LEVEL",

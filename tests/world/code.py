@@ -124,13 +124,20 @@ class CodeCommit:
         return {"commitId": commit, "folderPath": path, "files": files, "subFolders": told}
 
     def post_comment_for_compared_commit(self, p: Params) -> dict[str, Any]:
-        """PostCommentForComparedCommit; the same token gives the same comment."""
-        commit, token = self._commit(p["afterCommitId"]), p.get("clientRequestToken")
-        for posted in self.comments:
-            if token and posted["comment"].get("clientRequestToken") == token:
-                return posted
+        """PostCommentForComparedCommit; the same token gives the same comment, and takes no other one."""
+        commit, before, token = self._commit(p["afterCommitId"]), p.get("beforeCommitId"), p.get("clientRequestToken")
+        if before:
+            self._commit(before)
+        elif self.parents[commit]:
+            raise AwsError("CommitIdRequiredException", "A commit ID is required, but no commit ID was specified.")
         comment = {"content": p["content"], "clientRequestToken": token}
-        posted = {"repositoryName": p["repositoryName"], "afterCommitId": commit, "comment": comment}
+        made = {"repositoryName": p["repositoryName"], "beforeCommitId": before, "afterCommitId": commit}
+        posted = made | {"comment": comment}
+        for other in self.comments:
+            if token and other["comment"]["clientRequestToken"] == token:
+                if other != posted:
+                    raise AwsError("IdempotencyParameterMismatchException", "The token was used with other parameters.")
+                return other
         self.comments.append(posted)
         return posted
 

@@ -10,6 +10,7 @@ from typing import Any
 from console.local.account import REGION, arn
 from console.local.aws.api import AwsError
 from console.local.aws.bus import Bus
+from console.local.aws.codedeploy import NO_INSTANCES
 from console.local.aws.work import EngineWork, HeldWork
 from console.local.engine import DeployJob, DeployResult, LifecycleEvent
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
@@ -30,6 +31,7 @@ class CodeDeploy:
         self._deployments: dict[str, dict[str, Any]] = {}
         self._targets: dict[str, list[dict[str, Any]]] = {}
         self._stops: dict[str, threading.Event] = {}
+        self.never_begins: DeployResult | None = None  # how every deployment fails before its first host begins
 
     def deployments(self) -> list[dict[str, Any]]:
         """Every deployment as GetDeployment tells it, oldest first."""
@@ -82,11 +84,11 @@ class CodeDeploy:
 
     def list_deployment_targets(self, p: Params) -> dict[str, Any]:
         """ListDeploymentTargets: the group's hosts."""
-        return {"targetIds": [t["targetId"] for t in self._targets[self._found(p["deploymentId"])["deploymentId"]]]}
+        return {"targetIds": [t["targetId"] for t in self._targets[self._begun(p["deploymentId"])]]}
 
     def batch_get_deployment_targets(self, p: Params) -> dict[str, Any]:
         """BatchGetDeploymentTargets."""
-        there = {t["targetId"]: t for t in self._targets[p["deploymentId"]]}
+        there = {t["targetId"]: t for t in self._targets[self._begun(p["deploymentId"])]}
         found = [{"deploymentTargetType": "InstanceTarget", "instanceTarget": there[id_]} for id_ in p["targetIds"]]
         return {"deploymentTargets": found}
 
@@ -116,6 +118,8 @@ class CodeDeploy:
         self._runner.start(EngineWork(id_, lambda: self._begin(deployment), lambda: self._roll(deployment, job), stop))
 
     def _begin(self, deployment: dict[str, Any]) -> None:
+        if self._failed_early(deployment["deploymentId"]):
+            return
         deployment |= {"status": "InProgress", "startTime": self._bus.clock.now()}
         self._emit(deployment, "START")
         self._begin_on(deployment, self._targets[deployment["deploymentId"]][0])
@@ -127,7 +131,7 @@ class CodeDeploy:
     def _roll(self, deployment: dict[str, Any], job: DeployJob) -> None:
         """Host by host until one fails; one that fails last, after others succeeded, is no failure to CodeDeploy."""
         targets = self._targets[job.deployment_id]
-        bad: DeployResult | None = None
+        bad = self._failed_early(job.deployment_id)
         for target in targets:
             if bad is not None or (job.stop.is_set() and target["status"] == "Pending"):
                 target["status"] = "Skipped"
@@ -144,7 +148,7 @@ class CodeDeploy:
     def _end(self, deployment: dict[str, Any], bad: DeployResult | None, stopped: bool) -> None:
         states = [target["status"] for target in self._targets[deployment["deploymentId"]]]
         status = bad.status if bad else "Succeeded"
-        if bad and bad.status == "Failed" and states[-1] == "Failed" and "Succeeded" in states:
+        if bad and bad.status == "Failed" and "Succeeded" in states and states[-1] == "Failed":
             status, bad = "Succeeded", None
         if not bad and stopped and "Skipped" in states:
             status, bad = "Stopped", DeployResult("Stopped", (), "MANUAL_STOP", "Stopped by request.")
@@ -167,6 +171,16 @@ class CodeDeploy:
         }
         kind = f"CodeDeploy {'Instance' if host else 'Deployment'} State-change Notification"
         self._bus.emit("aws.codedeploy", kind, [arn("codedeploy", f"application:{application}")], detail)
+
+    def _failed_early(self, deployment: str) -> DeployResult | None:
+        """How the deployment fails before any host begins, None where it does not."""
+        return self.never_begins or (None if self._targets[deployment] else NO_INSTANCES)
+
+    def _begun(self, deployment: str) -> str:
+        """The deployment's id; AWS tells none of its hosts before the first begins."""
+        if "startTime" not in self._found(deployment):
+            raise AwsError("DeploymentNotStartedException", f"The deployment {deployment} has not started.")
+        return deployment
 
     def _found(self, deployment: str) -> dict[str, Any]:
         if deployment not in self._deployments:

@@ -200,20 +200,26 @@ def test_a_death_costs_a_message_at_most_and_doubles_none(story: Story, chat: Ch
 
 
 @pytest.mark.parametrize("status", [301, 404, 500])
-def test_a_chat_that_refuses_is_told_of_once_and_hurts_no_other_channel(
+def test_a_chat_that_refuses_is_told_again_and_hurts_no_other_channel(
     story: Story, chat: Chat, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Commit and topic hear all the same; the invocation fails, so that the alarm rings; the retry posts nothing."""
+    """Commit and topic hear it once. The chat is told at each try, and once more when the dead letter is sent again."""
     story.faults._keep = True
     chat.answers = status
     failed: list[str] = []
     story.bus.watch = lambda done: failed.append(done.answer.said) if done.answer.error else None
     with caplog.at_level(logging.DEBUG):
         [commit] = story.live("one")
-    assert failed == [
-        f"UntoldError: heart: could not tell the webhook: the message was not taken: it answered {status}"
-    ]
-    assert chat.texts == ["heart v1 is live on production"]
+    said = f"UntoldError: heart: could not tell the webhook: the message was not taken: it answered {status}"
+    assert failed == [said] * 3
+    assert chat.texts == ["heart v1 is live on production"] * 3
+    assert SECRET not in str(story.bus.letters)
+    [(_, event)] = buried(story)
+    chat.answers = 200
+    for _ in range(2):
+        story.bus.put(event)
+        story.deliver()
+    assert chat.texts == ["heart v1 is live on production"] * 4
     assert comments(story, commit)[-1] == "heart v1 is live on production"
     assert published(story) == ["heart v1: live"]
     assert SECRET not in caplog.text + str(story.bus.letters) + str(failed)
@@ -278,6 +284,65 @@ def test_a_topic_that_fails_keeps_no_chat_from_hearing(story: Story, chat: Chat)
     story.live("one")
     assert chat.texts == ["heart v1 is live on production"]
     assert failed[0].startswith(f"{UntoldError.__name__}: heart: could not tell the topic: ")
+
+
+def test_a_comment_names_the_first_parent_where_the_commit_has_one(story: Story, chat: Chat) -> None:
+    """CodeCommit refuses a comment without the commit before, unless the commit is a repository's first."""
+    first, second = story.live("one", "two")
+    named = {c["afterCommitId"]: c.get("beforeCommitId") for c in story.local_aws.codecommit.comments}
+    assert named == {first: None, second: first}
+    assert comments(story, second)[-1] == "heart v2 is live on production"
+    assert buried(story) == []
+
+
+@pytest.mark.parametrize("operation", ["codecommit:GetCommit", "codecommit:PostCommentForComparedCommit"])
+def test_a_comment_that_is_refused_comes_to_the_dead_letters_and_is_told_later(
+    story: Story, chat: Chat, operation: str
+) -> None:
+    """The refusal deletes the record that the commit was told; the other channels are told once all the same."""
+    story.faults._keep = True
+    commit = story.push("one")
+    story.deliver()
+    story.end_build()
+    story.faults.hook = refusing(operation)
+    story.end_deployment()
+    assert "heart v1 is live on production" not in comments(story, commit)
+    [(said, event)] = buried(story)
+    assert said.startswith("heart: could not tell the commit: ")
+    story.faults.hook = None
+    for _ in range(2):
+        story.bus.put(event)
+        story.deliver()
+    assert comments(story, commit).count("heart v1 is live on production") == 1
+    assert chat.texts == ["heart v1 is live on production"]
+    assert published(story) == ["heart v1: live"]
+
+
+def test_an_event_of_another_account_is_not_told(story: Story, chat: Chat) -> None:
+    """Another controller's events, forwarded to this account's bus, may name a service and a release of ours."""
+    story.bus.keep = True
+    commit = story.push("one")
+    story.deliver()
+    story.end_build()
+    story.bus.watch = lambda done: done.function == "esteira-announce" and answers.append(done.answer.payload["why"])
+    answers: list[str] = []
+    there = comments(story, commit)
+    [begun] = [e for e in story.bus.events if e["source"] == "esteira" and e["detail"]["phase"] == "deploying"]
+    live = {**begun["detail"], "phase": "live", "stages": {"production": "live"}}
+    story.bus.put(begun | {"account": "210987654321", "detail": live})
+    story.deliver()
+    assert comments(story, commit) == there
+    assert chat.texts == []
+    [why] = answers
+    assert why.startswith("the event is from account 210987654321 in us-east-1, not from account 123456789012")
+
+
+def test_a_comment_whose_token_was_used_with_other_words_is_told(story: Story) -> None:
+    """An earlier try was heard and its answer lost; what has come since has changed the sentence, not the news."""
+    commit = story.push("one")
+    for text in ("it builds", "it is deployed"):
+        story.context.aws.comment(story.service, commit, text, "heart-v1-started")
+    assert comments(story, commit) == ["it builds"]
 
 
 def test_a_hold_that_ends_soon_is_told_once(story: Story, chat: Chat) -> None:

@@ -1,28 +1,33 @@
 """The faults found in November 2026, told as stories: each test names its fault and fails on the code of that time.
 
-Lost and partial answers of AWS (C1 to C3) are in ``tests/wire``; rows of an unknown kind (C4) in ``tests/unit``.
+Lost and partial answers of AWS (C1 to C3) are in ``tests/wire``; rows of an unknown kind (C4) and events of another
+account (A6) in ``tests/unit``; comments (A3) in ``test_announcing``.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
 from console.local.aws.api import AwsError
+from console.local.aws.codedeploy import IAM_ROLE_MISSING, NO_INSTANCES
 from console.local.aws.faults import Call, When
+from console.local.engine import DeployResult
 from console.local.rehearse.rehearsal_engine import BuildOutcome, manifest_for
 from esteira.config import Service
 from esteira.context import Context
 from esteira.core.facts import Bundled, StopAsked
 from esteira.each import each, rotated
 from esteira.telemetry import logger
-from tests.world.story import Story, dying
+from tests.world.story import Story, dying, refusing
 from tests.world.test_images import image_event
 
 Begin = Callable[..., Any]
@@ -492,3 +497,51 @@ def test_a_tag_that_ecr_does_not_take_is_one_rejected_release(story: Any) -> Non
     story.push("one")
     story.play()
     assert story.phases == ["rejected", "live"]
+
+
+# --- A4: a deployment that fails before any host begins --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [NO_INSTANCES, IAM_ROLE_MISSING])
+def test_a_deployment_that_no_host_began_says_codedeploys_own_error_at_once(story: Any, error: DeployResult) -> None:
+    """A4: the release waited 15 minutes and then said that CodeDeploy did not say why."""
+    failed: list[str] = []
+    story.bus.watch = lambda done: failed.append(done.answer.said) if done.answer.error else None
+    story.local_aws.codedeploy.never_begins = error
+    story.push("one")
+    story.deliver()
+    story.end_build()
+    assert story.local_aws.codedeploy.deployments()[0]["status"] == "Created"
+    story.wait(1)
+    assert story.phases == ["deploying"]
+    story.end_deployment()
+    assert story.phases == ["failed"]
+    assert f" failed: {error.error_code}: {error.message}" in story.why(1)
+    assert failed == []
+
+
+def test_a_sweep_passes_over_hosts_of_a_deployment_that_has_not_started(story: Any) -> None:
+    """A4: CodeDeploy lists the hosts already and does not tell of them yet; the sweep raised."""
+    failed: list[str] = []
+    story.bus.watch = lambda done: failed.append(done.answer.said) if done.answer.error else None
+    story.push("one")
+    story.deliver()
+    story.end_build()
+    story.faults.hook = refusing("codedeploy:BatchGetDeploymentTargets", "DeploymentNotStartedException")
+    story.wait(1)
+    story.faults.hook = None
+    assert failed == []
+    story.play()
+    assert story.phases == ["live"]
+
+
+# --- A15: hooks that run as another user -----------------------------------------------------------------------------
+
+
+def test_every_file_of_the_bundle_may_be_read_by_anybody(story: Any) -> None:
+    """A15: release.json was 0600, so a hook with ``runas`` could not read it."""
+    story.live("one")
+    with ZipFile(io.BytesIO(story.engine.deployed[0].bundle)) as bundle:
+        modes = {entry.filename: entry.external_attr >> 16 for entry in bundle.infolist()}
+    assert modes["release.json"] == 0o644
+    assert set(modes.values()) == {0o644, 0o755}

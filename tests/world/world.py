@@ -16,6 +16,7 @@ from functools import cache, cached_property
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
 
+from console.local.account import ACCOUNT, REGION
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
 from console.local.aws.faults import Faults
@@ -124,7 +125,12 @@ class World:
     @cached_property
     def _settings(self) -> Settings:
         environment = next(f.environment for f in _template().functions if f.handler.startswith("intake."))
-        return Settings(table=environment["ESTEIRA_TABLE"], services_path=environment["ESTEIRA_SERVICES_PATH"])
+        return Settings(
+            table=environment["ESTEIRA_TABLE"],
+            services_path=environment["ESTEIRA_SERVICES_PATH"],
+            account=ACCOUNT,
+            region=REGION,
+        )
 
     @property
     def store(self) -> Store:

@@ -312,13 +312,21 @@ class CodeCommit:
         }
 
     def post_comment(self, params: Params) -> dict[str, Any]:
-        """PostCommentForComparedCommit; the same ``clientRequestToken`` again gives the same comment."""
+        """PostCommentForComparedCommit; the same ``clientRequestToken`` again gives the same comment.
+
+        Only on a commit without a parent may ``beforeCommitId`` be left out.
+        """
         repository = _repository(params)
         git = self.git(repository)
         after = self._commit(git, required(params, "afterCommitId", code="CommitIdRequiredException"))
         before = params.get("beforeCommitId")
         if before:
             self._commit(git, before)
+        elif git.headers(after)[0].get("parent"):
+            raise AwsError("CommitIdRequiredException", "A commit ID is required, but no commit ID was specified.")
+        if before == after:
+            text = "The before commit ID and the after commit ID are the same."
+            raise AwsError("BeforeCommitIdAndAfterCommitIdAreSameException", text)
         content = str(required(params, "content", code="CommentContentRequiredException"))
         if len(content) > 10_240:
             raise AwsError("CommentContentSizeLimitExceededException", "A comment has at most 10,240 characters.")
@@ -327,6 +335,13 @@ class CodeCommit:
         if posted is None:
             posted = _comment(repository, before, after, content, token, self._clock.now())
             self.comments.append(posted)
+        elif (posted["beforeCommitId"], posted["afterCommitId"], posted["comment"]["content"]) != (
+            before,
+            after,
+            content,
+        ):
+            text = "The client request token was used before, with other parameters."
+            raise AwsError("IdempotencyParameterMismatchException", text)
         return {name: value for name, value in posted.items() if value is not None}
 
     def get_comments(self, params: Params) -> dict[str, Any]:

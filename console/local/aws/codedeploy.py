@@ -29,12 +29,26 @@ from console.local.engine import HOST, DeployJob, DeployResult, LifecycleEvent
 ENDED = ("Succeeded", "Failed", "Stopped")
 VERBS = {"Succeeded": "SUCCESS", "Failed": "FAILURE", "Stopped": "STOP"}
 STATES = {"Succeeded": "Succeeded", "Failed": "Failed", "Stopped": "Skipped"}  # a deployment's word: a target's
+NO_INSTANCES = DeployResult(
+    "Failed",
+    (),
+    "NO_INSTANCES",
+    "The deployment failed because no instances were found for your deployment group. "
+    "Check your deployment group settings to make sure the tags for your instances are correct.",
+)
+IAM_ROLE_MISSING = DeployResult(
+    "Failed",
+    (),
+    "IAM_ROLE_MISSING",
+    "The service role that CodeDeploy uses for your deployment group does not exist.",
+)
 Deployment = dict[str, Any]
 
 
 class CodeDeploy:
     """Every deployment by its id, with what each of its targets did. ``deploy`` does it on one host, ``hosts`` says
-    which hosts a deployment group has, ``logs`` is the folder of the hooks' logs."""
+    which hosts a deployment group has, ``logs`` is the folder of the hooks' logs. A deployment fails before any host
+    begins as ``never_begins`` says, or where its group has no hosts."""
 
     def __init__(
         self,
@@ -58,6 +72,7 @@ class CodeDeploy:
         self._deployments: dict[str, Deployment] = {}
         self._targets: dict[str, list[dict[str, Any]]] = {}
         self._stops: dict[str, threading.Event] = {}
+        self.never_begins: DeployResult | None = None
         self.operations: dict[str, Operation] = {
             "CreateDeployment": self.create_deployment,
             "GetDeployment": self.get_deployment,
@@ -148,7 +163,7 @@ class CodeDeploy:
 
     def list_deployment_targets(self, params: Params) -> dict[str, Any]:
         """ListDeploymentTargets: the group's hosts."""
-        return {"targetIds": [target["targetId"] for target in self._targets[self._found(params)["deploymentId"]]]}
+        return {"targetIds": [target["targetId"] for target in self._targets[self._begun(params)["deploymentId"]]]}
 
     def get_deployment_target(self, params: Params) -> dict[str, Any]:
         """GetDeploymentTarget."""
@@ -226,10 +241,16 @@ class CodeDeploy:
             file_exists_behavior=deployment["fileExistsBehavior"],
             ignore_application_stop_failures=deployment["ignoreApplicationStopFailures"],
         )
-        end = lambda: self._end(deployment, self._roll(deployment, job))  # noqa: E731 - bound to this job only
+        end = lambda: self._end(deployment, self._failed_early(id_) or self._roll(deployment, job))  # noqa: E731 - bound to this job only
         self._runner.start(EngineWork(id_, lambda: self._begin(deployment), end, stop))
 
+    def _failed_early(self, id_: str) -> DeployResult | None:
+        """How the deployment fails before any host begins, None where it does not."""
+        return self.never_begins or (None if self._targets[id_] else NO_INSTANCES)
+
     def _begin(self, deployment: Deployment) -> None:
+        if self._failed_early(deployment["deploymentId"]):
+            return
         with self._lock:
             now = self._clock.now()
             deployment |= {"status": "InProgress", "startTime": now}
@@ -354,8 +375,16 @@ class CodeDeploy:
             raise AwsError("DeploymentDoesNotExistException", f"The deployment {id_} could not be found")
         return self._deployments[id_]
 
+    def _begun(self, params: Params) -> Deployment:
+        """The deployment, of which AWS tells no target before its first host begins."""
+        found = self._found(params)
+        if "startTime" not in found:
+            text = f"The deployment {found['deploymentId']} has not started."
+            raise AwsError("DeploymentNotStartedException", text)
+        return found
+
     def _told_targets(self, params: Params, wanted: list[str]) -> list[dict[str, Any]]:
-        id_ = self._found(params)["deploymentId"]
+        id_ = self._begun(params)["deploymentId"]
         targets = {target["targetId"]: target for target in self._targets[id_]}
         for name in wanted:
             if name not in targets:

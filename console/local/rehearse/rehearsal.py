@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
+from console.local.account import ACCOUNT, REGION
 from console.local.aws.bus import Bus, Chaos
 from console.local.aws.clock import Clock
 from console.local.aws.faults import Faults, Hook
@@ -123,7 +124,12 @@ class Rehearsal:
     @cached_property
     def _settings(self) -> Settings:
         environment = next(f.environment for f in self._template.functions if f.handler.startswith("intake."))
-        return Settings(table=environment["ESTEIRA_TABLE"], services_path=environment["ESTEIRA_SERVICES_PATH"])
+        return Settings(
+            table=environment["ESTEIRA_TABLE"],
+            services_path=environment["ESTEIRA_SERVICES_PATH"],
+            account=ACCOUNT,
+            region=REGION,
+        )
 
     @property
     def in_function(self) -> str:

@@ -76,7 +76,22 @@ class Commits:
         )
 
     def comment(self, service: Service, commit: str, text: str, token: str) -> None:
-        """Put a comment on a commit. The same ``token`` makes it the same comment, so it may be sent twice."""
-        self.client("codecommit").post_comment_for_compared_commit(
-            repositoryName=service.repository, afterCommitId=commit, content=text, clientRequestToken=token
-        )
+        """Put a comment on a commit. The same ``token`` makes it the same comment, so it may be sent twice.
+
+        CodeCommit comments on a comparison: it wants the commit before, unless the commit is the first of all.
+        """
+        codecommit = self.client("codecommit")
+        asked = codecommit.get_commit(repositoryName=service.repository, commitId=commit)["commit"]
+        before = {"beforeCommitId": asked["parents"][0]} if asked.get("parents") else {}
+        try:
+            codecommit.post_comment_for_compared_commit(
+                repositoryName=service.repository,
+                afterCommitId=commit,
+                content=text,
+                clientRequestToken=token,
+                **before,
+            )
+        except Exception as error:
+            # The comment with this token is there, in other words: an earlier call was heard and its answer lost.
+            if code_of(error) != "IdempotencyParameterMismatchException":
+                raise

@@ -1,14 +1,20 @@
 """Telling people about a change, once on each channel.
 
-A change is recorded as told before it is told: a message too few is better than one every time something fails half
-way.
+A change is recorded as told before it is told, so that two events about it tell it once. Where telling fails, the
+record is deleted again: the next try tells it, and a refusal that stays comes to the dead-letter queue. Two things
+follow. A function that dies between recording and telling loses that message. A channel that took a message and did
+not answer in time hears it again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from esteira.aws_events import Refused
 from esteira.config import Service
 from esteira.context import Context
+from esteira.core.facts import Notified
 from esteira.notify import webhook
 from esteira.notify.news import Channel, HoldEnds, News, PhaseChange, news
 
@@ -45,30 +51,44 @@ def announce(said: PhaseChange | HoldEnds, service: Service, context: Context) -
 
 def _tell(each: News, channel: Channel, said: PhaseChange | HoldEnds, service: Service, context: Context) -> bool:
     """Tell one channel, if there is one and it was not told; whether it heard something."""
+    notice = each.notified(channel, context.clock())
     if channel == "commit":
-        if not each.commit or not _first(each, channel, service, context):
+        if not each.commit or not _first(each, notice, service, context):
             return False
-        context.aws.comment(service, each.commit, each.text, each.token)
+        with _deleted_on_error(notice, service, context):
+            context.aws.comment(service, each.commit, each.text, each.token)
     elif channel == "topic":
-        if not context.settings.topic_arn or not _first(each, channel, service, context):
+        if not context.settings.topic_arn or not _first(each, notice, service, context):
             return False
-        context.aws.publish(context.settings.topic_arn, each.title, each.text)
+        with _deleted_on_error(notice, service, context):
+            context.aws.publish(context.settings.topic_arn, each.title, each.text)
     else:
         if service.webhook is None:
             return False
-        # Before it is recorded: whoever corrects the parameter in time finds the message not lost but tried again.
+        # Before it is recorded: a parameter that cannot be used leaves no record to delete.
         parameter = _own(service.webhook.parameter, service, context)
         address = webhook.address(parameter, context.aws.secret(parameter))
-        if not _first(each, channel, service, context):
+        if not _first(each, notice, service, context):
             return False
-        detail = said.model_dump(mode="json")
-        webhook.say(address, webhook.content(service.webhook.format, each.title, each.text, detail))
+        content = webhook.content(service.webhook.format, each.title, each.text, said.model_dump(mode="json"))
+        with _deleted_on_error(notice, service, context):
+            webhook.say(address, content)
     return True
 
 
-def _first(each: News, channel: Channel, service: Service, context: Context) -> bool:
+def _first(each: News, notice: Notified, service: Service, context: Context) -> bool:
     """Record that the channel is told; whether it is to be told now."""
-    return context.store.record(service.name, each.notified(channel, context.clock())) and bool(each.text)
+    return context.store.record(service.name, notice) and bool(each.text)
+
+
+@contextmanager
+def _deleted_on_error(notice: Notified, service: Service, context: Context) -> Iterator[None]:
+    """Delete the record that the channel was told, where telling it fails."""
+    try:
+        yield
+    except Exception:
+        context.store.forget(service.name, notice)
+        raise
 
 
 def _own(parameter: str, service: Service, context: Context) -> str:

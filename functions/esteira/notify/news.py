@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
-from esteira.aws_events import refusal
-from esteira.config import Service
+from esteira.aws_events import NotOurs, foreign, refusal
+from esteira.config import Service, Settings
 from esteira.core.admission import Waits
 from esteira.core.facts import Notified, about_release, about_stage
 from esteira.core.status import Cause, Phase
@@ -76,16 +76,20 @@ class News:
 
 
 class _Event(BaseModel):
+    account: str = ""
+    region: str = ""
     kind: Annotated[Literal["Release Phase Changed", "Hold Ends Soon"], Field(alias="detail-type")]
     detail: dict[str, Any]
 
 
-def read(event: object) -> PhaseChange | HoldEnds:
-    """The change an event tells of, or the hold that is soon over. Raises Refused."""
+def read(event: object, settings: Settings) -> PhaseChange | HoldEnds | NotOurs:
+    """The change an event tells of, or the hold that is soon over, or why it is not ours. Raises Refused."""
     kind = "Release Phase Changed"
     try:
         envelope = _Event.model_validate(event)
         kind = envelope.kind
+        if elsewhere := foreign(envelope.account, envelope.region, settings):
+            return elsewhere
         return (HoldEnds if kind == "Hold Ends Soon" else PhaseChange).model_validate(envelope.detail)
     except ValidationError as error:
         raise refusal(error, f"{kind} event") from None

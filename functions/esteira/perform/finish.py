@@ -16,7 +16,10 @@ from esteira.trail import Checkpoint
 
 
 def diagnose(action: Diagnose, do: Effects) -> None:
-    """Record why a deployment failed: the first failed host's own words, or else CodeDeploy's."""
+    """Record why a deployment failed: the first failed host's own words, or CodeDeploy's where no host says why.
+
+    A deployment may fail before any host begins. Then CodeDeploy alone knows the reason, such as ``NO_INSTANCES``.
+    """
     hosts = do.aws.hosts(action.deployment)
     fact = Diagnosed(
         at=do.now(),

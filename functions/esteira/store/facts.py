@@ -29,6 +29,13 @@ class Facts(Table):
         """Write ``fact`` unless it is there already; whether it was new."""
         return bool(self.write(service, [fact]))
 
+    def forget(self, service: str, fact: Fact) -> None:
+        """Delete a fact that no longer holds, so that it may be recorded again; it may be deleted twice.
+
+        The row of the latest of its series stays.
+        """
+        self._client.delete_item(**self._delete(service, fact.about, fact.key)["Delete"])
+
     def write(self, service: str, facts: Iterable[Fact]) -> tuple[Fact, ...]:
         """Write facts that belong together in one call; those that were new. A fact that is there already stays.
 

@@ -84,10 +84,6 @@ class Releases(Facts):
         self.record(service, ImageTaken(at=at, tag=image.tag, digest=image.digest, release=0))
         self.forget(service, image)
 
-    def forget(self, service: str, image: ImageArrived) -> None:
-        """Read an arrived image no more until it arrives again."""
-        self._client.delete_item(**self._delete(service, image.about, image.key)["Delete"])
-
     def reopen(self, service: str, number: int, attempt: int) -> None:
         """Make a release that was over one that is read again."""
         self._client.put_item(**self._put(open_row(service, number, attempt))["Put"])

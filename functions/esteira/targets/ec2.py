@@ -16,6 +16,7 @@ from datetime import datetime
 from time import sleep as wait
 from typing import Any
 
+from appspec.problem import File
 from esteira.backoff import Sleep, patiently
 from esteira.bundle import RELEASE, Bundle
 from esteira.claims import RolloutClaim, rollout_claim
@@ -52,11 +53,12 @@ class Ec2:
         """
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path, file in sorted(bundle.files.items()):
+            document = File(json.dumps(release, indent=1, sort_keys=True).encode())
+            for path, file in [*sorted(bundle.files.items()), (RELEASE, document)]:
                 entry = zipfile.ZipInfo(path)  # with a fixed date
+                # Hooks that run as another user must be able to read every file.
                 entry.external_attr = (0o755 if file.executable else 0o644) << 16
                 archive.writestr(entry, file.content)
-            archive.writestr(zipfile.ZipInfo(RELEASE), json.dumps(release, indent=1, sort_keys=True))
         with making(f"the bundle {key}"):
             self.client("s3").put_object(Bucket=service.bundles, Key=key, Body=packed.getvalue())
         return hashlib.sha256(packed.getvalue()).hexdigest()
@@ -113,17 +115,20 @@ class Ec2:
         return str(self.client("codedeploy").get_deployment(deploymentId=deployment)["deploymentInfo"]["status"])
 
     def targets(self, deployment: str) -> list[Mapping[str, Any]]:
-        """What became of a deployment on each host: id, status, lifecycle events."""
+        """What became of a deployment on each host: id, status, lifecycle events; nothing while no host has begun."""
+        try:
+            return self._targets(deployment)
+        except Exception as error:
+            if code_of(error) == "DeploymentNotStartedException":
+                return []
+            raise
+
+    def _targets(self, deployment: str) -> list[Mapping[str, Any]]:
         codedeploy = self.client("codedeploy")
         found: list[Mapping[str, Any]] = []
         page: dict[str, str] = {}
         while True:
-            try:
-                answer = codedeploy.list_deployment_targets(deploymentId=deployment, **page)
-            except Exception as error:
-                if code_of(error) == "DeploymentNotStartedException":  # no host has begun
-                    return []
-                raise
+            answer = codedeploy.list_deployment_targets(deploymentId=deployment, **page)
             for ids in _batches(answer["targetIds"]):
                 given = codedeploy.batch_get_deployment_targets(deploymentId=deployment, targetIds=ids)
                 if len(given["deploymentTargets"]) < len(ids):
@@ -148,9 +153,10 @@ class Ec2:
         )
 
     def error(self, deployment: str) -> str:
-        """The reason CodeDeploy gives for a deployment that did not succeed, in a sentence."""
+        """CodeDeploy's own code and message for a deployment that did not succeed: ``NO_INSTANCES: …``."""
         info = self.client("codedeploy").get_deployment(deploymentId=deployment)["deploymentInfo"]
-        return str(info.get("errorInformation", {}).get("message") or "CodeDeploy gives no reason")
+        told = info.get("errorInformation", {})
+        return ": ".join(filter(None, (told.get("code"), told.get("message")))) or "CodeDeploy gives no reason"
 
     def stop_deployment(self, deployment: str) -> None:
         """Ask a deployment to stop; one that ended is left as it is, so it may be sent twice."""
