@@ -20,11 +20,6 @@ class Watch:
         self._hurry = asyncio.Event()
         self._listeners = 0
 
-    @property
-    def listeners(self) -> int:
-        """How many listen."""
-        return self._listeners
-
     def hurry(self) -> None:
         """Look again at once: something was said."""
         self._hurry.set()

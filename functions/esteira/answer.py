@@ -10,7 +10,7 @@ Answer = dict[str, Any]
 
 
 def answer(outcome: Outcome | None = None, why: str = "") -> Answer:
-    """Return ``{service, release, phase, why, actions}``; with no outcome, nothing was done, and ``why`` says why."""
+    """``{service, release, phase, why, actions}``; with no outcome, nothing was done, and ``why`` says why."""
     outcome = outcome or Outcome("", "", "", why, ())
     return {
         "service": outcome.service,

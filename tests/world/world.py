@@ -4,19 +4,18 @@ What is real in it: the functions' handlers, the store, ``esteira.aws``, the rul
 template.yaml, the bus and the clock. What is not: AWS. The stand-ins take the place of boto3's *clients*, which is the
 lowest place that is cheap, so the code of both adapters runs in every test and only HTTP is left out.
 
-It has the face of ``console.local.rehearse.rehearsal.Rehearsal``, which plays the same stories on moto and git.
+It plays the same scenarios as ``console.local.rehearse.rehearsal.Rehearsal``, which has moto and git under them.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, cached_property
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
 
-from console.local.account import ACCOUNT, REGION
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
 from console.local.aws.faults import Faults
@@ -24,11 +23,11 @@ from console.local.aws.functions import Functions, LocalFunction, load
 from console.local.paths import FUNCTIONS, TEMPLATE, quiet_functions
 from console.local.rehearse.rehearsal import START
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
+from console.local.rehearse.scenario import Scenario, settings_of
 from console.local.stages import Rules, stages_of
 from console.local.template import Stack, read
 from esteira.aws import Aws
-from esteira.claims import CLAIM_VARIABLE
-from esteira.config import Service, Settings
+from esteira.config import Service
 from esteira.context import Context
 from esteira.store import Store
 from tests.world.builds import CodeBuild
@@ -42,11 +41,12 @@ from tests.world.table import Table
 _template = cache(lambda: read(TEMPLATE))
 
 
-class World:
+class World(Scenario):
     """A service that has not begun: push, deliver events, sweep, look at what came of it. ``stages`` are the service's,
     () the template's; ``retries`` is how often the bus calls a function again that failed."""
 
     def __init__(self, engine: ScriptedEngine, *, stages: Sequence[Rules] = (), retries: int = 2) -> None:
+        super().__init__()
         template = _template()
         self.clock, self.engine, self.faults = Clock.stopped(START), engine, Faults()
         functions = Functions(
@@ -62,7 +62,7 @@ class World:
             keep=False,
         )
         self.in_function, self.invocation = "", 0
-        self._invocations, self._numbers = itertools.count(1), itertools.count(1)
+        self._invocations = itertools.count(1)
         self.local_aws = self._in_memory(template)
         self._register(template, stages)
         self._clients: dict[str, Client] = {}
@@ -119,52 +119,8 @@ class World:
     @cached_property
     def context(self) -> Context:
         """What every function here works with."""
-        settings = self._settings
+        settings = settings_of(_template())
         return Context(Store(self.client("dynamodb"), settings.table), Aws(self.client), settings, self.clock.now)
-
-    @cached_property
-    def _settings(self) -> Settings:
-        environment = next(f.environment for f in _template().functions if f.handler.startswith("intake."))
-        return Settings(
-            table=environment["ESTEIRA_TABLE"],
-            services_path=environment["ESTEIRA_SERVICES_PATH"],
-            account=ACCOUNT,
-            region=REGION,
-        )
-
-    @property
-    def store(self) -> Store:
-        """The controller's table."""
-        return self.context.store
-
-    @cached_property
-    def service(self) -> Service:
-        """The one service of template.yaml."""
-        services, _ = self.context.aws.services(self.context.settings.services_path)
-        return services[0]
-
-    def newest(self) -> int:
-        """The number of the newest release, 0 before the first."""
-        pushed = self.store.newest(self.service.name)
-        return pushed.number if pushed else 0
-
-    # --- what people and time do
-
-    def commit(self, files: Mapping[str, bytes | None], message: str = "change") -> str:
-        """Commit over the branch's tip, as a push does; the commit."""
-        made: str = self.local_aws.codecommit.commit(self.service.repository, self.service.branch, files, message)
-        return made
-
-    def force_push(self, commit: str) -> None:
-        """Point the branch at a commit that is there already."""
-        self.local_aws.codecommit.move(self.service.repository, f"refs/heads/{self.service.branch}", commit)
-
-    def operate(self, action: str, **request: object) -> dict[str, Any]:
-        """Say an operator's word; what ``operate`` answered, or the error."""
-        defaults = {"by": "ana", "reason": "a test", "request": f"request-{next(self._numbers):08d}"}
-        said = {**defaults, "service": self.service.name, "action": action, **request}
-        payload: dict[str, Any] = self.bus.functions.call("OperateFunction", said).payload
-        return payload
 
     def ring(self, alarm: str, reason: str = "Threshold Crossed: 1 out of the last 1 datapoints was greater") -> None:
         """Let an alarm go off now, made where there is none; one that rings is quiet before."""
@@ -177,38 +133,6 @@ class World:
         """Let an alarm be over."""
         said = {"AlarmName": alarm, "StateValue": "OK", "StateReason": "no datapoint was greater"}
         self.client("cloudwatch").set_alarm_state(**said)
-
-    def sweep(self) -> None:
-        """Queue one sweep, as the schedule does."""
-        self.bus.tick()
-
-    def play(self) -> None:
-        """Deliver every event, end every build and deployment, until nothing moves."""
-        self.bus.deliver_all()
-        while self.engine.finish_next():
-            self.bus.deliver_all()
-
-    def pass_time(self, seconds: float, sweeps: int = 1) -> None:
-        """Let time pass, sweep, and play what comes of it."""
-        self.clock.advance(seconds)
-        for _ in range(sweeps):
-            self.sweep()
-            self.play()
-
-    # --- what AWS itself has seen
-
-    def build_claims(self) -> list[str]:
-        """The claim of every build CodeBuild ever started."""
-        variables = (b["environment"]["environmentVariables"] for b in self.local_aws.codebuild.builds())
-        return [v["value"] for row in variables for v in row if v["name"] == CLAIM_VARIABLE]
-
-    def deployment_claims(self) -> list[str]:
-        """The claim of every deployment CodeDeploy ever created."""
-        return [d["description"].split(" ", 1)[0] for d in self.local_aws.codedeploy.deployments()]
-
-    def succeeded_deployments(self) -> list[str]:
-        """The descriptions of the deployments that succeeded, oldest first."""
-        return [d["description"] for d in self.local_aws.codedeploy.deployments() if d["status"] == "Succeeded"]
 
     def _handler(self, handler: str) -> Callable[[Any, Any], Any]:
         call = load(FUNCTIONS, handler, lambda: {"given": self.context})

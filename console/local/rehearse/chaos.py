@@ -18,7 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from console.local.aws.bus import Chaos
@@ -40,6 +40,7 @@ from esteira.core.facts import (
 )
 from esteira.core.state import Release
 from esteira.core.status import Phase, assess
+from esteira.snapshot import snapshot
 
 # Longer than a lease and than any back-off: whatever was begun by a dead function may be taken over.
 STEP_SECONDS = 150
@@ -275,20 +276,12 @@ class _User:
 
 def _report(stage: Rehearsal, troubled: _Troubled, seed: int, seconds: float) -> Report:
     number, store, service = stage.newest(), stage.store, stage.service
-    states, now = tuple(store.stages(service)), stage.clock.now()
-    phases: Counter[str] = Counter()
-    releases: dict[int, Release] = {}
-    ended = 0
-    for n in range(1, number + 1):
-        release = store.release(service.name, n)
-        if release is None:
-            continue
-        releases[n] = release
-        quarantine = store.quarantine(service.name, (release.pushed.commit, release.digest))
-        phase = assess(replace(release, quarantine=quarantine), states, now).overall.phase
-        phases[phase.value] += 1
-        ended += phase.ended or phase is Phase.LIVE
-    said = {s.name: store.facts(service.name, about_stage(s.name), "rollout#") for s in states}
+    seen = snapshot(store, service, stage.clock.now(), also=range(1, number + 1))
+    releases = {release.number: release for release in seen.releases}
+    ends = [assess(release, seen.stages, stage.clock.now()).overall.phase for release in seen.releases]
+    ended = sum(phase.ended or phase is Phase.LIVE for phase in ends)
+    phases = Counter(phase.value for phase in ends)
+    said = {s.name: store.facts(service.name, about_stage(s.name), "rollout#") for s in seen.stages}
     rollouts = {name: [f for f in facts if isinstance(f, Rollout)] for name, facts in said.items()}
     over = {name: {f.rollout: f for f in facts if isinstance(f, RolloutFinished)} for name, facts in said.items()}
     return Report(

@@ -75,6 +75,11 @@ class Cause(StrEnum):
     ALARM = "alarm"  # of a live release: an alarm rang, and there is nothing to roll back to
 
 
+def in_one_line(summary: str, next_step: str) -> str:
+    """The sentence and the next step, if there is one, as a log or an answer has them."""
+    return f"{summary}; next: {next_step}" if next_step else summary
+
+
 @dataclass(frozen=True)
 class Status:
     """Where a release stands: the phase, one sentence, log lines that belong to it, and the next thing to type.
@@ -92,7 +97,7 @@ class Status:
     @property
     def why(self) -> str:
         """The sentence and the next step in one line, for a log or an answer."""
-        return f"{self.summary}; next: {self.next}" if self.next else self.summary
+        return in_one_line(self.summary, self.next)
 
     @property
     def listed(self) -> Listed:

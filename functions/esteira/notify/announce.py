@@ -39,7 +39,7 @@ def announce(said: PhaseChange | HoldEnds, service: Service, context: Context) -
     faults: list[tuple[Channel, Exception]] = []
     for (each, channel), notice in zip(wanted, notices, strict=True):
         try:
-            if notice not in before and _tell(each, channel, said, service, context):
+            if notice not in before and _tell(each, channel, notice, said, service, context):
                 told[channel] = None
         except Exception as error:  # noqa: BLE001 - raised below, after the others
             faults.append((channel, error))
@@ -49,9 +49,10 @@ def announce(said: PhaseChange | HoldEnds, service: Service, context: Context) -
     return tuple(told)
 
 
-def _tell(each: News, channel: Channel, said: PhaseChange | HoldEnds, service: Service, context: Context) -> bool:
+def _tell(
+    each: News, channel: Channel, notice: Notified, said: PhaseChange | HoldEnds, service: Service, context: Context
+) -> bool:
     """Tell one channel, if there is one and it was not told; whether it heard something."""
-    notice = each.notified(channel, context.clock())
     if channel == "commit":
         if not each.commit or not _first(each, notice, service, context):
             return False

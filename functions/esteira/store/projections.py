@@ -8,7 +8,7 @@ from datetime import datetime
 
 from esteira.core.facts import RELEASES
 from esteira.core.state import Release
-from esteira.core.status import Status
+from esteira.core.status import Status, in_one_line
 from esteira.fact import stamp
 from esteira.store.releases import Releases
 from esteira.store.rows import Row, open_key, pk_of
@@ -36,7 +36,7 @@ class View:
     @property
     def why(self) -> str:
         """The sentence and the next step in one line."""
-        return f"{self.summary}; next: {self.next}" if self.next else self.summary
+        return in_one_line(self.summary, self.next)
 
 
 _LISTS = ("classes", "detail", "stages")
