@@ -67,7 +67,10 @@ def up(
                     console.print(f"  the model     {addresses[0]}{f'   {stage}' if several else ''}", soft_wrap=True)
                     for which, address in enumerate(addresses[1:], 2):
                         console.print(f"  … on host {which}   {address}", soft_wrap=True)
-            console.print(f"  AWS           AWS_ENDPOINT_URL={where.endpoint}", soft_wrap=True)
+            named = f"AWS_SHARED_CREDENTIALS_FILE={where.credentials} AWS_DEFAULT_REGION={REGION}"
+            console.print(f"  AWS           export AWS_ENDPOINT_URL={where.endpoint} {named}", soft_wrap=True)
+            if where.registry:
+                console.print(f"  docker login  {where.registry}", soft_wrap=True)
             console.print(f"  logs          {where.logs}", soft_wrap=True)
             console.print("  ask           esteira status · releases · why v1 · rollback", soft_wrap=True)
             while not stop.wait(0.5):  # a signal that reaches another thread wakes no wait without an end
