@@ -58,6 +58,7 @@ class Whereabouts:
     )  # service → where each of its last stage's hosts answers
     stages: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)  # service → stage → its hosts
     credentials: str = ""  # the file with the keys of this run, as AWS_SHARED_CREDENTIALS_FILE takes it
+    login: str = ""  # what logs a person's docker in to the registry, where there is one
 
 
 def choose_engine(wanted: EngineName | Literal["auto"], state: Path) -> tuple[EngineName, str]:
@@ -203,7 +204,8 @@ class Laptop:
         remotes = {service.name: str(self._local_aws.codecommit.path(service.repository)) for service in services}
         logs = str(self._state / "aws" / "logs")
         name, file = self._engine.name, str(self._credentials)
-        return Whereabouts(self._server.url, STACK, os.getpid(), name, pages, remotes, logs, hosts, stages, file)
+        here = (self._server.url, STACK, os.getpid(), name)
+        return Whereabouts(*here, pages, remotes, logs, hosts, stages, file, self._engine.login)
 
     def _resumed(self, group: str) -> list[str]:
         """Where the hosts of a deployment group answer, each with what it ran before."""
