@@ -221,6 +221,9 @@ def _error(status: int, error: AwsError, environ: Mapping[str, Any]) -> tuple[st
         inner = f"<Error><Type>Sender</Type><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
         text = f"<ErrorResponse>{inner}<RequestId>local</RequestId></ErrorResponse>"
         return _line(status), [("Content-Type", "text/xml")], text.encode()
+    if _asked(environ, b"")[0] == "s3":
+        text = f"<Error><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
+        return _line(status), [("Content-Type", "application/xml")], text.encode()
     line, headers, content = _json(status, {"__type": error.code, "message": error.message, "Message": error.message})
     return line, [*headers, ("x-amzn-errortype", error.code)], content
 

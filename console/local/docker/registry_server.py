@@ -20,12 +20,13 @@ import shutil
 import subprocess
 import tempfile
 import threading
+from base64 import b64encode
 from collections.abc import Coroutine
 from pathlib import Path
 from urllib.parse import quote
 
 import aiohttp
-from aiohttp import BasicAuth, hdrs, web
+from aiohttp import hdrs, web
 from yarl import URL
 
 from console.local.account import ACCOUNT, REGION
@@ -119,7 +120,8 @@ class RegistryServer:
         if why := why_foreign({name.lower(): value for name, value in request.headers.items()}):
             return _refusal(403, "DENIED", why)
         given = request.headers.get(hdrs.AUTHORIZATION, "")
-        if hmac.compare_digest(given.encode(), BasicAuth(USER, self._ecr.password).encode().encode()):
+        right = b64encode(f"{USER}:{self._ecr.password}".encode()).decode()
+        if hmac.compare_digest(given.encode(), f"Basic {right}".encode()):
             return None
         refusal = _refusal(401, "UNAUTHORIZED", f"not logged in. Next: {self.login}")
         refusal.headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="esteira"'

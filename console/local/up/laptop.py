@@ -316,8 +316,11 @@ def _free(port: int) -> bool:
 
 
 def _forget_clients() -> None:
-    """Drop the functions' cached clients and settings: they point at a stack that is gone, or at AWS itself."""
+    """Drop the functions' cached clients, keys and settings: they are of a stack that is gone, or of AWS itself."""
+    import boto3
+
     from esteira import aws, bootstrap
 
+    boto3.DEFAULT_SESSION = None
     aws.client.cache_clear()
     bootstrap.from_environment.cache_clear()
