@@ -6,7 +6,7 @@ The commit hears of everything that happened to it; topic and chat only of what 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -18,6 +18,7 @@ from esteira.core.admission import Waits
 from esteira.core.facts import Notified, about_release, about_stage
 from esteira.core.status import Cause, Phase
 from esteira.fact import stamp
+from esteira.visible import visible
 
 Channel = Literal["commit", "topic", "webhook"]
 EVERYWHERE: tuple[Channel, ...] = ("commit", "topic", "webhook")
@@ -97,7 +98,8 @@ def read(event: object, settings: Settings) -> PhaseChange | HoldEnds | NotOurs:
 
 def news(said: PhaseChange | HoldEnds, service: Service) -> tuple[News, ...]:
     """Everything there is to tell about an event."""
-    return (_reminder(said, service),) if isinstance(said, HoldEnds) else tuple(_of_change(said, service))
+    found = (_reminder(said, service),) if isinstance(said, HoldEnds) else tuple(_of_change(said, service))
+    return tuple(replace(each, title=visible(each.title), text=visible(each.text)) for each in found)
 
 
 def _reminder(hold: HoldEnds, service: Service) -> News:
