@@ -28,7 +28,8 @@ ENDED = {Phase.FAILED, Phase.ABORTED, Phase.ROLLED_BACK, Phase.REJECTED}
 
 
 class PhaseChange(BaseModel):
-    """The detail of a ``Release Phase Changed`` event."""
+    """The detail of a ``Release Phase Changed`` event. Anybody in the account may put one on the bus: what is told is
+    the table's (``announce.recorded``)."""
 
     service: str
     stage: str
@@ -37,6 +38,7 @@ class PhaseChange(BaseModel):
     attempt: Annotated[int, Field(ge=1)] = 1
     rollout: Annotated[int, Field(ge=0)] = 0
     phase: Phase
+    before: str = ""
     summary: str
     detail: tuple[str, ...] = ()
     next: str = ""
