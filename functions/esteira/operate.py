@@ -17,12 +17,13 @@ from esteira.config import Service, Strict
 from esteira.context import Context
 from esteira.core.facts import (
     Aborted,
+    Approved,
     Bypassed,
     Held,
     Promoted,
     Quarantined,
+    Rejected,
     Retried,
-    Voted,
 )
 from esteira.core.state import Release, Snapshot, StageState
 from esteira.core.status import Assessed, Cause, Phase, assess
@@ -234,7 +235,7 @@ def _approve(asked: _Asked) -> None:
     if rule.not_by_pusher:
         _not_the_pusher(asked)
     until = asked.now + timedelta(hours=rule.valid_hours)
-    asked.say([Voted(approve=True, until=until, **asked.about(stage))])
+    asked.say([Approved(until=until, **asked.about(stage))])
 
 
 def _not_the_pusher(asked: _Asked) -> None:
@@ -251,7 +252,7 @@ def _not_the_pusher(asked: _Asked) -> None:
 
 def _reject(asked: _Asked) -> None:
     stage = asked.ahead()
-    asked.say([Voted(approve=False, until=asked.now, **asked.about(stage))])
+    asked.say([Rejected(**asked.about(stage))])
 
 
 def _bypass(asked: _Asked) -> None:
