@@ -31,7 +31,7 @@ from esteira.core.facts import (
 )
 from esteira.core.status import Phase
 from esteira.fact import Fact, stamp
-from esteira.notify import news
+from notify import news
 from tests.unit.conftest import DIGEST, HEART, NOON, SETTINGS, after, recorded
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from esteira import windows
+import windows
 from esteira.config import Approvals
 from esteira.core.facts import Approved
 from esteira.core.state import OnStage, StageState

@@ -15,8 +15,8 @@ from esteira.aws_events import Refused
 from esteira.config import Service
 from esteira.context import Context
 from esteira.core.facts import Notified
-from esteira.notify import webhook
-from esteira.notify.news import Channel, HoldEnds, News, PhaseChange, news
+from notify import webhook
+from notify.news import Channel, HoldEnds, News, PhaseChange, news
 
 
 class UntoldError(Exception):
