@@ -6,9 +6,9 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from aws_events import NotOurs
 from esteira import bootstrap
 from esteira.answer import Answer, answer
-from esteira.aws_events import NotOurs
 from esteira.context import Context
 from esteira.telemetry import about, logger, measured, traced
 from notify.announce import announce

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from esteira.aws_events import Refused, refusal
 from esteira.config import Service, Strict
 from esteira.context import Context
 from esteira.core.facts import (
@@ -29,6 +28,7 @@ from esteira.core.state import Release, Snapshot, StageState
 from esteira.core.status import Assessed, Cause, Phase, assess
 from esteira.fact import Fact
 from esteira.identity import Proof
+from esteira.refusal import Refused, refusal
 from esteira.rollbacks import Impossible, back, quarantine_words, subjects
 from esteira.snapshot import snapshot
 

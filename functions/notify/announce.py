@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from esteira.aws_events import Refused
 from esteira.config import Service
 from esteira.context import Context
 from esteira.core.facts import Notified
+from esteira.refusal import Refused
 from notify import webhook
 from notify.news import Channel, HoldEnds, News, PhaseChange, news
 

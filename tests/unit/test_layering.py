@@ -25,11 +25,12 @@ PURE = [
     "core/status",
     "core/plan",
     "audit",
-    "aws_events",
+    "refusal",
     "inspection",
 ]
 JUDGE = [name for name in MODULES if name.startswith("appspec/")]
-PURE_FILES = [*(f"esteira/{name}.py" for name in PURE), *JUDGE, "windows/__init__.py", "notify/news.py"]
+EVENTS = [name for name in MODULES if name.startswith("aws_events/")]
+PURE_FILES = [*(f"esteira/{name}.py" for name in PURE), *JUDGE, *EVENTS, "windows/__init__.py", "notify/news.py"]
 EFFECTS = {"os", "sys", "time", "io", "pathlib", "socket", "subprocess", "urllib", "random", "uuid", "threading"}
 SHELL = {
     f"esteira.{name}"
