@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.meter import BenchError
-from console.local.account import CREDENTIALS
+from console.local.aws_account import CREDENTIALS
 from console.local.ports import LOOPBACK, free_port
 from console.local.sam import emulator
 from console.local.sam.artifact import HERE, ReleaseError, interpreter, make, runtime

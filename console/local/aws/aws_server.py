@@ -18,10 +18,10 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 from werkzeug.test import run_wsgi_app
 
-from console.local.account import REGION
 from console.local.aws import doors
 from console.local.aws.api import AwsError, user
 from console.local.aws.stack import LocalAws
+from console.local.aws_account import REGION
 
 LOG = logging.getLogger(__name__)
 INVOKE = "/2015-03-31/functions/"

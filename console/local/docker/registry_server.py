@@ -25,9 +25,9 @@ import aiohttp
 from aiohttp import hdrs, web
 from yarl import URL
 
-from console.local.account import ACCOUNT, REGION
 from console.local.aws.api import AwsError
 from console.local.aws.ecr import Ecr
+from console.local.aws_account import ACCOUNT, REGION
 from console.local.ports import LOOPBACK, await_listener, free_port, kept_port
 from console.local.process.container import Lifeline
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from console.local.account import CREDENTIALS
+from console.local.aws_account import CREDENTIALS
 from console.local.paths import TEMPLATE
 from console.local.ports import LOOPBACK, await_listener, is_open
 from console.local.sam.artifact import HERE
