@@ -136,10 +136,6 @@ class Bus:
         with self._change:
             self._push(Delivery(self.functions.named(function).name, event), 0.0)
 
-    def replay(self, event: Event) -> list[Delivered]:
-        """Send ``event`` through the rules now, in this thread and past all chaos; what each function answered."""
-        return [Delivered(name, event, self.functions.call(name, event)) for name in self.targets(event)]
-
     def tick(self) -> None:
         """Queue one call of every schedule."""
         for schedule in self.schedules:
