@@ -83,7 +83,8 @@ def _registration() -> tuple[Read, tuple[type[Exception], ...]]:
 
 
 def _appspec() -> tuple[Read, tuple[type[Exception], ...]]:
-    from appspec import File, problems
+    from appspec.problem import File
+    from appspec.verdict import problems
 
     script = File(b"#!/bin/bash\ncd /\n", executable=True)
     return lambda text: problems(text, {"scripts/start.sh": script, "appspec.yml": File(text)}), ()
