@@ -25,10 +25,11 @@ from console.ui.page_server import Page as PageServer
 from console.ui.page_server import serve
 from esteira.core.facts import (
     Aborted,
+    Approved,
     Bypassed,
     Promoted,
+    Rejected,
     Retried,
-    Voted,
 )
 from tests.integration.page import PageStory, call_of, lengthen, served, story_of_two_stages
 
@@ -182,8 +183,8 @@ def test_approve_lets_it_onto_production_and_the_page_follows_by_itself(screen: 
     keep(page, "waiting")
     is_accessible(page)
     screen.say(page, "approve", "v1", why="looked at it", stage="production")
-    (vote,) = words(story, 1, Voted)
-    assert (vote.approve, vote.by, vote.reason, vote.stage) == (True, "ana", "looked at it", "production")
+    (vote,) = words(story, 1, Approved)
+    assert (vote.by, vote.reason, vote.stage) == ("ana", "looked at it", "production")
     story.play()
     assert story.live_on("production") == 1
     until(page, "document.querySelectorAll('.big a[href=\"#/release/heart/v1\"]').length === 2")
@@ -197,8 +198,8 @@ def test_reject_ends_its_way(screen: Screen) -> None:
     story.live("1")
     page = screen.open()
     screen.say(page, "reject", "v1", reason="worse for the young")
-    (vote,) = words(story, 1, Voted)
-    assert (vote.approve, vote.reason) == (False, "worse for the young")
+    (word,) = words(story, 1, Rejected)
+    assert word.reason == "worse for the young"
     assert story.stands(1).phase == "rejected"
     assert story.live_on("staging") == 1
 

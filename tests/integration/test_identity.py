@@ -21,8 +21,8 @@ from console.read.clients import clients
 from console.read.remote import Controller, Invoked
 from console.read.where import TroubleError, Where
 from esteira import identity
-from esteira.aws_events import Refused
 from esteira.identity import Proof, caller
+from esteira.refusal import Refused
 from tests.integration.conftest import Story
 
 KEYS = {"AKIAANA": "anas secret", "AKIARUI": "ruis secret"}

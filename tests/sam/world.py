@@ -19,13 +19,13 @@ from typing import Any
 
 import boto3
 
-from console.local.account import credentials
 from console.local.aws.aws_server import AwsServer
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
 from console.local.aws.git import NOTHING
 from console.local.aws.resources import create_resources
 from console.local.aws.stack import LocalAws
+from console.local.aws_account import credentials
 from console.local.paths import ROOT, TEMPLATE
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
 from console.local.template import Stack, read

@@ -20,10 +20,10 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 from werkzeug.test import run_wsgi_app
 
-from console.local.account import REGION
 from console.local.aws import doors, signature
 from console.local.aws.api import AwsError, user
 from console.local.aws.stack import LocalAws
+from console.local.aws_account import REGION
 from console.local.foreign import why_foreign
 from console.read.private import write_private
 

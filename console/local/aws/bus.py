@@ -20,9 +20,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from console.local.account import ACCOUNT, REGION, arn
 from console.local.aws.clock import Clock
 from console.local.aws.functions import Functions, Invocation, dead_letter
+from console.local.aws_account import ACCOUNT, REGION, arn
 from console.local.rules import Event, EventRule, Schedule
 
 

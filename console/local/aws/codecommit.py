@@ -19,11 +19,11 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
-from console.local.account import ACCOUNT, REGION, arn
 from console.local.aws.api import CALLER, AwsError, Operation, Params, page, required
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
 from console.local.aws.git import NOTHING, Git, TreeEntry, init
+from console.local.aws_account import ACCOUNT, REGION, arn
 
 NAME = re.compile(r"[\w.-]{1,100}")
 LARGEST = 6 * 1024 * 1024  # bytes of a file that CodeCommit gives out whole

@@ -17,10 +17,10 @@ from typing import Any
 
 from moto.ecr.models import ecr_backends
 
-from console.local.account import ACCOUNT, REGION, arn
 from console.local.aws.api import AwsError, Operation, Params, page, required
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
+from console.local.aws_account import ACCOUNT, REGION, arn
 
 USER = "AWS"  # as ECR calls everybody who logs in
 TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")

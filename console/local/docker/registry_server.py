@@ -29,9 +29,9 @@ import aiohttp
 from aiohttp import hdrs, web
 from yarl import URL
 
-from console.local.account import ACCOUNT, REGION
 from console.local.aws.api import AwsError
 from console.local.aws.ecr import USER, Ecr
+from console.local.aws_account import ACCOUNT, REGION
 from console.local.foreign import why_foreign
 from console.local.ports import LOOPBACK, await_ready, kept_port
 from console.local.process.container import Lifeline

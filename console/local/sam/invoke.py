@@ -26,7 +26,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from console.local import replay
-from console.local.account import credentials
+from console.local.aws_account import credentials
 from console.local.paths import FUNCTIONS, TEMPLATE
 from console.local.sam.artifact import HERE, ReleaseError, interpreter, make, runtime
 from console.local.sam.sam_cli import LOCAL, SamError, build, last_words, sam

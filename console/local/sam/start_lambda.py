@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from console.local.account import credentials
+from console.local.aws_account import credentials
 from console.local.paths import TEMPLATE
 from console.local.ports import LOOPBACK, await_listener, is_open
 from console.local.sam.artifact import HERE

@@ -16,12 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from console.local.account import ACCESS_KEY, REGION, credentials
 from console.local.aws.aws_server import AwsServer
 from console.local.aws.bus import Bus, Delivered
 from console.local.aws.functions import Functions, LocalFunction, load, set_environment
 from console.local.aws.resources import create_resources
 from console.local.aws.stack import LocalAws
+from console.local.aws_account import ACCESS_KEY, REGION, credentials
 from console.local.paths import FUNCTIONS, TEMPLATE, quiet_functions
 from console.local.process.process_engine import ProcessEngine
 from console.local.stages import give_stages

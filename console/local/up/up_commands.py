@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from console.local.account import REGION
+from console.local.aws_account import REGION
 from esteira.visible import visible
 
 

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 
-from esteira.aws_events import Refused
 from esteira.config import Service
 from esteira.context import Context
 from esteira.core.facts import Notified
 from esteira.fact import stamp
-from esteira.notify import webhook
-from esteira.notify.news import Channel, HoldEnds, News, PhaseChange, news
+from esteira.refusal import Refused
 from esteira.store import Store
+from notify import webhook
+from notify.news import Channel, HoldEnds, News, PhaseChange, news
 
 
 class UnwrittenError(Exception):
