@@ -43,7 +43,9 @@ Label = Annotated[str, Field(pattern=r"^v[1-9][0-9]{0,7}$")]
 
 def _printable(text: str) -> str:
     if found := first_invisible(text):
-        raise PydanticCustomError("printable", "it has {found}, which cannot be printed in a line", {"found": found})
+        raise PydanticCustomError(
+            "printable", "it has {found}, which cannot be seen in a line; write it without", {"found": found}
+        )
     return text
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
+from console.local.up.up_commands import _teller
 from console.read.out import Out
 from console.read.printable import document, page_document
+from esteira.telemetry import logger
 from esteira.visible import first_invisible, visible
 
 STEERING = {
@@ -59,6 +64,27 @@ def test_what_can_be_seen_stays(text: str) -> None:
     """People's names, and a backslash that somebody typed."""
     assert visible(text) == json.loads(page_document(text)) == text
     assert first_invisible(text) == ""
+
+
+def test_a_log_line_is_one_that_can_be_read() -> None:
+    """``aws logs tail`` prints it as it is; a program reads the very text."""
+    formatter = logger.registered_formatter
+    record = logging.LogRecord("esteira", logging.INFO, "", 0, STEERING["reading direction"], (), None)
+    line = formatter.format(record)
+    assert line.isprintable()
+    assert json.loads(line)["message"] == STEERING["reading direction"]
+
+
+@pytest.mark.parametrize("text", [STEERING["title"], "[link=https://evil.example]v1[/link]"])
+def test_what_a_function_says_is_text_on_the_local_stacks_terminal(text: str) -> None:
+    """Neither a control character nor the markup of the library that prints it."""
+    said = StringIO()
+    tell = _teller(Console(file=said, force_terminal=True, width=400))
+    for payload, error in (({"release": "v1", "phase": "failed", "why": text}, ""), ({}, text)):
+        answer = SimpleNamespace(payload=payload, error=error, said=error)
+        tell(SimpleNamespace(function="esteira-intake", answer=answer))
+    assert "\x1b]" not in said.getvalue()
+    assert said.getvalue().count(visible(text)) == 2
 
 
 def test_lines_stay_lines() -> None:
