@@ -45,6 +45,7 @@ def test_announce_can_change_nothing_but_its_own_memory() -> None:
         "dynamodb:BatchGetItem",
         "dynamodb:DeleteItem",
         "dynamodb:PutItem",
+        "dynamodb:Query",
         "sns:Publish",
         "ssm:GetParameter",
         "ssm:GetParametersByPath",
