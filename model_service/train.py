@@ -1,7 +1,7 @@
 """Trains the model: ``python train.py`` reads data/raw/heart.csv and model.toml and writes models/.
 
-It compares the candidates (training/candidates.py) on held-out patients, keeps the one with the lowest log loss, and
-writes
+It compares the candidates (training/candidates.py) on held-out rows, keeps the one with the lowest log loss or, for a
+regression, squared error, and writes
 
     models/model.onnx        the model; the same commit gives the same bytes
     models/model-card.json   everything that is known about it (serving/card.py)
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from training.settings import Settings
 
 HERE = Path(__file__).parent
+DECIDES = {"binary": "log_loss", "multiclass": "log_loss", "regression": "rmse"}  # between the candidates
 
 
 def train(
@@ -68,22 +69,24 @@ def trained(table: Table, settings: Settings) -> dict[str, bytes]:
     """The four files of a new training. The card has no commit and no time yet."""
     from serving.card import CARD, MODEL
     from serving.model import Model, session
-    from training.candidates import CANDIDATES
+    from training import candidates
     from training.data import completed
-    from training.evaluation import held_out, metrics
+    from training.evaluation import held_out
     from training.export import export
+    from training.figures import metrics
     from training.golden import golden
-    from training.marginal import Marginal
+    from training.marginal import Marginal, donors
 
-    answers = {name: held_out(candidate, table, settings) for name, candidate in CANDIDATES.items()}
-    figures = {name: metrics(found, table.targets) for name, found in answers.items()}
-    kind = min(figures, key=lambda name: figures[name].log_loss.value)
-    closeness, partial = _partly_known(CANDIDATES[kind], table, settings)
+    task, tried = settings.model.task, candidates.candidates(settings)
+    answers = {name: held_out(candidate, table, settings) for name, candidate in tried.items()}
+    figures = {name: metrics(task, found, table.targets) for name, found in answers.items()}
+    kind = min(figures, key=lambda name: figures[name][DECIDES[task]].value)
+    closeness, partial = _partly_known(tried[kind], table, settings)
     inputs = completed(table.inputs, settings)
-    fitted = CANDIDATES[kind](settings).fit(inputs, table.targets)
-    model = export(Marginal(fitted, inputs, settings, closeness))
+    fitted = tried[kind](settings).fit(inputs, table.targets)
+    model = export(Marginal(fitted, donors(inputs), settings, closeness))
     card = _card(model, kind, figures, answers[kind], partial, table, settings)
-    exported = {name.upper(): estimate["value"] for name, estimate in card.metrics.model_dump().items()}
+    exported = {name.upper(): estimate.value for name, estimate in card.metrics.items()}
     exported["MODEL_SHA256"] = card.sha256
     return {
         MODEL: model,
@@ -94,18 +97,20 @@ def trained(table: Table, settings: Settings) -> dict[str, bytes]:
 
 
 def _partly_known(candidate: Candidate, table: Table, settings: Settings) -> tuple[float, tuple[Partial, ...]]:
-    """The closeness with the lowest log loss over all sets of known features, and the figures for each set."""
+    """The closeness with the lowest loss over all sets of known features, and the figures for each set."""
     from serving.card import Partial
-    from training.evaluation import held_out_partly, log_loss, metrics
+    from training.evaluation import held_out_partly
+    from training.figures import loss, metrics
     from training.marginal import CLOSENESS
 
     answers = {
         label: held_out_partly(candidate, table, settings, known, CLOSENESS) for label, known in settings.known.items()
     }
-    losses = [sum(log_loss(found[at], table.targets) for found in answers.values()) for at in range(len(CLOSENESS))]
+    task, targets = settings.model.task, table.targets
+    losses = [sum(loss(task, found[at], targets) for found in answers.values()) for at in range(len(CLOSENESS))]
     best = losses.index(min(losses))
     return CLOSENESS[best], tuple(
-        Partial(name=label, known=settings.known[label], metrics=metrics(found[best : best + 1], table.targets))
+        Partial(name=label, known=settings.known[label], metrics=metrics(task, found[best : best + 1], targets))
         for label, found in answers.items()
     )
 
@@ -120,25 +125,34 @@ def _card(
     settings: Settings,
 ) -> Card:
     from serving.card import Candidate, Card, Data
+    from training.calibration import calibration, seen
     from training.described import described
-    from training.evaluation import calibration, patients
 
+    about = settings.model
+    classes = () if about.task == "regression" else range(len(about.classes) or 2)
     return Card(
-        name=settings.model.name,
+        name=about.name,
+        task=about.task,
         kind=kind,
-        means=settings.model.means,
-        threshold=settings.model.threshold,
-        limits=settings.model.limits,
+        means=about.means,
+        unit=about.unit,
+        classes=about.classes,
+        threshold=about.threshold,
+        limits=about.limits,
         commit="",
         trained_at=datetime.fromtimestamp(0, UTC),
         sha256=hashlib.sha256(model).hexdigest(),
-        data=Data(rows=len(table.targets), ill=int(table.targets.sum()), sha256=table.sha256),
-        features=described(table.inputs, settings),
+        data=Data(
+            rows=len(table.targets),
+            counts=tuple(int((table.targets == one).sum()) for one in classes),
+            sha256=table.sha256,
+        ),
+        features=described(table, settings),
         metrics=figures[kind],
         candidates=tuple(Candidate(name=name, kept=name == kind, metrics=figures[name]) for name in figures),
         partial=partial,
-        calibration=calibration(answers, table.targets),
-        patients=patients(answers, table.targets),
+        calibration=calibration(about.task, answers, table.targets),
+        held_out=seen(about.task, answers, table.targets),
     )
 
 
@@ -185,12 +199,17 @@ def _now() -> datetime:
 
 
 def _report(card: Card, out: Path) -> None:
-    print(f"{card.data.rows} patients, {card.data.ill} ill; data sha256 {card.data.sha256[:12]}")
-    print(f"{'held-out figures':38} {'ROC AUC':>8} {'log loss':>9} {'Brier':>7} {'ECE':>7}")
+    from serving.card import FIGURES
+
+    of_each = ", ".join(map(str, card.data.counts))
+    counted = f" ({of_each} of {', '.join(card.classes or ('0', '1'))})" if of_each else ""
+    print(f"{card.data.rows} rows{counted}; data sha256 {card.data.sha256[:12]}")
+    names = FIGURES[card.task]
+    print(f"{'held-out figures':38}", *(f"{name.replace('_', ' '):>10}" for name in names))
     lines = [(f"{'* ' if c.kept else '  '}{c.name}", c.metrics) for c in card.candidates]
     lines += [(f"  only what is known {part.name}", part.metrics) for part in card.partial]
-    for name, m in lines:
-        print(f"{name:38} {m.roc_auc.value:8.4f} {m.log_loss.value:9.4f} {m.brier.value:7.4f} {m.ece.value:7.4f}")
+    for said, figures in lines:
+        print(f"{said:38}", *(f"{figures[name].value:10.4f}" for name in names))
     print(f"kept: {card.kind}, in {out}, model sha256 {card.sha256[:12]}")
 
 

@@ -106,14 +106,14 @@ def serve(settings: Settings) -> None:
 
     from serving.app import create_app
     from serving.health import Origin
-    from serving.journal import Journal
+    from serving.journal import Journal, said_by
     from serving.page import create_page
     from serving.server import Server
 
     card = model.card
     origin = Origin(settings.release, settings.commit or card.commit, settings.digest, datetime.now(UTC))
     key, features = settings.log_key, settings.log_features
-    journal = Journal(_out(), settings.release, card.sha256, model.names, features, key)
+    journal = Journal(_out(), settings.release, card.sha256, model.names, features, key, said_by(card))
     app = create_app(model, origin, journal, create_page)
     own = not settings.handed_over
     server = Server(app, listener, settings.release, settings.drain_seconds, own, lambda says: _tell(card.name, says))
