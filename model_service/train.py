@@ -1,4 +1,4 @@
-"""Trains the model: ``python train.py`` reads data/raw/heart.csv and model.toml and writes models/.
+"""Trains the model: ``python train.py`` reads data/raw/*.csv and model.toml and writes models/.
 
 It compares the candidates (training/candidates.py) on held-out rows, keeps the one with the lowest log loss or, for a
 regression, squared error, and writes
@@ -6,6 +6,7 @@ regression, squared error, and writes
     models/model.onnx        the model; the same commit gives the same bytes
     models/model-card.json   everything that is known about it (serving/card.py)
     models/golden.json       questions with their answers; the host asks them before a release takes traffic
+    models/words.toml        what the page says about it: words.toml, checked against model.toml (training/wording.py)
     models/metrics.env       the main figures and the model's hash, for the build to export
 
 With a cache folder (``--cache`` or ESTEIRA_MODEL_CACHE) it does not train again what it has trained before.
@@ -36,16 +37,20 @@ DECIDES = {"binary": "log_loss", "multiclass": "log_loss", "regression": "rmse"}
 def train(
     data: Path, settings_file: Path, out: Path, commit: str, trained_at: datetime, cache: Path | None = None
 ) -> Card:
-    """Train the model, or take it from ``cache``, and write the four files into ``out``. The result is the card.
+    """Train the model, or take it from ``cache``, and write the five files into ``out``. The result is the card.
 
-    Raises UnusableData or UnusableSettings before anything is written.
+    Raises UnusableData, UnusableSettings or UnusableWords before anything is written. words.toml lies beside the
+    settings.
     """
     from serving.card import CARD, Card
+    from serving.words import WORDS
     from training.cache import keep, kept, key
     from training.data import read
     from training.settings import read_settings
+    from training.wording import checked
 
     settings = read_settings(settings_file)
+    words = checked(settings_file.with_name(WORDS), settings, settings_file)
     table = read(data, settings)
     name = key(data, settings_file) if cache else ""
     files = kept(cache, name) if cache else None
@@ -60,7 +65,7 @@ def train(
         print(f"train.py: nothing that the model depends on has changed, so it is taken from {cache}")
     card = Card.model_validate_json(files[CARD]).model_copy(update={"commit": commit, "trained_at": trained_at})
     out.mkdir(parents=True, exist_ok=True)
-    for file, content in {**files, CARD: _text(card.model_dump_json(indent=1))}.items():
+    for file, content in {**files, WORDS: words, CARD: _text(card.model_dump_json(indent=1))}.items():
         (out / file).write_bytes(content)
     return card
 
@@ -86,7 +91,7 @@ def trained(table: Table, settings: Settings) -> dict[str, bytes]:
     fitted = tried[kind](settings).fit(inputs, table.targets)
     model = export(Marginal(fitted, donors(inputs), settings, closeness))
     card = _card(model, kind, figures, answers[kind], partial, table, settings)
-    exported = {name.upper(): estimate.value for name, estimate in card.metrics.items()}
+    exported: dict[str, object] = {name.upper(): estimate.value for name, estimate in card.metrics.items()}
     exported["MODEL_SHA256"] = card.sha256
     return {
         MODEL: model,
@@ -177,11 +182,12 @@ def main() -> None:
     try:
         from training.data import UnusableData
         from training.settings import UnusableSettings
+        from training.wording import UnusableWords
     except ModuleNotFoundError as error:
         sys.exit(f"train.py: {error.name} is not installed. Type: pip install -r requirements-build.txt")
     try:
         card = train(chosen.data, chosen.settings, chosen.out, _commit(), _now(), chosen.cache)
-    except (UnusableData, UnusableSettings) as error:
+    except (UnusableData, UnusableSettings, UnusableWords) as error:
         sys.exit(f"train.py: {error}")
     except ModuleNotFoundError as error:
         sys.exit(f"train.py: {error.name} is not installed. Type: pip install -r requirements-build.txt")

@@ -26,7 +26,7 @@ TENTHS = tuple(n / 10 for n in range(1, 11))
 
 
 class Metrics:
-    """The counters for a card's model, and two functions that are called at each scrape: ``drift``, and ``dropped`` log lines."""
+    """The counters, and two functions that are called at each scrape: ``drift``, and ``dropped`` log lines."""
 
     def __init__(
         self, card: Card, about: dict[str, str], drift: Callable[[], list[Drift]], dropped: Callable[[], int]

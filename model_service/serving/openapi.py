@@ -120,11 +120,12 @@ def _typed(feature: Feature) -> Any:
 
 def describe(card: Card, release: str) -> dict[str, Any]:
     """The whole description."""
+    listed: Any = list.__class_getitem__(PREDICTED[card.task])
     predictions = create_model(
         "Predictions",
         __base__=_Sent,
         __doc__="One prediction for each record, in their order.",
-        predictions=(list[PREDICTED[card.task]], ...),  # type: ignore[misc] # pydantic reads it at run time
+        predictions=(listed, ...),
     )
     models = (record_model(card), predictions, Error, Refusal, Healthy, Version, Card)
     template = "#/components/schemas/{model}"

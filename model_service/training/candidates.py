@@ -71,7 +71,7 @@ def candidates(settings: Settings) -> dict[str, Candidate]:
 
 
 def _prepared(settings: Settings, measures: Any) -> Any:
-    parts = [
+    parts: list[tuple[str, Any, Any]] = [
         ("measures", measures, settings.measures),
         ("choices", OneHotEncoder(categories=settings.codes, sparse_output=False), settings.choices),
     ]

@@ -2,7 +2,8 @@
 
 In:  ``features`` float32 [n, columns], NaN if unknown.
 Out: ``mean``, ``low``, ``high``, each float32 [n, answers]: the probability of the target, that of each class, or the
-number. If the rest were known, the answer would lie between low and high. skl2onnx converts the scikit-learn model, which is called once, with n x patients completed rows.
+number. If the rest were known, the answer would lie between low and high. skl2onnx converts the scikit-learn model,
+which is called once, with n x patients completed rows.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def export(marginal: Marginal) -> bytes:
 
 
 def _inner(marginal: Marginal) -> onnx.ModelProto:
-    """The scikit-learn model as a graph: ``x`` [m, columns] to ``probabilities`` [m, classes] or ``variable`` [m, 1]."""
+    """The scikit-learn model as a graph: ``x`` [m, columns] to probabilities [m, classes] or numbers [m, 1]."""
     features = marginal.donors.shape[1]
     classifier = marginal.fitted.steps[-1][1]
     for name in ("coef_", "intercept_"):

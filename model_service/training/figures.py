@@ -85,7 +85,7 @@ def _log_losses(task: Task, answers: np.ndarray, targets: np.ndarray) -> np.ndar
         given = answers[:, :, 0].clip(LEAST, 1 - LEAST)
         return np.asarray(-np.where(targets == 1, np.log(given), np.log1p(-given)))
     true = targets.astype(int)[None, :, None]
-    return -np.log(np.take_along_axis(answers, true, axis=2)[:, :, 0].clip(LEAST, 1 - LEAST))
+    return np.asarray(-np.log(np.take_along_axis(answers, true, axis=2)[:, :, 0].clip(LEAST, 1 - LEAST)))
 
 
 def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

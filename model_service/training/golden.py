@@ -2,8 +2,8 @@
 
 They find a service that does not answer like the model it was built with, because of another library, another machine
 or a broken build. The expected answers are therefore the model's own, and the tolerance covers the rounding of float
-arithmetic; for a regression it is a thousandth of the range of its answers. The format is the host's: each ``body`` is posted to ``path``, and each leaf of ``expected`` must be in the
-answer, numbers within ``tolerance``.
+arithmetic; for a regression it is a thousandth of the range of its answers. The format is the host's: each
+``body`` is posted to ``path``, and each leaf of ``expected`` must be in the answer, numbers within ``tolerance``.
 """
 
 from __future__ import annotations
