@@ -6,7 +6,7 @@ regression, squared error, and writes
     models/model.onnx        the model; the same commit gives the same bytes
     models/model-card.json   everything that is known about it (serving/card.py)
     models/golden.json       questions with their answers; the host asks them before a release takes traffic
-    models/words.toml        what the page says about it: words.toml, checked against model.toml (training/wording.py)
+    models/words.toml        what the page says about it: words.toml, checked against model.toml (wording.py)
     models/metrics.env       the main figures and the model's hash, for the build to export
 
 With a cache folder (``--cache`` or ESTEIRA_MODEL_CACHE) it does not train again what it has trained before.
@@ -43,14 +43,13 @@ def train(
     settings.
     """
     from serving.card import CARD, Card
-    from serving.words import WORDS
     from training.cache import keep, kept, key
     from training.data import read
     from training.settings import read_settings
-    from training.wording import checked
+    from wording import checked
 
     settings = read_settings(settings_file)
-    words = checked(settings_file.with_name(WORDS), settings, settings_file)
+    words = checked(settings, settings_file)
     table = read(data, settings)
     name = key(data, settings_file) if cache else ""
     files = kept(cache, name) if cache else None
@@ -65,7 +64,7 @@ def train(
         print(f"train.py: nothing that the model depends on has changed, so it is taken from {cache}")
     card = Card.model_validate_json(files[CARD]).model_copy(update={"commit": commit, "trained_at": trained_at})
     out.mkdir(parents=True, exist_ok=True)
-    for file, content in {**files, WORDS: words, CARD: _text(card.model_dump_json(indent=1))}.items():
+    for file, content in {**files, **words, CARD: _text(card.model_dump_json(indent=1))}.items():
         (out / file).write_bytes(content)
     return card
 
@@ -168,7 +167,9 @@ def _text(content: str) -> bytes:
 def main() -> None:
     """The command."""
     options = argparse.ArgumentParser(description="Train the model and write models/.")
-    options.add_argument("--data", type=Path, default=HERE / "data/raw/heart.csv", metavar="FILE", help="the CSV")
+    options.add_argument(
+        "--data", type=Path, default=None, metavar="FILE", help="the CSV; default: the one in data/raw/"
+    )
     options.add_argument("--settings", type=Path, default=HERE / "model.toml", metavar="FILE", help="what it is about")
     options.add_argument("--out", type=Path, default=HERE / "models", metavar="DIR", help="where the model goes")
     options.add_argument(
@@ -182,16 +183,27 @@ def main() -> None:
     try:
         from training.data import UnusableData
         from training.settings import UnusableSettings
-        from training.wording import UnusableWords
+        from wording import UnusableWords
     except ModuleNotFoundError as error:
         sys.exit(f"train.py: {error.name} is not installed. Type: pip install -r requirements-build.txt")
     try:
-        card = train(chosen.data, chosen.settings, chosen.out, _commit(), _now(), chosen.cache)
+        card = train(chosen.data or _data(), chosen.settings, chosen.out, _commit(), _now(), chosen.cache)
     except (UnusableData, UnusableSettings, UnusableWords) as error:
         sys.exit(f"train.py: {error}")
     except ModuleNotFoundError as error:
         sys.exit(f"train.py: {error.name} is not installed. Type: pip install -r requirements-build.txt")
     _report(card, chosen.out)
+
+
+def _data() -> Path:
+    """The only CSV file in data/raw/. Raises UnusableData."""
+    from training.data import UnusableData
+
+    found = sorted((HERE / "data/raw").glob("*.csv"))
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "no CSV file"
+        raise UnusableData(f"{HERE / 'data/raw'} has {names}. Leave one file there, or name one with --data FILE")
+    return found[0]
 
 
 def _commit() -> str:

@@ -110,6 +110,13 @@ def record_model(card: Card) -> type[BaseModel]:
     return create_model("Record", __config__=about, __doc__="What is known of one case; at least one value.", **fields)
 
 
+def predictions_model(card: Card) -> type[BaseModel]:
+    """The answers of this card's model as a pydantic model."""
+    listed: Any = list.__class_getitem__(PREDICTED[card.task])
+    about = "One prediction for each record, in their order."
+    return create_model("Predictions", __base__=_Sent, __doc__=about, predictions=(listed, ...))
+
+
 def _typed(feature: Feature) -> Any:
     if isinstance(feature, Text):
         return Annotated[str, Field(min_length=1, max_length=feature.longest, description=feature.allowed)]
@@ -120,14 +127,7 @@ def _typed(feature: Feature) -> Any:
 
 def describe(card: Card, release: str) -> dict[str, Any]:
     """The whole description."""
-    listed: Any = list.__class_getitem__(PREDICTED[card.task])
-    predictions = create_model(
-        "Predictions",
-        __base__=_Sent,
-        __doc__="One prediction for each record, in their order.",
-        predictions=(listed, ...),
-    )
-    models = (record_model(card), predictions, Error, Refusal, Healthy, Version, Card)
+    models = (record_model(card), predictions_model(card), Error, Refusal, Healthy, Version, Card)
     template = "#/components/schemas/{model}"
     # "serialization": fields that an answer always has are required
     _, found = models_json_schema([(model, "serialization") for model in models], ref_template=template)

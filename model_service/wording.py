@@ -11,7 +11,7 @@ import string
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from serving.words import LANGUAGES, Language, Subject, parse, reason, texts_of
+from serving.words import LANGUAGES, WORDS, Language, Subject, parse, reason, texts_of
 from training.settings import Settings
 
 # Words of the template's subject. words.toml may only use them if model.toml does.
@@ -33,8 +33,9 @@ class UnusableWords(Exception):  # noqa: N818 - the message is a sentence
     """The words do not fit the model. The message names the file, the line and what to do."""
 
 
-def checked(path: Path, settings: Settings, settings_file: Path) -> bytes:
-    """The content of words.toml, which fits the settings. Raises UnusableWords."""
+def checked(settings: Settings, settings_file: Path) -> dict[str, bytes]:
+    """The file words.toml beside the settings, which it fits: its name and content. Raises UnusableWords."""
+    path = settings_file.with_name(WORDS)
     settings_text = settings_file.read_text(encoding="utf-8-sig")
     if number := _of_the_template(settings_text.splitlines(), settings):
         raise UnusableWords(f"{settings_file} line {number}: this is about the template's data. Write it for yours")
@@ -55,7 +56,7 @@ def checked(path: Path, settings: Settings, settings_file: Path) -> bytes:
         if problem:
             place, sentence = problem
             raise UnusableWords(f"{path} line {place if isinstance(place, int) else _line(lines, *place)}: {sentence}")
-    return content
+    return {WORDS: content}
 
 
 def _of_the_template(lines: list[str], settings: Settings) -> int | None:
@@ -124,7 +125,7 @@ def _features(code: str, said: Language, settings: Settings) -> Iterator[Problem
             yield (code,), f"[{code}.features.{name}] is missing. Write its label, and a help or none"
         elif set(said.features[name].codes) != set(column.codes or ()):
             codes = ", ".join(map(str, column.codes or ())) or "none"
-            yield (f"{code}.features.{name}", "codes"), f"the codes of {name} in model.toml are {codes}. Name each"
+            yield (f"{code}.features.{name}",), f"the codes of {name} in model.toml are {codes}. Name each"
 
 
 def _same(table: str, here: Iterable[str], there: Iterable[str], what: str) -> Problem:
@@ -154,15 +155,9 @@ def _places(text: str) -> set[str]:
 
 
 def _line(lines: list[str], *place: str) -> int:
-    """The line of an entry: of the table that is named, and in it the line that has the last name."""
+    """The line of an entry, found from its table on; or of the table if the entry is inside another one."""
     at = 0
     for name in place:
-        table = re.compile(rf"\s*\[{re.escape(name)}\]")
-        entry = re.compile(rf"(^|\W){re.escape(name)}(\W|$)")
-        for number in range(at, len(lines)):
-            if table.match(lines[number]) or (
-                not table.match(lines[number]) and name == place[-1] and entry.search(lines[number])
-            ):
-                at = number
-                break
+        start = re.compile(rf"""\s*(\[{re.escape(name)}\]|["']?{re.escape(name)}["']?\s*=)""")
+        at = next((number for number in range(at, len(lines)) if start.match(lines[number])), at)
     return at + 1
