@@ -37,8 +37,8 @@ def checked(settings: Settings, settings_file: Path) -> dict[str, bytes]:
     """The file words.toml beside the settings, which it fits: its name and content. Raises UnusableWords."""
     path = settings_file.with_name(WORDS)
     settings_text = settings_file.read_text(encoding="utf-8-sig")
-    if number := _of_the_template(settings_text.splitlines(), settings):
-        raise UnusableWords(f"{settings_file} line {number}: this is about the template's data. Write it for yours")
+    if unfit := _unfit(settings_text.splitlines(), settings):
+        raise UnusableWords(f"{settings_file} line {unfit[0]}: {unfit[1]}")
     try:
         content = path.read_bytes()
         text = content.decode("utf-8-sig")
@@ -59,10 +59,15 @@ def checked(settings: Settings, settings_file: Path) -> dict[str, bytes]:
     return {WORDS: content}
 
 
-def _of_the_template(lines: list[str], settings: Settings) -> int | None:
-    if settings.features.keys() >= COLUMNS:
-        return None
-    return next((number for number, line in enumerate(lines, 1) if any(known in line for known in LINES)), None)
+def _unfit(lines: list[str], settings: Settings) -> tuple[int, str] | None:
+    """The first line of model.toml that is not written yet, or is about the template's data."""
+    known = LINES if not settings.features.keys() >= COLUMNS else ()
+    for number, line in enumerate(lines, 1):
+        if UNFINISHED.search(line):
+            return number, "this is not written yet. Write it, and remove the word TODO"
+        if any(text in line for text in known):
+            return number, "this is about the template's data. Write it for yours"
+    return None
 
 
 Problem = tuple[int | tuple[str, ...], str] | None

@@ -77,5 +77,6 @@ def _prepared(settings: Settings, measures: Any) -> Any:
     ]
     used = [part for part in parts if part[2]]
     if settings.texts:
-        used.append(("words", "passthrough", slice(len(settings.plain), None)))
+        plain = len(settings.plain)
+        used.append(("words", "passthrough", lambda rows: list(range(plain, rows.shape[1]))))
     return ColumnTransformer(used, sparse_threshold=0)
