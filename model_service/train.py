@@ -185,13 +185,13 @@ def main() -> None:
         from training.settings import UnusableSettings
         from wording import UnusableWords
     except ModuleNotFoundError as error:
-        sys.exit(f"train.py: {error.name} is not installed. Type: pip install -r requirements-build.txt")
+        sys.exit(f"train.py: {error.name} is not installed. Type: pip install -r requirements-build.lock")
     try:
         card = train(chosen.data or _data(), chosen.settings, chosen.out, _commit(), _now(), chosen.cache)
     except (UnusableData, UnusableSettings, UnusableWords) as error:
         sys.exit(f"train.py: {error}")
     except ModuleNotFoundError as error:
-        sys.exit(f"train.py: {error.name} is not installed. Type: pip install -r requirements-build.txt")
+        sys.exit(f"train.py: {error.name} is not installed. Type: pip install -r requirements-build.lock")
     _report(card, chosen.out)
 
 
