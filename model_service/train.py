@@ -73,7 +73,7 @@ def trained(table: Table, settings: Settings) -> dict[str, bytes]:
     """The four files of a new training. The card has no commit and no time yet."""
     from serving.card import CARD, MODEL
     from serving.model import Model, session
-    from training import candidates
+    from training.candidates import candidates
     from training.data import completed
     from training.evaluation import held_out
     from training.export import export
@@ -81,7 +81,7 @@ def trained(table: Table, settings: Settings) -> dict[str, bytes]:
     from training.golden import golden
     from training.marginal import Marginal, donors
 
-    task, tried = settings.model.task, candidates.candidates(settings)
+    task, tried = settings.model.task, candidates(settings)
     answers = {name: held_out(candidate, table, settings) for name, candidate in tried.items()}
     figures = {name: metrics(task, found, table.targets) for name, found in answers.items()}
     kind = min(figures, key=lambda name: figures[name][DECIDES[task]].value)
