@@ -60,6 +60,7 @@ def begin(folder: Path, like: Path) -> None:
     """Copy this repository to ``folder``, with the data, model.toml and words.toml of another one."""
     copied(folder)
     shutil.copytree(like, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*CACHES))
+    introduced(folder, like.resolve().name)
     exported(folder)
 
 
@@ -82,10 +83,16 @@ def written(folder: Path, settings: str, words: str, data: bytes, name: str) -> 
     (folder / "data/README.md").write_text(
         f"TODO: where `raw/{name}.csv` comes from, and its licence.\n", encoding="utf-8"
     )
-    (folder / "README.md").write_text(
-        f"# {name}\n\nA model of TODO. `python train.py` trains it, `git push` releases it.\n"
-    )
+    introduced(folder, name)
     exported(folder)
+
+
+def introduced(folder: Path, name: str) -> None:
+    """Write a short README."""
+    text = (
+        f"# {name}\n\n`python train.py` trains the model, `git push` releases it. Its data: [data](data/README.md).\n"
+    )
+    (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 def exported(folder: Path) -> None:
