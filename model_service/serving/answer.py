@@ -128,7 +128,7 @@ def _shares(card: Card, prediction: Prediction, words: Words) -> Tag:
         )
         for share, name in ranked
     )
-    return tags.div(tags.h3(words.shares), tags.ol(*rows, class_="rows"))
+    return tags.div(tags.h3(words.shares), tags.ol(*rows, class_="rows"), class_="shares")
 
 
 def _hundred(prediction: Prediction, words: Words) -> Tag:

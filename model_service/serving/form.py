@@ -133,7 +133,8 @@ def _form(card: Card, words: Words, groups: Groups, lang: str) -> Tag:
 
 
 def _group(group: str, members: Iterable[Feature], words: Words) -> Tag:
-    title, about = words.of.groups[group] if group else (words.other, "")
+    alone = words.other if words.of.groups else words.known
+    title, about = words.of.groups[group] if group else (alone, "")
     return tags.fieldset(
         tags.legend(tags.h2(title)),
         tags.p(about, class_="about", id=f"about-{group}") if about else None,

@@ -81,6 +81,7 @@ class Words(_Part):
     away: str
     back: str
     other: str
+    known: str
     unknown: str
     ask: str
     clear: str
