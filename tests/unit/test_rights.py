@@ -65,7 +65,7 @@ def test_no_role_has_rights_that_stand_elsewhere() -> None:
 
 
 def test_each_function_has_its_own_role_which_lambda_alone_may_take() -> None:
-    """No two functions share a role; and no role of the templates may be taken by anybody but one service, or GitHub."""
+    """No two functions share a role; and each role may be taken by one service alone, or by GitHub's workflows."""
     assert len({template("template.yaml").role_of(function) for function in HANDLERS}) == len(HANDLERS)
     trusted = {
         role: [list(s["Principal"].items()) for s in properties["AssumeRolePolicyDocument"]["Statement"]]
