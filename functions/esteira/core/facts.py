@@ -51,6 +51,8 @@ class Pushed(Fact, about=RELEASES, key="release#{number:08d}"):
     skipped: str = ""
     outdated: str = ""
     note: str = ""
+    settings: str = ""  # what the commit's esteira.yaml says, as JSON
+    default_build: bool = False  # the commit has no buildspec.yml
 
     @property
     def effective(self) -> bool:
