@@ -35,16 +35,17 @@ def test_the_port_is_the_lowest_tcp_port_that_the_image_exposes(host: Host) -> N
     """Exposed ports of udp do not count; the line says why it is this port, and what would fix it."""
     log = unknown(host, 1, host.image("one", serve(5000), exposes="53/udp 9090 5000"))
     assert host.get()[:2] == (200, "one")
-    (line,) = found(log)
-    assert line.startswith("found: port 5000, which the image exposes; health path /ping, which answers 200 ")
-    assert line.endswith(" (to fix it, in esteira.yaml: port: 5000, health: /ping)")
+    assert found(log) == [
+        "found: port 5000, which the image exposes; in esteira.yaml: port: 5000",
+        "found: health path /ping, which answers 200; in esteira.yaml: health: /ping",
+    ]
 
 
 def test_without_exposed_ports_it_is_where_the_container_listens(host: Host) -> None:
     """The container is started anew on the port that was found; the next release takes its place as any other."""
     first = unknown(host, 1, host.image("one", serve(7860)))
     assert host.get()[:2] == (200, "one")
-    assert [line.partition(";")[0] for line in found(first)] == ["found: port 7860, where the container listens"]
+    assert found(first)[0] == "found: port 7860, where the container listens; in esteira.yaml: port: 7860"
     unknown(host, 2, host.image("two", serve(7860)))
     assert host.get()[:2] == (200, "two")
     assert len(host.containers("status=running")) == 1
@@ -72,9 +73,7 @@ def test_the_health_path_is_the_first_that_answers(host: Host, root: str, path: 
     make = "mkdir /tmp/x; cp /www/index.html /tmp/x; " if root == "/only-index" else ""
     where = "/tmp/x" if make else root
     log = unknown(host, 1, host.image("one", make + serve(8080, where)), port=8080)
-    assert found(log) == [
-        f"found: health path {path}, which answers {status} (to fix it, in esteira.yaml: health: {path})"
-    ]
+    assert found(log) == [f"found: health path {path}, which answers {status}; in esteira.yaml: health: {path}"]
     assert host.get(path)[0] == status
 
 

@@ -29,6 +29,7 @@ def diagnose(action: Diagnose, do: Effects) -> None:
         reached=hosts.reached,
         event=hosts.event,
         answers=hosts.answers,
+        found=hosts.found,
     )
     do.record(fact)
 
@@ -91,6 +92,7 @@ def _every_host_has_it(action: Finish, do: Effects) -> bool:
         reached=hosts.reached,
         event=hosts.event if missed else "",
         answers=hosts.answers,
+        found=hosts.found,
     )
     do.record(fact)
     return not missed

@@ -190,20 +190,11 @@ turn() {
     say_gap
 }
 
-# What had to be found out, once, with the lines that would say it. The controller reads it out of the hook's log.
+# What had to be found out, with the line of esteira.yaml that would say it. The controller reads it out of the hook's log.
 say_found() {
-    local said=() lines=()
-    if [[ -n $PORT_BY ]]; then said+=("port $PORT, $PORT_BY") lines+=("port: $PORT"); fi
-    if [[ -z $HEALTH_PATH ]]; then said+=("health path ${FOUND% *}, which answers ${FOUND##* }") lines+=("health: ${FOUND% *}"); fi
-    ((${#said[@]})) || return 0
-    say "found: $(join "; " "${said[@]}") (to fix it, in esteira.yaml: $(join ", " "${lines[@]}"))"
-}
-
-# join SEPARATOR WORD...
-join() {
-    local all=$2 word
-    for word in "${@:3}"; do all+=$1$word; done
-    say "$all"
+    local path=${FOUND% *}
+    [[ -z $PORT_BY ]] || say "found: port $PORT, $PORT_BY; in esteira.yaml: port: $PORT"
+    [[ -n $HEALTH_PATH ]] || say "found: health path $path, which answers ${FOUND##* }; in esteira.yaml: health: $path"
 }
 
 lock_host
