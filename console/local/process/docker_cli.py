@@ -27,6 +27,7 @@ from console.local.process.oci import (
     Registry,
     pack,
 )
+from console.local.process.packages import LABEL, Packages
 
 CAN = "login, logout, build, tag, push, images, inspect, version and info"
 
@@ -127,12 +128,14 @@ class _Desk:
             text=file.read_text(),
             context=read_context(context, _ignore_text(context, file)),
             images=self.images,
+            packages=Packages.beside(self.registry),
             args=dict(_build_arg(pair) for pair in given.build_arg),
             say=_say,
         )
         stage = recipe.stage(given.target)
         labels = dict(pair.partition("=")[::2] for pair in given.label)
-        config = replace(stage.config, labels={**stage.config.labels, **labels})
+        packages = {LABEL: ",".join(stage.packages)} if stage.packages else {}
+        config = replace(stage.config, labels={**stage.config.labels, **packages, **labels})
         base = {} if stage.base == "scratch" else {"org.opencontainers.image.base.name": stage.base}
         tags = [Reference.parse(tag) for tag in given.tag]
         digest = pack(self.images.registry, stage.layers, config, given.platform, base)

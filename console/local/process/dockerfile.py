@@ -1,9 +1,7 @@
 """A Dockerfile turned into an image, as far as that goes without an engine: its files packed, its settings kept.
 
 In three steps: lines to instructions, words with their variables put in, instructions to a stage (paths, layers,
-config). Nothing is run: a ``RUN`` is said and passed over, and so is a ``COPY --from`` of what only a ``RUN`` of that
-stage can have made, as the packages that a first stage installs. A container of this image has the packages of the
-Python it is started with.
+config). Of a ``RUN`` only what ``run`` knows is carried out; a Dockerfile that needs more is refused.
 """
 
 from __future__ import annotations
@@ -15,6 +13,8 @@ from console.local.process.build_stage import BuildStage, Ground
 from console.local.process.docker_images import DockerError, Images
 from console.local.process.dockerfile_text import Instruction, instructions, split_words
 from console.local.process.oci import Entry
+from console.local.process.packages import Packages
+from console.local.process.run import apply_run
 from console.local.process.stage_files import copy
 from console.local.process.stage_settings import (
     apply_arg,
@@ -26,7 +26,6 @@ from console.local.process.stage_settings import (
     apply_label,
     apply_maintainer,
     apply_onbuild,
-    apply_run,
     apply_shell,
     apply_stopsignal,
     apply_user,
@@ -43,6 +42,7 @@ class Recipe:
     text: str
     context: Mapping[str, Entry]
     images: Images
+    packages: Packages
     args: Mapping[str, str] = field(default_factory=dict)
     say: Callable[[str], None] = print
 
@@ -58,7 +58,8 @@ class Recipe:
         building = _Building(self, read[: starts[0]])
         for begin, end in zip(starts, [*starts[1:], len(read)], strict=True):
             building.blocks.append(read[begin:end])
-        return building.named(target) if target else building.number(len(starts) - 1)
+        building.wanted = building.named(target) if target else len(starts) - 1
+        return building.number(building.wanted)
 
 
 class _Building:
@@ -68,6 +69,7 @@ class _Building:
         self.recipe = recipe
         self.blocks: list[list[Instruction]] = []
         self._done: dict[int, BuildStage] = {}
+        self.wanted = 0
         self.globals: dict[str, str] = {}
         for found in before:
             declare(found, self.globals, recipe.args, self.globals)
@@ -82,13 +84,13 @@ class _Building:
                 return index
         return None
 
-    def named(self, name: str) -> BuildStage:
+    def named(self, name: str) -> int:
         index = self.index(name)
         if index is None:
             raise DockerError(
                 f"--target {name}: the Dockerfile has no stage of that name; name one of its FROM … AS NAME."
             )
-        return self.number(index)
+        return index
 
     def number(self, index: int) -> BuildStage:
         if index not in self._done:
@@ -106,7 +108,8 @@ class _Building:
             return None if found is None else self.number(found)
 
         recipe = self.recipe
-        return Ground(recipe.context, recipe.args, self.globals, earlier, recipe.say)
+        last = index == self.wanted
+        return Ground(recipe.context, recipe.args, self.globals, earlier, recipe.say, recipe.packages, last)
 
     def _begin(self, first: Instruction, index: int) -> BuildStage:
         parts = [part for part in split_words(first, self.globals) if not part.startswith("--")]

@@ -34,7 +34,8 @@ def copy(found: Instruction, stage: BuildStage, ground: Ground) -> None:
     if "from" in options:
         other = _other(found, options["from"], ground)
         tree, taken = other.tree, _taken_from(found, other, sources, ground.say)
-        stage.runs = stage.runs or other.runs
+        stage.packages = tuple(dict.fromkeys((*stage.packages, *other.packages)))
+        stage.undone, stage.installs = stage.undone or other.undone, stage.installs or other.installs
     else:
         taken = [match for source in sources for match in _matches(found, tree, source)]
     if not taken:
@@ -57,17 +58,14 @@ def _other(found: Instruction, name: str, ground: Ground) -> BuildStage:
 
 
 def _taken_from(found: Instruction, other: BuildStage, sources: Sequence[str], say: Callable[[str], None]) -> list[str]:
-    """What ``sources`` name in another stage. What is not there is refused, or said where a RUN could have made it."""
+    """What ``sources`` name in another stage. What is not there came with its packages, or it is refused."""
     matches = {source: found_in(other.tree, source) for source in sources}
     for source in (source for source, matched in matches.items() if not matched):
-        if not other.runs:
+        if not other.installs and other.undone:
+            other.undone[0].refuse(other.undone[1])
+        if not other.installs:
             found.refuse(f"{source} was not copied into that stage, and no RUN makes it; correct the path.")
-        say(
-            f"COPY {found.text}: {source} is left out. It is made by RUN, which this engine does not run; "
-            "here the packages of the console's own Python serve."
-        )
-    if other.runs and any(matches.values()):
-        say(f"COPY {found.text}: takes what was copied into that stage, not what its RUN would make.")
+        say(f"COPY {found.text}: {source} stands for the packages that were installed there.")
     return [path for matched in matches.values() for path in matched]
 
 

@@ -133,11 +133,5 @@ def _seconds(found: Instruction, text: str) -> float:
     return sum(float(number) * units[unit] for number, unit in parts)
 
 
-def apply_run(found: Instruction, stage: BuildStage, ground: Ground) -> None:
-    stage.runs = True
-    shown = found.text if len(found.text) <= 100 else f"{found.text[:99]}…"
-    ground.say(f"RUN {shown}: not executed; this small docker packs files, the Docker engine runs commands.")
-
-
 def apply_onbuild(found: Instruction, _stage: BuildStage, _ground: Ground) -> None:
     found.refuse("the small docker does not do that; write the instruction in the Dockerfile that needs it.")
