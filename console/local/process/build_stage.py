@@ -6,9 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from console.local.process.dockerfile_text import Instruction
+from console.local.process.dockerfile_words import expanded
 from console.local.process.oci import Entry, ImageConfig
 from console.local.process.packages import Packages
 
+# The end of a sentence about what only an engine does.
+ENGINE = (
+    "start a Docker engine and type esteira local up --engine docker, or let a buildspec.yml do it before docker build."
+)
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # Docker's, for an image that sets none
 
 
@@ -34,6 +39,13 @@ class BuildStage:
     def variables(self) -> dict[str, str]:
         """What ``$NAME`` means here: ENV before ARG."""
         return {"PATH": _DEFAULT_PATH, **self.args, **self.config.env}
+
+    def expand(self, found: Instruction, word: str) -> str:
+        """A word of an instruction with the variables put in."""
+        try:
+            return expanded(word, self.variables, found.escape)
+        except ValueError as error:
+            found.refuse(str(error))
 
 
 @dataclass(frozen=True)

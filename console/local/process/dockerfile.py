@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from console.local.process.build_stage import BuildStage, Ground
 from console.local.process.docker_images import DockerError, Images
-from console.local.process.dockerfile_text import Instruction, instructions, split_words
+from console.local.process.dockerfile_text import Instruction, instructions
+from console.local.process.dockerfile_words import expanded
 from console.local.process.oci import Entry
 from console.local.process.packages import Packages
 from console.local.process.run import apply_run
@@ -39,7 +40,7 @@ from console.local.process.stage_settings import (
 class Recipe:
     """A Dockerfile and what ``docker build`` was given with it. ``say`` prints one plain line."""
 
-    text: str
+    text: bytes | str
     context: Mapping[str, Entry]
     images: Images
     packages: Packages
@@ -48,7 +49,7 @@ class Recipe:
 
     def stage(self, target: str = "") -> BuildStage:
         """The stage called ``target``, or the last, with the stages it takes from. Raises :class:`DockerError`."""
-        read = list(instructions(self.text))
+        read = instructions(self.text)
         starts = [index for index, found in enumerate(read) if found.word == "FROM"]
         if not starts:
             raise DockerError("The Dockerfile has no FROM; begin it with FROM and the name of a base image.")
@@ -77,7 +78,7 @@ class _Building:
     def index(self, name: str, below: int | None = None) -> int | None:
         """Which stage ``name`` (a name or a number) is, among those before ``below``; None for no stage."""
         for index, block in enumerate(self.blocks[:below]):
-            parts = block[0].text.split()
+            parts = block[0].words
             if name == str(index) or (
                 len(parts) > 2 and parts[-2].lower() == "as" and parts[-1].lower() == name.lower()
             ):
@@ -112,9 +113,14 @@ class _Building:
         return Ground(recipe.context, recipe.args, self.globals, earlier, recipe.say, recipe.packages, last)
 
     def _begin(self, first: Instruction, index: int) -> BuildStage:
-        parts = [part for part in split_words(first, self.globals) if not part.startswith("--")]
-        if len(parts) not in (1, 3):
-            first.refuse("it is written FROM IMAGE or FROM IMAGE AS NAME.")
+        if len(first.words) not in (1, 3) or (len(first.words) == 3 and first.words[1].lower() != "as"):
+            first.refuse("it is written FROM IMAGE or FROM IMAGE AS NAME; a note stands in a line of its own.")
+        try:
+            parts = [expanded(word, self.globals, first.escape) for word in first.words]
+        except ValueError as error:
+            first.refuse(str(error))
+        if not parts[0]:
+            first.refuse("the image's name is empty; give the ARG in it a default before FROM.")
         earlier = self.index(parts[0], index)
         if earlier is not None:
             made = self.number(earlier)

@@ -106,6 +106,8 @@ class Install:
         kept: list[str] = []
         command = ""
         for word in rest:
+            if command and command != "install":
+                continue
             if word in _WITH_VALUE:
                 next(rest, "")
             elif word in _KEPT_WITH_VALUE:

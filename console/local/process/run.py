@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from appspec.shell import Command, commands
-from console.local.process.build_stage import BuildStage, Ground
-from console.local.process.dockerfile_text import Instruction, json_list, options_of
+from console.local.process.build_stage import ENGINE, BuildStage, Ground
+from console.local.process.dockerfile_text import Instruction
 from console.local.process.oci import Entry, with_parents
 from console.local.process.packages import Install, PackageError
 
@@ -66,21 +66,16 @@ _TIDY = frozenset(
 _PIP = re.compile(r"(.*/)?pip[0-9.]*")
 _PYTHON = re.compile(r"(.*/)?python[0-9.]*")
 _COMPOUND = frozenset(("case", "do", "else", "for", "function", "if", "then", "until", "while"))
-_ENGINE = (
-    "start a Docker engine and type esteira local up --engine docker, or let a buildspec.yml do it before docker build"
-)
 
 
 def apply_run(found: Instruction, stage: BuildStage, ground: Ground) -> None:
     """Do what of the line can be done; refuse or note the rest."""
-    options, text = options_of(found)
-    if found.heredoc:
-        return _cannot(found, "a heredoc", stage, ground)
-    if text.startswith("[") and (words := json_list(text)) is not None:
-        parsed = [Command(tuple(words), (), "", 1)]
+    if found.exec_form:
+        parsed = [Command(found.words, (), "", 1)]
+    elif len(found.heredocs) == 1 and found.text.removeprefix("<<").lstrip("-").strip("\"'") == found.heredocs[0].name:
+        parsed = commands(found.heredocs[0].content)
     else:
-        parsed = commands(text)
-    del options  # mounts and networks: there is neither a cache nor a network of the build's own here
+        parsed = commands(found.text)
     if any(word in _COMPOUND for command in parsed for word in command.words[:1]):
         return _cannot(found, "a compound command", stage, ground)
     left = []
@@ -158,7 +153,7 @@ def _expanded(word: str, variables: Mapping[str, str]) -> str:
 
 def _cannot(found: Instruction, what: str, stage: BuildStage, ground: Ground) -> None:
     shown = what if len(what) <= 60 else f"{what[:59]}…"
-    why = f"the process engine does not run {shown}, and without it the image would be another one; {_ENGINE}."
+    why = f"the process engine does not run {shown}, and without it the image would be another one; {ENGINE}"
     if ground.last:
         found.refuse(why)
     stage.undone = replace(found, text=json.dumps(found.text)[1:-1]), why
