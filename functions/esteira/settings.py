@@ -65,8 +65,9 @@ def read(content: bytes) -> ReleaseSettings:
     if root.id != "mapping":
         raise SettingsError(f"{FILE} line {_line(root)}: expected settings such as port: 8080, got a {root.id}")
     written, values = _of_mapping(root)
+    empty = {name: "" for name, value in values.items() if value is None}  # a key alone says nothing, by mistake
     try:
-        return ReleaseSettings.model_validate(values)
+        return ReleaseSettings.model_validate(values | empty)
     except ValidationError as error:
         raise SettingsError(_sentence(error.errors(include_url=False)[0], written)) from error
 
@@ -118,7 +119,8 @@ def _of_mapping(root: Any) -> tuple[dict[str, _Entry], dict[str, Any]]:
         try:
             values[name] = maker.construct_object(value, deep=True)
         except (yaml.YAMLError, ValueError) as error:
-            raise SettingsError(f"{FILE} line {_line(value)}: {name} cannot be read ({error})") from error
+            what = getattr(error, "problem", None) or str(error)
+            raise SettingsError(f"{FILE} line {_line(value)}: {name} cannot be read ({what})") from error
     return written, values
 
 

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -89,18 +89,22 @@ def write_interpreter(bin_directory: Path, interpreter: Path) -> None:
         script.chmod(0o755)
 
 
-def program_of(image: ImageConfig, root: Path, path: str, environment: Mapping[str, str]) -> Program:
+def program_of(
+    image: ImageConfig, root: Path, path: str, environment: Mapping[str, str], packages: Sequence[Path] = ()
+) -> Program:
     """The image's ENTRYPOINT and CMD as a process under ``root``, with ``environment`` laid over the image's ENV.
 
-    ``path`` comes before the image's own PATH. Nothing of the caller's environment is passed on. Absolute paths of the
-    image, in its command and its ENV, become those under ``root``. HOST asks a server that heeds it to stay on this
-    machine. Raises ValueError if the image names no command.
+    ``path`` comes before the image's own PATH, ``packages`` after its PYTHONPATH. Nothing of the caller's environment
+    is passed on. Absolute paths of the image, in its command and its ENV, become those under ``root``. HOST asks a
+    server that heeds it to stay on this machine. Raises ValueError if the image names no command.
     """
     argv = (*image.entrypoint, *image.cmd)
     if not argv:
         raise ValueError("the image has neither ENTRYPOINT nor CMD: add a CMD to its Dockerfile and push again")
     own = {name: _under(root, value) for name, value in image.env.items()}
     own["PATH"] = ":".join(filter(None, (path, own.get("PATH"), SYSTEM_PATH)))
+    modules = ":".join(filter(None, (own.get("PYTHONPATH"), *map(str, packages))))
+    own |= {"PYTHONPATH": modules} if modules else {}
     base = {"HOME": str(root), "LANG": "C.UTF-8", "HOST": LOOPBACK}
     return Program(
         (_executable(root, argv[0]), *(_under(root, word) for word in argv[1:])),

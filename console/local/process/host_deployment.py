@@ -50,6 +50,7 @@ class HostDeployment:
         self._job = job
         self._events: list[LifecycleEvent] = []
         self._note = ""
+        self._found = ""
         self._release: HostRelease | None = None
         self._directory: Path | None = None
         self._image: ImageConfig | None = None
@@ -95,7 +96,7 @@ class HostDeployment:
         except BaseException:
             self._undo()
             raise
-        self._record(name, "Succeeded", started, self._note)
+        self._record(name, "Succeeded", started, self._note, self._found if name == "ApplicationStart" else "")
         return "Succeeded"
 
     def _application_stop(self) -> None:
@@ -131,6 +132,7 @@ class HostDeployment:
         self._turned_from, self._turned = front.target, True
         front.turn_to(container.port)
         self._note = f"healthy on port {container.port}{asked}; requests go to it from now on"
+        self._found = found_lines(release, container, self._health)
 
     def _ask_golden(self, container: Container) -> str:
         """Ask the questions that the image's label names. The answer is for the note; "" without a label."""
@@ -203,6 +205,17 @@ def _given(value: _T | None) -> _T:
     if value is None:
         raise RuntimeError("a lifecycle event ran before the one it builds on")
     return value
+
+
+def found_lines(release: HostRelease, container: Container, health: Health) -> str:
+    """What had to be found out, a line each, with the line of esteira.yaml that would say it. The controller reads them
+    out of the lifecycle event's log, as it does from the hooks of the default bundle."""
+    port, by = container.found_port, container.listens.said_by or "where the container listens"
+    lines = [f"found: port {port}, {by}; in esteira.yaml: port: {port}"] if port and not release.port else []
+    if not release.health_path:
+        path = health.path
+        lines.append(f"found: health path {path}, which answers {health.status}; in esteira.yaml: health: {path}")
+    return "\n".join(lines)
 
 
 def _skipped(name: str) -> LifecycleEvent:

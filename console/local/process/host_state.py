@@ -18,6 +18,7 @@ from console.local.process.front import Front
 from console.local.process.health import Health
 from console.local.process.host_release import RELEASE_FILE, HostRelease, RunningRelease
 from console.local.process.oci import ImageConfig, Registry
+from console.local.process.packages import Packages
 from console.local.process.port_of import ContainerPort
 
 ROOT, LOG = "root", "container.log"
@@ -85,9 +86,10 @@ class HostState:
 
     def container(self, release: HostRelease, directory: Path, image: ImageConfig) -> Container:
         """The container of an unpacked image, not started. Raises ValueError if the image names no command."""
-        path = f"{self._directory / 'bin'}:{self._interpreter.parent}"
+        sets = Packages.beside(self._registry).of(image.labels)
+        path = ":".join(map(str, (*(each / "bin" for each in sets), self._directory / "bin", self._interpreter.parent)))
         environment = {**release.environment, "ESTEIRA_RELEASE": release.release}
-        program = program_of(image, directory / ROOT, path, environment)
+        program = program_of(image, directory / ROOT, path, environment, sets)
         return Container(program, directory / LOG, self._lifeline, ContainerPort.of(release.port, image))
 
     def succeed(
