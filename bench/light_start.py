@@ -120,9 +120,7 @@ def _subjects(folder: Path) -> list[LightSubject]:
         LightSubject("a: one boto3 client", compiled, "one_client"),
         LightSubject("b: typical, no bytecode", plain, "typical"),
         LightSubject("intake, and its first client", compiled, "intake", (context,)),
-        LightSubject(
-            "intake, its first client and the tracer", compiled, "intake", (context, "esteira.telemetry:tracer")
-        ),
+        LightSubject("intake, its first client and traces", compiled, "intake", (context, "esteira.tracing:_client")),
         LightSubject("intake, no bytecode", plain, "intake"),
         LightSubject("typical, compiled", compiled, "typical"),
     ]

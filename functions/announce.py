@@ -12,7 +12,8 @@ from esteira.aws_events import NotOurs
 from esteira.context import Context
 from esteira.notify.announce import announce
 from esteira.notify.news import HoldEnds, read
-from esteira.telemetry import about, logger, measured, traced
+from esteira.telemetry import logger, measured
+from esteira.tracing import about, traced
 
 
 @logger.inject_lambda_context

@@ -15,7 +15,8 @@ from esteira.context import Context
 from esteira.core.facts import HostReported, ReleaseFact
 from esteira.each import each, remaining
 from esteira.ingest import ingest
-from esteira.telemetry import about, logger, measured, traced
+from esteira.telemetry import logger, measured
+from esteira.tracing import about, traced
 
 
 @logger.inject_lambda_context

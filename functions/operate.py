@@ -11,7 +11,8 @@ from esteira.advance import advance
 from esteira.answer import Answer, answer
 from esteira.aws_events import Refused
 from esteira.context import Context
-from esteira.telemetry import about, logger, measured, traced
+from esteira.telemetry import logger, measured
+from esteira.tracing import about, traced
 
 
 @logger.inject_lambda_context

@@ -14,7 +14,8 @@ from esteira.context import Context
 from esteira.core.facts import Pushed
 from esteira.each import each, remaining, rotated
 from esteira.observe import observe, tell_found
-from esteira.telemetry import logger, measured, traced
+from esteira.telemetry import logger, measured
+from esteira.tracing import traced
 
 
 @logger.inject_lambda_context

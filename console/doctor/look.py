@@ -140,9 +140,9 @@ def _default_vpc(eyes: Eyes) -> bool:
 
 def _taken(eyes: Eyes) -> tuple[str, tuple[str, ...]]:
     """The first service that would be deployed, and what bears its name already."""
-    from console.local.template import read
+    from console.local.template import SERVICE
 
-    name = eyes.wanted or str(read(TEMPLATE).document["Parameters"]["ServiceName"]["Default"])
+    name = eyes.wanted or SERVICE
     return name, tuple(names_taken(eyes.controller, name))
 
 

@@ -17,7 +17,8 @@ from esteira.aws import Aws, client
 from esteira.config import Service, Settings
 from esteira.context import Context, Decision
 from esteira.store import Store
-from esteira.telemetry import logger, metrics, subsegment
+from esteira.telemetry import logger, metrics
+from esteira.tracing import subsegment
 
 
 def now() -> datetime:
