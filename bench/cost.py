@@ -45,7 +45,7 @@ LEFT_OUT = (
     "the registry's, the bucket's and the table's storage",
     "CloudWatch logs, metrics, dashboard and alarms (by the gigabyte and the month)",
     "mail",
-    "X-Ray, which is off unless the stack's TraceShare is more than 0 (then $5 for a million traced calls of functions)",
+    "X-Ray, which is off unless the stack has a TraceShare (then $5 for a million traced calls of functions)",
 )
 
 # How long a function would run on Lambda is not known here; these take it from what is.

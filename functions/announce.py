@@ -8,12 +8,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from esteira import bootstrap
 from esteira.answer import Answer, answer
+from esteira.aws.tracing import about, traced
 from esteira.aws_events import NotOurs
 from esteira.context import Context
 from esteira.notify.announce import announce
 from esteira.notify.news import HoldEnds, read
 from esteira.telemetry import logger, measured
-from esteira.tracing import about, traced
 
 
 @logger.inject_lambda_context

@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from esteira import bootstrap
 from esteira.advance import Outcome, advance
 from esteira.answer import Answer, answer
+from esteira.aws.tracing import about, traced
 from esteira.aws_events import NotOurs, read
 from esteira.config import Service
 from esteira.context import Context
@@ -16,7 +17,6 @@ from esteira.core.facts import HostReported, ReleaseFact
 from esteira.each import each, remaining
 from esteira.ingest import ingest
 from esteira.telemetry import logger, measured
-from esteira.tracing import about, traced
 
 
 @logger.inject_lambda_context

@@ -9,10 +9,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from esteira import bootstrap, identity, operate
 from esteira.advance import advance
 from esteira.answer import Answer, answer
+from esteira.aws.tracing import about, traced
 from esteira.aws_events import Refused
 from esteira.context import Context
 from esteira.telemetry import logger, measured
-from esteira.tracing import about, traced
 
 
 @logger.inject_lambda_context

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -104,7 +103,7 @@ def test_the_four_functions_are_declared_as_the_rest_of_the_house_expects_them()
         assert properties["FunctionName"] == {"Fn::Sub": f"${{AWS::StackName}}-{word}"}
     assert shared["CodeUri"] == "functions/"
     assert shared["Timeout"] <= 60
-    assert "Tracing" not in shared, "the functions send their own traces (esteira.tracing)"
+    assert "Tracing" not in shared, "the functions send their own traces (esteira.aws.tracing)"
     assert set(shared["Environment"]["Variables"]) == {
         "ESTEIRA_TABLE",
         "ESTEIRA_SERVICES_PATH",
@@ -201,7 +200,9 @@ def test_the_facts_are_encrypted_restorable_and_outlive_the_stack() -> None:
     assert [key["AttributeName"] for key in properties["KeySchema"]] == ["pk", "sk"]
     assert properties["BillingMode"] == "PAY_PER_REQUEST"
     assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-    assert "SSESpecification" not in properties, "SSEEnabled is a KMS key, paid for by request; without it DynamoDB's own"
+    assert "SSESpecification" not in properties, (
+        "SSEEnabled is a KMS key, paid for by request; without it DynamoDB's own"
+    )
     assert properties["TimeToLiveSpecification"] == {"AttributeName": "expires", "Enabled": True}
 
 

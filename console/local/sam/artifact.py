@@ -39,7 +39,6 @@ UNREAD = (
     "requirements.txt",
     "boto3/data",
     "boto3/examples",
-    "wrapt-stubs",
     "aws_lambda_powertools/event_handler",
     "pydantic/v1",
     "cronsim/explain.py",

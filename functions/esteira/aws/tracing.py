@@ -37,7 +37,7 @@ def traced(handler: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         share = float(os.environ.get("ESTEIRA_TRACE_SHARE", "0"))
         if share:
-            _watch_calls()  # before the first client is made
+            watch_calls()  # before the first client is made
         trace = _trace_id()
         if not is_sampled(trace, share):
             return handler(*args, **kwargs)
@@ -122,12 +122,13 @@ def _failed(part: Part, error: Exception) -> None:
 
 
 @cache
-def _watch_calls() -> None:
+def watch_calls() -> None:
     """Let every client that is made from now on add its calls to the trace that is open."""
     import boto3
 
     boto3.setup_default_session()
-    events: Any = vars(boto3)["DEFAULT_SESSION"].events
+    session: Any = boto3.DEFAULT_SESSION
+    events = session.events
     events.register("before-call", _call_begins)
     events.register("after-call", _call_ends)
     events.register("after-call-error", _call_fails)
@@ -155,7 +156,9 @@ def _send(segment: Part) -> None:
     segment.pop("_said", None)
     segment["metadata"] = {"esteira": {"parts": segment.pop("_parts", 0)}}
     try:
-        left = _client().put_trace_segments(TraceSegmentDocuments=[json.dumps(segment)])["UnprocessedTraceSegments"]
+        left = client_of_xray().put_trace_segments(TraceSegmentDocuments=[json.dumps(segment)])[
+            "UnprocessedTraceSegments"
+        ]
     except Exception as error:  # noqa: BLE001 - a trace is worth no failed call
         left = [{"Message": str(error)}]
     if left:
@@ -163,10 +166,9 @@ def _send(segment: Part) -> None:
 
 
 @cache
-def _client() -> Any:
+def client_of_xray() -> Any:
     import boto3
     from botocore.config import Config
 
     retries: Any = {"mode": "standard", "total_max_attempts": 1}
-    make: Any = boto3.client  # typed for literal names only
-    return make("xray", config=Config(retries=retries, connect_timeout=1, read_timeout=2))
+    return boto3.client("xray", config=Config(retries=retries, connect_timeout=1, read_timeout=2))
