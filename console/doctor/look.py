@@ -143,7 +143,7 @@ def _taken(eyes: Eyes) -> tuple[str, tuple[str, ...]]:
     from console.local.template import SERVICE
 
     name = eyes.wanted or SERVICE
-    return name, tuple(names_taken(eyes.controller, name))
+    return name, tuple(taken.told for taken in names_taken(eyes.controller, name))
 
 
 def _standing(eyes: Eyes) -> StackStatus | Silence | None:
