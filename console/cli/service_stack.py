@@ -130,7 +130,7 @@ def _no_stack(work: StackWork, stack: str, name: str) -> str:
         controller = work.controller.where.stack
         return (
             f"{name} was not deployed by esteira add-service: there is no stack {stack}. Next: delete the stack "
-            f"that it was deployed by; aws ssm get-parameter --name /{controller}/services/{name} shows what it consists of"
+            f"that it was deployed by; what it consists of: aws ssm get-parameter --name /{controller}/services/{name}"
         )
     return f"there is no stack {stack}. Next: esteira status names the services there are"
 

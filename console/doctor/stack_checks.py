@@ -78,8 +78,8 @@ def _names(taken: tuple[str, Sequence[str]] | Silence) -> Finding:
         return ok("names", f"nothing is called {service} yet")
     return attend(
         "names",
-        f"there is {' and '.join(there)} already, at which a service {service} would stop. Next: deploy the controller, "
-        f"then esteira add-service {service} --adopt; or remove them, or name the service otherwise",
+        f"there is {' and '.join(there)} already, at which a service {service} would stop. Next: deploy the "
+        f"controller, then esteira add-service {service} --adopt; or remove them, or name the service otherwise",
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -191,7 +192,7 @@ def test_an_alarm_that_rings_is_told_in_its_own_words_and_so_is_one_that_is_gone
 
 
 def test_an_alarm_for_want_of_figures_is_no_alarm_before_it_can_have_had_any(account: Account) -> None:
-    """SweepMissingAlarm rings from its creation to the first sweep, and doctor passes all the same; later it does not."""
+    """SweepMissingAlarm rings from its creation to the first sweep, and is passed over; later it is not."""
     rings = next(name for name in account.resources("AWS::CloudWatch::Alarm") if "SweepMissing" in name)
     CLIENT("cloudwatch").set_alarm_state(AlarmName=rings, StateValue="ALARM", StateReason="no datapoints")
     said = account.doctor()[1]
