@@ -10,8 +10,8 @@ from esteira import bootstrap, identity, operate
 from esteira.advance import advance
 from esteira.answer import Answer, answer
 from esteira.aws.tracing import about, traced
-from esteira.aws_events import Refused
 from esteira.context import Context
+from esteira.refusal import Refused
 from esteira.telemetry import logger, measured
 
 
