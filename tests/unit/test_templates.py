@@ -250,6 +250,14 @@ def test_a_stage_before_production_and_what_production_asks_for_are_parameters(
     assert service.stages == (*first, last)
 
 
+def test_bypass_and_a_repository_s_own_hooks_can_be_switched_off() -> None:
+    """Both are on by default, as before; off, the registration says so in the controller's words."""
+    default = Service.model_validate(_registration())
+    assert (default.words, default.own_hooks) == ({}, True)
+    strict = Service.model_validate(_registration(Bypass="no", OwnHooks="no"))
+    assert (strict.words, strict.own_hooks) == ({"bypass": ()}, False)
+
+
 def test_the_host_of_staging_is_as_production_s() -> None:
     """Made of the same template by the same script, which signals for another resource; found by another tag."""
     hosts = copy.deepcopy(_resources("service.yaml", "AWS::EC2::Instance"))
