@@ -28,9 +28,7 @@ from console.read.where import REFUSED, TroubleError
 @click.option("--bake-minutes", help="How long a release is watched; production waits for staging's.")
 @click.option("--approval-votes", help="How many must approve before production; 0: nobody is asked.")
 @click.option("--bypass", type=click.Choice(["no", "yes"]), help="Whether esteira bypass may be said at all.")
-@click.option(
-    "--own-hooks", type=click.Choice(["no", "yes"]), help="Whether the repository's own appspec.yml is taken."
-)
+@click.option("--own-hooks", type=click.Choice(["no", "yes"]), help="Whether the repository may bring an appspec.yml.")
 @click.option("--log-retention-days", help="Days a build's log is kept.")
 @click.option("--adopt", is_flag=True, help="Use the repositories and the bucket that an earlier stack left.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")

@@ -126,9 +126,12 @@ def add(tar: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> N
     tar.addfile(info, io.BytesIO(content))
 
 
-def image(registry: str, service: str, says: str, command: str = SERVE, golden: str = "", label: str = "") -> str:
+def image(
+    registry: str, service: str, says: str, command: str = SERVE, golden: str = "", label: str = "", platform: str = ""
+) -> str:
     """Push an image whose page is ``says``, with /ping, a slow page and a model; return it by digest, the engine keeps
-    none. The model answers everything with a half; ``golden`` are its golden questions, ``label`` says where."""
+    none. The model answers everything with a half; ``golden`` are its golden questions, ``label`` says where.
+    ``platform`` is what the image says it is built for, this machine's if it is ""."""
     rootfs = io.BytesIO()
     with tarfile.open(fileobj=rootfs, mode="w") as tar:
         add(tar, "bin/busybox", Path(shutil.which("busybox") or "").resolve().read_bytes(), 0o755)
@@ -151,6 +154,7 @@ def image(registry: str, service: str, says: str, command: str = SERVE, golden: 
     changes = [f"CMD {json.dumps(['/bin/sh', '-c', command])}", "ENV PATH=/bin"]
     changes += [f"LABEL esteira.golden={label}"] if label else []
     options = [word for change in changes for word in ("--change", change)]
+    options += ["--platform", platform] if platform else []
     subprocess.run(["docker", "import", *options, "-", name], input=rootfs.getvalue(), check=True, capture_output=True)
     pushed = run("docker", "push", name)
     run("docker", "image", "rm", name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 
@@ -69,6 +70,20 @@ def test_a_deployment_whose_answer_is_lost_is_unsure_and_found_by_its_claim(wire
     assert (wire.lossy.counts["codedeploy:CreateDeployment"], deployments(wire)) == (1, 1)
     assert wire.aws.find_deployment(wire.service, CLAIM, since=AT) is not None
     assert wire.aws.find_deployment(wire.service, CLAIM._replace(rollout=2), since=AT) is None
+
+
+def test_a_deployment_is_of_the_very_bundle_that_was_written(wire: Wire) -> None:
+    """The revision names the object's ETag, as S3 gave it, so the host's agent takes nothing that came to lie there."""
+    id_ = deploy(wire)
+    told = wire.aws.client("codedeploy").get_deployment(deploymentId=id_)["deploymentInfo"]["revision"]["s3Location"]
+    lying = wire.aws.client("s3").head_object(Bucket=told["bucket"], Key=told["key"])
+    assert told["eTag"] == lying["ETag"].strip('"')
+
+
+def test_a_deployment_of_before_the_claim_is_not_looked_at(wire: Wire) -> None:
+    """A list comes in no order that CodeDeploy promises, so what is looked through is bounded by time."""
+    deploy(wire)
+    assert wire.aws.find_deployment(wire.service, CLAIM, since=AT + timedelta(hours=1)) is None
 
 
 def test_a_deployment_that_never_arrived_is_unsure_and_not_found(wire: Wire) -> None:
@@ -210,7 +225,7 @@ CHANGES = {
     ),
 }
 # These may be sent twice, and say so: see esteira.aws.telling.
-TOLD_TWICE = {"events:PutEvents", "sns:Publish"}
+TOLD_TWICE = {"events:PutEvents", "sns:Publish", "xray:PutTraceSegments"}
 
 
 @pytest.mark.parametrize("operation", CHANGES)

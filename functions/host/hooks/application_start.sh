@@ -101,17 +101,17 @@ start_new() {
 # The environment's values are neither on a command line, where every user of the host could read them, nor in a file
 # that a killed hook would leave behind. In a subshell: those of several lines go through docker's own environment.
 run_container() (
-    names=() limits=() capabilities=() memory=$((MEMORY_MB ? MEMORY_MB : $(memory_mb MemTotal) * 9 / 10))
+    names=() limits=() added=() memory=$((MEMORY_MB ? MEMORY_MB : $(memory_mb MemTotal) * 9 / 10))
     for each in "${ENV_OTHERS[@]}"; do
         export "${each?}"
         names+=(--env "${each%%=*}")
     done
     # Always a limit: a container that takes everything would end nginx and CodeDeploy's agent as well.
     if ((memory)); then limits=(--memory "${memory}m" --memory-swap "${memory}m"); fi
-    for each in "${CAPABILITIES[@]}"; do capabilities+=(--cap-add "$each"); done
+    for each in "${CAPABILITIES[@]}"; do added+=(--cap-add "$each"); done
     docker run --detach --name "$CANDIDATE" --restart no --publish "127.0.0.1:$1:$PORT" \
         --read-only --tmpfs /tmp --security-opt no-new-privileges --pids-limit 2048 "${limits[@]}" \
-        --cap-drop ALL "${capabilities[@]}" \
+        --cap-drop ALL "${added[@]}" \
         --log-driver local --log-opt max-size=10m --log-opt max-file=3 \
         --env-file <(say "$ENV_FILE") "${names[@]}" \
         --label "esteira.service=$SERVICE" --label "esteira.release=$RELEASE" --label "esteira.number=$NUMBER" \

@@ -67,10 +67,10 @@ pull() {
 
 # An image of another processor starts nowhere on this host, and says only "exec format error".
 check_architecture() {
-    local image host
-    image=$(docker image inspect --format '{{.Architecture}}' "$IMAGE")
+    local built host
+    built=$(docker image inspect --format '{{.Architecture}}' "$IMAGE")
     host=$(docker version --format '{{.Server.Arch}}')
-    [[ $image == "$host" ]] || fail "the image is built for $image, expected $host, which this host is" \
+    [[ $built == "$host" ]] || fail "the image is built for $built, expected $host, which this host is" \
         "build it there (Architecture of the service's stack is the host's and the builds'), and push again"
 }
 
