@@ -14,10 +14,11 @@ from functools import cache
 from pydantic import ValidationError
 
 from esteira.aws import Aws, client
+from esteira.aws.tracing import subsegment
 from esteira.config import Service, Settings
 from esteira.context import Context, Decision
 from esteira.store import Store
-from esteira.telemetry import logger, metrics, subsegment
+from esteira.telemetry import logger, metrics
 
 
 def now() -> datetime:

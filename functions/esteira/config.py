@@ -94,6 +94,15 @@ class Guard(Strict):
     allow: tuple[Glob, ...] = ()
 
 
+Verb = Literal["rollback", "hold", "resume", "quarantine", "retry", "abort", "approve", "reject", "promote", "bypass"]
+# Who may say a word: an ARN as STS tells it, with * for any part of it.
+Principal = Annotated[str, Field(pattern=r"^arn:[a-z-]+:(iam|sts)::[0-9*]{1,12}:\S{1,500}$")]
+# Of the capabilities that Docker gives a container by itself those an image may be given back.
+Capability = Literal[
+    "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID", "SYS_CHROOT"
+]  # fmt: skip
+
+
 class Deadlines(Strict):
     """How long each wait may last, in minutes, before it ends in a phase with its reason."""
 
@@ -135,6 +144,9 @@ class Service(Strict):
     validation_seconds: Annotated[int, Field(ge=1, le=1500)] = 120  # after that the host puts the former release back
     memory_mb: Annotated[int, Field(ge=0, le=2**24)] = 0  # the container's limit; 0: none
     when_memory_is_short: Literal["refuse", "stop-first"] = "refuse"
+    capabilities: tuple[Capability, ...] = ()  # what the container may do of what root may; none unless asked for
+    own_hooks: bool = True  # whether a commit's own appspec.yml, which runs as root on the host, is taken
+    words: dict[Verb, tuple[Principal, ...]] = {}  # who may say which; () nobody; a word that is not named: anybody
     environment: dict[Variable, str] = {}
     # By variable, the SSM parameter whose value the host fetches; its role reads those under /STACK/parameters/NAME/.
     parameters: dict[Variable, Parameter] = {}

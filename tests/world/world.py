@@ -25,7 +25,7 @@ from console.local.rehearse.rehearsal import START
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
 from console.local.rehearse.scenario import Scenario, settings_of
 from console.local.stages import Rules, stages_of
-from console.local.template import Stack, read
+from console.local.template import Stack, read, with_service
 from esteira.aws import Aws
 from esteira.config import Service
 from esteira.context import Context
@@ -38,7 +38,7 @@ from tests.world.registry import Ecr
 from tests.world.services import S3, CloudWatch, Events, Sns, Ssm
 from tests.world.table import Table
 
-_template = cache(lambda: read(TEMPLATE))
+_template = cache(lambda: with_service(read(TEMPLATE)))
 
 
 class World(Scenario):

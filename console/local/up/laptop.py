@@ -25,7 +25,7 @@ from console.local.aws_account import ACCESS_KEY, REGION, credentials
 from console.local.paths import FUNCTIONS, TEMPLATE, quiet_functions
 from console.local.process.process_engine import ProcessEngine
 from console.local.stages import give_stages
-from console.local.template import read
+from console.local.template import read, with_service
 from console.read.private import write_private
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Laptop:
         self._page_port = page_port
         self._watch = watch
         self._lock = _Lock(self._state / "lock")
-        self._template = read(TEMPLATE, STACK)
+        self._template = with_service(read(TEMPLATE, STACK))
         self._before: dict[str, str | None] = {}
         self._clients: dict[str, Any] = {}
         self.whereabouts: Whereabouts

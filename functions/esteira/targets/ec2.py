@@ -11,7 +11,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import sleep as wait
 from typing import Any
 
@@ -21,6 +21,8 @@ from esteira.bundle import RELEASE, Bundle
 from esteira.claims import RolloutClaim, rollout_claim
 from esteira.config import Service
 from esteira.errors import THROTTLED, DeclinedError, PartialError, code_of, making
+
+CLOCKS = timedelta(minutes=5)  # by which CodeDeploy's clock may be behind ours
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class Ec2:
     client: Callable[..., Any]
     sleep: Sleep = wait
 
-    def put_bundle(self, service: Service, key: str, bundle: Bundle, release: Mapping[str, Any]) -> str:
-        """Upload what the host is to run: the bundle and its ``release.json``, zipped; the zip's SHA-256.
+    def put_bundle(self, service: Service, key: str, bundle: Bundle, release: Mapping[str, Any]) -> tuple[str, str]:
+        """Upload what the host is to run: the bundle and its ``release.json``, zipped; the zip's SHA-256 and its ETag.
 
         The same release gives the same bytes under the same key, so it may be sent twice. Raises DeclinedError,
         UnsureError.
@@ -63,13 +65,15 @@ class Ec2:
                 entry.external_attr = (0o755 if file.executable else 0o644) << 16
                 archive.writestr(entry, file.content)
         with making(f"the bundle {key}"):
-            self.client("s3").put_object(Bucket=service.bundles, Key=key, Body=packed.getvalue())
-        return hashlib.sha256(packed.getvalue()).hexdigest()
+            put = self.client("s3").put_object(Bucket=service.bundles, Key=key, Body=packed.getvalue())
+        return hashlib.sha256(packed.getvalue()).hexdigest(), put["ETag"].strip('"')
 
-    def create_deployment(self, service: Service, claim: RolloutClaim, why: str, key: str) -> str:
-        """Deploy the bundle under ``key``; the deployment's id. Raises DeclinedError, BusyError, UnsureError."""
+    def create_deployment(self, service: Service, claim: RolloutClaim, why: str, key: str, etag: str) -> str:
+        """Deploy the bundle under ``key``, and no other object that may come to lie there: the host's agent compares
+        the ETag. The deployment's id. Raises DeclinedError, BusyError, UnsureError."""
         group = service.stage(claim.stage).group
-        revision = {"revisionType": "S3", "s3Location": {"bucket": service.bundles, "key": key, "bundleType": "zip"}}
+        place = {"bucket": service.bundles, "key": key, "bundleType": "zip", "eTag": etag}
+        revision = {"revisionType": "S3", "s3Location": place}
 
         def create() -> str:
             with making(claim):
@@ -84,9 +88,9 @@ class Ec2:
 
         return patiently(create, _throttled, self.sleep)
 
-    def find_deployment(self, service: Service, claim: RolloutClaim, since: datetime | None = None) -> str | None:
+    def find_deployment(self, service: Service, claim: RolloutClaim, since: datetime) -> str | None:
         """The id of the deployment that carries ``claim``, or None: among the group's deployments made ``since`` then,
-        or else among the first hundred that CodeDeploy lists.
+        for CodeDeploy lists them in no order that it promises.
 
         Raises PartialError where CodeDeploy does not give one that it lists, because that may be the one.
         """
@@ -102,15 +106,14 @@ class Ec2:
             raise PartialError(f"CodeDeploy lists {len(ids)} deployments for {claim} and gives {given}")
         return None
 
-    def _listed(self, service: Service, claim: RolloutClaim, since: datetime | None) -> list[str]:
+    def _listed(self, service: Service, claim: RolloutClaim, since: datetime) -> list[str]:
         group: dict[str, Any] = {
             "applicationName": service.application,
             "deploymentGroupName": service.stage(claim.stage).group,
         }
         codedeploy = self.client("codedeploy")
-        if since is None:
-            return list(codedeploy.list_deployments(**group)["deployments"][:100])
-        pages = codedeploy.get_paginator("list_deployments").paginate(**group, createTimeRange={"start": since})
+        start = since - CLOCKS
+        pages = codedeploy.get_paginator("list_deployments").paginate(**group, createTimeRange={"start": start})
         return [deployment for page in pages for deployment in page["deployments"]]
 
     def deployment_status(self, deployment: str) -> str:
