@@ -1,7 +1,8 @@
 """The door of an in-memory AWS: a client as boto3 gives it, whose calls go straight to a method of a stand-in.
 
-No botocore below it: no request is written, sent or parsed, so a call costs microseconds. What botocore does to a call
-(parameter validation, retries, timeouts) is tested elsewhere, with the real one.
+No botocore below it: no request is written, sent or parsed, so a call costs microseconds. A request is judged as AWS
+judges it (``console.local.aws.strict``). What botocore does to a call (retries, timeouts) is tested elsewhere, with the
+real one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 
 from console.local.aws.api import AwsError
 from console.local.aws.faults import Call, Faults, When
+from console.local.aws.strict import judge
 
 # What a hook raises "after" a call: AWS performed it, and the caller never hears.
 PAGED = {
@@ -55,6 +57,7 @@ class Client:
             said = Call(self._service, operation, parameters)
             try:
                 self._faults.before(said)
+                judge(self._service, operation, parameters)
                 answer = method(parameters)
                 self._faults.after(said)
             except AwsError as error:

@@ -28,8 +28,8 @@ from moto.codebuild.responses import CodeBuildResponse
 from moto.codecommit.responses import CodeCommitResponse
 from moto.codedeploy.responses import CodeDeployResponse
 from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
-from moto.core.exceptions import JsonRESTError
-from moto.core.responses import ActionResult
+from moto.core.exceptions import JsonRESTError, ServiceException
+from moto.core.responses import ActionResult, BaseResponse
 from moto.core.utils import camelcase_to_underscores
 from moto.dynamodb.models.utilities import dynamo_json_dump
 from moto.dynamodb.responses import DynamoHandler
@@ -39,6 +39,7 @@ from moto.events.responses import EventsHandler
 from console.local.account import REGION
 from console.local.aws.api import AwsError, Operation
 from console.local.aws.faults import Call, Faults
+from console.local.aws.strict import judge
 
 RESPONSES: dict[str, type] = {
     "cloudwatch": CloudWatchResponse,
@@ -96,6 +97,34 @@ def install(operations: Mapping[str, Mapping[str, Operation]]) -> Callable[[], N
                 setattr(place, method, original)
 
     return uninstall
+
+
+def strictly() -> Callable[[], None]:
+    """Let moto judge every request that comes over HTTP before it performs it; the returned call ends that.
+
+    S3 and Lambda have responses of another kind there.
+    """
+    original = BaseResponse.call_action
+
+    def call_action(response: Any) -> Any:
+        try:
+            response.parse_parameters(response.normalized_request)
+            judge(response.boto3_service_name, response._get_action(), response.params)
+        except AwsError as error:
+            status, headers, body = response.serialized(ActionResult(_Refused(error.code, error.message)))
+            return status, headers, body
+        return original(response)
+
+    BaseResponse.call_action = call_action  # type: ignore[method-assign]
+
+    def leniently() -> None:
+        BaseResponse.call_action = original  # type: ignore[method-assign]
+
+    return leniently
+
+
+class _Refused(ServiceException):
+    """What AWS answers to a request that is not well-formed."""
 
 
 def _method_name(operation: str) -> str:
@@ -204,6 +233,7 @@ def _calls(stack: LocalStack, faults: Faults, original: Any, elsewhere: frozense
         call = Call(service, operation_name, api_params)
         try:
             faults.before(call)
+            judge(service, operation_name, api_params)
         except AwsError as error:
             raise _client_error(client, operation_name, error) from None
         operation = None if service in elsewhere else stack.operation(service, operation_name)

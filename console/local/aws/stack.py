@@ -104,6 +104,8 @@ class LocalAws:
             self.engine.attach(self)
         if self._keep:
             self._restore()
+        self._uninstall.append(doors.strictly())  # after the journal, which may be of a time when it was lenient
+        if self._keep:
             self._saver = threading.Thread(target=self._save_often, name="snapshot", daemon=True)
             self._saver.start()
         return self
