@@ -67,9 +67,8 @@ def test_a_deployment_whose_answer_is_lost_is_unsure_and_found_by_its_claim(wire
     with pytest.raises(UnsureError, match=str(CLAIM)):
         deploy(wire)
     assert (wire.lossy.counts["codedeploy:CreateDeployment"], deployments(wire)) == (1, 1)
-    assert wire.aws.find_deployment(wire.service, CLAIM) is not None
-    assert wire.aws.find_deployment(wire.service, CLAIM, since=AT) is not None
-    assert wire.aws.find_deployment(wire.service, CLAIM._replace(rollout=2), since=AT) is None
+    assert wire.aws.find_deployment(wire.service, CLAIM, AT) is not None
+    assert wire.aws.find_deployment(wire.service, CLAIM._replace(rollout=2), AT) is None
 
 
 def test_a_deployment_that_never_arrived_is_unsure_and_not_found(wire: Wire) -> None:
@@ -78,14 +77,14 @@ def test_a_deployment_that_never_arrived_is_unsure_and_not_found(wire: Wire) -> 
     with pytest.raises(UnsureError):
         deploy(wire)
     assert (wire.lossy.counts["codedeploy:CreateDeployment"], deployments(wire)) == (1, 0)
-    assert wire.aws.find_deployment(wire.service, CLAIM) is None
+    assert wire.aws.find_deployment(wire.service, CLAIM, AT) is None
 
 
 def test_a_throttled_deployment_is_tried_again_after_a_pause(wire: Wire) -> None:
     """A throttle made nothing, so the call is sent again, and one deployment comes of it."""
     wire.lossy.spoil("codedeploy:CreateDeployment", THROTTLED)
-    assert wire.aws.find_deployment(wire.service, CLAIM) is None
-    assert deploy(wire) == wire.aws.find_deployment(wire.service, CLAIM)
+    assert wire.aws.find_deployment(wire.service, CLAIM, AT) is None
+    assert deploy(wire) == wire.aws.find_deployment(wire.service, CLAIM, AT)
     assert (wire.lossy.counts["codedeploy:CreateDeployment"], deployments(wire), len(wire.pauses)) == (2, 1, 1)
 
 

@@ -40,6 +40,7 @@ from console.local.account import REGION
 from console.local.aws.api import AwsError, Operation
 from console.local.aws.faults import Call, Faults
 from console.local.aws.strict import judge
+from console.local.aws.strict.lists import Lists
 
 RESPONSES: dict[str, type] = {
     "cloudwatch": CloudWatchResponse,
@@ -57,7 +58,9 @@ STUBBER = BotocoreStubber()
 
 
 class LocalStack(Protocol):
-    """What the doors need of the stack."""
+    """What the doors need of the stack. ``lists`` cuts the lists that it answers."""
+
+    lists: Lists
 
     @property
     def lock(self) -> Any:
@@ -76,7 +79,7 @@ class LocalStack(Protocol):
 # onto moto
 
 
-def install(operations: Mapping[str, Mapping[str, Operation]]) -> Callable[[], None]:
+def install(operations: Mapping[str, Mapping[str, Operation]], lists: Lists) -> Callable[[], None]:
     """Put ``operations`` (by service and AWS's operation name) onto moto's response classes; the returned call takes
     them off.
     """
@@ -87,7 +90,8 @@ def install(operations: Mapping[str, Mapping[str, Operation]]) -> Callable[[], N
                 continue
             method = _method_name(name)
             replaced.append((place, method, place.__dict__.get(method)))
-            setattr(place, method, _method(operation) if service in QUERY_PROTOCOL else _json_method(operation))
+            cut = _cut(lists, service, name, operation)
+            setattr(place, method, _method(cut) if service in QUERY_PROTOCOL else _json_method(cut))
 
     def uninstall() -> None:
         for place, method, original in reversed(replaced):
@@ -97,6 +101,10 @@ def install(operations: Mapping[str, Mapping[str, Operation]]) -> Callable[[], N
                 setattr(place, method, original)
 
     return uninstall
+
+
+def _cut(lists: Lists, service: str, name: str, operation: Operation) -> Operation:
+    return lambda params: lists.answer(service, name, params, operation)
 
 
 def strictly() -> Callable[[], None]:
@@ -115,15 +123,15 @@ def strictly() -> Callable[[], None]:
             return status, headers, body
         return original(response)
 
-    BaseResponse.call_action = call_action  # type: ignore[method-assign]
+    BaseResponse.call_action = call_action
 
     def leniently() -> None:
-        BaseResponse.call_action = original  # type: ignore[method-assign]
+        BaseResponse.call_action = original
 
     return leniently
 
 
-class _Refused(ServiceException):
+class _Refused(ServiceException):  # type: ignore[misc, unused-ignore]
     """What AWS answers to a request that is not well-formed."""
 
 
@@ -238,7 +246,9 @@ def _calls(stack: LocalStack, faults: Faults, original: Any, elsewhere: frozense
             raise _client_error(client, operation_name, error) from None
         operation = None if service in elsewhere else stack.operation(service, operation_name)
         if operation is None:
-            result = original(client, operation_name, api_params)
+            result = stack.lists.answer(
+                service, operation_name, api_params, lambda asked: original(client, operation_name, asked)
+            )
         else:
             result = _perform(stack, faults, client, operation_name, api_params, operation)
         try:
@@ -293,7 +303,7 @@ def _perform(stack: LocalStack, faults: Faults, client: Any, name: str, params: 
         if (model.service_model.service_name, name) in UNLOCKED:
             return operation(params)
         with stack.lock:
-            return deepcopy(operation(params))
+            return deepcopy(stack.lists.answer(model.service_model.service_name, name, params, operation))
 
     try:
         result = _sent(faults, client, model, context, send)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+KINDS = ("MetricAlarm", "CompositeAlarm", "LogAlarm")
+
 
 @dataclass(frozen=True)
 class Alarms:
@@ -19,10 +21,12 @@ class Alarms:
 
         Since when is when it went off: StateUpdatedTimestamp moves on while it rings.
         """
-        answer = self.client("cloudwatch").describe_alarms(
-            AlarmNames=list(names), StateValue="ALARM", AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+        pages = (
+            self.client("cloudwatch")
+            .get_paginator("describe_alarms")
+            .paginate(AlarmNames=list(names), StateValue="ALARM", AlarmTypes=list(KINDS))
         )
-        found = (*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", []))
+        found = [alarm for page in pages for kind in KINDS for alarm in page.get(f"{kind}s", ())]
         return [
             (
                 a["AlarmName"],

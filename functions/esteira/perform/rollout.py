@@ -35,7 +35,7 @@ def start(action: StartDeployment, do: Effects) -> None:
     if not mine:
         return
     claim = _claim(rollout, do)
-    deployment = do.aws.find_deployment(do.service, claim) if action.take > 1 else None
+    deployment = do.aws.find_deployment(do.service, claim, rollout.at) if action.take > 1 else None
     if deployment is None:
         release = do.release(rollout.release)
         with do.declining(take, of=Exception):
@@ -75,7 +75,7 @@ def _create(action: StartDeployment, bundle: Bundle, document: dict[str, Any], c
     try:
         return do.aws.create_deployment(do.service, claim, action.why, key)
     except UnsureError:
-        deployment = do.aws.find_deployment(do.service, claim)
+        deployment = do.aws.find_deployment(do.service, claim, rollout.at)
         if deployment is None:
             raise
         return deployment
@@ -171,7 +171,7 @@ def _claim(rollout: Rollout, do: Effects) -> RolloutClaim:
 def find(action: FindDeployment, do: Effects) -> None:
     """Record whether a claimed deployment was ever created."""
     rollout = action.rollout
-    deployment = do.aws.find_deployment(do.service, _claim(rollout, do))
+    deployment = do.aws.find_deployment(do.service, _claim(rollout, do), rollout.at)
     if deployment is not None:
         do.record(_started(rollout, deployment, do.now()))
         return

@@ -12,7 +12,7 @@ import json
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import sleep as wait
 from typing import Any
 
@@ -22,6 +22,8 @@ from esteira.bundle import RELEASE, Bundle
 from esteira.claims import RolloutClaim, rollout_claim
 from esteira.config import Service
 from esteira.errors import THROTTLED, DeclinedError, PartialError, code_of, making
+
+CLOCKS = timedelta(minutes=5)  # by how much CodeDeploy's clock and ours may differ
 
 
 @dataclass(frozen=True)
@@ -81,14 +83,19 @@ class Ec2:
 
         return patiently(create, _throttled, self.sleep)
 
-    def find_deployment(self, service: Service, claim: RolloutClaim, since: datetime | None = None) -> str | None:
-        """The id of the deployment that carries ``claim``, or None: among the group's deployments made ``since`` then,
-        or else among the first hundred that CodeDeploy lists.
+    def find_deployment(self, service: Service, claim: RolloutClaim, since: datetime) -> str | None:
+        """The id of the deployment that carries ``claim``, among those of the group made ``since`` then; or None.
 
-        Raises PartialError where CodeDeploy does not give one that it lists, because that may be the one.
+        CodeDeploy lists in no order, so every page is read. Raises PartialError where it does not give one that it
+        lists, because that may be the one.
         """
         codedeploy = self.client("codedeploy")
-        ids, given = self._listed(service, claim, since), 0
+        pages = codedeploy.get_paginator("list_deployments").paginate(
+            applicationName=service.application,
+            deploymentGroupName=service.stage(claim.stage).group,
+            createTimeRange={"start": since - CLOCKS},
+        )
+        ids, given = [deployment for page in pages for deployment in page["deployments"]], 0
         for some in _batches(ids):
             infos = codedeploy.batch_get_deployments(deploymentIds=some)["deploymentsInfo"]
             given += len(infos)
@@ -98,17 +105,6 @@ class Ec2:
         if given < len(ids):
             raise PartialError(f"CodeDeploy lists {len(ids)} deployments for {claim} and gives {given}")
         return None
-
-    def _listed(self, service: Service, claim: RolloutClaim, since: datetime | None) -> list[str]:
-        group: dict[str, Any] = {
-            "applicationName": service.application,
-            "deploymentGroupName": service.stage(claim.stage).group,
-        }
-        codedeploy = self.client("codedeploy")
-        if since is None:
-            return list(codedeploy.list_deployments(**group)["deployments"][:100])
-        pages = codedeploy.get_paginator("list_deployments").paginate(**group, createTimeRange={"start": since})
-        return [deployment for page in pages for deployment in page["deployments"]]
 
     def deployment_status(self, deployment: str) -> str:
         """A deployment's status, in the API's words."""

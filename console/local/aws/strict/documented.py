@@ -66,7 +66,8 @@ def together(one: str, other: str) -> Fault:
 def fits(path: str, pattern: str) -> Fault:
     """A form that the value at a path must have."""
     return lambda p: next(
-        (f"{path} is not valid: {value!r}" for value in measures.found(p, path) if not measures.fits(pattern, value)), ""
+        (f"{path} is not valid: {value!r}" for value in measures.found(p, path) if not measures.fits(pattern, value)),
+        "",
     )
 
 
@@ -80,7 +81,9 @@ _COMMENT = "codecommit/latest/APIReference/API_PostCommentForComparedCommit.html
 _COMMIT = "codecommit/latest/userguide/limits.html"
 _DEPLOY = "codedeploy/latest/APIReference/API_CreateDeployment.html"
 _EVENT = "eventbridge/latest/userguide/eb-putevents.html"
-_NEW_SIZE = "https://aws.amazon.com/blogs/compute/more-room-to-build-serverless-services-now-support-payloads-up-to-1-mb"
+_NEW_SIZE = (
+    "https://aws.amazon.com/blogs/compute/more-room-to-build-serverless-services-now-support-payloads-up-to-1-mb"
+)
 _PARAMETER = "systems-manager/latest/APIReference/API_PutParameter.html"
 _PUBLISH = "sns/latest/api/API_Publish.html"
 _LAMBDA = "lambda/latest/dg/gettingstarted-limits.html"
@@ -128,8 +131,8 @@ _ROWS: list[tuple[str, str, str, str, Fault]] = [
      required("content")),
     ("codecommit:PostCommentForComparedCommit", "the commits differ", "BeforeCommitIdAndAfterCommitIdAreSameException",
      _COMMENT, lambda p: "the commits are the same" if p.get("beforeCommitId") == p.get("afterCommitId") else ""),
-    ("codecommit:PostCommentForComparedCommit", "afterCommitId is a full commit id", "InvalidCommitIdException", _COMMENT,
-     fits("afterCommitId", SHA)),
+    ("codecommit:PostCommentForComparedCommit", "afterCommitId is a full commit id", "InvalidCommitIdException",
+     _COMMENT, fits("afterCommitId", SHA)),
     ("codecommit:PostCommentForComparedCommit", "beforeCommitId is a full commit id", "InvalidCommitIdException",
      _COMMENT, fits("beforeCommitId", SHA)),
     ("codecommit:GetCommit", "commitId is a full commit id", "InvalidCommitIdException",
@@ -162,8 +165,8 @@ _ROWS: list[tuple[str, str, str, str, Fault]] = [
      "codedeploy/latest/APIReference/API_GetDeployment.html", fits("deploymentId", DEPLOYMENT)),
     ("codedeploy:StopDeployment", "deploymentId is one", "InvalidDeploymentIdException",
      "codedeploy/latest/APIReference/API_StopDeployment.html", fits("deploymentId", DEPLOYMENT)),
-    ("codedeploy:ListDeployments", "an application comes with its group", "DeploymentGroupNameRequiredException", _LISTED,
-     together("applicationName", "deploymentGroupName")),
+    ("codedeploy:ListDeployments", "an application comes with its group", "DeploymentGroupNameRequiredException",
+     _LISTED, together("applicationName", "deploymentGroupName")),
     ("codedeploy:ListDeployments", "a group comes with its application", "ApplicationNameRequiredException", _LISTED,
      together("deploymentGroupName", "applicationName")),
     ("codedeploy:ListDeployments", "a time range begins before it ends", "InvalidTimeRangeException", _LISTED,
@@ -172,7 +175,8 @@ _ROWS: list[tuple[str, str, str, str, Fault]] = [
      at_most("Entries[]", 1024 * 1024, measures.ENTRY)),
     ("events:PutEvents", "a request has at most 1 MB", "ValidationException", _EVENT,
      at_most("Entries", 1024 * 1024, measures.REQUEST)),
-    ("sns:Publish", "a target is there", "InvalidParameter", _PUBLISH, required("TopicArn", "TargetArn", "PhoneNumber")),
+    ("sns:Publish", "a target is there", "InvalidParameter", _PUBLISH,
+     required("TopicArn", "TargetArn", "PhoneNumber")),
     ("sns:Publish", "a message says something", "InvalidParameter", _PUBLISH, required("Message")),
     ("sns:Publish", "a message has at most 256 KB", "InvalidParameter", _PUBLISH, at_most("Message", 262_144, BYTES)),
     ("sns:Publish", "a subject has less than 100 characters", "InvalidParameter", _PUBLISH, at_most("Subject", 99, C)),

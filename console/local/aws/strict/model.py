@@ -1,7 +1,7 @@
 """A request against botocore's service model: what is required, how long and in which form a value may be.
 
-botocore itself checks the types, the required members and the minima, and nothing else. AWS checks all of it. A shape is
-compiled once to a function that says what is wrong with a value; a shape that allows everything is None.
+botocore itself checks the types, the required members and the minima, and nothing else. AWS checks all of it. A shape
+is compiled once to a function that says what is wrong with a value; a shape that allows everything is None.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sized
 from functools import cache
 from typing import Any
 
-import botocore.session
 from botocore.model import ServiceModel, Shape
+from botocore.session import Session, get_session
 
 # The sentence of what is wrong with a value at a path, "" for nothing.
 Check = Callable[[Any, str], str]
@@ -42,8 +42,8 @@ def service_model(service: str) -> ServiceModel:
 
 
 @cache
-def _session() -> Any:
-    return botocore.session.get_session()
+def _session() -> Session:
+    return get_session()
 
 
 @cache
@@ -80,7 +80,7 @@ def _structure(shape: Any, above: tuple[str, ...]) -> Check | None:
     if not checks and not required:
         return None
 
-    def check(value: Any, path: str) -> str:
+    def told(value: Any, path: str) -> str:
         for name in required:
             if value.get(name) is None:
                 return f"{_at(path, name)} is required"
@@ -89,7 +89,7 @@ def _structure(shape: Any, above: tuple[str, ...]) -> Check | None:
                 return found
         return ""
 
-    return check
+    return told
 
 
 def _tokens(shape: Any) -> set[str]:
