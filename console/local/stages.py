@@ -25,7 +25,8 @@ def give_stages(client: Client, services_path: str, stages: Sequence[Rules]) -> 
     Raises ValueError, with a sentence, where a service cannot have them.
     """
     ssm = client("ssm")
-    for parameter in ssm.get_parameters_by_path(Path=services_path, Recursive=True)["Parameters"]:
+    pages = ssm.get_paginator("get_parameters_by_path").paginate(Path=services_path, Recursive=True)
+    for parameter in [row for page in pages for row in page["Parameters"]]:
         service = json.loads(parameter["Value"])
         wanted = stages_of(service, stages)
         try:

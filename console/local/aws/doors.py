@@ -317,13 +317,20 @@ def _perform(stack: LocalStack, faults: Faults, client: Any, name: str, params: 
 
 
 def _client_error(client: Any, operation: str, error: AwsError) -> Exception:
+    status = _status(client.meta.service_model.shape_for_error_code(error.code))
     told = {
         "Error": {"Code": error.code, "Message": error.message},
-        "ResponseMetadata": {"RequestId": "local", "HTTPStatusCode": 400, "HTTPHeaders": {}, "RetryAttempts": 0},
+        "ResponseMetadata": {"RequestId": "local", "HTTPStatusCode": status, "HTTPHeaders": {}, "RetryAttempts": 0},
         **error.fields,
     }
     raised: Exception = client.exceptions.from_code(error.code)(told, operation)
     return raised
+
+
+def _status(shape: Any) -> int:
+    """The HTTP status that AWS models for an error, 400 for one that it does not model."""
+    metadata = shape.metadata if shape is not None else {}
+    return int(metadata.get("error", {}).get("httpStatusCode") or (500 if metadata.get("fault") else 400))
 
 
 def _requests(stack: LocalStack, faults: Faults, original: Any, elsewhere: frozenset[str]) -> Any:

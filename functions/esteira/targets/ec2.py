@@ -96,7 +96,7 @@ class Ec2:
             createTimeRange={"start": since - CLOCKS},
         )
         ids, given = [deployment for page in pages for deployment in page["deployments"]], 0
-        for some in _batches(ids):
+        for some in batches(ids):
             infos = codedeploy.batch_get_deployments(deploymentIds=some)["deploymentsInfo"]
             given += len(infos)
             found = (info["deploymentId"] for info in infos if rollout_claim(info.get("description", "")) == claim)
@@ -125,13 +125,14 @@ class Ec2:
         page: dict[str, str] = {}
         while True:
             answer = codedeploy.list_deployment_targets(deploymentId=deployment, **page)
-            for ids in _batches(answer["targetIds"]):
+            for ids in batches(answer["targetIds"]):
                 given = codedeploy.batch_get_deployment_targets(deploymentId=deployment, targetIds=ids)
                 if len(given["deploymentTargets"]) < len(ids):
                     raise PartialError(f"CodeDeploy lists more hosts of {deployment} than it gives")
                 found += given["deploymentTargets"]
             if not answer.get("nextToken"):
-                return [target["instanceTarget"] for target in found if "instanceTarget" in target]
+                hosts = (target["instanceTarget"] for target in found if "instanceTarget" in target)
+                return sorted(hosts, key=lambda host: str(host["targetId"]))  # CodeDeploy gives them in no order
             page = {"nextToken": answer["nextToken"]}
 
     def hosts(self, deployment: str) -> Hosts:
@@ -163,7 +164,7 @@ class Ec2:
                 raise
 
 
-def _batches(ids: Sequence[str]) -> Iterator[list[str]]:
+def batches(ids: Sequence[str]) -> Iterator[list[str]]:
     """The ids, as many at a time as CodeDeploy answers for."""
     return (list(ids[start : start + 25]) for start in range(0, len(ids), 25))
 
@@ -175,12 +176,13 @@ def _throttled(error: Exception) -> bool:
 def _cause(targets: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     """Why the first host that failed did, with its name where there are several, and in which lifecycle event;
     "" where none says."""
-    for target in targets:
-        for event in target.get("lifecycleEvents", []):
-            if event.get("status") == "Failed":
-                host = f"{target['targetId']}: " if len(targets) > 1 else ""
-                return host + _told(event), event["lifecycleEventName"]
-    return "", ""
+    events = [(event, target) for target in targets for event in target.get("lifecycleEvents", [])]
+    failed = [(event, target) for event, target in events if event.get("status") == "Failed"]
+    if not failed:
+        return "", ""
+    event, target = min(failed, key=lambda row: str(row[0].get("endTime", "")))
+    host = f"{target['targetId']}: " if len(targets) > 1 else ""
+    return host + _told(event), event["lifecycleEventName"]
 
 
 def _answer(target: Mapping[str, Any]) -> str:
