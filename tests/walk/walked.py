@@ -146,7 +146,7 @@ RAISED: dict[str, str] = {
         SnapStartRegenerationFailureException SnapStartTimeoutException SubnetIPAddressLimitReachedException
         DurableExecutionAlreadyStartedException
         """,
-    "it is about something that is never asked for here, such as a comment on a line, a label, a phone or a platform": """
+    "it is about something that is never asked for here, such as a comment on a line, a phone or another platform": """
         EndpointDisabledException InvalidAddress InvalidDeploymentInstanceTypeException InvalidExternalIdException
         InvalidFileLocationException InvalidFilePositionException InvalidFilterOption InvalidFilterValue
         InvalidInstanceStatusException InvalidInstanceTypeException InvalidNotificationConfig InvalidObjectState

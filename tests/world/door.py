@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 
 from console.local.aws.api import AwsError
 from console.local.aws.faults import Call, Faults, When
-from console.local.aws.strict import judge
+from console.local.aws.strict.judge import judge
 from console.local.aws.strict.lists import Lists
 
 # The name of the token of a service's next page.

@@ -39,7 +39,7 @@ from moto.events.responses import EventsHandler
 from console.local.account import REGION
 from console.local.aws.api import AwsError, Operation
 from console.local.aws.faults import Call, Faults
-from console.local.aws.strict import judge
+from console.local.aws.strict.judge import judge
 from console.local.aws.strict.lists import Lists
 
 RESPONSES: dict[str, type] = {

@@ -1,35 +1,6 @@
-"""What AWS refuses and an emulator would take: every request is judged before it is performed.
+"""What AWS refuses and an emulator would take: every request is judged before it is performed, every list is cut.
 
-``model`` judges by botocore's service model (required members, lengths, patterns, enums), ``documented`` by limits and
-"required unless" that only AWS's documentation has, ``lists`` are cut and shuffled as AWS may cut and shuffle them.
-``leniencies`` is what is still let through.
+``judge`` asks ``model`` (botocore's: required members, lengths, patterns, enums) and ``documented`` (limits and
+"required unless" that only AWS's documentation has); ``lists`` cuts and shuffles as AWS may; ``leniencies`` is what is
+still let through.
 """
-
-from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
-
-from console.local.aws.api import AwsError
-from console.local.aws.strict import documented, model
-
-
-def judge(service: str, operation: str, params: Mapping[str, Any]) -> None:
-    """Raise the AwsError that AWS answers to a request that is not well-formed. Parameters are as boto3 takes them."""
-    found = model.fault(service, operation, params)
-    if found:
-        code = VALIDATION.get(service, "ValidationException")
-        raise AwsError(code, f"1 validation error detected: {found}")
-    call = f"{service}:{operation}"
-    for rule in documented.RULES.get(call, ()):
-        if text := rule.fault(params):
-            raise AwsError(rule.code, text)
-
-
-# What a service calls a request that its own model refuses, where that is not ValidationException.
-VALIDATION = {
-    "cloudwatch": "ValidationError",
-    "codebuild": "InvalidInputException",
-    "ecr": "InvalidParameterException",
-    "sns": "InvalidParameter",
-}
