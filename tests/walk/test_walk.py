@@ -72,3 +72,15 @@ def _words() -> set[str]:
     nodes = [node for path in paths for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
     texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     return texts | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+
+
+def test_the_documents_figures_are_those_of_the_walk() -> None:
+    """Calls, errors, handled and raised, of the functions and of the console."""
+    document = (CONSOLE.parent / "docs" / "local-aws.md").read_text(encoding="utf-8")
+    columns = []
+    for calls in (walked.of_functions(), walked.of_console()):
+        given = [(call, error) for call in calls for error in walked.errors(call)]
+        handled = sum(error in walked.handled(call) for call, error in given)
+        columns.append((len(calls), len(given), handled, len(given) - handled))
+    for name, *row in zip(("calls", "modelled errors", "handled", "raised on purpose"), *columns, strict=True):
+        assert f"| {name} | {row[0]} | {row[1]} |" in document

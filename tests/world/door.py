@@ -64,7 +64,9 @@ class Client:
             try:
                 self._faults.before(said)
                 judge(self._service, operation, parameters)
-                answer = self._lists.answer(self._service, operation, parameters, method)
+                answer = self._faults.perform(
+                    said, lambda asked: self._lists.answer(self._service, operation, asked, method)
+                )
                 self._faults.after(said)
             except AwsError as error:
                 raise client_error(error, operation) from error

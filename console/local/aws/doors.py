@@ -299,11 +299,18 @@ def _perform(stack: LocalStack, faults: Faults, client: Any, name: str, params: 
         if report.has_errors():
             raise ParamValidationError(report=report.generate_report())
 
+    call = Call(model.service_model.service_name, name, params)
+
+    def listed(asked: Any) -> dict[str, Any]:
+        return stack.lists.answer(call.service, name, asked, operation)
+
     def send() -> Any:
-        if (model.service_model.service_name, name) in UNLOCKED:
+        if (call.service, name) in UNLOCKED:
             return operation(params)
         with stack.lock:
-            return deepcopy(stack.lists.answer(model.service_model.service_name, name, params, operation))
+            return deepcopy(
+                faults.perform(call, lambda asked: stack.lists.answer(call.service, name, asked, operation))
+            )
 
     try:
         result = _sent(faults, client, model, context, send)
