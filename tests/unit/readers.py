@@ -53,8 +53,8 @@ def _event() -> tuple[Read, tuple[type[Exception], ...]]:
 
 
 def _announcement() -> tuple[Read, tuple[type[Exception], ...]]:
-    from esteira.aws_events import Refused
-    from esteira.notify import news
+    from esteira.refusal import Refused
+    from notify import news
 
     services, settings = _configured()
 
@@ -66,9 +66,8 @@ def _announcement() -> tuple[Read, tuple[type[Exception], ...]]:
 
 
 def _word() -> tuple[Read, tuple[type[Exception], ...]]:
-    from esteira.aws_events import Refused
-
     from esteira import operate
+    from esteira.refusal import Refused
 
     services, _ = _configured()
     return lambda text: operate.read(_json(text), services), (Refused,)

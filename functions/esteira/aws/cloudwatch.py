@@ -17,7 +17,8 @@ class Alarms:
     client: Callable[..., Any]
 
     def alarms(self, names: Sequence[str]) -> list[tuple[str, datetime, str]]:
-        """Those of the alarms that are in ALARM now: name, since when, and CloudWatch's reason.
+        """Those of the alarms that are in ALARM now: name, since when, and CloudWatch's reason. One whose actions are
+        suppressed is left out.
 
         Since when is when it went off: StateUpdatedTimestamp moves on while it rings.
         """
@@ -26,7 +27,8 @@ class Alarms:
             .get_paginator("describe_alarms")
             .paginate(AlarmNames=list(names), StateValue="ALARM", AlarmTypes=list(KINDS))
         )
-        found = [alarm for page in pages for kind in KINDS for alarm in page.get(f"{kind}s", ())]
+        rows = (alarm for page in pages for kind in KINDS for alarm in page.get(f"{kind}s", ()))
+        found = [alarm for alarm in rows if not alarm.get("ActionsSuppressedBy")]
         return [
             (
                 a["AlarmName"],
