@@ -21,9 +21,10 @@ from aws_events.heard import Heard, Nice, NotOurs, Timestamp
 from aws_events.images import observed_image, read_image, read_scan
 from aws_events.pushes import read_push
 from esteira.config import Service, Settings
-from esteira.core.facts import ImageArrived, ImageScanned
+from esteira.core.facts import ImageArrived
 from esteira.fact import Fact
 from esteira.refusal import Refused, validated
+from esteira.trail import ImageScanned
 
 __all__ = [
     "Heard",

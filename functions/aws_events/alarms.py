@@ -15,13 +15,13 @@ from esteira.fact import Fact
 from esteira.refusal import validated
 
 
-class _AlarmState(BaseModel):
+class _AlarmState(BaseModel, defer_build=True):
     value: Literal["ALARM"]
     reason: Annotated[str | None, Nice] = None
     timestamp: Timestamp
 
 
-class AlarmChange(BaseModel):
+class AlarmChange(BaseModel, defer_build=True):
     """CloudWatch Alarm State Change."""
 
     alarm: Annotated[str, Field(alias="alarmName", min_length=1, max_length=255)]

@@ -24,18 +24,18 @@ EXPORTED_IN_ALL = 4_000
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
-class _BuildPhase(BaseModel):
+class _BuildPhase(BaseModel, defer_build=True):
     kind: Annotated[str, Field(alias="phase-type")]
     status: Annotated[str | None, Field(alias="phase-status")] = None
     context: Annotated[tuple[str, ...] | None, Nice, Field(alias="phase-context")] = None
 
 
-class _Information(BaseModel):
+class _Information(BaseModel, defer_build=True):
     phases: Annotated[tuple[Annotated[_BuildPhase | None, Nice], ...] | None, Nice] = None
     began: Annotated[str | None, Nice, Field(alias="build-start-time")] = None
 
 
-class BuildChange(BaseModel):
+class BuildChange(BaseModel, defer_build=True):
     """CodeBuild Build State Change. ``build-id`` is an ARN, the API's id the part after ``build/``."""
 
     build: Annotated[str, Field(alias="build-id", pattern=r"^arn:[^\s]*:build/[^\s]+:[^\s]+$", max_length=500)]

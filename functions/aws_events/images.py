@@ -10,23 +10,24 @@ from pydantic import BaseModel, Field
 
 from aws_events.heard import Digest, Heard, NotOurs, name_in, service_with
 from esteira.config import Service
-from esteira.core.facts import ImageArrived, ImageScanned
+from esteira.core.facts import ImageArrived
 from esteira.fact import Fact
 from esteira.refusal import validated
+from esteira.trail import ImageScanned
 
 Severity = Annotated[str, Field(pattern=r"^[A-Z_]{1,20}$")]
 Counts = Annotated[dict[Severity, int], Field(max_length=20)]
 Tag = Annotated[str, Field(max_length=300)]
 
 
-class ImageAction(BaseModel):
+class ImageAction(BaseModel, defer_build=True):
     """ECR Image Action, of a push under a tag."""
 
     tag: Annotated[Tag, Field(alias="image-tag")]
     digest: Annotated[Digest, Field(alias="image-digest")]
 
 
-class ImageScan(BaseModel):
+class ImageScan(BaseModel, defer_build=True):
     """ECR Image Scan (basic). A missing count map means none only when the scan is complete."""
 
     digest: Annotated[Digest, Field(alias="image-digest")]

@@ -14,7 +14,7 @@ from esteira.core.facts import CommitPushed
 from esteira.refusal import validated
 
 
-class ReferenceChange(BaseModel):
+class ReferenceChange(BaseModel, defer_build=True):
     """CodeCommit Repository State Change."""
 
     referenceName: str  # noqa: N815 - AWS's spelling, which the sentences of refusals then show

@@ -46,10 +46,11 @@ def _json(text: bytes) -> object:
 
 
 def _event() -> tuple[Read, tuple[type[Exception], ...]]:
-    from esteira import aws_events
+    import aws_events
+    from esteira.refusal import Refused
 
     services, settings = _configured()
-    return lambda text: aws_events.read(_json(text), services, NOW, settings), (aws_events.Refused,)
+    return lambda text: aws_events.read(_json(text), services, NOW, settings), (Refused,)
 
 
 def _announcement() -> tuple[Read, tuple[type[Exception], ...]]:
@@ -82,7 +83,8 @@ def _registration() -> tuple[Read, tuple[type[Exception], ...]]:
 
 
 def _appspec() -> tuple[Read, tuple[type[Exception], ...]]:
-    from appspec import File, problems
+    from appspec.problem import File
+    from appspec.verdict import problems
 
     script = File(b"#!/bin/bash\ncd /\n", executable=True)
     return lambda text: problems(text, {"scripts/start.sh": script, "appspec.yml": File(text)}), ()

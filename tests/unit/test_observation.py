@@ -12,8 +12,9 @@ import pytest
 
 from aws_events import Heard, NotOurs, observed_build, observed_deployment, observed_image, observed_instance, read
 from esteira.aws.cloudwatch import Alarms
-from esteira.core.facts import DeploymentReported, ImageArrived, ImageScanned
+from esteira.core.facts import DeploymentReported, ImageArrived
 from esteira.fact import Fact
+from esteira.trail import ImageScanned
 from tests.unit.conftest import COMMIT, DIGEST, HEART, NOON, SETTINGS, after, recorded
 
 EVENTS = Path(__file__).parents[2] / "events"
