@@ -148,3 +148,15 @@ def test_every_ringing_alarm_is_heard(stand: Stand) -> None:
         )
         cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="a test")
     assert sorted(name for name, _, _ in stand.aws.alarms(names)) == names
+
+
+def test_a_comment_longer_than_codecommit_takes_is_cut(stand: Stand) -> None:
+    """A release's story may be long; its beginning is told."""
+    stand.aws.comment(stand.service, stand.commit, "x" * 20_000, "a-long-one")
+    longest = max(len(row["comment"]["content"]) for row in stand.local_aws.codecommit.comments)
+    assert longest == 10_240
+
+
+def test_a_subject_longer_than_sns_takes_is_cut(stand: Stand) -> None:
+    """SNS takes less than a hundred characters."""
+    stand.aws.publish(stand.topic, "x" * 200, "a text")
