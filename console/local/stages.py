@@ -15,6 +15,7 @@ from esteira.config import Service
 
 Client = Callable[[str], Any]
 Rules = Mapping[str, Any]  # a stage of the registration; without a group it gets one of its own
+LARGEST = 4_096  # bytes of a Standard parameter
 # What a new group has from the one that is there.
 LIKE = ("serviceRoleArn", "deploymentConfigName")
 
@@ -25,7 +26,8 @@ def give_stages(client: Client, services_path: str, stages: Sequence[Rules]) -> 
     Raises ValueError, with a sentence, where a service cannot have them.
     """
     ssm = client("ssm")
-    for parameter in ssm.get_parameters_by_path(Path=services_path, Recursive=True)["Parameters"]:
+    pages = ssm.get_paginator("get_parameters_by_path").paginate(Path=services_path, Recursive=True)
+    for parameter in [row for page in pages for row in page["Parameters"]]:
         service = json.loads(parameter["Value"])
         wanted = stages_of(service, stages)
         try:
@@ -37,7 +39,12 @@ def give_stages(client: Client, services_path: str, stages: Sequence[Rules]) -> 
         for stage in wanted:
             _group(client("codedeploy"), service, stage["group"])
         if wanted != service["stages"]:
-            value = json.dumps(service | {"stages": wanted})
+            value = json.dumps(service | {"stages": wanted}, separators=(",", ":"))
+            if (size := len(value.encode())) > LARGEST:
+                raise ValueError(
+                    f"the registration of {service['name']} would have {size:,} bytes, and a parameter of SSM holds "
+                    f"{LARGEST:,}. Next: give its stages shorter rules"
+                )
             ssm.put_parameter(Name=parameter["Name"], Type="String", Value=value, Overwrite=True)
 
 

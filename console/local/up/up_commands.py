@@ -163,3 +163,12 @@ def chaos(
             f"a promise broke; the same dice again: esteira local chaos --releases {releases} --stages {stages} "
             f"--seed {seed}"
         )
+
+
+@local.command()
+def leniencies() -> None:
+    """What the local AWS lets through and AWS would not: what only an account can tell."""
+    from console.local.aws.strict.leniencies import LENIENCIES
+
+    for one in LENIENCIES.values():
+        click.echo(f"{one.here}\n  AWS: {one.aws}")

@@ -11,6 +11,8 @@ from esteira.config import Service
 from esteira.errors import code_of
 from esteira.inspection import Change
 
+LONGEST_COMMENT = 10_240  # characters that CodeCommit takes
+
 
 @dataclass(frozen=True)
 class Commits:
@@ -87,7 +89,7 @@ class Commits:
             codecommit.post_comment_for_compared_commit(
                 repositoryName=service.repository,
                 afterCommitId=commit,
-                content=text,
+                content=text if len(text) <= LONGEST_COMMENT else f"{text[: LONGEST_COMMENT - 1]}…",
                 clientRequestToken=token,
                 **before,
             )
