@@ -53,14 +53,15 @@ class StackOutcome:
 
 @dataclass(frozen=True)
 class StackWork:
-    """How something is done: the controller, the clock (aware, UTC), a way to wait, where to tell how far it is, and
-    how long to wait at most."""
+    """How something is done: the controller, the clock (aware, UTC), a way to wait, where to tell how far it is, how
+    long to wait at most, and what hears which account, Region and stack is about to be changed."""
 
     controller: Controller
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
     tell: Callable[[str], None]
     timeout: timedelta
+    name_target: Callable[[str], None]
 
     @property
     def cloudformation(self) -> Any:

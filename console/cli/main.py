@@ -57,6 +57,7 @@ _MODULES = {
         *("promote", "bypass", "retry", "abort", "quarantine"),
     ),
     "service_commands": ("add-service", "remove-service", "remains"),
+    "use_commands": ("use",),
     "record_commands": ("receipt", "replay-decision", "backtest"),
 }
 _NAMED = {"completion": "completion_script", "remains": "what_remains"}

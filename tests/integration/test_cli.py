@@ -246,7 +246,9 @@ def test_a_refusal_goes_to_stderr_with_status_2_and_changes_nothing(world: Opera
     world.tell()
     result = world.run("retry", "v2")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == "v2 is live and needs no retry. Next: esteira show v2\n"
+    assert (
+        result.stderr == f"on the local stack at {world.state}\nv2 is live and needs no retry. Next: esteira show v2\n"
+    )
     assert json.loads(world.run("resume", "--json").stdout)["refused"].startswith("production is not held")
     second = world.store.release("heart", 2)
     assert second is not None
@@ -462,8 +464,8 @@ def test_on_aws_the_table_is_the_one_the_function_uses(world: Operated) -> None:
         return Lambda() if name == "lambda" else world.client(name)
 
     world.tell()
-    (world.state / "local.json").unlink()
-    result = world.run("why", "v2", shell=Shell(lambda where: Controller(where, client)))
+    shell = Shell(lambda where: Controller(where, client))
+    result = CliRunner().invoke(main, ["why", "v2", "--aws"], obj=shell)
     assert result.stdout == "v2 (2abc0000) is live: deployment d-2 succeeded on production\n"
 
 

@@ -54,7 +54,8 @@ class Account:
 
     def run(self, *typed: str, shell: Shell | None = None, input_: str | None = None) -> Result:
         shell = shell or self.shell(self.client)
-        return CliRunner().invoke(main, [*typed, "--state", str(self.state)], obj=shell, input=input_)
+        where = () if "--state" in typed else ("--aws",)
+        return CliRunner().invoke(main, [*typed, *where], obj=shell, input=input_)
 
     def shell(self, client: Callable[[str], Any]) -> Shell:
         return Shell(lambda where: Controller(where, client), lambda: self.now, self.sleep)
@@ -188,7 +189,7 @@ def test_where_nothing_changes_it_says_so_and_leaves_no_change_set(account: Acco
 
     account.run("add-service", "lungs")
     result = account.run("add-service", "lungs")
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert (result.exit_code, result.stderr) == (0, "on AWS account 123456789012, us-east-1, stack esteira\n")
     assert "esteira-lungs is as it was asked for; nothing to change" in result.stdout
     empty = Empty(account.cloudformation)
     shell = account.shell(lambda name: empty if name == "cloudformation" else account.client(name))
@@ -495,6 +496,6 @@ def test_the_local_stack_says_that_it_has_no_cloudformation(account: Account) ->
     note = {"endpoint": "http://127.0.0.1:9", "stack": "esteira", "pid": os.getpid()}
     (account.state / "local.json").write_text(json.dumps(note))
     for typed in (("add-service", "lungs"), ("remove-service", "heart", "--yes"), ("remains",)):
-        result = account.run(*typed)
+        result = account.run(*typed, "--state", str(account.state))
         assert (result.exit_code, result.stdout) == (2, "")
         assert "which the local stack has not" in result.stderr
