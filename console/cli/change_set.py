@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from console.cli.service_parameters import TEMPLATE
+from console.local.paths import SERVICE_TEMPLATE
 from console.read.remote import Controller
 from console.read.trouble import code_of
 from console.read.where import UNDER_WAY, TroubleError
@@ -88,7 +88,7 @@ def change_stack(
         "StackName": stack,
         "ChangeSetName": f"esteira-{since:%Y%m%d%H%M%S}",
         "ChangeSetType": "CREATE" if new else "UPDATE",
-        "TemplateBody": TEMPLATE.read_text(encoding="utf-8"),
+        "TemplateBody": SERVICE_TEMPLATE.read_text(encoding="utf-8"),
         "Parameters": parameters,
         "Capabilities": CAPABILITIES,
         "Tags": [{"Key": "esteira", "Value": work.controller.where.stack}],

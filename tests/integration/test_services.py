@@ -27,7 +27,7 @@ from moto.ssm.models import Parameter
 from console.cli.main import main
 from console.cli.read_commands import status
 from console.cli.service_commands import _parameter, add_service
-from console.cli.service_parameters import TEMPLATE
+from console.local.paths import SERVICE_TEMPLATE
 from console.local.template import read
 from console.read.remote import Controller
 from console.read.session import Shell
@@ -230,7 +230,7 @@ def test_a_change_is_held_against_what_the_stack_has_already(account: Account) -
     account.run("add-service", "lungs", "--vpc-id", vpc, "--subnet-id", subnet, "--dry-run")
     account.cloudformation.create_stack(
         StackName="esteira-lungs",
-        TemplateBody=TEMPLATE.read_text(),
+        TemplateBody=SERVICE_TEMPLATE.read_text(),
         Parameters=[
             {"ParameterKey": k, "ParameterValue": v}
             for k, v in {"ServiceName": "lungs", "VpcId": vpc, "SubnetId": subnet}.items()
@@ -486,7 +486,7 @@ def test_every_parameter_of_the_template_is_an_option() -> None:
 
 def test_the_template_is_short_enough_to_be_sent_as_it_is() -> None:
     """CloudFormation takes a template of 51,200 bytes in a call; a longer one would want a bucket."""
-    assert len(TEMPLATE.read_bytes()) < 51_200
+    assert len(SERVICE_TEMPLATE.read_bytes()) < 51_200
 
 
 def test_the_local_stack_says_that_it_has_no_cloudformation(account: Account) -> None:
