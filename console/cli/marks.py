@@ -28,13 +28,13 @@ LOUD = "bold reverse red"
 
 def row(out: Out, name: str, *line: Piece) -> None:
     """Print a name and what stands beside it."""
-    out.print((f"  {name:<10} ", "dim"), *line)
+    out.print((f"  {name:<10} ", "dim"), *line, hang=13)
 
 
 def log(out: Out, lines: Iterable[str]) -> None:
     """Print log lines below a sentence."""
     for line in lines:
-        out.print((f"    │ {line}", "dim"))
+        out.print((f"    │ {line}", "dim"), hang=6)
 
 
 def phase(name: str) -> Piece:

@@ -101,13 +101,26 @@ class StageStatus:
 
 
 @dataclass(frozen=True)
+class ServiceStatus:
+    """One service at a glance: what was pushed last and how that went, where its model answers ("": not known), and
+    which release answers there ("": none yet)."""
+
+    service: str
+    newest: ReleaseLine | None
+    url: str
+    live: str
+
+
+@dataclass(frozen=True)
 class Said:
-    """One fact: when it was heard, its kind, and what it says; ``log`` are lines that belong to it."""
+    """One fact: when it was heard, its kind, and what it says; ``log`` are lines that belong to it. A ``minor`` one is
+    a step that another one implies, or that the controller noted for itself."""
 
     at: datetime
     fact: str
     says: str
     log: tuple[str, ...]
+    minor: bool = False
 
 
 @dataclass(frozen=True)

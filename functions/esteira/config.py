@@ -127,6 +127,7 @@ class Service(Strict):
     application: Name
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=8)]  # in the order a release takes them
     bundles: Name
+    url: Annotated[str, Field(max_length=2000)] = ""  # where its model answers, for people
 
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     health_path: Annotated[str, Field(pattern=r"^/")] = "/ping"

@@ -7,6 +7,7 @@ import ctypes
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -223,12 +224,12 @@ def test_a_second_model_joins_the_stack_while_it_runs(tmp_path: Path, team: Team
         assert eventually(lambda: "esteira status" in said(), bool), said()
         added = esteira(second, "local", "add")
         assert added.returncode == 0, added.stderr
-        remote = re.search(r"git remote add esteira (\S+)", added.stdout)
+        remote = re.search(r"git remote add esteira (.+)", added.stdout)
         model = re.search(r"it answers at (\S+)", added.stdout)
         assert "lungs-2: in the model's git repository" in added.stdout
         assert remote, added.stdout
         assert model, added.stdout
-        team.push(remote[1].strip("'"), "two")
+        team.push(shlex.split(remote[1])[0], "two")
         assert eventually(lambda: page(model[1]), "two".__eq__) == "two", said()
         status = json.loads(esteira(second, "status", "--json").stdout)
         live = {stage["service"]: stage["live"] and stage["live"]["release"] for stage in status["stages"]}

@@ -478,7 +478,7 @@ def test_who_may_not_ask_what_stays_deletes_nothing(account: Account) -> None:
 
 def test_every_parameter_of_the_template_is_an_option() -> None:
     """service.yaml's parameters and the command's options are the same, but for the name and the controller."""
-    declared = set(read(TEMPLATE, parameters={"ServiceName": "lungs"}).document["Parameters"])
+    declared = set(read(SERVICE_TEMPLATE, parameters={"ServiceName": "lungs"}).document["Parameters"])
     not_parameters = {"name", "adopt", "dry_run", "timeout", *(p.name for p in status.params)}
     options = {_parameter(str(p.name)) for p in add_service.params if p.name not in not_parameters}
     assert options == declared - {"ServiceName", "ControllerStack"}
