@@ -213,6 +213,7 @@ VALUES = {
     "StagingGroup": "heart-staging",
     "Bundles": "esteira-bundles-heart-123456789012",
     "BuildMinutes": "45",
+    "Host.PublicDnsName": "ec2-203-0-113-7.compute-1.amazonaws.com",
 }
 
 
@@ -222,7 +223,11 @@ def _registration(**given: str) -> dict[str, Any]:
     assert parameter["Name"] == {"Fn::Sub": "/${ControllerStack}/services/${ServiceName}"}
     defaults = {name: str(p["Default"]) for name, p in _read("service.yaml")["Parameters"].items() if "Default" in p}
     values = defaults | VALUES | given
-    there = {"HasStaging": values["Staging"] == "yes", "AsksForVotes": values["ApprovalVotes"] != "0"}
+    there = {
+        "HasStaging": values["Staging"] == "yes",
+        "AsksForVotes": values["ApprovalVotes"] != "0",
+        "IsReachable": values["AllowedCidr"] != "",
+    }
 
     def resolved(value: Any) -> str:
         match value:
@@ -255,6 +260,7 @@ def test_the_registration_is_a_document_the_controller_accepts() -> None:
         "application",
         "stages",
         "bundles",
+        "url",
         "port",
         "health_path",
         "deadlines",
@@ -262,6 +268,9 @@ def test_the_registration_is_a_document_the_controller_accepts() -> None:
     service = Service.model_validate(document)
     assert (service.project, service.last.group, service.port) == ("heart-build", "heart-production", 8080)
     assert service.deadlines.build_minutes == 45
+    assert service.url == ""  # nobody is let in
+    reachable = Service.model_validate(_registration(AllowedCidr="203.0.113.0/24"))
+    assert reachable.url == "http://ec2-203-0-113-7.compute-1.amazonaws.com/"
     assert service.stages == (Stage(name="production", group="heart-production"),)
 
 
