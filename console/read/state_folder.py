@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from configparser import Error as ConfigParserError
+from configparser import RawConfigParser
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,7 @@ def running(state: Path, stack: str | None, functions: str | None, start: str) -
     told = _read(note, start)
     if not _runs(int(told["pid"])):
         raise TroubleError(f"the local stack at {state} is not running. Next: {start}; for AWS instead: --aws")
+    secret = _secret(told, note, start)
     return Where(
         stack or str(told.get("stack", "esteira")),
         str(told["endpoint"]),
@@ -54,6 +57,7 @@ def running(state: Path, stack: str | None, functions: str | None, start: str) -
         functions,
         told.get("pages", {}),
         state,
+        secret,
     )
 
 
@@ -81,7 +85,7 @@ def remember(state: Path, chosen: Mapping[str, str] | None) -> None:
 
 def prepare(state: Path) -> None:
     """Make the folder, which git leaves alone: it may lie in a model's repository."""
-    state.mkdir(parents=True, exist_ok=True)
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
     ignored = state / ".gitignore"
     if not ignored.exists():
         ignored.write_text("*\n")
@@ -94,6 +98,18 @@ def _read(note: Path, start: str) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError):
         raise TroubleError(f"{note} is not a local stack's note. Next: {start} writes it anew") from None
     return told
+
+
+def _secret(told: Mapping[str, Any], note: Path, start: str) -> str:
+    """The secret key of this run, which its credentials file has; "" where the note names none."""
+    if "credentials" not in told:
+        return ""
+    parser = RawConfigParser()
+    try:
+        parser.read_string(Path(told["credentials"]).read_text())
+        return parser["default"]["aws_secret_access_key"]
+    except (OSError, KeyError, ConfigParserError):
+        raise TroubleError(f"{note} names no keys of a local stack. Next: {start} writes it anew") from None
 
 
 def _runs(pid: int) -> bool:

@@ -33,6 +33,7 @@ class Where:
     functions: str | None = None
     pages: Mapping[str, str] = field(default_factory=dict)
     state: Path | None = None
+    secret: str = field(default="", repr=False)  # the local stack's secret key
     profile: str = ""
     region: str = ""
 
@@ -52,6 +53,8 @@ class Where:
 def local_credentials(where: Where) -> dict[str, str]:
     """The credentials and region to use where whoever answers asks for none: on this machine."""
     here = urlsplit(where.endpoint or "").hostname in ("127.0.0.1", "localhost", "::1")
-    if where.local or (here and not os.environ.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}):
-        return {"aws_access_key_id": "local", "aws_secret_access_key": "local", "region_name": "us-east-1"}
+    named = {"AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE"}
+    if where.local or (here and not os.environ.keys() & named):
+        secret = where.secret or "local"
+        return {"aws_access_key_id": "local", "aws_secret_access_key": secret, "region_name": "us-east-1"}
     return {}

@@ -16,7 +16,6 @@ MODULES = {str(path.relative_to(FUNCTIONS)): ast.parse(path.read_text()) for pat
 PURE = [
     "config",
     "claims",
-    "windows",
     "gates",
     "core/facts",
     "core/state",
@@ -26,12 +25,12 @@ PURE = [
     "core/status",
     "core/plan",
     "audit",
-    "aws_events",
+    "refusal",
     "inspection",
-    "notify/news",
 ]
 JUDGE = [name for name in MODULES if name.startswith("appspec/")]
-PURE_FILES = [*(f"esteira/{name}.py" for name in PURE), *JUDGE]
+EVENTS = [name for name in MODULES if name.startswith("aws_events/")]
+PURE_FILES = [*(f"esteira/{name}.py" for name in PURE), *JUDGE, *EVENTS, "windows/__init__.py", "notify/news.py"]
 EFFECTS = {"os", "sys", "time", "io", "pathlib", "socket", "subprocess", "urllib", "random", "uuid", "threading"}
 SHELL = {
     f"esteira.{name}"
@@ -89,6 +88,17 @@ def test_the_judge_knows_nothing_of_the_controller() -> None:
     """The appspec package takes bytes and gives problems, so the local mode's agent reads by the same rules."""
     assert len(JUDGE) > 10
     assert [name for name in JUDGE if roots(MODULES[name]) & {"esteira", "console", "host"}] == []
+
+
+def test_windows_know_nothing_of_the_controller() -> None:
+    """Windows and a time in, open or closed out."""
+    assert roots(MODULES["windows/__init__.py"]).isdisjoint({"esteira", "notify", "console"})
+
+
+def test_the_controller_does_not_know_who_is_told() -> None:
+    """What people hear is made from the controller's events, by a function of its own."""
+    below = [name for name in MODULES if name.startswith(("esteira/", "appspec/", "windows/"))]
+    assert [name for name in below if "notify" in roots(MODULES[name])] == []
 
 
 def is_door(name: str) -> bool:

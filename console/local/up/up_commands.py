@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from console.local.aws_account import REGION
 from console.local.up.banner import service_lines
 from console.local.up.memory import service_name
 from console.local.up.stack_commands import STATE, add, clean, down, state_of
@@ -102,7 +103,10 @@ def _show(console: Console, where: Whereabouts, services: Sequence[str], state: 
         model = state.parent if service == service_name(state.parent) else None
         for line in service_lines(service, where.remotes[service], where.stages[service], model):
             console.print(line, soft_wrap=True, markup=False, highlight=False)
-    console.print(f"  AWS           AWS_ENDPOINT_URL={where.endpoint}", soft_wrap=True)
+    named_keys = f"AWS_SHARED_CREDENTIALS_FILE={where.credentials} AWS_DEFAULT_REGION={REGION}"
+    console.print(f"  AWS           export AWS_ENDPOINT_URL={where.endpoint} {named_keys}", soft_wrap=True)
+    if where.login:
+        console.print(f"  images        {where.login}", soft_wrap=True)
     console.print(f"  logs          {where.logs}", soft_wrap=True)
     named = "" if found_above(Path.cwd()) == state else f" --state {state}"
     console.print(f"  ask           esteira status{named}", soft_wrap=True)
