@@ -57,6 +57,7 @@ _MODULES = {
         *("promote", "bypass", "retry", "abort", "quarantine"),
     ),
     "service_commands": ("add-service", "remove-service", "remains"),
+    "log_commands": ("logs",),
     "use_commands": ("use",),
     "record_commands": ("receipt", "replay-decision", "backtest"),
 }

@@ -85,6 +85,7 @@ def tail(call: TypedCommand, release: str | None, timeout: timedelta) -> None:
     it was still under way at the --timeout.
     """
     from console.cli import render_release
+    from console.cli.build_lines import BuildLines
     from console.read import account, progress, release_lines
     from console.read import tail as following
 
@@ -92,10 +93,12 @@ def tail(call: TypedCommand, release: str | None, timeout: timedelta) -> None:
     newest = release_lines.newest
     number = release_lines.number_of(call.store, service, release) if release else newest(call.store, service)
     seen: Account | None = None
+    shown = BuildLines(call)
     with call.progress() as show:
         while True:
             now = call.now()
             told = account.account(call.store, service, number, now)
+            shown.print_new(told)
             for change in following.changes(seen, told, now):
                 call.tell(change, lambda out, change=change: render_release.change(out, change), None)  # type: ignore[misc]
             seen, how = told, progress.gone(service, told.line)

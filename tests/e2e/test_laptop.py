@@ -47,6 +47,7 @@ class Answer(BaseHTTPRequestHandler):
     def log_message(self, *said):
         pass
 
+print("the model listens", flush=True)
 HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Answer).serve_forever()
 """
 DOCKERFILE = """

@@ -19,6 +19,7 @@ from console.local.aws_account import REGION
 from console.local.up.banner import service_lines
 from console.local.up.memory import service_name
 from console.local.up.stack_commands import STATE, add, clean, down, state_of
+from console.local.up.standstill import Logs
 from console.read.state_folder import found_above
 
 if TYPE_CHECKING:
@@ -88,7 +89,10 @@ def up(
             about = f"with the {laptop.whereabouts.engine} engine ({escape(why)})"
             console.print(f"[bold]esteira[/] is up, {about}; Ctrl-C stops it", highlight=False, soft_wrap=True)
             _show(console, laptop.whereabouts, tuple(laptop.whereabouts.remotes), folder)
+            building = Logs(Path(laptop.whereabouts.logs))
             while not stop.wait(0.5):  # a signal that reaches another thread wakes no wait without an end
+                for line in building.build_lines():
+                    console.print(f"[dim]build   [/] {escape(line)}", style="dim", soft_wrap=True, highlight=False)
                 _show(console, laptop.whereabouts, laptop.grow(), folder)
             console.print("stopping …")
     except (LaptopError, OSError) as error:
