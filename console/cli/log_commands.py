@@ -88,8 +88,8 @@ def _container_lines(
     state = call.controller.where.state
     if state is None:
         raise TroubleError(
-            f"the log of {service.name}'s container is on its host, in Docker's own log, and not in CloudWatch. Next: open "
-            f"a shell there by the stack's output ShellCommand and type sudo docker logs; of a build: esteira logs --build",
+            f"the log of {service.name}'s container is on its host, in Docker's own log, and not in CloudWatch. Next: "
+            f"esteira logs --build is a build's; the stack's output ShellCommand opens a shell on the host",
             REFUSED,
         )
     seen: list[str] = []

@@ -23,7 +23,7 @@ from console.local.up.standstill import Logs
 from console.read.state_folder import found_above
 
 if TYPE_CHECKING:
-    from console.local.up.laptop import Whereabouts
+    from console.local.up.laptop import Laptop, Whereabouts
 
 
 @click.group()
@@ -86,17 +86,22 @@ def up(
             stages=names,
             service=service_name(folder.parent),
         ) as laptop:
-            about = f"with the {laptop.whereabouts.engine} engine ({escape(why)})"
-            console.print(f"[bold]esteira[/] is up, {about}; Ctrl-C stops it", highlight=False, soft_wrap=True)
-            _show(console, laptop.whereabouts, tuple(laptop.whereabouts.remotes), folder)
-            building = Logs(Path(laptop.whereabouts.logs))
-            while not stop.wait(0.5):  # a signal that reaches another thread wakes no wait without an end
-                for line in building.build_lines():
-                    console.print(f"[dim]build   [/] {escape(line)}", style="dim", soft_wrap=True, highlight=False)
-                _show(console, laptop.whereabouts, laptop.grow(), folder)
-            console.print("stopping …")
+            _stay(console, laptop, stop, folder, why)
     except (LaptopError, OSError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _stay(console: Console, laptop: Laptop, stop: threading.Event, folder: Path, why: str) -> None:
+    """Print where everything is, and then what happens, until it is to stop."""
+    about = f"with the {laptop.whereabouts.engine} engine ({escape(why)})"
+    console.print(f"[bold]esteira[/] is up, {about}; Ctrl-C stops it", highlight=False, soft_wrap=True)
+    _show(console, laptop.whereabouts, tuple(laptop.whereabouts.remotes), folder)
+    building = Logs(Path(laptop.whereabouts.logs))
+    while not stop.wait(0.5):  # a signal that reaches another thread wakes no wait without an end
+        for line in building.build_lines():
+            console.print(f"[dim]build   [/] {escape(line)}", style="dim", soft_wrap=True, highlight=False)
+        _show(console, laptop.whereabouts, laptop.grow(), folder)
+    console.print("stopping …")
 
 
 def _show(console: Console, where: Whereabouts, services: Sequence[str], state: Path) -> None:

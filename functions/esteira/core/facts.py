@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from esteira.fact import Fact
 
@@ -79,14 +79,6 @@ class ImageTaken(Fact, about=RELEASES, key="image#{tag}#{digest}#{missing:d}"):
     digest: str
     release: int
     missing: bool = False
-
-
-class ImageScanned(Fact, about="image/{digest}", key="scanned#{scanned_at}#{findings}", kept_days=400):
-    """ECR scanned an image. ``findings`` is such as "CRITICAL 1, HIGH 3", "none", or "failed" for a failed scan."""
-
-    digest: str
-    scanned_at: datetime
-    findings: str
 
 
 class CommitPushed(Fact, about="commit/{commit}", key="pushed-by#{by}"):
@@ -213,13 +205,6 @@ class StopAsked(ReleaseFact, key="stop-asked#{thing}"):
 # --- rollouts and deployments
 
 
-class RolloutId(NamedTuple):
-    """What names one rollout: rollouts are counted on each stage."""
-
-    stage: str
-    number: int
-
-
 class Rollout(Fact, about="stage/{stage}", key="rollout#{number:08d}"):
     """One deployment of a release to a stage, and its claim. Rollouts count 1, 2, 3 … without a gap.
 
@@ -294,13 +279,6 @@ class DeploymentReported(DeploymentFact, key="{milestone}"):
     def milestone(self) -> str:
         """``begun`` or ``ended``: the first report of each counts."""
         return "begun" if self.status == "InProgress" else "ended"
-
-
-class HostReported(DeploymentFact, key="host#{host}#{status}", kept_days=400):
-    """One host's state in a deployment, in the API's words."""
-
-    host: str
-    status: str
 
 
 class Diagnosed(DeploymentFact, key="diagnosed"):

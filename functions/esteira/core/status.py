@@ -81,18 +81,13 @@ def in_one_line(summary: str, next_step: str) -> str:
 
 
 @dataclass(frozen=True)
-class Status:
+class Status(Listed):
     """Where a release stands: the phase, one sentence, log lines that belong to it, and the next thing to type.
 
     ``cause`` is a ``Cause`` or, for a wait, what is waited for. ``stage`` is the stage it is about, "" for none.
     """
 
     phase: Phase
-    summary: str
-    detail: tuple[str, ...] = ()
-    next: str = ""
-    cause: str = ""
-    stage: str = ""
 
     @property
     def why(self) -> str:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from esteira.core.actions import Close, Project, Remind, StopBuild, StopDeployment
+from esteira.core.actions import Close, Project, Record, Remind, StopBuild, StopDeployment
 from esteira.core.facts import Notified, StopAsked, about_stage
 from esteira.fact import stamp
 from esteira.perform.effects import Effects
+
+
+def record(action: Record, do: Effects) -> None:
+    """Record a fact that the plan itself concluded."""
+    do.record(action.fact)
 
 
 def project(action: Project, do: Effects) -> None:

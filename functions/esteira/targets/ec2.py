@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,6 +50,8 @@ class Ec2:
         The same release gives the same bytes under the same key, so it may be sent twice. Raises DeclinedError,
         UnsureError.
         """
+        import zipfile  # only a deployment needs it
+
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
             document = File(json.dumps(release, indent=1, sort_keys=True).encode())
