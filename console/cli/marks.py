@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from console.read.out import Line, Out, Piece
 from console.read.sentences_record import short
-from console.read.views import Bypass, Hold, ReleaseLine
+from console.read.views import Bypass, Hold, LiveOnStage, ReleaseLine
 
 COLOURS = {
     "pushed": "cyan",
@@ -50,9 +50,11 @@ def on_stages(line: ReleaseLine, between: str) -> Line:
     return pieces or ["-"]
 
 
-def named(line: ReleaseLine) -> Line:
-    """A release and its commit or tag."""
-    return (line.release, "bold"), f" ({short(line.commit) or line.tag})"
+def named(line: ReleaseLine | LiveOnStage, style: str = "bold") -> Line:
+    """A release, its commit or tag, and what the commit says of itself."""
+    by = f" by {line.author}" if line.author else ""
+    subject = f' "{line.subject}"' if line.subject else ""
+    return (line.release, style), f" ({short(line.commit) or line.tag}{subject}{by})"
 
 
 def held(stage: str, hold: Hold, now: datetime) -> str:

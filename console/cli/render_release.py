@@ -14,6 +14,7 @@ from console.read.views import Account, ReleaseLine, Said
 if TYPE_CHECKING:
     from console.read.tail import ReleaseChange, State
 
+COLUMN = 32
 # By tail.State.
 _MARKS = {"done": ("●", "green"), "now": ("◐", "bold cyan"), "ended": ("✗", "red"), "ahead": ("○", "dim")}
 
@@ -25,7 +26,7 @@ def releases(out: Out, lines: Sequence[ReleaseLine], service: str) -> None:
         return
     several = len({stage for line in lines for stage in line.stages}) > 1
     on = ("stages",) if several else ()
-    heads = ("release", "phase", *on, "commit", "tag", "class", "pushed (UTC)", "why")
+    heads = ("release", "phase", *on, "commit", "tag", "class", "subject", "author", "pushed (UTC)", "why")
     classes = "\n" if out.is_wide else ","  # below one another in a drawn table
     rows: list[list[Line]] = [
         [
@@ -35,6 +36,8 @@ def releases(out: Out, lines: Sequence[ReleaseLine], service: str) -> None:
             [short(line.commit) or "-"],
             [line.tag or "-"],
             [classes.join(line.classes) or "-"],
+            [_cut(line.subject) or "-"],
+            [_cut(line.author) or "-"],
             [f"{line.pushed_at:%Y-%m-%d %H:%M}"],
             [*((f"BYPASS of {bypass.stage} ", LOUD) for bypass in line.bypasses), line.why],
         ]
@@ -86,12 +89,19 @@ def passed(steps: Iterable[tuple[str, State]], line: ReleaseLine) -> Line:
     return [*pieces, (f"   {line.phase}: {line.why}", "dim")]
 
 
+def _cut(text: str) -> str:
+    """A text as short as a column has room for."""
+    return text if len(text) <= COLUMN else f"{text[: COLUMN - 1]}…"
+
+
 def _particulars(told: Account, *, whole: bool) -> list[tuple[str, str]]:
     line = told.line
     more = told.changed_count - len(told.changed)
     changed = ", ".join(told.changed) + (f" and {more} more" if more > 0 else "")
     rows = [
         ("commit", line.commit),
+        ("subject", line.subject),
+        ("author", line.author),
         ("tag", line.tag),
         ("image", line.digest if whole else line.digest[:31]),
         ("attempt", str(told.attempt) if told.attempt > 1 else ""),

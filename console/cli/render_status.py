@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from console.cli.marks import COLOURS, bypassed, held, log, named, on_stages, phase, row, span, time
 from console.read.out import Line, Out
-from console.read.sentences_record import short
 from console.read.views import ReleaseLine, ServiceStatus, StageStatus, UnderWay
 
 if TYPE_CHECKING:
@@ -107,10 +106,9 @@ def _live(stage: StageStatus, now: datetime) -> Line:
     live = stage.live
     if live is None:
         return [("nothing yet", "dim")]
-    name = f" ({short(live.commit) or live.tag})"
     since = f", since {time(live.since)} ({span(now - live.since)}): "
     watched = f"; watched until {time(live.watched_until)}" if live.watched_until else ""
-    return [(live.release, COLOURS["live"]), name, since, live.why, watched]
+    return [*named(live, COLOURS["live"]), since, live.why, watched]
 
 
 def _under_way(out: Out, line: UnderWay, now: datetime) -> None:

@@ -57,7 +57,10 @@ class Out:
             self._file.flush()
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[Line]]) -> None:
-        """Print a table: drawn on a wide terminal, in aligned columns elsewhere."""
+        """Print a table: drawn on a wide terminal, in aligned columns elsewhere; a person is spared empty ones."""
+        if self.is_terminal:
+            used = [n for n in range(len(heads)) if any(plain(row[n]) != "-" for row in rows)]
+            heads, rows = [heads[n] for n in used], [[row[n] for n in used] for row in rows]
         if self.is_wide:
             self._draw(heads, rows)
             return
@@ -75,17 +78,16 @@ class Out:
             yield lambda line: status.update(_text(line))
 
     def _draw(self, heads: Sequence[str], rows: Sequence[Sequence[Line]]) -> None:
-        """Draw a table without its empty columns, the last one as wide as can be."""
+        """Draw a table, the last column as wide as can be."""
         from rich import box
         from rich.table import Table
 
-        used = [n for n in range(len(heads)) if any(plain(row[n]) != "-" for row in rows)]
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-        for n in used:
+        for n, head in enumerate(heads):
             last = n == len(heads) - 1
-            table.add_column(heads[n], no_wrap=not last, overflow="fold", min_width=32 if last else None)
+            table.add_column(head, no_wrap=not last, overflow="fold", min_width=32 if last else None)
         for row in rows:
-            table.add_row(*(_text(row[n]) for n in used))
+            table.add_row(*map(_text, row))
         self._console.print(table, soft_wrap=False)
 
 

@@ -111,6 +111,8 @@ def _live(
         tag=pushed.tag,
         digest=here.served_digest or release.digest,
         why=why,
+        subject=pushed.subject,
+        author=pushed.author,
         since=since,
         watched_until=watched_until if stage.baking > timedelta() and watched_until > now else None,
         alarm=status.why if status.cause == Cause.ALARM else "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from esteira.core.admission import Wait
@@ -40,6 +40,8 @@ class ReleaseLine:
     classes: tuple[str, ...]
     pushed_at: datetime
     bypasses: tuple[Bypass, ...]  # in force
+    subject: str = field(default="", kw_only=True)  # of its commit
+    author: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class LiveOnStage:
     tag: str
     digest: str
     why: str
+    subject: str
+    author: str
     since: datetime
     watched_until: datetime | None
     alarm: str

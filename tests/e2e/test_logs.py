@@ -47,5 +47,7 @@ def test_the_compilers_line_is_told_and_every_log_can_be_read(tmp_path: Path) ->
         lines = [json.loads(line) for line in followed.splitlines()]
         assert any("Phase complete: BUILD State: SUCCEEDED" in line["says"] for line in lines)
         assert esteira(clone, "logs", "--build", "--release", "v9").returncode == 2
+        newest = json.loads(esteira(clone, "status", "--json").stdout)["services"][0]["newest"]
+        assert (newest["subject"], newest["author"]) == ("two", "t")
         container = esteira(clone, "logs")
         assert (container.returncode, container.stdout) == (0, "the model listens\n")

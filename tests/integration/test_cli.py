@@ -121,7 +121,18 @@ def test_releases_are_listed_newest_first_and_no_more_than_asked(world: Operated
     """The list is a table of plain lines when it is piped, with one line for each release."""
     world.tell()
     lines = world.run("releases", "--limit", "3").stdout.splitlines()
-    assert lines[0].split() == ["release", "phase", "commit", "tag", "class", "pushed", "(UTC)", "why"]
+    assert lines[0].split() == [
+        "release",
+        "phase",
+        "commit",
+        "tag",
+        "class",
+        "subject",
+        "author",
+        "pushed",
+        "(UTC)",
+        "why",
+    ]
     assert [line.split()[0] for line in lines[1:]] == ["v4", "v3", "v2"]
     assert "failed" in lines[2]
     assert "3abc0000" in lines[2]

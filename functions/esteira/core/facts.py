@@ -51,6 +51,8 @@ class Pushed(Fact, about=RELEASES, key="release#{number:08d}"):
     skipped: str = ""
     outdated: str = ""
     note: str = ""
+    subject: str = ""  # the first line of the commit's message
+    author: str = ""  # who its author says they are
 
     @property
     def effective(self) -> bool:

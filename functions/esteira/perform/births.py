@@ -35,6 +35,7 @@ def open_commit(action: OpenCommit, do: Effects) -> bool:
         rejected=seen.rejected,
         skipped=seen.skipped,
         note=seen.note,
+        **do.aws.described(service, action.commit),
     )
     return do.store.birth(service.name, pushed)
 

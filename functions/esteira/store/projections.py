@@ -32,6 +32,8 @@ class View:
     cause: str = ""
     stage: str = ""
     stages: tuple[str, ...] = ()
+    subject: str = ""
+    author: str = ""
 
     @property
     def why(self) -> str:
@@ -66,6 +68,8 @@ class Projections(Releases):
             cause=status.cause,
             stage=status.stage,
             stages=tuple(f"{name}={there.phase.value}" for name, there in stages.items()),
+            subject=pushed.subject,
+            author=pushed.author,
         )
         put = self._put(_view_row(service, view))
         listed = {**asdict(status.listed), "detail": list(status.detail)}
