@@ -129,8 +129,8 @@ class Service(Strict):
     bundles: Name
     url: Annotated[str, Field(max_length=2000)] = ""  # where its model answers, for people
 
-    port: Annotated[int, Field(ge=1, le=65535)] = 8080
-    health_path: Annotated[str, Field(pattern=r"^/")] = "/ping"
+    port: Annotated[int, Field(ge=0, le=65535)] = 0  # 0: what the image exposes, or what the host finds
+    health_path: Annotated[str, Field(pattern=r"^(/|$)")] = ""  # "": what the host finds
     startup_seconds: Annotated[int, Field(ge=1, le=1500)] = 60
     drain_seconds: Annotated[int, Field(ge=0, le=1500)] = 30
     validation_seconds: Annotated[int, Field(ge=1, le=1500)] = 120  # after that the host puts the former release back

@@ -266,7 +266,7 @@ def test_the_registration_is_a_document_the_controller_accepts() -> None:
         "deadlines",
     }
     service = Service.model_validate(document)
-    assert (service.project, service.last.group, service.port) == ("heart-build", "heart-production", 8080)
+    assert (service.project, service.last.group, service.port) == ("heart-build", "heart-production", 0)
     assert service.deadlines.build_minutes == 45
     assert service.url == ""  # nobody is let in
     reachable = Service.model_validate(_registration(AllowedCidr="203.0.113.0/24"))

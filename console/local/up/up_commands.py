@@ -21,6 +21,7 @@ from console.local.up.memory import service_name
 from console.local.up.stack_commands import STATE, add, clean, down, state_of
 from console.local.up.standstill import Logs
 from console.read.state_folder import found_above
+from esteira.visible import visible
 
 if TYPE_CHECKING:
     from console.local.up.laptop import Laptop, Whereabouts
@@ -88,7 +89,7 @@ def up(
         ) as laptop:
             _stay(console, laptop, stop, folder, why)
     except (LaptopError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(visible(str(error))) from error
 
 
 def _stay(console: Console, laptop: Laptop, stop: threading.Event, folder: Path, why: str) -> None:
@@ -128,11 +129,11 @@ def _teller(console: Console) -> Any:
     def tell(delivered: Any) -> None:
         payload = delivered.answer.payload
         if delivered.answer.error:
-            text = f"[red]{delivered.function}: {delivered.answer.said}[/]"
+            text = f"[red]{escape(visible(f'{delivered.function}: {delivered.answer.said}'))}[/]"
         else:
             rows = payload if isinstance(payload, list) else [payload]
             said = [f"{r['release']} {r['phase']}: {r['why'].splitlines()[0]}" for r in rows if r.get("release")]
-            text = "; ".join(said)
+            text = escape(visible("; ".join(said)))
         with lock:
             if text and text != last[0] and not delivered.function.endswith("announce"):
                 last[0] = text

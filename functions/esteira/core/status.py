@@ -201,7 +201,7 @@ def _succeeded(here: OnStage, last: Deployed) -> Status:
     unanswered = here.release.given_up("alarm", last.number, name)
     if unanswered is not None:
         return Status(Phase.LIVE, f"{summary}; {unanswered.why}", cause=Cause.ALARM)
-    return Status(Phase.LIVE, summary)
+    return Status(Phase.LIVE, summary, last.diagnosed.found if last.diagnosed else ())
 
 
 def _given_up(here: OnStage, last: Deployed, given_up: GivenUp) -> Status:
