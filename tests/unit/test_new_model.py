@@ -46,8 +46,8 @@ def test_a_folder_that_is_there_and_a_command_without_a_table_are_refused(tmp_pa
 
 
 def test_the_columns_are_described_by_their_values(tmp_path: Path) -> None:
-    """A few whole numbers are a choice, others a measure with room around them, long words a text; the target is last."""
-    rows = [f"{index % 3},{index * 0.5},{'some words and number %d' % index},{index % 2}" for index in range(40)]
+    """Few whole numbers are a choice, others a measure with room around them, long words a text; the target is last."""
+    rows = [f"{index % 3},{index * 0.5},some words and number {index},{index % 2}" for index in range(40)]
     (tmp_path / "t.csv").write_text("\n".join(["y,weight,note,kind", *rows]), encoding="utf-8")
     done = new("--data", tmp_path / "t.csv", "--target", "y", "--name", "things", tmp_path / "out")
     assert done.returncode == 0, done.stderr
