@@ -13,10 +13,11 @@ from esteira.answer import Answer, answer
 from esteira.aws.tracing import about, traced
 from esteira.config import Service
 from esteira.context import Context
-from esteira.core.facts import HostReported, ReleaseFact
+from esteira.core.facts import ReleaseFact
 from esteira.each import each, remaining
 from esteira.ingest import ingest
 from esteira.telemetry import logger, measured
+from esteira.trail import HostReported
 
 
 @logger.inject_lambda_context

@@ -46,15 +46,16 @@ def _json(text: bytes) -> object:
 
 
 def _event() -> tuple[Read, tuple[type[Exception], ...]]:
-    from esteira import aws_events
+    import aws_events
+    from esteira.refusal import Refused
 
     services, settings = _configured()
-    return lambda text: aws_events.read(_json(text), services, NOW, settings), (aws_events.Refused,)
+    return lambda text: aws_events.read(_json(text), services, NOW, settings), (Refused,)
 
 
 def _announcement() -> tuple[Read, tuple[type[Exception], ...]]:
-    from esteira.aws_events import Refused
-    from esteira.notify import news
+    from esteira.refusal import Refused
+    from notify import news
 
     services, settings = _configured()
 
@@ -66,9 +67,8 @@ def _announcement() -> tuple[Read, tuple[type[Exception], ...]]:
 
 
 def _word() -> tuple[Read, tuple[type[Exception], ...]]:
-    from esteira.aws_events import Refused
-
     from esteira import operate
+    from esteira.refusal import Refused
 
     services, _ = _configured()
     return lambda text: operate.read(_json(text), services), (Refused,)
@@ -83,7 +83,8 @@ def _registration() -> tuple[Read, tuple[type[Exception], ...]]:
 
 
 def _appspec() -> tuple[Read, tuple[type[Exception], ...]]:
-    from appspec import File, problems
+    from appspec.problem import File
+    from appspec.verdict import problems
 
     script = File(b"#!/bin/bash\ncd /\n", executable=True)
     return lambda text: problems(text, {"scripts/start.sh": script, "appspec.yml": File(text)}), ()
