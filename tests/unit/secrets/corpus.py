@@ -60,8 +60,8 @@ def _value(match: re.Match[str], rng: random.Random) -> str:
         return str(uuid.UUID(int=rng.getrandbits(128), version=4))
     if name == "space":
         return " "
-    if name in ("password", "plainpassword"):
-        return _password(rng, "!%?#" if name == "password" else "_-.~")
+    if name in ("pw", "pwurl"):
+        return _password(rng, "!%?#" if name == "pw" else "_-.~")
     return match[0]  # braces that stand in the file itself
 
 
