@@ -9,14 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from guard.values import is_call, is_drawn, is_name, is_password
+from guard.values import is_call, is_drawn, is_mixed, is_name, is_password
 
 # A text in lower case is searched for these first, many times faster than for the names themselves.
-_HINT = re.compile("pass|pwd|secret|token|key|auth|appid|credential")
-_WHOLE = re.compile("passwor[dt]|passwd|passphrase|pass(?![a-z])|pwd|secret|token|appid|credential")
+_HINT = re.compile("pass|pwd?|psw|kennwort|senha|secret|token|key|auth|appid|credential")
+_WHOLE = re.compile("passwor[dt]|passwd|passphrase|pass(?![a-z])|pwd|pw(?![a-z])|pswd?(?![a-z])|kennwort|senha|secret|token|appid|credential")
+_SHORT = ("pass", "pw", "psw", "pswd", "senha")  # parts of other words
+# Tokens that are no secrets: of pages, of calls made once, of a text.
+_PUBLIC_TOKENS = re.compile("(?:next|page|pagination|continuation|client|request|change|idempotency|cancel|pad|eos|bos|sep|cls|mask|unk)[-_]?$")
 _KEYS = re.compile(
     "(?:api|access|account|private|fernet|encryption|signing|license|storage|master|subscription|function|chimp|service"
-    "|admin|team|dd|app|application|wandb|kaggle|ingest|auth|client)[-_ ]?$"
+    "|admin|team|dd|app|application|wandb|kaggle|ingest|auth|client|consumer)[-_ ]?$"
 )
 # What makes another thing of it: a password's policy, a token's address, how many tokens.
 _OTHER = re.compile(
@@ -29,14 +32,16 @@ _OTHER = re.compile(
 _NAME = re.compile(r"[A-Za-z0-9_-]{0,40}")
 _SEPARATOR = re.compile(
     r"""\\?["'`]?\)?\]{0,2}[ \t]{0,20}(?::[ \t]{0,2}(?:str|String|SecretStr|Optional\[str\])[ \t]{0,2}(?==))?"""
-    r"""(?P<sign>=>|<<?-|:=|\?=|={1,2}|:|,)[ \t]{0,8}(?:(?:SecretStr|SecretBytes|Secret|str|bytes|quote|paste0?)\()?"""
+    r"""(?P<sign>=>|<<?-|:=|\?=|={1,2}|:|,|>(?=[^<>\s]{4,400}</))[ \t]{0,8}(?:(?:SecretStr|SecretBytes|Secret|str|bytes|quote|paste0?)\()?"""
     r"""(?:["'][ \t]{0,3}[+.][ \t]{0,3}(?=["']))?|[ \t]{1,4}(?=\\?["'`])|(?<=\w)[ \t]{1,4}(?=[^\s=:{(])"""
 )
 _ENDS = re.compile(r"""[A-Za-z]{1,12}\\?["']""")  # a name and its quotation mark
 _QUOTED = re.compile(r"""(?:\\?(["'`]))(?P<value>(?:(?!\\?\1)[^\n]){1,4000})\\?\1""")
 _PLAIN = re.compile(r"""[^\s"'`,;&<>|\\]{1,4000}""")
 _CODE = (".py", ".r", ".rmd", ".js", ".ts", ".jl", ".java", ".scala", ".go", ".c", ".cc", ".cpp", ".h", ".rs", ".rb", ".php", ".m", ".qmd", ".tf", ".mjs", ".jsx", ".tsx", ".kt", ".cs", ".swift", ".lua")  # fmt: skip
-_CALLED = {"pass": "password", "pwd": "password", "token": "token", "secret": "secret", "credential": "credential"}
+_CALLED = dict.fromkeys(("pass", "pwd", "pw", "psw", "kennwort", "senha"), "password") | {
+    name: name for name in ("token", "secret", "credential")
+}
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 _OPTION = re.compile(r"(?:^|\s)--?[\w-]*$|^\s*(?:ENV|ARG)\s+\w*$|\blogin\s+\S+\s+$|^\s*$", re.MULTILINE)
 
@@ -46,33 +51,36 @@ def assigned(text: str, lower: str, path: str = "") -> Iterator[tuple[int, int, 
     code = path.lower().endswith(_CODE)
     end = 0
     for hint in _HINT.finditer(lower):
-        named = _named(lower, hint.start(), hint[0]) if hint.start() >= end else 0
+        named = _named(text, lower, hint.start(), hint[0]) if hint.start() >= end else 0
         if not named or _OTHER.match(lower, named):
             continue
         name = _NAME.match(text, named)
         after = name.end() if name else named
-        found = _value(text, hint.start(), after, code) if after - named <= 30 else None
+        found = _value(text, hint, after, code) if after - named <= 30 else None
         if found:
             end = found[1]
             yield found[0], found[1], f"a {_CALLED.get(hint[0], 'key')}"
 
 
-def _named(lower: str, start: int, hint: str) -> int:
+def _named(text: str, lower: str, start: int, hint: str) -> int:
     """Where the name of a secret ends that a hint is part of; 0 where it is another word."""
     before = lower[max(0, start - 14) : start]
     if hint == "key":
-        return start + 3 if _KEYS.search(before) else 0
+        return start + 3 if _KEYS.search(before) or text.startswith("_KEY", start - 1) else 0
     if hint == "auth":
         whole = before.endswith(("_", '"')) and not lower[start + 4 : start + 5].isalpha()
         return start + 4 if whole else 0
     whole_word = _WHOLE.match(lower, start)
-    if not whole_word or (whole_word[0] == "pass" and before[-1:].isalpha()):
+    if not whole_word or (whole_word[0] in _SHORT and before[-1:].isalpha()):
+        return 0
+    if hint == "token" and _PUBLIC_TOKENS.search(before):
         return 0
     return whole_word.end()
 
 
-def _value(text: str, start: int, at: int, code: bool) -> tuple[int, int] | None:
+def _value(text: str, hint: re.Match[str], at: int, code: bool) -> tuple[int, int] | None:
     """Where the value after a name begins and ends, if it is a secret."""
+    start = hint.start()
     separator = _SEPARATOR.match(text, at)
     if not separator:
         return None
@@ -88,10 +96,10 @@ def _value(text: str, start: int, at: int, code: bool) -> tuple[int, int] | None
             return None
         if code and is_name(value) and text[start - 1 : start] not in (";", "?", "&"):  # those are in a text
             return None
-    if text[start : start + 2].lower() in ("pa", "pw"):
+    if _CALLED.get(hint[0]) == "password":
         good = is_password(value) and (bool(quoted) or not value.islower() or bool(re.search(r"\d", value)))
     else:
-        good = is_drawn(value) or (bool(quoted) and _mixed(value))
+        good = is_drawn(value) or (bool(quoted) and is_mixed(value))
     return (begin, begin + len(value)) if good else None
 
 
@@ -100,11 +108,6 @@ def _unquoted(text: str, at: int) -> str:
     value = plain[0] if plain else ""
     opening = _PAIRS.get(value[-1:])
     return value.rstrip(")]}") if opening and value.count(value[-1]) > value.count(opening) else value
-
-
-def _mixed(value: str) -> bool:
-    """A password under the name of a secret: ``SECRET_KEY = "Tr0ub4dor&3"``."""
-    return is_password(value, 8) and bool(re.search(r"\d", value)) and not re.search(r"[/.]|^[0-9a-fA-F-]+$", value)
 
 
 def _is_option(text: str, start: int) -> bool:

@@ -56,7 +56,13 @@ def is_password(value: str, least: int = 6) -> bool:
         return False
     kinds = (r"[a-z]", r"[A-Z]", r"\d", r"[^\w.:/-]")
     found = [bool(re.search(kind, value)) for kind in kinds]
-    return (value.isalpha() and _is_scrambled(value)) or (found[2] and (found[0] or found[1])) or (found[3] and sum(found) > 1 and not value.endswith(("!", "?")))
+    return (value.isalpha() and _is_scrambled(value)) or (found[2] and (found[0] or found[1])) or (found[3] and sum(found) > 1 and not re.search("=|[!?]$", value))
+
+
+def is_mixed(value: str) -> bool:
+    """A password under the name of a secret or a key, such as SECRET_KEY: of three kinds of characters at least."""
+    kinds = sum(bool(re.search(kind, value)) for kind in (r"[a-z]", r"[A-Z]", r"\d", r"[^\w./:-]"))
+    return kinds > 2 and is_password(value, 8) and not re.search(r"[/.]", value)
 
 
 def is_drawn(value: str, least: int = 16) -> bool:
