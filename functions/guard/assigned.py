@@ -13,10 +13,14 @@ from guard.values import is_call, is_drawn, is_mixed, is_name, is_password
 
 # A text in lower case is searched for these first, many times faster than for the names themselves.
 _HINT = re.compile("pass|pwd?|psw|kennwort|senha|secret|token|key|auth|appid|credential")
-_WHOLE = re.compile("passwor[dt]|passwd|passphrase|pass(?![a-z])|pwd|pw(?![a-z])|pswd?(?![a-z])|kennwort|senha|secret|token|appid|credential")
+_WHOLE = re.compile(
+    "passwor[dt]|passwd|passphrase|pass(?![a-z])|pwd|pw(?![a-z])|pswd?(?![a-z])|kennwort|senha|secret|token|appid|credential"
+)
 _SHORT = ("pass", "pw", "psw", "pswd", "senha")  # parts of other words
 # Tokens that are no secrets: of pages, of calls made once, of a text.
-_PUBLIC_TOKENS = re.compile("(?:next|page|pagination|continuation|client|request|change|idempotency|cancel|pad|eos|bos|sep|cls|mask|unk)[-_]?$")
+_PUBLIC_TOKENS = re.compile(
+    "(?:next|page|pagination|continuation|client|request|change|idempotency|cancel|pad|eos|bos|sep|cls|mask|unk)[-_]?$"
+)
 _KEYS = re.compile(
     "(?:api|access|account|private|fernet|encryption|signing|license|storage|master|subscription|function|chimp|service"
     "|admin|team|dd|app|application|wandb|kaggle|ingest|auth|client|consumer)[-_ ]?$"
@@ -32,13 +36,17 @@ _OTHER = re.compile(
 _NAME = re.compile(r"[A-Za-z0-9_-]{0,40}")
 _SEPARATOR = re.compile(
     r"""\\?["'`]?\)?\]{0,2}[ \t]{0,20}(?::[ \t]{0,2}(?:str|String|SecretStr|Optional\[str\])[ \t]{0,2}(?==))?"""
-    r"""(?P<sign>=>|<<?-|:=|\?=|={1,2}|:|,|>(?=[^<>\s]{4,400}</))[ \t]{0,8}(?:(?:SecretStr|SecretBytes|Secret|str|bytes|quote|paste0?)\()?"""
+    r"""(?P<sign>=>|<<?-|:=|\?=|={1,2}|:|,|>(?=[^<>\s]{4,400}</))[ \t]{0,8}"""
+    r"""(?:(?:SecretStr|SecretBytes|Secret|str|bytes|quote|paste0?)\()?"""
     r"""(?:["'][ \t]{0,3}[+.][ \t]{0,3}(?=["']))?|[ \t]{1,4}(?=\\?["'`])|(?<=\w)[ \t]{1,4}(?=[^\s=:{(])"""
 )
 _ENDS = re.compile(r"""[A-Za-z]{1,12}\\?["']""")  # a name and its quotation mark
 _QUOTED = re.compile(r"""(?:\\?(["'`]))(?P<value>(?:(?!\\?\1)[^\n]){1,4000})\\?\1""")
 _PLAIN = re.compile(r"""[^\s"'`,;&<>|\\]{1,4000}""")
-_CODE = (".py", ".r", ".rmd", ".js", ".ts", ".jl", ".java", ".scala", ".go", ".c", ".cc", ".cpp", ".h", ".rs", ".rb", ".php", ".m", ".qmd", ".tf", ".mjs", ".jsx", ".tsx", ".kt", ".cs", ".swift", ".lua")  # fmt: skip
+_CODE = (
+    ".c", ".cc", ".cpp", ".cs", ".go", ".h", ".java", ".jl", ".js", ".jsx", ".kt", ".lua", ".m", ".mjs", ".php", ".py",
+    ".qmd", ".r", ".rb", ".rmd", ".rs", ".scala", ".swift", ".tf", ".ts", ".tsx",
+)  # fmt: skip
 _CALLED = dict.fromkeys(("pass", "pwd", "pw", "psw", "kennwort", "senha"), "password") | {
     name: name for name in ("token", "secret", "credential")
 }
@@ -47,7 +55,10 @@ _OPTION = re.compile(r"(?:^|\s)--?[\w-]*$|^\s*(?:ENV|ARG)\s+\w*$|\blogin\s+\S+\s
 
 
 def assigned(text: str, lower: str, path: str = "") -> Iterator[tuple[int, int, str]]:
-    """Where a value under a secret's name begins and ends, and what it is called. ``lower`` is the text in lower case."""
+    """Where a value under a secret's name begins and ends, and what it is called.
+
+    ``lower`` is the text in lower case.
+    """
     code = path.lower().endswith(_CODE)
     end = 0
     for hint in _HINT.finditer(lower):
@@ -92,7 +103,12 @@ def _value(text: str, hint: re.Match[str], at: int, code: bool) -> tuple[int, in
         begin, value = quoted.start("value"), quoted["value"].rstrip("\\")
     else:
         begin, value = separator.end(), _unquoted(text, separator.end())
-        if sign == "," or (not sign and ("=" in value or not _is_option(text, start))) or is_call(value) or value.startswith("="):
+        if (
+            sign == ","
+            or (not sign and ("=" in value or not _is_option(text, start)))
+            or is_call(value)
+            or value.startswith("=")
+        ):
             return None
         if code and is_name(value) and text[start - 1 : start] not in (";", "?", "&"):  # those are in a text
             return None

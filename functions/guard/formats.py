@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Tuple
 
 # A private key is its header and a body: documentation quotes the header alone. ``\\n`` is a line's end in JSON.
 _KEY_BODY = r"(?:\s|\\[nr]|[A-Za-z-]+: [^\n]{0,80}\n)*[A-Za-z0-9+/=]{24}"
@@ -89,7 +88,7 @@ _OPEN = ("-----BEGIN", "Private-Lines", "hooks", "webhook", "logic", "discord", 
 _BEGIN, _END = r"(?:(?<![\w+-])|(?<=\\n)|(?<=/bot))", r"(?![\w+/])"
 _BACK, _AHEAD = 200, 600  # characters around a text that must be there, where it does not begin the secret
 
-Format = Tuple[str, str, int, "re.Pattern[str]"]
+Format = tuple[str, str, int, "re.Pattern[str]"]
 _compiled: list[Format] = []
 
 

@@ -13,7 +13,9 @@ _TEXT = r"""[^"'\\\n]"""
 _ADDRESS = re.compile(
     r"""://(?P<user>[^\s:/@"'`<>]{0,80}):(?P<secret>[^\s:/@"'`<>]{3,200})@(?P<host>[^\s/"'`:<>?]{1,120})"""
 )
-_WORDS = re.compile(r"pass(?:word|wd|wort)?|secret|pwd?|token|postgres|root|admin|user(?:name)?|key|guest", re.IGNORECASE)
+_WORDS = re.compile(
+    r"pass(?:word|wd|wort)?|secret|pwd?|token|postgres|root|admin|user(?:name)?|key|guest", re.IGNORECASE
+)
 _EXAMPLE_HOST = re.compile(r"example\.|\bhost(?:name)?$|^(?:HOST|SERVER)", re.IGNORECASE)
 
 _ROWS: tuple[tuple[str, str, str, Callable[[str], bool]], ...] = (
@@ -28,7 +30,7 @@ _ROWS: tuple[tuple[str, str, str, Callable[[str], bool]], ...] = (
     ("an Authorization header", "Basic ", r"[Aa]uthorization\\?[\"']?\s*[:=,]\s*\\?[\"']?Basic\s+(?P<secret>[A-Za-z0-9+/]{12,}={0,2})", lambda value: not is_example(value)),
     ("a bearer token", "earer ", r"[Bb]earer\s+(?P<secret>[\w.+/=~-]{16,2000})", is_drawn),
     ("a Kaggle key", "username", rf"{_QUOTE}username{_QUOTE}\s*:\s*{_QUOTE}[^\"'\\]{{1,80}}{_QUOTE}\s*,\s*{_QUOTE}key{_QUOTE}\s*:\s*{_QUOTE}(?P<secret>[a-f0-9]{{32}})", is_drawn),
-    ("a key", "wandb", rf"wandb\s*(?:\.login\(|login\s).{{0,40}}?(?P<secret>[a-f0-9]{{40}})", is_drawn),
+    ("a key", "wandb", r"wandb\s*(?:\.login\(|login\s).{0,40}?(?P<secret>[a-f0-9]{40})", is_drawn),
 )  # fmt: skip
 # A text in lower case is searched for the names of calls first, many times faster than for the calls themselves.
 _CALL = re.compile("auth|login|connect|credential|database|server|client|bot|updater|api|init|setup|register|session")

@@ -30,7 +30,9 @@ _REFERENCE = re.compile(
 )
 _CALL = re.compile(r"[\w.\]]\s*[(\[]|^[(\[]|::|->")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z_]*[0-9]?(?:[.][A-Za-z_]\w*)*")
-_PATH = re.compile(r"\w+(?:::\w+)+|(?:\.{0,2}|~)/[\w.@/-]*|[\w.-]+(?:/[\w.-]+)+|[\w-]+(?:/[\w-]+)*:[\w-]+|\w+://\S*|[A-Za-z]:\\.*")
+_PATH = re.compile(
+    r"\w+(?:::\w+)+|(?:\.{0,2}|~)/[\w.@/-]*|[\w.-]+(?:/[\w.-]+)+|[\w-]+(?:/[\w-]+)*:[\w-]+|\w+://\S*|[A-Za-z]:\\.*"
+)
 _NUMBER = re.compile(r"[-+]?[\d.,_]+(?:e[-+]?\d+)?[a-z%]{0,2}|0x[0-9a-f]{1,8}|\d{4}-\d\d-\d\d\S*", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -56,7 +58,11 @@ def is_password(value: str, least: int = 6) -> bool:
         return False
     kinds = (r"[a-z]", r"[A-Z]", r"\d", r"[^\w.:/-]")
     found = [bool(re.search(kind, value)) for kind in kinds]
-    return (value.isalpha() and _is_scrambled(value)) or (found[2] and (found[0] or found[1])) or (found[3] and sum(found) > 1 and not re.search("=|[!?]$", value))
+    return (
+        (value.isalpha() and _is_scrambled(value))
+        or (found[2] and (found[0] or found[1]))
+        or (found[3] and sum(found) > 1 and not re.search("=|[!?]$", value))
+    )
 
 
 def is_mixed(value: str) -> bool:
@@ -83,7 +89,7 @@ def is_drawn(value: str, least: int = 16) -> bool:
 
 def _is_scrambled(letters: str) -> bool:
     """Letters in an order of cases that nobody writes."""
-    changes = sum(a.isupper() != b.isupper() for a, b in zip(letters, letters[1:]))
+    changes = sum(letters[n].isupper() != letters[n - 1].isupper() for n in range(1, len(letters)))
     capitals = sum(letter.isupper() for letter in letters)
     return len(letters) >= 10 and changes > len(letters) * 0.3 and capitals > len(letters) * 0.25
 

@@ -45,7 +45,8 @@ class Commits:
         changes = []
         for difference in (d for page in pages for d in page["differences"]):
             after, before = difference.get("afterBlob"), difference.get("beforeBlob")
-            changes.append(Change((after or before)["path"], after["blobId"] if after else ""))
+            path = (after or before)["path"].encode("utf-8", "surrogatepass").decode("utf-8", "replace")  # a name need not be text
+            changes.append(Change(path, after["blobId"] if after else "", after.get("mode", "") if after else ""))
         return changes
 
     def blob(self, service: Service, blob: str) -> bytes | None:
