@@ -1,16 +1,15 @@
 """A text without its secrets: what a host, the controller and the console do before they show or store one.
 
-``python3 mask.py RELEASE`` masks standard input on a host: by the rules, and by the values of the parameters that
-RELEASE (``release.json``) names. Those come as the container's environment, JSON as ``docker inspect`` prints it, in
-the file that ESTEIRA_ENVIRONMENT names, so that they are on no command line.
+``python3 mask.py RELEASE ENVIRONMENT`` masks standard input on a host: by the rules, by the values of the parameters
+that RELEASE (``release.json``) names, and by what else in the container's environment is a secret. ENVIRONMENT is a
+file with that environment as JSON, as ``docker inspect`` prints it, so that no value is on a command line.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 if __name__ == "__main__":  # on a host this folder lies in the bundle, beside the hooks
@@ -49,21 +48,21 @@ def _written(values: Iterable[str]) -> Iterable[str]:
         yield from (form for form in forms if len(form) >= LEAST)
 
 
-def parameter_values(release: str, environment: str) -> list[str]:
-    """The values behind a release's parameters, from ``release.json`` and a container's environment as JSON."""
-    names = json.loads(release).get("parameters") or {}
-    pairs = (each.partition("=") for each in json.loads(environment) or ())
-    return [value for name, _, value in pairs if name in names]
+def secret_values(environment: Iterable[str], parameters: Container[str] = ()) -> list[str]:
+    """The values of a container's environment (``NAME=value`` each) that are secrets: those behind ``parameters``, and
+    those that the rules find."""
+    pairs = (each.partition("=") for each in environment)
+    return [value for name, _, value in pairs if name in parameters or any(secrets(f"{name}='{value}'"))]
 
 
-def main(release: str) -> int:
+def main(release: str, environment: str) -> int:
     """Mask standard input; return the exit status. Nothing is printed where it cannot be done."""
-    environment = Path(os.environ["ESTEIRA_ENVIRONMENT"]).read_text(encoding="utf-8")
-    values = parameter_values(Path(release).read_text(encoding="utf-8"), environment)
+    parameters = json.loads(Path(release).read_text(encoding="utf-8")).get("parameters") or {}
+    values = secret_values(json.loads(Path(environment).read_text(encoding="utf-8")) or (), parameters)
     text = sys.stdin.buffer.read().decode("utf-8", "replace")
     sys.stdout.buffer.write(masked(text, values).encode())
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

@@ -45,8 +45,14 @@ class Commits:
         changes = []
         for difference in (d for page in pages for d in page["differences"]):
             after, before = difference.get("afterBlob"), difference.get("beforeBlob")
-            path = (after or before)["path"].encode("utf-8", "surrogatepass").decode("utf-8", "replace")  # a name need not be text
-            changes.append(Change(path, after["blobId"] if after else "", after.get("mode", "") if after else ""))
+            path = (after or before)["path"].encode("utf-8", "surrogatepass")  # a name need not be UTF-8
+            changes.append(
+                Change(
+                    path.decode("utf-8", "replace"),
+                    after["blobId"] if after else "",
+                    after.get("mode", "") if after else "",
+                )
+            )
         return changes
 
     def blob(self, service: Service, blob: str) -> bytes | None:
