@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.meter import BenchError
-from console.local.account import ACCOUNT, REGION
+from console.local.aws_account import ACCOUNT, REGION
 from console.local.paths import FUNCTIONS
 
 RUNS = 15

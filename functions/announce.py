@@ -6,13 +6,13 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from aws_events import NotOurs
 from esteira import bootstrap
 from esteira.answer import Answer, answer
-from esteira.aws_events import NotOurs
 from esteira.context import Context
-from esteira.notify.announce import announce
-from esteira.notify.news import HoldEnds, read
 from esteira.telemetry import about, logger, measured, traced
+from notify.announce import announce
+from notify.news import HoldEnds, read
 
 
 @logger.inject_lambda_context

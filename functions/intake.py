@@ -6,10 +6,10 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from aws_events import NotOurs, read
 from esteira import bootstrap
 from esteira.advance import Outcome, advance
 from esteira.answer import Answer, answer
-from esteira.aws_events import NotOurs, read
 from esteira.config import Service
 from esteira.context import Context
 from esteira.core.facts import HostReported, ReleaseFact

@@ -9,8 +9,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from esteira import bootstrap, identity, operate
 from esteira.advance import advance
 from esteira.answer import Answer, answer
-from esteira.aws_events import Refused
 from esteira.context import Context
+from esteira.refusal import Refused
 from esteira.telemetry import about, logger, measured, traced
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from console.local.account import ACCOUNT, REGION, arn
+from console.local.aws_account import ACCOUNT, REGION, arn
 from console.local.rules import EventRule, Schedule
 
 NOTHING = object()  # AWS::NoValue

@@ -51,21 +51,13 @@ def _under_way(assessed: Assessed, s: Snapshot, now: datetime) -> UnderWay:
     rule = stage.rules.approvals if stage.rules else None
     here = assessed.release.on(stage)
     counts = counted(here, rule, now) if rule else ()
-    votes = tuple(
-        Vote(
-            by=vote.by,
-            arn=vote.arn,
-            says="yes" if vote.approve else "no",
-            reason=vote.reason,
-            until=vote.until if vote.approve else None,
-            counts=vote in counts,
-        )
-        for vote in here.votes
-    )
+    votes = [Vote(v.by, v.arn, "yes", v.reason, v.until, v in counts) for v in here.votes]
+    if here.rejected:
+        votes.append(Vote(here.rejected.by, here.rejected.arn, "no", here.rejected.reason, None, counts=False))
     return UnderWay(
         **vars(line_of(assessed.release, s.stages, now)),
         waits=assessed.waits[stage.name] if status.phase is Phase.WAITING else (),
-        votes=votes,
+        votes=tuple(votes),
         needed=needed(here, rule) if rule else 0,
     )
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from configparser import Error as ConfigParserError
+from configparser import RawConfigParser
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -36,6 +38,7 @@ class Where:
     functions: str | None = None
     pages: Mapping[str, str] = field(default_factory=dict)
     letters: Path | None = None
+    secret: str = field(default="", repr=False)  # the local stack's secret key
 
     @property
     def named(self) -> str:
@@ -60,6 +63,7 @@ def find(endpoint: str | None, stack: str | None, state: Path, functions: str | 
     try:
         told = json.loads(note.read_text())
         pid, url = int(told["pid"]), str(told["endpoint"])
+        secret = _secret(Path(told["credentials"]))
         where = Where(
             stack or str(told.get("stack", "esteira")),
             url,
@@ -68,8 +72,9 @@ def find(endpoint: str | None, stack: str | None, state: Path, functions: str | 
             functions,
             told.get("pages", {}),
             state / "dead-letters.jsonl",
+            secret,
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, ConfigParserError):
         raise TroubleError(
             f"{note} is not a local stack's note. Next: esteira local up writes it anew; to speak to AWS, remove it"
         ) from None
@@ -83,9 +88,18 @@ def find(endpoint: str | None, stack: str | None, state: Path, functions: str | 
 def local_credentials(where: Where) -> dict[str, str]:
     """The credentials and region to use where whoever answers asks for none: on this machine."""
     here = urlsplit(where.endpoint or "").hostname in ("127.0.0.1", "localhost", "::1")
-    if where.local or (here and not os.environ.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}):
-        return {"aws_access_key_id": "local", "aws_secret_access_key": "local", "region_name": "us-east-1"}
+    named = {"AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE"}
+    if where.local or (here and not os.environ.keys() & named):
+        secret = where.secret or "local"
+        return {"aws_access_key_id": "local", "aws_secret_access_key": secret, "region_name": "us-east-1"}
     return {}
+
+
+def _secret(credentials: Path) -> str:
+    """The secret key in the credentials file of a local stack."""
+    parser = RawConfigParser()
+    parser.read_string(credentials.read_text())
+    return parser["default"]["aws_secret_access_key"]
 
 
 def _runs(pid: int) -> bool:

@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from esteira.aws_events import Refused
 from esteira.config import Strict
 from esteira.posting import post
+from esteira.refusal import Refused
 
 HEADER = "x-esteira-request"
 BODY = b"Action=GetCallerIdentity&Version=2011-06-15"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from esteira.aws_events import observed_build
+from aws_events import observed_build
 from esteira.config import Service
 from esteira.context import Context
 from esteira.core.facts import BuildStarted, ImageArrived, ReleaseFact

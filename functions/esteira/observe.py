@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from esteira.aws_events import observed_alarm, observed_build, observed_deployment, observed_image, observed_instance
+from aws_events import observed_alarm, observed_build, observed_deployment, observed_image, observed_instance
 from esteira.config import Service
 from esteira.context import Context, Decision
 from esteira.core.facts import (

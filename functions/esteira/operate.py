@@ -12,22 +12,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from esteira.aws_events import Refused, refusal
 from esteira.config import Service, Strict
 from esteira.context import Context
 from esteira.core.facts import (
     Aborted,
+    Approved,
     Bypassed,
     Held,
     Promoted,
     Quarantined,
+    Rejected,
     Retried,
-    Voted,
 )
 from esteira.core.state import Release, Snapshot, StageState
 from esteira.core.status import Assessed, Cause, Phase, assess
 from esteira.fact import Fact
 from esteira.identity import Proof
+from esteira.refusal import Refused, refusal
 from esteira.rollbacks import Impossible, back, quarantine_words, subjects
 from esteira.snapshot import snapshot
 
@@ -234,7 +235,7 @@ def _approve(asked: _Asked) -> None:
     if rule.not_by_pusher:
         _not_the_pusher(asked)
     until = asked.now + timedelta(hours=rule.valid_hours)
-    asked.say([Voted(approve=True, until=until, **asked.about(stage))])
+    asked.say([Approved(until=until, **asked.about(stage))])
 
 
 def _not_the_pusher(asked: _Asked) -> None:
@@ -251,7 +252,7 @@ def _not_the_pusher(asked: _Asked) -> None:
 
 def _reject(asked: _Asked) -> None:
     stage = asked.ahead()
-    asked.say([Voted(approve=False, until=asked.now, **asked.about(stage))])
+    asked.say([Rejected(**asked.about(stage))])
 
 
 def _bypass(asked: _Asked) -> None:

@@ -21,7 +21,6 @@ from console.read.remote import Controller, Invoked
 from console.read.session import Shell
 from esteira import operate
 from esteira.aws import Aws
-from esteira.aws_events import Refused
 from esteira.config import Service
 from esteira.context import Context
 from esteira.core.facts import (
@@ -40,6 +39,7 @@ from esteira.core.facts import (
 )
 from esteira.core.status import assess
 from esteira.fact import Fact
+from esteira.refusal import Refused
 from esteira.snapshot import snapshot
 from esteira.store import Store
 from tests.unit.conftest import SETTINGS

@@ -25,12 +25,12 @@ from console.read.tail import State
 from console.read.where import Where
 from esteira.core.facts import (
     AlarmRang,
+    Approved,
     Bypassed,
     CommitPushed,
     Gated,
     GivenUp,
     Promoted,
-    Voted,
 )
 from esteira.core.state import Release
 from esteira.fact import stamp
@@ -207,10 +207,10 @@ def test_under_the_two_person_rule_it_is_told_whose_vote_counts(
         world.record(CommitPushed(at=START, commit=commit(1), by=ana))
         about: dict[str, Any] = {"release": 1, "stage": "production", "attempt": 1, "digest": digest(1), "reason": ""}
         until = START + timedelta(days=3)
-        world.record(Voted(at=START, approve=True, request="r-1", by="ana", arn=ana, until=until, **about))
+        world.record(Approved(at=START, request="r-1", by="ana", arn=ana, until=until, **about))
         assert "votes      0 of 1: ana said yes (does not count)" in world.run("status").stdout
         assert "Next: esteira approve v1, which proves who you are" in world.run("approve", "v1").stderr
-        world.record(Voted(at=START, approve=True, request="r-2", by="rui", arn=rui, until=until, **about))
+        world.record(Approved(at=START, request="r-2", by="rui", arn=rui, until=until, **about))
         assert "votes      1 of 1: ana said yes (does not count), rui said yes" in world.run("status").stdout
         told = world.run("show", "v1").stdout
         assert f"{ana} made 1abc0000 the branch's tip" in told

@@ -118,7 +118,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
             with local_aws.in_process() as faults:
                 yield made(World(local_aws, engine, faults, None), tmp_path)
         else:
-            with AwsServer(local_aws) as server:
+            with AwsServer(local_aws, "local") as server:
                 yield made(World(local_aws, engine, None, server.url), tmp_path)
 
 
@@ -271,7 +271,7 @@ def test_a_real_git_push_becomes_an_event(tmp_path: Path) -> None:
         return done.stdout.decode().strip()
 
     engine = ScriptedEngine(manual=True)
-    with LocalAws(tmp_path / "state", engine, keep=False) as local_aws, AwsServer(local_aws) as server:
+    with LocalAws(tmp_path / "state", engine, keep=False) as local_aws, AwsServer(local_aws, "local") as server:
         world = World(local_aws, engine, None, server.url)
         url = world.client("codecommit").create_repository(repositoryName="heart")["repositoryMetadata"]["cloneUrlHttp"]
         work = tmp_path / "work"
@@ -720,7 +720,7 @@ def test_invoke_answers_errors_as_lambda_does_and_holds_no_lock(tmp_path: Path) 
         return {"topics": len(world.client("sns").list_topics()["Topics"])}
 
     bus = Bus(functions=Functions([LocalFunction("esteira-operate", operate)]))
-    with LocalAws(tmp_path / "state", engine, bus, keep=False) as local_aws, AwsServer(local_aws) as server:
+    with LocalAws(tmp_path / "state", engine, bus, keep=False) as local_aws, AwsServer(local_aws, "local") as server:
         for url in (server.url, None):
             world = World(local_aws, engine, None, url)
             with local_aws.in_process() if url is None else threading.Lock():
@@ -811,7 +811,7 @@ def test_the_server_listens_on_this_machine_only(tmp_path: Path) -> None:
     """Any other address is refused with the reason."""
     local_aws = LocalAws(tmp_path, ScriptedEngine(), keep=False)
     with pytest.raises(ValueError, match=r"127\.0\.0\.1 only"):
-        AwsServer(local_aws, "0.0.0.0")
+        AwsServer(local_aws, host="0.0.0.0")
 
 
 # threads and restarts
@@ -863,7 +863,7 @@ def test_what_was_there_is_there_after_a_restart(tmp_path: Path, over_http: bool
         engine = ScriptedEngine(manual=True)
         with (
             LocalAws(tmp_path / "state", engine, Bus(clock=Clock.stopped(START))) as local_aws,
-            AwsServer(local_aws) as server,
+            AwsServer(local_aws, "local") as server,
         ):
             world = World(local_aws, engine, None, server.url if over_http else None)
             with threading.Lock() if over_http else local_aws.in_process():

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from console.local.account import REGION
+from console.local.aws_account import REGION
 from console.local.paths import ROOT, TEMPLATE
 from console.local.template import read
 from esteira import bootstrap

@@ -19,19 +19,21 @@ from typing import Any
 
 import boto3
 
-from console.local.account import CREDENTIALS
 from console.local.aws.aws_server import AwsServer
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
 from console.local.aws.git import NOTHING
 from console.local.aws.resources import create_resources
 from console.local.aws.stack import LocalAws
+from console.local.aws_account import credentials
 from console.local.paths import ROOT, TEMPLATE
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
 from console.local.template import Stack, read
 from esteira.audit import hash_of
 from esteira.claims import CLAIM_VARIABLE
 
+SECRET = "of every world"
+CREDENTIALS = credentials(SECRET)
 EVENTS = ROOT / "events"
 SERVICE, GROUP = "heart", "heart-production"
 # The ids of events/, for which a world puts its own.
@@ -149,7 +151,7 @@ def world(folder: Path, at: datetime, port: int = 0) -> Iterator[World]:
     dice = random.Random(7)
     with (
         LocalAws(folder, engine, bus, clock, keep=False, dice=dice) as local_aws,
-        AwsServer(local_aws, port=port) as server,
+        AwsServer(local_aws, SECRET, port=port) as server,
     ):
         made = World(local_aws, server.url, engine, outcomes)
         create_resources(template(), made.client)

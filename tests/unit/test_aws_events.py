@@ -16,9 +16,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from moto.events.models import EventPattern
 
+from aws_events import Heard, NotOurs, observed_alarm, read
 from console.local import template
 from esteira import operate
-from esteira.aws_events import Heard, NotOurs, Refused, observed_alarm, read
 from esteira.config import Service, Stage
 from esteira.core.facts import (
     BuildEnded,
@@ -31,7 +31,8 @@ from esteira.core.facts import (
 )
 from esteira.core.status import Phase
 from esteira.fact import Fact, stamp
-from esteira.notify import news
+from esteira.refusal import Refused
+from notify import news
 from tests.unit.conftest import DIGEST, HEART, NOON, SETTINGS, after, recorded
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from esteira.aws_events import Heard, observed_image, read
+from aws_events import Heard, observed_image, read
 from esteira.core.actions import OpenImage
 from esteira.core.facts import ImageArrived, ImageScanned, ImageTaken
 from esteira.core.state import Snapshot

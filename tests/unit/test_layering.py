@@ -16,7 +16,6 @@ MODULES = {str(path.relative_to(FUNCTIONS)): ast.parse(path.read_text()) for pat
 PURE = [
     "config",
     "claims",
-    "windows",
     "gates",
     "core/facts",
     "core/state",
@@ -26,14 +25,21 @@ PURE = [
     "core/status",
     "core/plan",
     "audit",
-    "aws_events",
+    "refusal",
     "inspection",
-    "notify/news",
 ]
 JUDGE = [name for name in MODULES if name.startswith("appspec/")]
 # mask.py is the host's command, too, and reads what it is told to.
 GUARD = [name for name in MODULES if name.startswith("guard/") and name != "guard/mask.py"]
-PURE_FILES = [*(f"esteira/{name}.py" for name in PURE), *JUDGE, *GUARD]
+EVENTS = [name for name in MODULES if name.startswith("aws_events/")]
+PURE_FILES = [
+    *(f"esteira/{name}.py" for name in PURE),
+    *JUDGE,
+    *EVENTS,
+    *GUARD,
+    "windows/__init__.py",
+    "notify/news.py",
+]
 EFFECTS = {"os", "sys", "time", "io", "pathlib", "socket", "subprocess", "urllib", "random", "uuid", "threading"}
 SHELL = {
     f"esteira.{name}"
@@ -98,6 +104,17 @@ def test_the_guard_knows_nothing_of_the_controller() -> None:
     assert len(GUARD) > 5
     ours = {"esteira", "console", "host", "appspec"}
     assert [n for n in MODULES if n.startswith("guard/") and roots(MODULES[n]) - ours != roots(MODULES[n])] == []
+
+
+def test_windows_know_nothing_of_the_controller() -> None:
+    """Windows and a time in, open or closed out."""
+    assert roots(MODULES["windows/__init__.py"]).isdisjoint({"esteira", "notify", "console"})
+
+
+def test_the_controller_does_not_know_who_is_told() -> None:
+    """What people hear is made from the controller's events, by a function of its own."""
+    below = [name for name in MODULES if name.startswith(("esteira/", "appspec/", "windows/"))]
+    assert [name for name in below if "notify" in roots(MODULES[name])] == []
 
 
 def is_door(name: str) -> bool:

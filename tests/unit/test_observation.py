@@ -9,15 +9,7 @@ from typing import Any
 
 import pytest
 
-from esteira.aws_events import (
-    Heard,
-    NotOurs,
-    observed_build,
-    observed_deployment,
-    observed_image,
-    observed_instance,
-    read,
-)
+from aws_events import Heard, NotOurs, observed_build, observed_deployment, observed_image, observed_instance, read
 from esteira.core.facts import DeploymentReported, ImageArrived, ImageScanned
 from esteira.fact import Fact
 from tests.unit.conftest import COMMIT, DIGEST, HEART, NOON, SETTINGS, after, recorded

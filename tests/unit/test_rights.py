@@ -115,9 +115,7 @@ def test_a_call_of_one_function_is_missing_for_that_one_alone() -> None:
 
 def test_a_call_that_is_made_no_more_leaves_a_right_too_many() -> None:
     """Without the comments, announce has no use for the right to write them."""
-    code = changed(
-        "esteira.notify.announce", "context.aws.comment(service, each.commit, each.text, each.token)", "pass"
-    )
+    code = changed("notify.announce", "context.aws.comment(service, each.commit, each.text, each.token)", "pass")
     assert missing_and_extra(template("template.yaml"), "AnnounceFunction", code["AnnounceFunction"]) == (
         [],
         ["codecommit:GetCommit", "codecommit:PostCommentForComparedCommit"],

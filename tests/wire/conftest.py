@@ -33,7 +33,7 @@ def wire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
     bus = Bus(clock=Clock.stopped(AT))
     with (
         LocalAws(tmp_path / "state", ScriptedEngine(manual=True), bus, keep=False) as local_aws,
-        AwsServer(local_aws) as server,
+        AwsServer(local_aws, "local") as server,
         LossyAws(server.url) as lossy,
     ):
         make: Any = boto3.client

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from console.local.account import arn
 from console.local.aws.api import AwsError
 from console.local.aws.bus import Bus
 from console.local.aws.work import EngineWork, HeldWork
+from console.local.aws_account import arn
 from console.local.engine import BuildJob, BuildResult
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
 

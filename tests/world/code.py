@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from console.local.account import arn
 from console.local.aws.api import CALLER, AwsError
 from console.local.aws.bus import Bus
 from console.local.aws.git import NOTHING, TreeEntry
+from console.local.aws_account import arn
 
 Params = Mapping[str, Any]
 LARGEST = 6 * 1024 * 1024

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from console.local.account import REGION, arn
 from console.local.aws.api import AwsError
 from console.local.aws.bus import Bus
 from console.local.aws.codedeploy import NO_INSTANCES
 from console.local.aws.work import EngineWork, HeldWork
+from console.local.aws_account import REGION, arn
 from console.local.engine import DeployJob, DeployResult, LifecycleEvent
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
 from tests.world.builds import NOWHERE

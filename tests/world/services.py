@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
 
-from console.local.account import arn
 from console.local.aws.api import AwsError
 from console.local.aws.bus import Bus
+from console.local.aws_account import arn
 
 Params = Mapping[str, Any]
 

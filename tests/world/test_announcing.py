@@ -15,8 +15,8 @@ import pytest
 
 from console.local.aws.bus import Chaos
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
-from esteira.notify import webhook
-from esteira.notify.announce import UntoldError
+from notify import webhook
+from notify.announce import UntoldError
 from tests.world.story import Story, dying, refusing
 
 PARAMETER = "/esteira/parameters/heart/chat"

@@ -78,6 +78,20 @@ class Anything(RuleBasedStateMachine):
         more |= {"stage": stage} if verb in ON_A_STAGE else {"release": f"v{max(1, self.story.newest() - back)}"}
         self.story.operate(verb, by=by, **more)
 
+    @rule(back=st.integers(0, 2), by=st.sampled_from("ab"))
+    def reject_meanwhile(self, back: int, by: str) -> None:
+        """A rejection that is recorded while an approval by the same person is on its way to the table."""
+        release = f"v{max(1, self.story.newest() - back)}"
+
+        def hook(when: When, call: Call) -> None:
+            if when == "before" and "approved#" in str(call.params.get("TransactItems")):
+                self.story.faults.hook = None
+                self.story.operate("reject", by=by, release=release)
+
+        self.story.faults.hook = hook
+        self.story.operate("approve", by=by, release=release)
+        self.story.faults.hook = None
+
     # --- events
 
     @precondition(lambda self: self.story.bus.waiting())

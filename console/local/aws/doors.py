@@ -36,9 +36,9 @@ from moto.dynamodb.responses import DynamoHandler
 from moto.ecr.responses import ECRResponse
 from moto.events.responses import EventsHandler
 
-from console.local.account import REGION
 from console.local.aws.api import AwsError, Operation
 from console.local.aws.faults import Call, Faults
+from console.local.aws_account import REGION
 
 RESPONSES: dict[str, type] = {
     "cloudwatch": CloudWatchResponse,

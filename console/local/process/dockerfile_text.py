@@ -76,21 +76,23 @@ def _continued(line: str, lines: Iterator[tuple[int, str]]) -> str:
     return line
 
 
+LONGEST = 100_000  # characters of an instruction: a variable of variables grows by itself
+
 # --- words, with their variables put in -----------------------------------------------------------------------------
 
 _PIECE = re.compile(
     r"""\\(?P<escaped>.)|(?P<single>')|(?P<double>")|(?P<space>\s+)
-      |\$(?P<plain>\w+)|\$\{(?P<braced>\w+)(?::(?P<sign>[-+])(?P<other>[^}]*))?\}|(?P<any>.)""",
+      |\$(?P<plain>\w+)|\$\{(?P<braced>\w+)(?::(?P<sign>[-+])(?P<other>[^}]{0,4096}))?\}|(?P<any>.)""",
     re.VERBOSE | re.DOTALL,
 )
 
 
 def words(text: str, variables: Mapping[str, str]) -> list[str]:
     """``text`` split where no quote holds it together, with ``$NAME``, ``${NAME:-other}`` and ``${NAME:+other}`` put in
-    outside single quotes. Raises ValueError where a quote is not closed."""
+    outside single quotes. Raises ValueError where a quote is not closed, OverflowError where they become too long."""
     found: list[str] = []
     word: list[str] | None = None
-    quoted, at = False, 0
+    quoted, at, put_in = False, 0, 0
     while match := _PIECE.match(text, at):
         at = match.end()
         if match["space"] and not quoted:
@@ -108,6 +110,9 @@ def words(text: str, variables: Mapping[str, str]) -> list[str]:
             word.append(match[0] if quoted and match["escaped"] not in '"\\$' else match["escaped"])
         else:
             word.append(_value(match, variables))
+            put_in += len(word[-1])
+            if put_in > LONGEST:
+                raise OverflowError
     if quoted:
         raise ValueError('a " is not closed')
     return found + (["".join(word)] if word is not None else [])
@@ -131,6 +136,8 @@ def split_words(found: Instruction, variables: Mapping[str, str]) -> list[str]:
         return words(found.text, variables)
     except ValueError:
         found.refuse("a quote is not closed; close it.")
+    except OverflowError:
+        found.refuse(f"it has more than {LONGEST:,} characters with its variables put in; make it shorter.")
 
 
 def options_of(found: Instruction) -> tuple[dict[str, str], str]:

@@ -65,7 +65,7 @@ def rehearsal(folder: Path, say: Say, tools: Path = TOOLS) -> Iterator[DeployReh
         functions = Functions([LocalFunction("forward", forward, "forward")])
         bus = Bus((every,), functions, Clock(), retry_delays=(), keep=False)
         beside = open_.enter_context(LocalAws(folder / "beside", engine, bus, keep=False))
-        server = open_.enter_context(AwsServer(beside))
+        server = open_.enter_context(AwsServer(beside, signed=False))  # ministack makes up the keys
         client = cache(partial(_client, server.url))
         create_resources(read(TEMPLATE, STACK, PARAMETERS), client)
         emulator = open_.enter_context(Ministack(folder / "emulator", enforced=True, tools=tools))

@@ -18,9 +18,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError, WaiterError
 
-from console.local.account import arn
 from console.local.aws.resources import create_resources
 from console.local.aws.stack import LocalAws
+from console.local.aws_account import arn
 from console.local.paths import TEMPLATE
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
 from console.local.sam.artifact import HERE

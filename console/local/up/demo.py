@@ -22,7 +22,7 @@ from console.local.up.demo_report import DemoOutcome, Watched, faults, history_t
 from console.local.up.demo_team import DemoError, Team
 from console.local.up.laptop import Laptop
 from console.local.up.load import Load, Tally
-from console.local.up.progress import STANDSTILL, Logs, Standstill
+from console.local.up.standstill import STANDSTILL, Logs, Standstill
 from esteira.core.status import Phase
 from esteira.store import Store, View
 

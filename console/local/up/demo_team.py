@@ -10,7 +10,6 @@ from pathlib import Path
 
 from console.local.paths import MODEL_SERVICE
 
-# The demo makes this text up; it is no key.
 # Not a key, but the guard has to take it for one: random text between a key's header and footer.
 _RANDOM = base64.encodebytes(os.urandom(192)).decode()
 PRETENDED_KEY = f"-----BEGIN RSA PRIVATE KEY-----\n{_RANDOM}-----END RSA PRIVATE KEY-----\n"

@@ -16,21 +16,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from console.local.account import CREDENTIALS, REGION
 from console.local.aws.aws_server import AwsServer
 from console.local.aws.bus import Bus, Delivered
 from console.local.aws.functions import Functions, LocalFunction, load, set_environment
 from console.local.aws.resources import create_resources
 from console.local.aws.stack import LocalAws
+from console.local.aws_account import ACCESS_KEY, REGION, credentials
 from console.local.paths import FUNCTIONS, TEMPLATE, quiet_functions
 from console.local.process.process_engine import ProcessEngine
 from console.local.stages import give_stages
 from console.local.template import read
+from console.read.private import write_private
 
 if TYPE_CHECKING:
     from console.local.docker.docker_engine import DockerEngine
 
 STACK = "esteira"
+CREDENTIALS_FILE = "[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n"
 _log = logging.getLogger(__name__)
 ENGINES = ("process", "docker")
 EngineName = Literal["process", "docker"]
@@ -55,6 +57,8 @@ class Whereabouts:
         default_factory=dict
     )  # service → where each of its last stage's hosts answers
     stages: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)  # service → stage → its hosts
+    credentials: str = ""  # the file with the keys of this run, as AWS_SHARED_CREDENTIALS_FILE takes it
+    login: str = ""  # what logs a person's docker in to the registry, where there is one
 
 
 def choose_engine(wanted: EngineName | Literal["auto"], state: Path) -> tuple[EngineName, str]:
@@ -113,7 +117,7 @@ class Laptop:
         self.whereabouts: Whereabouts
 
     def __enter__(self) -> Self:
-        self._state.mkdir(parents=True, exist_ok=True)
+        self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock.take()
         kept = _kept(self._state)
         quiet_functions()
@@ -153,7 +157,7 @@ class Laptop:
             import boto3
 
             make: Any = boto3.client
-            keys = {key.lower(): CREDENTIALS[key] for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+            keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": self._server.secret}
             self._clients[name] = make(name, endpoint_url=self._server.url, region_name=REGION, **keys)
         return self._clients[name]
 
@@ -168,12 +172,14 @@ class Laptop:
         port = int(str(kept.get("endpoint", ":0")).rsplit(":", 1)[1])
         self._server = AwsServer(self._local_aws, port=port if _free(port) else 0)
         self._server.start()
+        keys = credentials(self._server.secret)
+        write_private(self._credentials, CREDENTIALS_FILE.format(key=ACCESS_KEY, secret=self._server.secret))
         variables = {f.name: dict(f.environment) for f in self._template.functions}
-        names = {*CREDENTIALS, "AWS_ENDPOINT_URL", "AWS_REGION", *(n for v in variables.values() for n in v)}
+        names = {*keys, "AWS_ENDPOINT_URL", "AWS_REGION", *(n for v in variables.values() for n in v)}
         self._before = {name: os.environ.get(name) for name in names}
         for environment in variables.values():
             environment.pop("AWS_ENDPOINT_URL", None)
-        set_environment(variables, AWS_ENDPOINT_URL=self._server.url, **CREDENTIALS)
+        set_environment(variables, AWS_ENDPOINT_URL=self._server.url, **keys)
         quiet_functions()
         _forget_clients()
         self.whereabouts = Whereabouts(self._server.url, STACK, os.getpid(), self._engine.name, {}, {}, "")
@@ -197,8 +203,9 @@ class Laptop:
         pages = {name: there[0] for name, there in hosts.items()}
         remotes = {service.name: str(self._local_aws.codecommit.path(service.repository)) for service in services}
         logs = str(self._state / "aws" / "logs")
-        name = self._engine.name
-        return Whereabouts(self._server.url, STACK, os.getpid(), name, pages, remotes, logs, hosts, stages)
+        name, file = self._engine.name, str(self._credentials)
+        here = (self._server.url, STACK, os.getpid(), name)
+        return Whereabouts(*here, pages, remotes, logs, hosts, stages, file, self._engine.login)
 
     def _resumed(self, group: str) -> list[str]:
         """Where the hosts of a deployment group answer, each with what it ran before."""
@@ -213,7 +220,11 @@ class Laptop:
         return next(f.environment["ESTEIRA_SERVICES_PATH"] for f in self._template.functions)
 
     def _build_environment(self) -> Mapping[str, str]:
-        return {**CREDENTIALS, "AWS_ENDPOINT_URL": self._server.url}
+        return {**credentials(self._server.secret), "AWS_ENDPOINT_URL": self._server.url}
+
+    @property
+    def _credentials(self) -> Path:
+        return self._state / "credentials"
 
     def _shut(self) -> None:
         server = getattr(self, "_server", None)
@@ -231,6 +242,7 @@ class Laptop:
         if where.exists():
             # What is left tells the next start which ports to take again, and no command that anything runs.
             where.replace(self._state / "last.json")
+        self._credentials.unlink(missing_ok=True)
         self._lock.release()
 
 
@@ -304,8 +316,11 @@ def _free(port: int) -> bool:
 
 
 def _forget_clients() -> None:
-    """Drop the functions' cached clients and settings: they point at a stack that is gone, or at AWS itself."""
+    """Drop the functions' cached clients, keys and settings: they are of a stack that is gone, or of AWS itself."""
+    import boto3
+
     from esteira import aws, bootstrap
 
+    boto3.DEFAULT_SESSION = None
     aws.client.cache_clear()
     bootstrap.from_environment.cache_clear()

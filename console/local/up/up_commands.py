@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from console.local.aws_account import REGION
+
 
 @click.group()
 def local() -> None:
@@ -67,7 +69,10 @@ def up(
                     console.print(f"  the model     {addresses[0]}{f'   {stage}' if several else ''}", soft_wrap=True)
                     for which, address in enumerate(addresses[1:], 2):
                         console.print(f"  … on host {which}   {address}", soft_wrap=True)
-            console.print(f"  AWS           AWS_ENDPOINT_URL={where.endpoint}", soft_wrap=True)
+            named = f"AWS_SHARED_CREDENTIALS_FILE={where.credentials} AWS_DEFAULT_REGION={REGION}"
+            console.print(f"  AWS           export AWS_ENDPOINT_URL={where.endpoint} {named}", soft_wrap=True)
+            if where.login:
+                console.print(f"  images        {where.login}", soft_wrap=True)
             console.print(f"  logs          {where.logs}", soft_wrap=True)
             console.print("  ask           esteira status · releases · why v1 · rollback", soft_wrap=True)
             while not stop.wait(0.5):  # a signal that reaches another thread wakes no wait without an end

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from esteira.aws_events import refusal
 from esteira.config import Service
+from esteira.refusal import refusal
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from esteira import windows
+import windows
 from esteira.config import Approvals
-from esteira.core.facts import Voted
+from esteira.core.facts import Approved
 from esteira.core.state import OnStage, StageState
 
 
@@ -97,12 +97,12 @@ def _approval(here: OnStage, rule: Approvals, now: datetime) -> Iterator[Wait]:
         yield Wait(Waits.APPROVAL, why, next=f"esteira approve {here.release.label} --stage {here.stage.name}")
 
 
-def counted(here: OnStage, rule: Approvals, now: datetime) -> tuple[Voted, ...]:
+def counted(here: OnStage, rule: Approvals, now: datetime) -> tuple[Approved, ...]:
     """The votes that count at ``now``: for this attempt and image, not expired.
 
     Under the two-person rule only votes of people AWS knows count, and not the pusher's.
     """
-    said = (v for v in here.votes if v.approve and v.until > now)
+    said = (v for v in here.votes if v.until > now)
     if not rule.not_by_pusher:
         return tuple(said)
     return tuple(v for v in said if v.arn and v.arn not in here.release.pushers)
@@ -116,11 +116,6 @@ def needed(here: OnStage, rule: Approvals) -> int:
     """
     unknown = rule.not_by_pusher and not here.release.pushers
     return max(rule.votes, 2) if unknown else rule.votes
-
-
-def disapproved(here: OnStage) -> Voted | None:
-    """The vote that ends the release's way onto the stage, if there is one."""
-    return next((v for v in here.votes if not v.approve), None)
 
 
 def approval_expires(here: OnStage) -> datetime | None:

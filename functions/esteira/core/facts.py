@@ -411,11 +411,14 @@ class ReleaseWord(ReleaseFact):
     arn: str = ""
 
 
-class Voted(ReleaseWord, key="vote#{stage}#{at}#{request}"):
-    """Somebody wants the release on the stage, which counts until then; or, ``approve`` False, ends its way there."""
+class Approved(ReleaseWord, key="approved#{stage}#{at}#{request}"):
+    """Somebody wants the release on the stage, which counts until then."""
 
-    approve: bool
     until: datetime
+
+
+class Rejected(ReleaseWord, key="rejected#{stage}#{attempt:04d}#{digest}"):
+    """Somebody ended the release's way onto the stage, for this attempt and image, whatever is recorded later."""
 
 
 class Promoted(ReleaseWord, key="promoted#{stage}#{at}#{request}"):

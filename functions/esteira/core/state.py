@@ -18,6 +18,7 @@ from esteira.core.facts import (
     Aborted,
     Accepted,
     AlarmRang,
+    Approved,
     BuildEnded,
     BuildStarted,
     Bypassed,
@@ -34,6 +35,8 @@ from esteira.core.facts import (
     Promoted,
     Pushed,
     Quarantined,
+    Rejected,
+    ReleaseWord,
     Replaced,
     Retried,
     RollbackOrdered,
@@ -41,7 +44,6 @@ from esteira.core.facts import (
     RolloutFinished,
     RolloutId,
     Superseded,
-    Voted,
 )
 from esteira.core.lease import Lease, lease_of
 from esteira.fact import Fact
@@ -332,13 +334,19 @@ class OnStage:
         return next((f for f in found if f.stage == self.stage.name and f.rollout > self.last_rollout), None)
 
     @property
-    def votes(self) -> tuple[Voted, ...]:
+    def votes(self) -> tuple[Approved, ...]:
         """Each person's latest vote for this attempt and image, in order of time."""
-        latest: dict[str, Voted] = {}
-        for vote in self.release.all(Voted):
-            if (vote.stage, vote.attempt, vote.digest) == (self.stage.name, self.release.attempt, self.release.digest):
-                latest[vote.arn or vote.by] = vote
+        latest = {vote.arn or vote.by: vote for vote in self.release.all(Approved) if self._is_about_this(vote)}
         return tuple(sorted(latest.values(), key=lambda vote: vote.key))
+
+    @property
+    def rejected(self) -> Rejected | None:
+        """The word that ends the way of this attempt and image onto the stage, if there is one."""
+        return next(filter(self._is_about_this, self.release.all(Rejected)), None)
+
+    def _is_about_this(self, word: ReleaseWord) -> bool:
+        release = self.release
+        return (word.stage, word.attempt, word.digest) == (self.stage.name, release.attempt, release.digest)
 
     @property
     def promoted(self) -> Promoted | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from esteira.core.admission import Wait, Waits, disapproved, waits
+from esteira.core.admission import Wait, Waits, waits
 from esteira.core.facts import Diagnosed, GivenUp
 from esteira.core.state import Deployed, Listed, OnStage, Release, StageState
 
@@ -299,7 +299,7 @@ def _refused(here: OnStage, now: datetime) -> Status | None:
     if here.stage.before is None and gated and gated.refused and not gated.dry_run:
         remedy = f"push a better model, or esteira bypass {release.label} --reason …"
         return Status(Phase.REJECTED, "; ".join(gated.refused), next=remedy, cause=Cause.GATE)
-    no = disapproved(here)
+    no = here.rejected
     if no is not None:
         summary, remedy = f"{no.by} rejected it for {name}: {no.reason}", f"push a fix, or {_retry(release)}"
         return Status(Phase.REJECTED, summary, next=remedy, cause=Cause.DISAPPROVED, stage=name)

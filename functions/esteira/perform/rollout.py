@@ -31,8 +31,7 @@ def start(action: StartDeployment, do: Effects) -> None:
     """Claim the rollout, or take it over, and create its deployment unless it exists."""
     rollout = action.rollout
     take = Take("deploy", rollout.release, rollout.number, action.take, rollout.stage)
-    mine = do.claim("deploy", take) if action.take > 1 else do.store.claim_rollout(do.service.name, rollout)
-    if not mine:
+    if not (do.claim("deploy", take) if action.take > 1 else _claimed(rollout, do)):
         return
     claim = _claim(rollout, do)
     deployment = do.aws.find_deployment(do.service, claim) if action.take > 1 else None
@@ -54,6 +53,11 @@ def start(action: StartDeployment, do: Effects) -> None:
         with do.declining(take):
             deployment = _create(action, bundle, document, content, do)
     do.record(_started(rollout, deployment, do.now()))
+
+
+def _claimed(rollout: Rollout, do: Effects) -> bool:
+    here = do.release(rollout.release).on(do.s.stage(rollout.stage))
+    return do.store.claim_rollout(do.service.name, rollout, bypassed=here.bypass(do.now()) is not None)
 
 
 def _create(action: StartDeployment, bundle: Bundle, document: dict[str, Any], content: str, do: Effects) -> str:

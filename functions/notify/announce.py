@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from esteira.aws_events import Refused
 from esteira.config import Service
 from esteira.context import Context
 from esteira.core.facts import Notified
-from esteira.notify import webhook
-from esteira.notify.news import Channel, HoldEnds, News, PhaseChange, news
+from esteira.refusal import Refused
+from notify import webhook
+from notify.news import Channel, HoldEnds, News, PhaseChange, news
 
 
 class UntoldError(Exception):

@@ -12,12 +12,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
-from esteira.aws_events import NotOurs, foreign, refusal
+from aws_events import NotOurs, foreign
 from esteira.config import Service, Settings
 from esteira.core.admission import Waits
 from esteira.core.facts import Notified, about_release, about_stage
 from esteira.core.status import Cause, Phase
 from esteira.fact import stamp
+from esteira.refusal import refusal
 
 Channel = Literal["commit", "topic", "webhook"]
 EVERYWHERE: tuple[Channel, ...] = ("commit", "topic", "webhook")

@@ -1,0 +1,58 @@
+"""A deployment's state, and a host's in it: CodeDeploy's events and what its API answers about the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from aws_events.heard import Heard, NotOurs
+from esteira.config import Service
+from esteira.core.facts import DeploymentReported, HostReported
+from esteira.fact import Fact
+
+# The event's words for a deployment's and an instance's state, in the API's.
+API_STATE = {"START": "InProgress", "READY": "Ready", "SUCCESS": "Succeeded", "FAILURE": "Failed", "STOP": "Stopped"}
+
+
+class DeploymentChange(BaseModel):
+    """CodeDeploy Deployment State-change Notification: no revision, no error, no release."""
+
+    application: str
+    deploymentGroup: str  # noqa: N815
+    deploymentId: Annotated[str, Field(pattern=r"^d-[A-Za-z0-9]{1,20}$")]  # noqa: N815
+    state: Literal["START", "SUCCESS", "FAILURE", "STOP", "READY"]
+
+
+class InstanceChange(DeploymentChange):
+    """CodeDeploy Instance State-change Notification."""
+
+    instanceId: Annotated[str, Field(min_length=1, max_length=200)]  # noqa: N815
+
+
+def read_deployment(change: DeploymentChange, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
+    of_application = (s for s in services if s.application == change.application)
+    service = next((s for s in of_application if change.deploymentGroup in (st.group for st in s.stages)), None)
+    if service is None:
+        return NotOurs(f"no service has the deployment group {change.application}/{change.deploymentGroup}")
+    status = API_STATE[change.state]
+    if isinstance(change, InstanceChange):
+        return Heard(service, observed_instance(change.deploymentId, change.instanceId, status, now))
+    return Heard(service, observed_deployment(change.deploymentId, status, now))
+
+
+def observed_deployment(deployment: str, status: str, now: datetime) -> tuple[Fact, ...]:
+    """The facts that a deployment's ``status``, in the API's words, tells."""
+    begun = DeploymentReported(at=now, deployment=deployment, status="InProgress")
+    if status in ("Succeeded", "Failed", "Stopped"):
+        return (begun, replace(begun, status=status))  # type: ignore[arg-type]
+    return (begun,) if status in ("InProgress", "Ready", "Baking") else ()
+
+
+def observed_instance(deployment: str, instance: str, status: str, now: datetime) -> tuple[Fact, ...]:
+    """The fact that one host's ``status`` in a deployment, in the API's words, tells."""
+    # The event names the host by its ARN or its bare id; the API's target id is bare.
+    return (HostReported(at=now, deployment=deployment, host=instance.rsplit("/", 1)[-1], status=status),)
