@@ -41,8 +41,8 @@ _SEPARATOR = re.compile(
     r"""(?:["'][ \t]{0,3}[+.][ \t]{0,3}(?=["']))?|[ \t]{1,4}(?=\\?["'`])|(?<=\w)[ \t]{1,4}(?=[^\s=:{(])"""
 )
 _ENDS = re.compile(r"""[A-Za-z]{1,12}\\?["']""")  # a name and its quotation mark
-_QUOTED = re.compile(r"""(?:\\?(["'`]))(?P<value>(?:(?!\\?\1)[^\n]){1,4000})\\?\1""")
-_PLAIN = re.compile(r"""[^\s"'`,;&<>|\\]{1,4000}""")
+_QUOTED = re.compile(r"""(?:\\?(["'`]))(?P<value>(?:(?!\\?\1)[^\n]){1,2000})\\?\1""")
+_PLAIN = re.compile(r"""[^\s"'`,;&<>|\\]{1,2000}""")
 _CODE = (
     ".c", ".cc", ".cpp", ".cs", ".go", ".h", ".java", ".jl", ".js", ".jsx", ".kt", ".lua", ".m", ".mjs", ".php", ".py",
     ".qmd", ".r", ".rb", ".rmd", ".rs", ".scala", ".swift", ".tf", ".ts", ".tsx",
@@ -50,6 +50,7 @@ _CODE = (
 _CALLED = dict.fromkeys(("pass", "pwd", "pw", "psw", "kennwort", "senha"), "password") | {
     name: name for name in ("token", "secret", "credential")
 }
+_JUDGED = 201  # characters of a value are enough to judge it by; no password is longer
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 _OPTION = re.compile(r"(?:^|\s)--?[\w-]*$|^\s*(?:ENV|ARG)\s+\w*$|\blogin\s+\S+\s+$|^\s*$", re.MULTILINE)
 
@@ -103,19 +104,17 @@ def _value(text: str, hint: re.Match[str], at: int, code: bool) -> tuple[int, in
         begin, value = quoted.start("value"), quoted["value"].rstrip("\\")
     else:
         begin, value = separator.end(), _unquoted(text, separator.end())
-        if (
-            sign == ","
-            or (not sign and ("=" in value or not _is_option(text, start)))
-            or is_call(value)
-            or value.startswith("=")
-        ):
+        if sign == "," or (not sign and ("=" in value or not _is_option(text, start))):
+            return None
+        if value.startswith("=") or is_call(value[:_JUDGED]):
             return None
         if code and is_name(value) and text[start - 1 : start] not in (";", "?", "&"):  # those are in a text
             return None
-    if _CALLED.get(hint[0]) == "password":
-        good = is_password(value) and (bool(quoted) or not value.islower() or bool(re.search(r"\d", value)))
+    judged = value[:_JUDGED]
+    if _CALLED.get(hint[0]) != "password":
+        good = is_drawn(judged) or (bool(quoted) and is_mixed(judged))
     else:
-        good = is_drawn(value) or (bool(quoted) and is_mixed(value))
+        good = is_password(judged) and (bool(quoted) or not value.islower() or bool(re.search(r"\d", judged)))
     return (begin, begin + len(value)) if good else None
 
 

@@ -20,7 +20,7 @@ _ROWS = (
     ("an age secret key", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
     ("an AWS access key id", "AKIA", r"AKIA[A-Z0-9]{16}"),
     ("an AWS access key id", "ASIA", r"ASIA[A-Z0-9]{16}"),
-    ("an AWS session token", "IQoJb3JpZ2lu", r"IQoJb3JpZ2lu[A-Za-z0-9+/=]{100,}"),
+    ("temporary access to AWS", "IQoJb3JpZ2lu", r"IQoJb3JpZ2lu[A-Za-z0-9+/=]{100,}"),
     ("an Amazon Bedrock API key", "ABSK", r"ABSK[A-Za-z0-9+/]{100,}={0,2}"),
     ("a GitHub token", "gh", r"gh[pousr]_[A-Za-z0-9]{36,255}"),
     ("a GitHub token", "github_pat_", r"github_pat_[A-Za-z0-9_]{60,255}"),
