@@ -40,6 +40,7 @@ _SEPARATOR = re.compile(
     r"""(?:(?:SecretStr|SecretBytes|Secret|str|bytes|quote|paste0?)\()?"""
     r"""(?:["'][ \t]{0,3}[+.][ \t]{0,3}(?=["']))?|[ \t]{1,4}(?=\\?["'`])|(?<=\w)[ \t]{1,4}(?=[^\s=:{(])"""
 )
+_BEGINS = re.compile(r"""["'][\w.-]{0,40}\Z""")
 _ENDS = re.compile(r"""[A-Za-z]{1,12}\\?["']""")  # a name and its quotation mark
 _QUOTED = re.compile(r"""(?:\\?(["'`]))(?P<value>(?:(?!\\?\1)[^\n]){1,2000})\\?\1""")
 _PLAIN = re.compile(r"""[^\s"'`,;&<>|\\]{1,2000}""")
@@ -97,7 +98,8 @@ def _value(text: str, hint: re.Match[str], at: int, code: bool) -> tuple[int, in
     if not separator:
         return None
     sign = separator["sign"]
-    if (sign == "," and not _ENDS.match(text, start)) or (sign == ":" == text[start - 1 : start]):
+    alone = _ENDS.match(text, start) and _BEGINS.search(text, max(0, start - 42), start)
+    if (sign == "," and not alone) or (sign == ":" == text[start - 1 : start]):
         return None
     quoted = _QUOTED.match(text, separator.end())
     if quoted:

@@ -127,7 +127,7 @@ def test_what_only_looks_like_a_secret_is_not_rejected(content: bytes) -> None:
 def test_a_binary_file_is_searched_for_keys_of_a_known_form() -> None:
     """A pickled configuration holds its keys in clear. The note says that nothing else of it was read."""
     assert looked_at({"model.pkl": b"\0\x8c" + KEY_ID + b"\x94"}).rejected
-    seen = looked_at({"model.pkl": b"\0 password = 'Tr0ub4dor&3'"})
+    seen = looked_at({"model.pkl": b"\0 password = 'Tr0ub" + b"4dor&3'"})
     assert (seen.rejected, seen.note) == (
         "",
         "1 file was not searched in full for secrets: model.pkl (binary: searched for keys of a known form only)",

@@ -7,6 +7,7 @@ repository. Every third sample is held out: rules are written without looking at
 
 from __future__ import annotations
 
+import base64
 import random
 import re
 import string
@@ -58,6 +59,8 @@ def _value(match: re.Match[str], rng: random.Random) -> str:
         return "".join(rng.choices(_ALPHABETS[name], k=length))
     if name == "uuid":
         return str(uuid.UUID(int=rng.getrandbits(128), version=4))
+    if name == "header":
+        return base64.b64encode(b"-----BEGIN RSA PRIVATE " + b"KEY-----").decode()[:36]
     if name == "space":
         return " "
     if name in ("pw", "pwurl"):
