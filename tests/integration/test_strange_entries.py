@@ -28,7 +28,8 @@ def test_a_push_with_a_submodule_a_link_and_a_name_that_is_not_utf_8_goes_live(s
     git("add", "--all")
     git("update-index", "--add", "--cacheinfo", f"160000,{'5ca1ab1e' * 5},features")
     git("commit", "--quiet", "--message", "strange entries")
-    git("push", "--quiet", str(story.codecommit.path("heart")), "main")
+    git("push", "--quiet", str(story.local_aws.codecommit.path("heart")), "main")
+    story.wait(5)  # no event told: nothing listens here, so the sweep finds the push
     story.play()
     assert story.phases == ["live"]
     note = story.store.pushed("heart", 1).note
