@@ -115,8 +115,9 @@ def test_a_hosts_python_masks_with_what_is_in_the_bundle(tmp_path: Path) -> None
         path.write_bytes(file.content)
     (tmp_path / "release.json").write_text(json.dumps({"parameters": {"TOKEN": "/heart/token"}}))
     (tmp_path / "environment").write_text(json.dumps(["TOKEN=plain words"]))
+    files = [str(tmp_path / name) for name in ("guard/mask.py", "release.json", "environment")]
     done = subprocess.run(
-        [sys.executable, "-I", "-S", *(str(tmp_path / name) for name in ("guard/mask.py", "release.json", "environment"))],
+        [sys.executable, "-I", "-S", *files],
         input=f"with plain words and {KEY_ID}\n", capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, f"with {MASKED} and {MASKED}\n", "")
