@@ -117,6 +117,13 @@ def test_the_controller_does_not_know_who_is_told() -> None:
     assert [name for name in below if "notify" in roots(MODULES[name])] == []
 
 
+def test_the_guard_is_imported_when_a_push_or_a_log_is_read() -> None:
+    """No function starts with the rules: most calls need none of them."""
+    for name, tree in MODULES.items():
+        top: list[ast.stmt] = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
+        assert name.startswith("guard/") or "guard" not in roots(ast.Module(top, [])), name
+
+
 def is_door(name: str) -> bool:
     """Whether the file belongs to a package that speaks to AWS."""
     return name.startswith(("esteira/store/", "esteira/aws/", "esteira/targets/"))

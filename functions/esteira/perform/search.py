@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
+from esteira.context import Decision
 from esteira.core.facts import Searched
 from esteira.errors import code_of
 from esteira.inspection import SUBMODULE, Change, Search, searched
@@ -16,6 +16,8 @@ CHECKPOINT = 50 * AT_ONCE  # a push of no more files needs no record of how far 
 
 def search(files: Sequence[Change], base: str, commit: str, do: Effects) -> Search | None:
     """What came of the search; None where the time was used up before its end."""
+    from concurrent.futures import ThreadPoolExecutor  # not while a function starts
+
     found = _so_far(base, commit, do) if len(files) > CHECKPOINT else Search()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for begin in range(found.through, len(files), AT_ONCE):
@@ -29,6 +31,9 @@ def search(files: Sequence[Change], base: str, commit: str, do: Effects) -> Sear
             if found.through < len(files) and (late or found.through % CHECKPOINT == 0):
                 _record(found, base, commit, do)
             if found.through < len(files) and late:
+                so_far = f"{found.through} of {len(files)} files of {commit[:8]}"
+                why = f"{so_far} are searched for secrets; the next call goes on"
+                do.context.tell(Decision(do.service.name, "", "", "OpenCommit", why))
                 return None
     return found
 
