@@ -12,10 +12,11 @@ from esteira.advance import Outcome, advance
 from esteira.answer import Answer, answer
 from esteira.config import Service
 from esteira.context import Context
-from esteira.core.facts import HostReported, ReleaseFact
+from esteira.core.facts import ReleaseFact
 from esteira.each import each, remaining
 from esteira.ingest import ingest
 from esteira.telemetry import about, logger, measured, traced
+from esteira.trail import HostReported
 
 
 @logger.inject_lambda_context

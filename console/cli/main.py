@@ -51,6 +51,7 @@ class Elsewhere(click.Command):
 # By module, the commands it holds; a name's dash is an underscore there unless another name stands beside it.
 _MODULES = {
     "read_commands": ("status", "releases", "show", "why", "tail", "windows"),
+    "init_command": ("init",),
     "look_commands": ("doctor", "dora", "ui", "replay", "completion"),
     "operate_commands": (
         *("rollback", "hold", "resume", "approve", "reject"),

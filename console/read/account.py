@@ -18,14 +18,13 @@ from esteira.core.facts import (
     DeploymentReported,
     DeploymentStarted,
     ImageArrived,
-    ImageScanned,
     Rollout,
 )
 from esteira.core.state import Release, StageState
 from esteira.core.status import assess
 from esteira.fact import Fact
 from esteira.store import Store
-from esteira.trail import about_decisions
+from esteira.trail import ImageScanned, about_decisions
 
 
 def account(store: Store, service: Service, number: int, now: datetime) -> Account:
@@ -96,11 +95,11 @@ def _builds(release: Release) -> tuple[ReleaseBuild, ...]:
 def _deployments(release: Release) -> tuple[ReleaseDeployment, ...]:
     begun = {f.deployment for f in release.all(DeploymentReported)}
     rows = []
-    for done in sorted(release.deployed, key=lambda d: (d.started.at if d.started else release.pushed.at, d.id)):
+    for done in sorted(release.deployed, key=lambda d: d.started.at if d.started else release.pushed.at):
         if done.started is not None:
             deployment = done.started.deployment
             state = done.ended.status if done.ended else "InProgress" if deployment in begun else "Created"
-            rows.append(ReleaseDeployment(deployment, done.id.stage, done.number, state))
+            rows.append(ReleaseDeployment(deployment, done.stage, done.number, state))
     return tuple(rows)
 
 

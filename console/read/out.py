@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, TextIO
 
-from console.read.printable import visible
+from esteira.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -27,9 +27,10 @@ from aws_events.heard import Heard, NotOurs, Timestamp
 from aws_events.images import ImageAction, ImageScan, observed_image, read_image, read_scan
 from aws_events.pushes import ReferenceChange, read_push
 from esteira.config import Service, Settings
-from esteira.core.facts import ImageArrived, ImageScanned
+from esteira.core.facts import ImageArrived
 from esteira.fact import Fact
 from esteira.refusal import validated
+from esteira.trail import ImageScanned
 
 __all__ = [
     "Heard",

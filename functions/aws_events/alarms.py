@@ -14,13 +14,13 @@ from esteira.core.facts import AlarmRang
 from esteira.fact import Fact
 
 
-class _AlarmState(BaseModel):
+class _AlarmState(BaseModel, defer_build=True):
     value: Literal["OK", "ALARM", "INSUFFICIENT_DATA"]
     reason: str = ""
     timestamp: Timestamp
 
 
-class AlarmChange(BaseModel):
+class AlarmChange(BaseModel, defer_build=True):
     """CloudWatch Alarm State Change."""
 
     alarm: Annotated[str, Field(alias="alarmName", min_length=1, max_length=255)]

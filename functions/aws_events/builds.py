@@ -24,28 +24,28 @@ EXPORTED_IN_ALL = 4_000
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
-class _Variable(BaseModel):
+class _Variable(BaseModel, defer_build=True):
     name: str
     value: str = ""
 
 
-class _Environment(BaseModel):
+class _Environment(BaseModel, defer_build=True):
     variables: Annotated[tuple[_Variable, ...], Field(alias="environment-variables")] = ()
 
 
-class _BuildPhase(BaseModel):
+class _BuildPhase(BaseModel, defer_build=True):
     kind: Annotated[str, Field(alias="phase-type")]
     status: Annotated[str | None, Field(alias="phase-status")] = None
     context: Annotated[tuple[str, ...] | None, Field(alias="phase-context")] = None
 
 
-class _Information(BaseModel):
+class _Information(BaseModel, defer_build=True):
     environment: _Environment = _Environment()
     phases: tuple[_BuildPhase, ...] = ()
     began: Annotated[str, Field(alias="build-start-time")] = ""
 
 
-class BuildChange(BaseModel):
+class BuildChange(BaseModel, defer_build=True):
     """CodeBuild Build State Change. ``build-id`` is an ARN, the API's id the part after ``build/``."""
 
     project: Annotated[str, Field(alias="project-name")]

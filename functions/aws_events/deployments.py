@@ -11,14 +11,15 @@ from pydantic import BaseModel, Field
 
 from aws_events.heard import Heard, NotOurs
 from esteira.config import Service
-from esteira.core.facts import DeploymentReported, HostReported
+from esteira.core.facts import DeploymentReported
 from esteira.fact import Fact
+from esteira.trail import HostReported
 
 # The event's words for a deployment's and an instance's state, in the API's.
 API_STATE = {"START": "InProgress", "READY": "Ready", "SUCCESS": "Succeeded", "FAILURE": "Failed", "STOP": "Stopped"}
 
 
-class DeploymentChange(BaseModel):
+class DeploymentChange(BaseModel, defer_build=True):
     """CodeDeploy Deployment State-change Notification: no revision, no error, no release."""
 
     application: str

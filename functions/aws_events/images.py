@@ -10,9 +10,10 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from aws_events.heard import Digest, Heard, NotOurs, service_with
 from esteira.config import Service
-from esteira.core.facts import ImageArrived, ImageScanned
+from esteira.core.facts import ImageArrived
 from esteira.fact import Fact
 from esteira.refusal import Refused
+from esteira.trail import ImageScanned
 
 Severity = Annotated[str, Field(pattern=r"^[A-Z_]{1,20}$")]
 Counts = Annotated[dict[Severity, int], Field(max_length=20)]
@@ -21,7 +22,7 @@ Tag = Annotated[str, Field(max_length=300)]
 Blank = BeforeValidator(lambda v: None if v == "" else v)
 
 
-class ImageAction(BaseModel):
+class ImageAction(BaseModel, defer_build=True):
     """ECR Image Action. A push may have no tag, or an empty one."""
 
     action: Annotated[str, Field(alias="action-type")]
@@ -31,7 +32,7 @@ class ImageAction(BaseModel):
     digest: Annotated[Digest | None, Blank, Field(alias="image-digest")] = None
 
 
-class ImageScan(BaseModel):
+class ImageScan(BaseModel, defer_build=True):
     """ECR Image Scan (basic). A missing count map means none only when the scan is complete."""
 
     status: Annotated[str, Field(alias="scan-status")]

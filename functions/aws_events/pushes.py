@@ -14,7 +14,7 @@ from esteira.core.facts import CommitPushed
 from esteira.refusal import Refused
 
 
-class ReferenceChange(BaseModel):
+class ReferenceChange(BaseModel, defer_build=True):
     """CodeCommit Repository State Change."""
 
     event: str

@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from appspec import verdict
 from appspec.problem import NAME, File
 from esteira.config import Service
 
@@ -74,6 +73,8 @@ def default() -> Bundle:
 
 def of_commit(service: Service, commit: str, repository: Repository, *, judged: bool) -> Bundle:
     """The bundle of a commit. ``judged`` refuses one with problems; a bundle that was live is not judged again."""
+    from appspec import verdict
+
     reading = _Reading(service, commit, repository)
     try:
         root = reading.folder("")
@@ -110,6 +111,8 @@ class _Reading:
 
     def misnamed(self, root: Folder) -> Iterator[str]:
         """The problems of files at the root that were meant to be an appspec.yml."""
+        from appspec import verdict
+
         if NAME in root.strange:
             yield f"{NAME} is {root.strange[NAME]}, which esteira does not follow; commit the file itself"
         for name in root.files:
@@ -120,6 +123,8 @@ class _Reading:
 
     def used(self, document: bytes) -> Iterator[tuple[str, Blob]]:
         """The files that an appspec.yml uses, with those that come along."""
+        from appspec import verdict
+
         scripts, sources = verdict.named(document)
         for script in scripts:
             if posixpath.dirname(script):

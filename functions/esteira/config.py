@@ -128,8 +128,8 @@ class Service(Strict):
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=8)]  # in the order a release takes them
     bundles: Name
 
-    port: Annotated[int, Field(ge=1, le=65535)] = 8080
-    health_path: Annotated[str, Field(pattern=r"^/")] = "/ping"
+    port: Annotated[int, Field(ge=0, le=65535)] = 0  # 0: what the image exposes, or what the host finds
+    health_path: Annotated[str, Field(pattern=r"^(/|$)")] = ""  # "": what the host finds
     startup_seconds: Annotated[int, Field(ge=1, le=1500)] = 60
     drain_seconds: Annotated[int, Field(ge=0, le=1500)] = 30
     validation_seconds: Annotated[int, Field(ge=1, le=1500)] = 120  # after that the host puts the former release back

@@ -14,14 +14,12 @@ from esteira.context import Context, Decision
 from esteira.core.facts import (
     DeploymentFact,
     ImageArrived,
-    ImageScanned,
     ReleaseFact,
-    RolloutId,
 )
 from esteira.core.state import Deployed, Snapshot, StageState
 from esteira.fact import Fact, stamp, unstamp
 from esteira.snapshot import snapshot
-from esteira.trail import FoundBySweep
+from esteira.trail import FoundBySweep, ImageScanned
 
 # An event may be a day late; an image older than that and than the newest image release is outdated anyway.
 LATE = timedelta(days=1)
@@ -82,7 +80,7 @@ def _latest(s: Snapshot, stage: StageState) -> Deployed:
     rollout = stage.rollout
     release = s.release(rollout.release) if rollout else None
     last = release.on(stage).last if release else None
-    return last if last and rollout and last.number == rollout.number else Deployed(RolloutId(stage.name, 0), 0)
+    return last if last and rollout and last.number == rollout.number else Deployed(stage.name, 0, 0)
 
 
 def _deployment(s: Snapshot, stage: StageState, context: Context) -> list[Fact]:

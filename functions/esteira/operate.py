@@ -10,7 +10,8 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from esteira.config import Service, Strict
 from esteira.context import Context
@@ -31,6 +32,7 @@ from esteira.identity import Proof
 from esteira.refusal import Refused, refusal
 from esteira.rollbacks import Impossible, back, quarantine_words, subjects
 from esteira.snapshot import snapshot
+from esteira.visible import first_invisible
 
 Verb = Literal["rollback", "hold", "resume", "quarantine", "retry", "abort", "approve", "reject", "promote", "bypass"]
 # Why a release is rejected that a bypass goes past; a quarantine and a secret in the tree are no rules of a stage.
@@ -39,14 +41,22 @@ REASONED = ("rollback", "hold", "quarantine", "abort", "reject", "bypass")
 Label = Annotated[str, Field(pattern=r"^v[1-9][0-9]{0,7}$")]
 
 
+def _printable(text: str) -> str:
+    if found := first_invisible(text):
+        raise PydanticCustomError(
+            "printable", "it has {found}, which cannot be seen in a line; write it without", {"found": found}
+        )
+    return text
+
+
 class Request(Strict):
     """One request. ``request`` is its own id: the same request twice is one word."""
 
     action: Verb
     service: str
     request: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{8,64}$")]
-    by: Annotated[str, Field(min_length=1, max_length=200)]
-    reason: Annotated[str, Field(max_length=500)] = ""
+    by: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
+    reason: Annotated[str, Field(max_length=500), AfterValidator(_printable)] = ""
     stage: str = ""  # "": the last one; of approve, reject, promote and bypass the one the release waits for
     release: Label | None = None  # which one to retry, abort, quarantine, approve, reject, promote, bypass
     to: Label | None = None  # where to roll back to; None: to the last one that was live and healthy

@@ -6,6 +6,7 @@ trouble, and everything else is read from the log's lines when somebody looks.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from aws_lambda_powertools import Logger, Metrics
+
+from esteira.visible import visible
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Tracer
@@ -26,7 +29,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 # Lambda filters by level only lines whose time is of RFC 3339; without it all of them, errors too, count as INFO.
-logger = Logger(service="esteira", use_rfc3339=True)
+logger = Logger(
+    service="esteira",
+    use_rfc3339=True,
+    json_serializer=lambda line: visible(json.dumps(line, default=str, ensure_ascii=False)),
+)
 metrics = Metrics(namespace="esteira")
 # At debug botocore writes whole answers of AWS's, and one of them is a secret (Cloud.secret).
 logging.getLogger("botocore").setLevel(logging.WARNING)

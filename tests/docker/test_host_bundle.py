@@ -314,7 +314,7 @@ def test_an_instance_without_a_role_is_told_what_to_give_it(host: Host) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"port": "8080"}, "port is '8080', expected a whole number from 1 to 65535"),
+        ({"port": "8080"}, "port is '8080', expected a whole number from 0 to 65535"),
         ({"health_path": "ping"}, "health_path is 'ping', expected a path that begins with /"),
         ({"service": "a; reboot"}, "service is 'a; reboot', expected lower-case letters"),
         ({"digest": "sha256:" + "1" * 64}, "expected it to end in @sha256:111"),

@@ -31,7 +31,6 @@ from esteira.core.facts import (
     DeploymentReported,
     DeploymentStarted,
     Diagnosed,
-    ImageScanned,
     Pushed,
     Replaced,
     Rollout,
@@ -42,6 +41,7 @@ from esteira.fact import Fact
 from esteira.refusal import Refused
 from esteira.snapshot import snapshot
 from esteira.store import Store
+from esteira.trail import ImageScanned
 from tests.unit.conftest import SETTINGS
 from tests.world.door import Client
 from tests.world.services import Ssm

@@ -46,16 +46,16 @@ def _json(text: bytes) -> object:
 
 
 def _event() -> tuple[Read, tuple[type[Exception], ...]]:
-    from esteira import aws_events
+    import aws_events
+    from esteira.refusal import Refused
 
     services, settings = _configured()
-    return lambda text: aws_events.read(_json(text), services, NOW, settings), (aws_events.Refused,)
+    return lambda text: aws_events.read(_json(text), services, NOW, settings), (Refused,)
 
 
 def _announcement() -> tuple[Read, tuple[type[Exception], ...]]:
-    from esteira.aws_events import Refused
-
-    from esteira.notify import news
+    from esteira.refusal import Refused
+    from notify import news
 
     services, settings = _configured()
 
@@ -67,9 +67,8 @@ def _announcement() -> tuple[Read, tuple[type[Exception], ...]]:
 
 
 def _word() -> tuple[Read, tuple[type[Exception], ...]]:
-    from esteira.aws_events import Refused
-
     from esteira import operate
+    from esteira.refusal import Refused
 
     services, _ = _configured()
     return lambda text: operate.read(_json(text), services), (Refused,)
@@ -84,7 +83,8 @@ def _registration() -> tuple[Read, tuple[type[Exception], ...]]:
 
 
 def _appspec() -> tuple[Read, tuple[type[Exception], ...]]:
-    from appspec import File, problems
+    from appspec.problem import File
+    from appspec.verdict import problems
 
     script = File(b"#!/bin/bash\ncd /\n", executable=True)
     return lambda text: problems(text, {"scripts/start.sh": script, "appspec.yml": File(text)}), ()
@@ -124,10 +124,17 @@ def _golden() -> tuple[Read, tuple[type[Exception], ...]]:
 def _dockerfile() -> tuple[Read, tuple[type[Exception], ...]]:
     from console.local.process.docker_images import DockerError, Images
     from console.local.process.dockerfile import Recipe
+    from console.local.process.packages import Packages
+
+    class Uninstalled(Packages):
+        """What a RUN asks for is read and not installed, which would be the installer's time and memory."""
+
+        def install(self, *_: Any) -> tuple[str, str]:
+            return "", ""
 
     folder = Path(tempfile.mkdtemp())
-    images = Images(folder / "images")
-    return lambda text: Recipe(text.decode(), {}, images, say=lambda _: None).stage(), (DockerError,)
+    images, packages = Images(folder / "images"), Uninstalled(folder / "packages")
+    return lambda text: Recipe(text, {}, images, packages, say=lambda _: None).stage(), (DockerError,)
 
 
 def _endless() -> tuple[Read, tuple[type[Exception], ...]]:

@@ -25,13 +25,12 @@ from esteira.core.facts import (
     BuildStarted,
     CommitPushed,
     DeploymentReported,
-    HostReported,
     ImageArrived,
-    ImageScanned,
 )
 from esteira.core.status import Phase
 from esteira.fact import Fact, stamp
 from esteira.refusal import Refused
+from esteira.trail import HostReported, ImageScanned
 from notify import news
 from tests.unit.conftest import DIGEST, HEART, NOON, SETTINGS, after, recorded
 

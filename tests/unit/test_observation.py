@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from aws_events import Heard, NotOurs, observed_build, observed_deployment, observed_image, observed_instance, read
-from esteira.core.facts import DeploymentReported, ImageArrived, ImageScanned
+from esteira.core.facts import DeploymentReported, ImageArrived
 from esteira.fact import Fact
+from esteira.trail import ImageScanned
 from tests.unit.conftest import COMMIT, DIGEST, HEART, NOON, SETTINGS, after, recorded
 
 EVENTS = Path(__file__).parents[2] / "events"

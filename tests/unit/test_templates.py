@@ -260,7 +260,7 @@ def test_the_registration_is_a_document_the_controller_accepts() -> None:
         "deadlines",
     }
     service = Service.model_validate(document)
-    assert (service.project, service.last.group, service.port) == ("heart-build", "heart-production", 8080)
+    assert (service.project, service.last.group, service.port) == ("heart-build", "heart-production", 0)
     assert service.deadlines.build_minutes == 45
     assert service.stages == (Stage(name="production", group="heart-production"),)
 

@@ -46,7 +46,7 @@ class CodeBuild:
         build = self._new(p)
         if token:
             self._tokens[token] = (build["id"], now)
-        self._start(build)
+        self._start(build, p.get("buildspecOverride"))
         return {"build": dict(build)}
 
     def stop_build(self, p: Params) -> dict[str, Any]:
@@ -95,7 +95,7 @@ class CodeBuild:
         self._builds[id_] = build
         return build
 
-    def _start(self, build: dict[str, Any]) -> None:
+    def _start(self, build: dict[str, Any], buildspec: str | None) -> None:
         stop = self._stops[build["id"]] = threading.Event()
         self._emit(build, "SUBMITTED")
         job = BuildJob(
@@ -105,7 +105,7 @@ class CodeBuild:
             repository=NOWHERE,
             commit=build.get("sourceVersion", ""),
             environment={row["name"]: row["value"] for row in build["environment"]["environmentVariables"]},
-            buildspec=None,
+            buildspec=buildspec,
             log=NOWHERE,
             timeout=1800.0,
             stop=stop,

@@ -23,6 +23,20 @@ def refused(answer: dict[str, Any]) -> str:
     return str(answer["refused"])
 
 
+# --- what is written
+
+
+@pytest.mark.parametrize("field", ["by", "reason"])
+@pytest.mark.parametrize("text", ["ana\x1b]0;x\x07", "ana\u202e", "ana\nrui"])
+def test_a_name_and_a_reason_are_one_line_that_can_be_read(story: Story, field: str, text: str) -> None:
+    """Everybody reads them, on terminals too: what cannot be seen is refused, and nothing is recorded."""
+    story.live("one")
+    answer = story.operate("hold", **{"by": "ana", "reason": "audit", field: text})
+    assert f"{field}: it has \\u" in refused(answer)
+    assert NEXT.search(refused(answer))
+    assert story.stage_state.hold is None
+
+
 # --- rollback
 
 

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from console.local.aws_account import REGION
+from esteira.visible import visible
 
 
 @click.group()
@@ -79,7 +80,7 @@ def up(
                 pass
             console.print("stopping …")
     except (LaptopError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(visible(str(error))) from error
 
 
 def _teller(console: Console) -> Any:
@@ -89,11 +90,11 @@ def _teller(console: Console) -> Any:
     def tell(delivered: Any) -> None:
         payload = delivered.answer.payload
         if delivered.answer.error:
-            text = f"[red]{delivered.function}: {delivered.answer.said}[/]"
+            text = f"[red]{escape(visible(f'{delivered.function}: {delivered.answer.said}'))}[/]"
         else:
             rows = payload if isinstance(payload, list) else [payload]
             said = [f"{r['release']} {r['phase']}: {r['why'].splitlines()[0]}" for r in rows if r.get("release")]
-            text = "; ".join(said)
+            text = escape(visible("; ".join(said)))
         with lock:
             if text and text != last[0] and not delivered.function.endswith("announce"):
                 last[0] = text

@@ -17,11 +17,19 @@ class Builds:
 
     client: Callable[..., Any]
 
-    def start_build(self, service: Service, claim: BuildClaim, commit: str, token: str, live: Mapping[str, str]) -> str:
+    def start_build(
+        self,
+        service: Service,
+        claim: BuildClaim,
+        commit: str,
+        token: str,
+        live: Mapping[str, str],
+        buildspec: str = "",
+    ) -> str:
         """Start the build of ``commit``; its id, ``PROJECT:UUID``. Raises DeclinedError, UnsureError.
 
         ``token`` makes it the same build for five minutes, so it may be sent twice. ``live`` are the variables that
-        tell it about the release that is live now.
+        tell it about the release that is live now. ``buildspec`` takes the place of the commit's buildspec.yml.
         """
         variables = {
             **live,
@@ -32,6 +40,7 @@ class Builds:
             "IMAGE_URI": service.image_uri,
             "IMAGE_TAG": commit_tag(commit),
         }
+        override = {"buildspecOverride": buildspec} if buildspec else {}
         with making(claim):
             answer = self.client("codebuild").start_build(
                 projectName=service.project,
@@ -40,6 +49,7 @@ class Builds:
                 environmentVariablesOverride=[
                     {"name": name, "value": value, "type": "PLAINTEXT"} for name, value in variables.items()
                 ],
+                **override,
             )
         return str(answer["build"]["id"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from esteira.fact import Fact
 
@@ -51,6 +51,8 @@ class Pushed(Fact, about=RELEASES, key="release#{number:08d}"):
     skipped: str = ""
     outdated: str = ""
     note: str = ""
+    settings: str = ""  # what the commit's esteira.yaml says, as JSON
+    default_build: bool = False  # the commit has no buildspec.yml
 
     @property
     def effective(self) -> bool:
@@ -90,14 +92,6 @@ class ImageTaken(Fact, about=RELEASES, key="image#{tag}#{digest}#{missing:d}"):
     digest: str
     release: int
     missing: bool = False
-
-
-class ImageScanned(Fact, about="image/{digest}", key="scanned#{scanned_at}#{findings}", kept_days=400):
-    """ECR scanned an image. ``findings`` is such as "CRITICAL 1, HIGH 3", "none", or "failed" for a failed scan."""
-
-    digest: str
-    scanned_at: datetime
-    findings: str
 
 
 class CommitPushed(Fact, about="commit/{commit}", key="pushed-by#{by}"):
@@ -224,13 +218,6 @@ class StopAsked(ReleaseFact, key="stop-asked#{thing}"):
 # --- rollouts and deployments
 
 
-class RolloutId(NamedTuple):
-    """What names one rollout: rollouts are counted on each stage."""
-
-    stage: str
-    number: int
-
-
 class Rollout(Fact, about="stage/{stage}", key="rollout#{number:08d}"):
     """One deployment of a release to a stage, and its claim. Rollouts count 1, 2, 3 … without a gap.
 
@@ -307,18 +294,12 @@ class DeploymentReported(DeploymentFact, key="{milestone}"):
         return "begun" if self.status == "InProgress" else "ended"
 
 
-class HostReported(DeploymentFact, key="host#{host}#{status}", kept_days=400):
-    """One host's state in a deployment, in the API's words."""
-
-    host: str
-    status: str
-
-
 class Diagnosed(DeploymentFact, key="diagnosed"):
     """What became of a deployment on its hosts, read once when it had ended.
 
     ``failed``: some host is without it, whatever CodeDeploy calls it; ``cause`` says why, log lines below its sentence,
-    and ``event`` is the lifecycle event. ``reached``: some host runs it, or may. ``answers`` are the hosts' own words.
+    and ``event`` is the lifecycle event. ``reached``: some host runs it, or may. ``answers`` are the hosts' own words,
+    ``found`` what they had to find out, such as the container's port.
     """
 
     failed: bool
@@ -326,6 +307,7 @@ class Diagnosed(DeploymentFact, key="diagnosed"):
     reached: bool = field(default=False, compare=False)
     event: str = field(default="", compare=False)
     answers: tuple[str, ...] = field(default=(), compare=False)
+    found: tuple[str, ...] = field(default=(), compare=False)
 
 
 class Replaced(ReleaseFact, key="replaced#{stage}#{rollout:08d}"):

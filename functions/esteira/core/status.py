@@ -81,18 +81,13 @@ def in_one_line(summary: str, next_step: str) -> str:
 
 
 @dataclass(frozen=True)
-class Status:
+class Status(Listed):
     """Where a release stands: the phase, one sentence, log lines that belong to it, and the next thing to type.
 
     ``cause`` is a ``Cause`` or, for a wait, what is waited for. ``stage`` is the stage it is about, "" for none.
     """
 
     phase: Phase
-    summary: str
-    detail: tuple[str, ...] = ()
-    next: str = ""
-    cause: str = ""
-    stage: str = ""
 
     @property
     def why(self) -> str:
@@ -206,7 +201,7 @@ def _succeeded(here: OnStage, last: Deployed) -> Status:
     unanswered = here.release.given_up("alarm", last.number, name)
     if unanswered is not None:
         return Status(Phase.LIVE, f"{summary}; {unanswered.why}", cause=Cause.ALARM)
-    return Status(Phase.LIVE, summary)
+    return Status(Phase.LIVE, summary, last.diagnosed.found if last.diagnosed else ())
 
 
 def _given_up(here: OnStage, last: Deployed, given_up: GivenUp) -> Status:

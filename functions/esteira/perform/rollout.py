@@ -25,6 +25,7 @@ from esteira.core.state import Release
 from esteira.errors import UnsureError
 from esteira.perform.effects import Effects, Take
 from esteira.rollbacks import RollbackWords, back
+from esteira.settings import restored
 
 
 def start(action: StartDeployment, do: Effects) -> None:
@@ -107,7 +108,7 @@ def _bundle_refused(rollout: Rollout, release: Release, bundle: Bundle, now: dat
 
 def release_document(release: Release, rollout: Rollout, do: Effects) -> dict[str, Any]:
     """What the host reads as ``release.json``."""
-    service = do.service
+    service, own = do.service, restored(release.pushed.settings)
     return {
         "service": service.name,
         "release": release.label,
@@ -116,8 +117,8 @@ def release_document(release: Release, rollout: Rollout, do: Effects) -> dict[st
         "stage": rollout.stage,
         "image": f"{service.image_uri}@{rollout.digest}",
         "digest": rollout.digest,
-        "port": service.port,
-        "health_path": service.health_path,
+        "port": own.port or service.port,
+        "health_path": own.health or service.health_path,
         "startup_seconds": service.startup_seconds,
         "drain_seconds": service.drain_seconds,
         "validation_seconds": service.validation_seconds,

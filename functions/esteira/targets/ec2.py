@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +27,8 @@ from esteira.errors import THROTTLED, DeclinedError, PartialError, code_of, maki
 class Hosts:
     """What became of a deployment on its hosts: which ones are without it (``missed``), whether one took it, and why
     the first failed (``cause``) and in which lifecycle ``event``, "" if none says. ``unsure`` names a host, with its
-    state, that has not come to an end. ``answers`` are all their words (``facts.Diagnosed``)."""
+    state, that has not come to an end. ``answers`` are all their words, ``found`` what they had to find out
+    (``facts.Diagnosed``)."""
 
     missed: tuple[str, ...] = ()
     reached: bool = False
@@ -36,6 +36,7 @@ class Hosts:
     cause: str = ""
     event: str = ""
     answers: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Ec2:
         The same release gives the same bytes under the same key, so it may be sent twice. Raises DeclinedError,
         UnsureError.
         """
+        import zipfile  # only a deployment needs it
+
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
             document = File(json.dumps(release, indent=1, sort_keys=True).encode())
@@ -150,6 +153,7 @@ class Ec2:
             cause=cause,
             event=event,
             answers=tuple(map(_answer, targets)),
+            found=_found(targets),
         )
 
     def error(self, deployment: str) -> str:
@@ -191,6 +195,13 @@ def _answer(target: Mapping[str, Any]) -> str:
     """One host's answer: its state, and that of each lifecycle event it ran."""
     events = (f"{e['lifecycleEventName']} {e.get('status', 'Unknown')}" for e in target.get("lifecycleEvents", []))
     return f"{target['targetId']}: {target['status']}; {', '.join(events)}"[:1000]
+
+
+def _found(targets: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """What the hosts say that they had to find out, in lines of their hooks that begin with ``found:``."""
+    tails = (e.get("diagnostics", {}).get("logTail", "") for t in targets for e in t.get("lifecycleEvents", []))
+    lines = (line.removeprefix("[stdout]") for tail in tails for line in tail.splitlines())
+    return tuple(dict.fromkeys(line[:300] for line in lines if line.startswith("found: ")))[:10]
 
 
 def _told(event: Mapping[str, Any]) -> str:

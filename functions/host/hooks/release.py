@@ -18,7 +18,7 @@ from typing import Any
 # The upper bounds keep a wait, and ten minutes for the host's lock, inside the timeouts of appspec.yml.
 NUMBERS = {
     "number": (1, 10**9),
-    "port": (1, 65535),
+    "port": (0, 65535),
     "startup_seconds": (1, 1500),
     "drain_seconds": (0, 1500),
     "validation_seconds": (1, 1500),
@@ -31,13 +31,16 @@ TEXTS = {
     "stage": (r"[a-z][a-z0-9-]{0,62}", "lower-case letters, digits and hyphens"),
     "digest": (r"sha256:[0-9a-f]{64}", "sha256: and 64 hexadecimal digits"),
     "image": (r"[a-z0-9][a-z0-9._:/-]*@sha256:[0-9a-f]{64}", "REPOSITORY@sha256:…"),
-    "health_path": (r"/[!-~]*", "a path that begins with / and holds no space"),
+    "health_path": (r"(/[!-~]*)?", "a path that begins with / and holds no space, or nothing"),
     "when_memory_is_short": (r"refuse|stop-first", "refuse or stop-first"),
 }
-# What may be left out. validation_seconds: how long after the traffic turned the host waits for ValidateService before
-# it puts the former release back by itself. memory_mb 0: no limit.
+# What may be left out. port 0: what the image exposes, or where the container is found to listen. health_path "": the
+# first of a short list that answers. validation_seconds: how long after the traffic turned the host waits for
+# ValidateService before it puts the former release back by itself. memory_mb 0: no limit.
 DEFAULTS: dict[str, Any] = {
     "commit": "",
+    "port": 0,
+    "health_path": "",
     "validation_seconds": 120,
     "memory_mb": 0,
     "when_memory_is_short": "refuse",
