@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +60,9 @@ class Commits:
         changes = []
         for difference in (d for page in pages for d in page["differences"]):
             after, before = difference.get("afterBlob"), difference.get("beforeBlob")
-            changes.append(Change((after or before)["path"], after["blobId"] if after else ""))
+            # git's names are bytes: what is no text arrives as lone surrogates, which no table and no log takes
+            path = re.sub("[\ud800-\udfff]", "\ufffd", (after or before)["path"])
+            changes.append(Change(path, after["blobId"] if after else "", after.get("mode", "") if after else ""))
         return changes
 
     def blob(self, service: Service, blob: str) -> bytes | None:
