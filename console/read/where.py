@@ -63,6 +63,11 @@ def find(endpoint: str | None, stack: str | None, state: Path, functions: str | 
     try:
         told = json.loads(note.read_text())
         pid, url = int(told["pid"]), str(told["endpoint"])
+        if not _runs(pid):
+            raise TroubleError(
+                f"the local stack of {state} is not running. Next: esteira local up; to speak to AWS instead, remove "
+                f"{note}"
+            )
         secret = _secret(Path(told["credentials"]))
         where = Where(
             stack or str(told.get("stack", "esteira")),
@@ -78,10 +83,6 @@ def find(endpoint: str | None, stack: str | None, state: Path, functions: str | 
         raise TroubleError(
             f"{note} is not a local stack's note. Next: esteira local up writes it anew; to speak to AWS, remove it"
         ) from None
-    if not _runs(pid):
-        raise TroubleError(
-            f"the local stack of {state} is not running. Next: esteira local up; to speak to AWS instead, remove {note}"
-        )
     return where
 
 

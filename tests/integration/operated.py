@@ -98,7 +98,9 @@ class Operated:
             "stack": "esteira",
             "pid": os.getpid(),
             "remotes": {"heart": "REMOTE"},
+            "credentials": str(state / "credentials"),
         }
+        (state / "credentials").write_text("[default]\naws_secret_access_key = local\n")
         (state / "local.json").write_text(json.dumps(note))
 
     def register(self, service: Service) -> None:

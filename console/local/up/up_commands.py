@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import threading
 from dataclasses import asdict
@@ -70,7 +71,7 @@ def up(
                     console.print(f"  the model     {addresses[0]}{f'   {stage}' if several else ''}", soft_wrap=True)
                     for which, address in enumerate(addresses[1:], 2):
                         console.print(f"  … on host {which}   {address}", soft_wrap=True)
-            named = f"AWS_SHARED_CREDENTIALS_FILE={where.credentials} AWS_DEFAULT_REGION={REGION}"
+            named = f"AWS_SHARED_CREDENTIALS_FILE={shlex.quote(where.credentials)} AWS_DEFAULT_REGION={REGION}"
             console.print(f"  AWS           export AWS_ENDPOINT_URL={where.endpoint} {named}", soft_wrap=True)
             if where.login:
                 console.print(f"  images        {where.login}", soft_wrap=True)
