@@ -113,7 +113,8 @@ def _reminder(hold: HoldEnds, service: Service) -> News:
         f"hold-ends-soon#{stamp(hold.since)}",
         f"{service.name}: the hold on {hold.stage} ends soon",
         f"{service.name}: {hold.stage} is held until {until}, then releases deploy again. {hold.by} said: {hold.reason}"
-        f"\n\nNext: esteira hold --stage {hold.stage} --service {service.name} to hold it longer, or esteira resume",
+        f"\n\nNext: esteira hold --stage {hold.stage} --service {service.name} --reason … --for 4h "
+        "to hold it longer, or esteira resume",
     )
 
 
@@ -141,7 +142,7 @@ def _own(c: PhaseChange, service: Service) -> News | None:
         text = f"{name} is live on {c.stage}, and an alarm rang that nothing could be done about: {c.summary}"
         following = f"esteira why {of}, then push a release that fixes it"
     elif c.phase is Phase.LIVE and c.stage == service.last.name:
-        text, following = f"{name} is live on {c.stage}: {c.summary}", ""
+        text, following = "\n".join((f"{name} is live on {c.stage}: {c.summary}", *c.detail)), ""
     elif c.phase in ENDED:
         where = f" on {c.stage}" if c.rollout else ""  # without a rollout it came to no stage
         text = f"{name} is {c.phase}{where}{f' ({c.cause})' if c.cause else ''}: {c.summary}"

@@ -20,10 +20,8 @@ LETTER = {
 
 def doctor(*typed: str, **variables: str) -> tuple[int, list[dict[str, Any]]]:
     command = [sys.executable, "-m", "console.cli.main", "doctor", "--json", *typed]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ESTEIRA_"))}
-    came = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=CHECKOUT, env=environment | variables
-    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ESTEIRA_"))} | variables
+    came = subprocess.run(command, capture_output=True, text=True, check=False, cwd=CHECKOUT, env=environment)
     return came.returncode, json.loads(came.stdout)["lines"] if came.stdout.startswith('{\n  "attend"') else []
 
 
@@ -52,7 +50,7 @@ def test_the_local_stack_is_looked_at_as_an_account_is(tmp_path: Path) -> None:
         )
 
         keys = {"AWS_SHARED_CREDENTIALS_FILE": laptop.whereabouts.credentials, "AWS_DEFAULT_REGION": "us-east-1"}
-        status, lines = doctor("--endpoint", laptop.whereabouts.endpoint, "--state", str(tmp_path), **keys)
+        status, lines = doctor("--endpoint", laptop.whereabouts.endpoint, **keys)
         assert [line["check"] for line in lines if line["verdict"] == "attend" and line["check"] != "SAM CLI"] == []
 
 

@@ -31,8 +31,8 @@ class HostRelease(BaseModel):
     stage: str = Field(min_length=1)
     image: str
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
-    port: int = Field(default=8080, gt=0, lt=65536)  # a container's of its own; here PORT says which it is
-    health_path: str = Field(default="/ping", pattern=r"^/[!-~]*$")
+    port: int = Field(default=0, ge=0, lt=65536)  # the container's own; 0: what the image exposes, or is found
+    health_path: str = Field(default="", pattern=r"^(/[!-~]*)?$")  # "": is found
     startup_seconds: float = Field(default=30, gt=0)
     drain_seconds: float = Field(default=10, ge=0)
     environment: dict[str, str] = {}
@@ -49,6 +49,7 @@ class RunningRelease(HostRelease):
 
     directory: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     since: datetime
+    health_status: int = 200  # what health_path answered when the release was accepted
 
 
 def release_in(bundle: bytes) -> HostRelease:

@@ -51,6 +51,10 @@ class Pushed(Fact, about=RELEASES, key="release#{number:08d}"):
     skipped: str = ""
     outdated: str = ""
     note: str = ""
+    settings: str = ""  # what the commit's esteira.yaml says, as JSON
+    default_build: bool = False  # the commit has no buildspec.yml
+    subject: str = ""  # the first line of the commit's message
+    author: str = ""  # who its author says they are
 
     @property
     def effective(self) -> bool:
@@ -285,7 +289,8 @@ class Diagnosed(DeploymentFact, key="diagnosed"):
     """What became of a deployment on its hosts, read once when it had ended.
 
     ``failed``: some host is without it, whatever CodeDeploy calls it; ``cause`` says why, log lines below its sentence,
-    and ``event`` is the lifecycle event. ``reached``: some host runs it, or may. ``answers`` are the hosts' own words.
+    and ``event`` is the lifecycle event. ``reached``: some host runs it, or may. ``answers`` are the hosts' own words,
+    ``found`` what they had to find out, such as the container's port.
     """
 
     failed: bool
@@ -293,6 +298,7 @@ class Diagnosed(DeploymentFact, key="diagnosed"):
     reached: bool = field(default=False, compare=False)
     event: str = field(default="", compare=False)
     answers: tuple[str, ...] = field(default=(), compare=False)
+    found: tuple[str, ...] = field(default=(), compare=False)
 
 
 class Replaced(ReleaseFact, key="replaced#{stage}#{rollout:08d}"):
