@@ -528,7 +528,9 @@ def test_the_local_stack_says_that_it_has_no_cloudformation(account: Account) ->
     """On the laptop there is one service, template.yaml's; the sentence says so and nothing is asked for."""
     import os
 
-    note = {"endpoint": "http://127.0.0.1:9", "stack": "esteira", "pid": os.getpid()}
+    keys = account.state / "credentials"
+    keys.write_text("[default]\naws_secret_access_key = local\n")
+    note = {"endpoint": "http://127.0.0.1:9", "stack": "esteira", "pid": os.getpid(), "credentials": str(keys)}
     (account.state / "local.json").write_text(json.dumps(note))
     for typed in (("add-service", "lungs"), ("remove-service", "heart", "--yes"), ("remains",)):
         result = account.run(*typed, "--state", str(account.state))
