@@ -81,6 +81,8 @@ def of_commit(service: Service, commit: str, repository: Repository, *, judged: 
         if NAME not in root.files:
             found = list(reading.misnamed(root)) if judged else []
             return Bundle({}, found[0]) if found else default()
+        if not service.own_hooks:
+            return Bundle({}, f"its {NAME} runs as root on the host, and own_hooks of {service.name} is off; remove it")
         own = reading.read({NAME: root.files[NAME]})[NAME]
         files = reading.read(dict(reading.used(own.content))) | {NAME: own}
     except RefusedError as refusal:

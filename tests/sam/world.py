@@ -28,7 +28,7 @@ from console.local.aws.stack import LocalAws
 from console.local.aws_account import credentials
 from console.local.paths import ROOT, TEMPLATE
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
-from console.local.template import Stack, read
+from console.local.template import Stack, read, with_service
 from esteira.audit import hash_of
 from esteira.claims import CLAIM_VARIABLE
 
@@ -60,8 +60,8 @@ DEPLOYMENTS = {
 
 @cache
 def template() -> Stack:
-    """Template.yaml, read once."""
-    return read(TEMPLATE)
+    """Both templates, read once."""
+    return with_service(read(TEMPLATE))
 
 
 @dataclass

@@ -49,13 +49,16 @@ def test_announce_can_change_nothing_but_its_own_memory() -> None:
         "sns:Publish",
         "ssm:GetParameter",
         "ssm:GetParametersByPath",
+        "xray:PutTraceSegments",
     }
 
 
 def test_those_who_advance_share_their_rights_because_they_use_the_same() -> None:
     """Were one of them to need less than AdvancePolicy grants, the policy would have to be split. What the sweep asks
-    besides, it alone may: the alarms, of which the others hear by an event."""
-    assert set(called("intake.handler")) == set(called("operate.handler"))
+    besides, it alone may: the alarms, of which the others hear by an event. A failed build's log is read by those who
+    hear of it."""
+    assert set(called("intake.handler")) - set(called("operate.handler")) == {"logs:GetLogEvents"}
+    assert set(called("operate.handler")) - set(called("intake.handler")) == set()
     assert set(called("sweep.handler")) - set(called("intake.handler")) == {"cloudwatch:DescribeAlarms"}
     assert set(called("intake.handler")) - set(called("sweep.handler")) == set()
 
@@ -131,8 +134,8 @@ def test_a_call_that_is_made_no_more_leaves_a_right_too_many() -> None:
         ("Action: [logs:CreateLogStream, logs:PutLogEvents]\n                Resource: !GetAtt SweepLog",
          "Action: [logs:PutLogEvents]\n                Resource: !GetAtt SweepLog",
          {"SweepFunction": (["logs:CreateLogStream, called by Lambda itself"], [])}),
-        ("    Tracing: !Ref Tracing\n", "",
-         {f: ([], ["xray:PutTelemetryRecords", "xray:PutTraceSegments"]) for f in HANDLERS}),
+        ("Action: xray:PutTraceSegments", "Action: xray:PutTelemetryRecords",
+         {f: (["xray:PutTraceSegments, called by "], ["xray:PutTelemetryRecords"]) for f in HANDLERS}),
         ("codebuild:StopBuild", "codebuild:StopBuildBatch",
          {f: (["codebuild:StopBuild, called by "], ["codebuild:StopBuildBatch"]) for f in list(HANDLERS)[:3]}),
     ],

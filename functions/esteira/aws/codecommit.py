@@ -9,8 +9,10 @@ from typing import Any
 
 from esteira.bundle import Folder
 from esteira.config import Service
-from esteira.errors import code_of
+from esteira.errors import code_of, is_refusal
 from esteira.inspection import Change
+
+LONGEST_COMMENT = 10_240  # characters that CodeCommit takes
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,18 @@ class Commits:
                 return None
             raise
         return str(answer["branch"]["commitId"])
+
+    def described(self, service: Service, commit: str) -> dict[str, str]:
+        """The subject of a commit and its author's name; {} where CodeCommit does not tell."""
+        try:
+            asked = self.client("codecommit").get_commit(repositoryName=service.repository, commitId=commit)
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            return {}
+        told = asked["commit"]
+        subject, _, _ = str(told.get("message", "")).strip().partition("\n")
+        return {"subject": subject[:200], "author": str(told.get("author", {}).get("name", ""))[:100]}
 
     def changes(self, service: Service, base: str, commit: str) -> tuple[list[Change], bool]:
         """What changed from ``base`` to ``commit``, and whether that is the whole tree: without a base, or where the
@@ -90,7 +104,7 @@ class Commits:
             codecommit.post_comment_for_compared_commit(
                 repositoryName=service.repository,
                 afterCommitId=commit,
-                content=text,
+                content=text if len(text) <= LONGEST_COMMENT else f"{text[: LONGEST_COMMENT - 1]}…",
                 clientRequestToken=token,
                 **before,
             )

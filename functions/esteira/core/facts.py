@@ -53,6 +53,8 @@ class Pushed(Fact, about=RELEASES, key="release#{number:08d}"):
     note: str = ""
     settings: str = ""  # what the commit's esteira.yaml says, as JSON
     default_build: bool = False  # the commit has no buildspec.yml
+    subject: str = ""  # the first line of the commit's message
+    author: str = ""  # who its author says they are
 
     @property
     def effective(self) -> bool:

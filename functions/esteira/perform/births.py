@@ -48,6 +48,7 @@ def open_commit(action: OpenCommit, do: Effects) -> bool | None:
         note=seen.note,
         settings=own.settings,
         default_build=own.default_build,
+        **do.aws.described(service, action.commit),
     )
     return do.store.birth(service.name, pushed)
 
