@@ -78,7 +78,7 @@ def compare(story: Story) -> SnapshotRows:
         assert rows.facts[number] == {f for f in release.facts if not isinstance(f, HostReported)}
         word = store.quarantine(name, [birth.commit])
         assert rows.quarantined.get(birth.commit) == word
-        assert rows.pushers.get(birth.commit, ()) in ((), store.pushers(name, birth.commit))
+        assert set(store.pushes(name, birth.commit)) <= set(rows.pushes.get(birth.commit, ())) or number not in opened
     rang = store.alarms(name, [alarm for stage in service.stages for alarm in stage.alarms])
     assert tuple(rows.alarms.values()) == rang
     return rows
