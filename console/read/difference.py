@@ -7,6 +7,7 @@ no proof of anything.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -40,17 +41,17 @@ def ahead(
 
 def _difference(store: Store, aws: Aws, service: Service, release: Release, stage: StageState) -> Difference:
     commit, live = release.pushed.commit, stage.live_commit
-    about = {"stage": stage.name, "live": f"v{stage.live}" if stage.live else "", "live_commit": live}
+    beside = Difference(stage.name, f"v{stage.live}" if stage.live else "", live)
     log = f"git log --stat {f'{live[:8]}..' if live else ''}{commit[:8]}"
     try:
         commits = tuple(_commits(store, aws, service, live, commit))
         changes, _ = aws.changes(service, live, commit)
-    except Exception as error:  # what is read for people to see keeps nobody from voting or from reading the rest
+    except Exception as error:  # noqa: BLE001 - keeps nobody from voting, or from reading the rest
         why = code_of(error) or type(error).__name__
-        return Difference(**about, untold=f"CodeCommit did not tell it ({why}). Next: {log}")
+        return replace(beside, untold=f"CodeCommit did not tell it ({why}). Next: {log}")
     cut = len(commits) > MOST_COMMITS or len(changes) > MOST_FILES
-    return Difference(
-        **about,
+    return replace(
+        beside,
         commits=commits[:MOST_COMMITS],
         files=tuple(change.path for change in changes[:MOST_FILES]),
         files_count=len(changes),
