@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from console.cli.marks import LOUD, bypassed, log, on_stages, phase, row
 from console.read.out import Line, Out, Piece
 from console.read.sentences_record import short
-from console.read.views import Account, Difference, ReleaseLine, Said
+from console.read.views import Account, ReleaseLine, Said, StageDifference
 
 if TYPE_CHECKING:
     from console.read.tail import ReleaseChange, State
@@ -65,7 +65,7 @@ def account(out: Out, told: Account, now: datetime, *, whole: bool = False) -> N
         out.print((f"{len(rows) - len(shown)} more: esteira show {line.release} --all", "dim"))
 
 
-def difference(out: Out, release: str, ahead: Difference) -> None:
+def difference(out: Out, release: str, ahead: StageDifference) -> None:
     """Print what a release would bring to a stage: who votes on it sees it."""
     than = f"{ahead.live} is live there" if ahead.live else "nothing is live there"
     out.print((f"{release} would bring to {ahead.stage} ({than}):", "bold"))

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from console.read.complete import complete
-from console.read.views import CommitAhead, Difference
+from console.read.views import CommitAhead, StageDifference
 from esteira.aws import Aws
 from esteira.config import Service
 from esteira.core.facts import CommitPushed
@@ -26,7 +26,7 @@ MOST_COMMITS, MOST_FILES = 30, 50
 
 def ahead(
     store: Store, client: Callable[[str], Any], service: Service, number: int, now: datetime, stage: str | None = None
-) -> Difference | None:
+) -> StageDifference | None:
     """The difference to the stage that was named, or the next that the release has not come to.
 
     None where there is no such stage, or nothing to compare: an image from elsewhere has no commit.
@@ -39,9 +39,9 @@ def ahead(
     return _difference(store, Aws(client), service, release, there)
 
 
-def _difference(store: Store, aws: Aws, service: Service, release: Release, stage: StageState) -> Difference:
+def _difference(store: Store, aws: Aws, service: Service, release: Release, stage: StageState) -> StageDifference:
     commit, live = release.pushed.commit, stage.live_commit
-    beside = Difference(stage.name, f"v{stage.live}" if stage.live else "", live)
+    beside = StageDifference(stage.name, f"v{stage.live}" if stage.live else "", live)
     log = f"git log --stat {f'{live[:8]}..' if live else ''}{commit[:8]}"
     try:
         commits = tuple(_commits(store, aws, service, live, commit))

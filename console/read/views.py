@@ -167,7 +167,7 @@ class CommitAhead:
 
 
 @dataclass(frozen=True)
-class Difference:
+class StageDifference:
     """What a release would bring to a stage, beside what is live there ("": nothing is).
 
     ``untold``: why something of it is not here, and what to type for it.
@@ -200,7 +200,7 @@ class Account:
     deployments: tuple[ReleaseDeployment, ...]
     facts: tuple[Said, ...]  # in order of time
     decisions: tuple[Said, ...]  # of the controller, in order of time
-    ahead: Difference | None = None  # to what is live on the next stage it has not come to
+    ahead: StageDifference | None = None  # to what is live on the next stage it has not come to
 
 
 @dataclass(frozen=True)

@@ -322,7 +322,7 @@ def test_the_author_of_a_commit_under_the_tip_may_not_approve_it(story: Story, c
             console.operate(approval(who, release="v2"))
     console.operate(approval("rui", release="v2"))
     story.play()
-    assert phases(story) == ["superseded", "live"]
+    assert phases(story) == ["live", "superseded"]
 
 
 def test_a_name_that_is_only_said_approves_nothing(story: Story, console: Controller) -> None:
