@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from aws_events.alarms import AlarmChange, observed_alarm, read_alarm
-from aws_events.builds import BuildChange, exported_by, observed_build, read_build
+from aws_events.builds import BuildChange, exported_by, exported_digest, observed_build, read_build
 from aws_events.deployments import (
     DeploymentChange,
     InstanceChange,
@@ -24,7 +24,7 @@ from aws_events.deployments import (
     read_deployment,
 )
 from aws_events.heard import Heard, NotOurs, Timestamp
-from aws_events.images import ImageAction, ImageScan, observed_image, read_image, read_scan
+from aws_events.images import ImageAction, ImageScan, InspectorScan, observed_image, read_image, read_scan
 from aws_events.pushes import ReferenceChange, read_push
 from esteira.config import Service, Settings
 from esteira.core.facts import ImageArrived
@@ -36,6 +36,7 @@ __all__ = [
     "Heard",
     "NotOurs",
     "exported_by",
+    "exported_digest",
     "foreign",
     "observed_alarm",
     "observed_build",
@@ -100,6 +101,7 @@ _READERS: dict[tuple[str, str], tuple[type[BaseModel], str, _Reader]] = {
     ("aws.codebuild", "CodeBuild Build State Change"): (BuildChange, "CodeBuild", read_build),
     ("aws.ecr", "ECR Image Action"): (ImageAction, "ECR", read_image),
     ("aws.ecr", "ECR Image Scan"): (ImageScan, "ECR scan", read_scan),
+    ("aws.inspector2", "Inspector2 Scan"): (InspectorScan, "Inspector", read_scan),
     ("aws.codedeploy", "CodeDeploy Deployment State-change Notification"): (
         DeploymentChange,
         "CodeDeploy",

@@ -12,6 +12,7 @@ from aws_events.heard import Digest, Heard, NotOurs, service_with
 from esteira.config import Service
 from esteira.core.facts import ImageArrived
 from esteira.fact import Fact
+from esteira.manifest import no_image
 from esteira.refusal import Refused
 from esteira.trail import ImageScanned
 
@@ -19,6 +20,7 @@ Severity = Annotated[str, Field(pattern=r"^[A-Z_]{1,20}$")]
 Counts = Annotated[dict[Severity, int], Field(max_length=20)]
 # A bound on an optional value goes on the value: on the union, pydantic would measure None.
 Tag = Annotated[str, Field(max_length=300)]
+MediaType = Annotated[str, Field(max_length=300)]
 Blank = BeforeValidator(lambda v: None if v == "" else v)
 
 
@@ -30,6 +32,8 @@ class ImageAction(BaseModel, defer_build=True):
     repository: Annotated[str, Field(alias="repository-name")]
     tag: Annotated[Tag | None, Blank, Field(alias="image-tag")] = None
     digest: Annotated[Digest | None, Blank, Field(alias="image-digest")] = None
+    manifest: Annotated[MediaType | None, Field(alias="manifest-media-type")] = None
+    artifact: Annotated[MediaType | None, Field(alias="artifact-media-type")] = None
 
 
 class ImageScan(BaseModel, defer_build=True):
@@ -39,6 +43,17 @@ class ImageScan(BaseModel, defer_build=True):
     repository: Annotated[str, Field(alias="repository-name")]
     digest: Annotated[Digest, Field(alias="image-digest")]
     counts: Annotated[Counts | None, Field(alias="finding-severity-counts")] = None
+
+
+class InspectorScan(ImageScan):
+    """Inspector2 Scan, which comes in the place of ECR Image Scan where scanning is enhanced.
+
+    The repository is an ARN. Inspector scans again when it learns of a vulnerability, and then sends findings alone.
+    """
+
+    repository: Annotated[
+        str, Field(alias="repository-name"), BeforeValidator(lambda v: str(v).rpartition(":repository/")[2])
+    ]
 
 
 def read_image(action: ImageAction, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
@@ -51,6 +66,8 @@ def read_image(action: ImageAction, services: Sequence[Service], now: datetime) 
         return NotOurs("an image without a tag starts no release")
     if not service.accepts_tag(action.tag):
         return NotOurs(f"{service.name} accepts {', '.join(service.accepted_tags)}, not the tag {action.tag}")
+    if refused := no_image(action.manifest or "", action.artifact or ""):
+        return NotOurs(f"what was pushed as {action.tag} starts no release: {refused}")
     if action.digest is None:
         raise Refused("the ECR event is refused: image-digest: Field required for a push")
     return Heard(service, (ImageArrived(at=now, tag=action.tag, digest=action.digest, heard=now),))
@@ -60,18 +77,21 @@ def read_scan(scan: ImageScan, services: Sequence[Service], now: datetime) -> He
     service = service_with(services, "images", scan.repository)
     if service is None:
         return NotOurs(f"no service has the image repository {scan.repository}")
-    if scan.status not in ("COMPLETE", "FAILED"):
+    status = scan.status.removeprefix("INITIAL_SCAN_")
+    if status not in ("COMPLETE", "FAILED"):
         return NotOurs(f"the scan of {scan.digest} is {scan.status}, not at an end")
-    return Heard(service, (_scanned(scan.digest, scan.status, scan.counts, now, now),))
+    return Heard(service, (_scanned(scan.digest, status, scan.counts, now, now),))
 
 
 def observed_image(service: Service, image: Mapping[str, Any], now: datetime) -> tuple[Fact, ...]:
     """The facts that one of ``DescribeImages``' imageDetails tells."""
     digest = image["imageDigest"]
+    attached = no_image(image.get("imageManifestMediaType", ""), image.get("artifactMediaType", ""))
+    attached = attached or image.get("subjectManifestDigest", "")
     facts: list[Fact] = [
         ImageArrived(at=image.get("imagePushedAt", now), tag=tag, digest=digest, heard=now)
         for tag in image.get("imageTags", [])
-        if service.accepts_tag(tag)
+        if service.accepts_tag(tag) and not attached
     ]
     status = image.get("imageScanStatus", {}).get("status", "")
     if status in ("COMPLETE", "FAILED"):
@@ -84,7 +104,7 @@ def observed_image(service: Service, image: Mapping[str, Any], now: datetime) ->
 def _scanned(
     digest: str, status: str, counts: Mapping[str, int] | None, scanned_at: datetime, now: datetime
 ) -> ImageScanned:
-    found = ", ".join(f"{name} {count}" for name, count in sorted((counts or {}).items()) if count)
+    found = ", ".join(f"{name} {count}" for name, count in sorted((counts or {}).items()) if count and name != "TOTAL")
     findings = (found or "none") if status == "COMPLETE" else status.lower()
     # To the minute: the event tells when it was sent, the API when the scan completed.
     return ImageScanned(

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from threading import RLock
@@ -35,6 +35,7 @@ class EcrImage:
     media_type: str
     pushed_at: datetime
     tags: list[str] = field(default_factory=list)
+    archived: bool = False
     scan: dict[str, Any] | None = None  # the last scan's DescribeImages summary
 
 
@@ -53,6 +54,7 @@ class Ecr:
             "ListImages": self.list_images,
             "BatchGetImage": self.batch_get_image,
             "BatchDeleteImage": self.batch_delete_image,
+            "UpdateImageStorageClass": self.update_image_storage_class,
             "GetAuthorizationToken": self.get_authorization_token,
         }
 
@@ -75,16 +77,16 @@ class Ecr:
         with self._lock:
             image = self._repository(repository)[digest]
             image.scan = {"findingSeverityCounts": dict(counts), "imageScanCompletedAt": self._clock.now()}
-            detail: dict[str, Any] = {
-                "scan-status": status,
-                "repository-name": repository,
-                "image-digest": digest,
-                "image-tags": list(image.tags),
-            }
-            if counts:
-                detail["finding-severity-counts"] = dict(counts)
-            resources = [arn("ecr", f"repository/{repository}")]
-            self._bus.emit("aws.ecr", "ECR Image Scan", resources, detail)
+            detail = scan_detail(repository, digest, image.tags, counts, status)
+            self._bus.emit("aws.ecr", "ECR Image Scan", [arn("ecr", f"repository/{repository}")], detail)
+
+    def inspected(self, repository: str, digest: str, counts: Mapping[str, int]) -> None:
+        """Emit Inspector's ``Inspector2 Scan``, as enhanced scanning does; DescribeImages then tells of no scan."""
+        with self._lock:
+            name, image = arn("ecr", f"repository/{repository}"), self._repository(repository)[digest]
+            total = {**counts, "TOTAL": sum(counts.values())}
+            detail = scan_detail(name, digest, image.tags, total, "INITIAL_SCAN_COMPLETE")
+            self._bus.emit("aws.inspector2", "Inspector2 Scan", [f"{name}/{digest}"], detail)
 
     def images(self, repository: str) -> list[EcrImage]:
         """Every image of a repository, oldest push first."""
@@ -124,22 +126,31 @@ class Ecr:
             raise AwsError("InvalidParameterException", f"Invalid parameter at 'imageTag': {tag!r}")
         image = images.get(digest)
         self._refuse(name, image, digest, tag)
+        lacking = [child for child in _in_index(manifest) if child not in images]
+        if lacking:
+            text = f"The manifest refers to images that are not in the repository: {', '.join(lacking)}"
+            raise AwsError("ReferencedImagesNotFoundException", text)
         if image is None:
             image = images[digest] = EcrImage(digest, manifest, media_type, self._clock.now())
+        image.archived = False  # pushed again, it is restored
         if tag:
             for other in images.values():
                 other.tags = [t for t in other.tags if t != tag]
             image.tags.append(tag)
-        self._emit("PUSH", name, digest, tag, media_type)
+        self._emit("PUSH", name, image, tag)
         return {"image": _answer(name, image, tag)}
 
     def describe_images(self, params: Params) -> dict[str, Any]:
-        """DescribeImages, by tag, by digest, or all in pages of ``maxResults`` (100)."""
+        """DescribeImages, by tag, by digest, or all in pages of ``maxResults`` (100). Archived images are not listed
+        unless the filter asks for them.
+        """
         name = _name(params)
         images = self._repository(name)
         if not params.get("imageIds"):
             wanted = (params.get("filter") or {}).get("tagStatus", "ANY")
-            rows = [image for image in images.values() if wanted in ("ANY", "TAGGED" if image.tags else "UNTAGGED")]
+            status = (params.get("filter") or {}).get("imageStatus", "ACTIVE")
+            listed = [image for image in images.values() if status in ("ANY", _status(image))]
+            rows = [image for image in listed if wanted in ("ANY", "TAGGED" if image.tags else "UNTAGGED")]
             details = [_details(name, image) for image in rows]
             return _paged("imageDetails", details, params)
         found = [(_find(images, identity), identity) for identity in params["imageIds"]]
@@ -161,13 +172,13 @@ class Ecr:
         return _paged("imageIds", rows, params)
 
     def batch_get_image(self, params: Params) -> dict[str, Any]:
-        """BatchGetImage: manifests, and a failure for each image that is not there."""
+        """BatchGetImage: manifests, and a failure for each image that is not there or archived: it cannot be pulled."""
         name = _name(params)
         images = self._repository(name)
         answer: dict[str, Any] = {"images": [], "failures": []}
         for identity in required(params, "imageIds", code="InvalidParameterException"):
             image = _find(images, identity)
-            if image is None:
+            if image is None or image.archived:
                 answer["failures"].append(_failure(identity))
             else:
                 answer["images"].append(_answer(name, image, identity.get("imageTag") or ""))
@@ -183,14 +194,29 @@ class Ecr:
             if image is None:
                 answer["failures"].append(_failure(identity))
                 continue
+            if not identity.get("imageTag") and (index := _index_of(images, image.digest)):
+                reason = f"Requested image referenced by manifest list: [{index}]"
+                failure = {"failureCode": "ImageReferencedByManifestList", "failureReason": reason}
+                answer["failures"].append(_failure(identity) | failure)
+                continue
             tags = [identity["imageTag"]] if identity.get("imageTag") else list(image.tags)
             image.tags = [tag for tag in image.tags if tag not in tags]
-            if not image.tags:
+            if not image.tags and not _index_of(images, image.digest):
                 del images[image.digest]
             for tag in tags or [""]:
                 answer["imageIds"].append({"imageDigest": image.digest} | ({"imageTag": tag} if tag else {}))
-                self._emit("DELETE", name, image.digest, tag, image.media_type)
+                self._emit("DELETE", name, image, tag)
         return answer
+
+    def update_image_storage_class(self, params: Params) -> dict[str, Any]:
+        """UpdateImageStorageClass: archive an image, or restore it (at once, which AWS takes a while for)."""
+        name, identity = _name(params), required(params, "imageId", code="InvalidParameterException")
+        image = _find(self._repository(name), identity)
+        if image is None:
+            raise AwsError("ImageNotFoundException", _not_found(name, identity))
+        image.archived = required(params, "targetStorageClass", code="InvalidParameterException") == "ARCHIVE"
+        row = {"registryId": ACCOUNT, "repositoryName": name, "imageId": {"imageDigest": image.digest}}
+        return row | {"imageStatus": _status(image)}
 
     def _repository(self, name: str) -> dict[str, EcrImage]:
         if name not in ecr_backends[ACCOUNT][REGION].repositories:
@@ -210,16 +236,59 @@ class Ecr:
             )
             raise AwsError("ImageTagAlreadyExistsException", text)
 
-    def _emit(self, action: str, repository: str, digest: str, tag: str, media_type: str) -> None:
+    def _emit(self, action: str, repository: str, image: EcrImage, tag: str) -> None:
         detail = {
             "action-type": action,
             "result": "SUCCESS",
             "repository-name": repository,
-            "image-digest": digest,
+            "image-digest": image.digest,
             "image-tag": tag,
-            "manifest-media-type": media_type,
+            "manifest-media-type": image.media_type,
         }
+        kind = artifact_type(image.manifest)
+        detail |= {"artifact-media-type": kind} if kind else {}
         self._bus.emit("aws.ecr", "ECR Image Action", [], detail)
+
+
+def scan_detail(
+    repository: str, digest: str, tags: Sequence[str], counts: Mapping[str, int], status: str
+) -> dict[str, Any]:
+    """A scan's end as its event tells it; a clean scan has no counts."""
+    detail: dict[str, Any] = {
+        "scan-status": status,
+        "repository-name": repository,
+        "image-digest": digest,
+        "image-tags": list(tags),
+    }
+    return detail | ({"finding-severity-counts": dict(counts)} if any(counts.values()) else {})
+
+
+def artifact_type(manifest: str) -> str:
+    """What ECR calls the artifact's media type: the configuration's, or the one the manifest names; an index has none."""
+    document = _document(manifest)
+    return str(document.get("artifactType") or (document.get("config") or {}).get("mediaType") or "")
+
+
+def _document(manifest: str) -> dict[str, Any]:
+    try:
+        found = json.loads(manifest)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _in_index(manifest: str) -> list[str]:
+    """The digests that an index refers to."""
+    return [str(child.get("digest")) for child in _document(manifest).get("manifests") or ()]
+
+
+def _index_of(images: Mapping[str, EcrImage], digest: str) -> str:
+    """An index in the repository that refers to this image, "" if none does."""
+    return next((image.digest for image in images.values() if digest in _in_index(image.manifest)), "")
+
+
+def _status(image: EcrImage) -> str:
+    return "ARCHIVED" if image.archived else "ACTIVE"
 
 
 def _name(params: Params) -> str:
@@ -276,7 +345,11 @@ def _details(repository: str, image: EcrImage) -> dict[str, Any]:
         "imageSizeInBytes": _size(image.manifest),
         "imagePushedAt": image.pushed_at,
         "imageManifestMediaType": image.media_type,
+        "imageStatus": _status(image),
     }
+    document = _document(image.manifest)
+    row |= {"artifactMediaType": artifact_type(image.manifest)} if artifact_type(image.manifest) else {}
+    row |= {"subjectManifestDigest": document["subject"]["digest"]} if document.get("subject") else {}
     if image.tags:
         row["imageTags"] = list(image.tags)
     if image.scan is not None:

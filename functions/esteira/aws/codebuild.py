@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from esteira.claims import CLAIM_VARIABLE, BuildClaim
-from esteira.config import Service, commit_tag
+from esteira.config import Service
 from esteira.errors import PartialError, making
 
 
@@ -17,11 +17,13 @@ class Builds:
 
     client: Callable[..., Any]
 
-    def start_build(self, service: Service, claim: BuildClaim, commit: str, token: str, live: Mapping[str, str]) -> str:
+    def start_build(
+        self, service: Service, claim: BuildClaim, commit: str, tag: str, token: str, live: Mapping[str, str]
+    ) -> str:
         """Start the build of ``commit``; its id, ``PROJECT:UUID``. Raises DeclinedError, UnsureError.
 
-        ``token`` makes it the same build for five minutes, so it may be sent twice. ``live`` are the variables that
-        tell it about the release that is live now.
+        ``tag`` is where it is to push its image. ``token`` makes it the same build for five minutes, so it may be sent
+        twice. ``live`` are the variables that tell it about the release that is live now.
         """
         variables = {
             **live,
@@ -30,7 +32,7 @@ class Builds:
             "ESTEIRA_RELEASE": f"v{claim.release}",
             "ESTEIRA_COMMIT": commit,
             "IMAGE_URI": service.image_uri,
-            "IMAGE_TAG": commit_tag(commit),
+            "IMAGE_TAG": tag,
         }
         with making(claim):
             answer = self.client("codebuild").start_build(
