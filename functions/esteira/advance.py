@@ -65,7 +65,7 @@ class _Run:
         self.last = 0
         self._look, self._births = True, True
         self._waiting: set[str] = set()  # images that are not in the registry yet
-        self._refused: set[Action] = set()  # what AWS declined in this call and nothing was claimed for
+        self._refused: list[Action] = []  # what AWS declined in this call and nothing was claimed for
         self._newest = 0
         self._known: dict[int, Assessed] = {}  # every release that a snapshot of this call had, as it was last
 
@@ -105,7 +105,7 @@ class _Run:
             pass  # recorded, and the status says so: a wait
         except DeclinedError as refusal:  # recorded, too; calling the function again would not heal it
             self.context.tell(replace(decision, error=str(refusal)))
-            self._refused |= {action} if isinstance(action, AcceptImage) else set()
+            self._refused += [action] if isinstance(action, AcceptImage) else []
         except Exception as error:  # noqa: BLE001 - raised at the end, when everything else is done
             self.context.tell(replace(decision, error=f"{type(error).__name__}: {error}"))
             self.errors.append(error)

@@ -304,7 +304,7 @@ def test_a_receipt_says_where_aws_says_something_else(on_moto: moto.Story) -> No
         repositoryName=story.service.images, imageIds=[{"imageTag": "esteira-v2"}]
     )
     assert verdicts(story, "v2") == {"image": "gone"}
-    story.context.aws.tag_image(story.service, story.digest(f"git-{first}"), "esteira-v2")
+    story.context.aws.tag_image(story.service, story.made(first), "esteira-v2")
     assert verdicts(story, "v2") == {"image": "differs"}
     for operation, what in {
         "codecommit:GetFolder": "commit",

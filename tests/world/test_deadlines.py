@@ -119,7 +119,7 @@ def test_an_image_that_cannot_be_accepted_ends_the_release(story: Story) -> None
     assert story.why(1).startswith("its image could not be accepted within 15 minutes: ")
     assert "tag esteira-v1 is frozen on another image" in story.why(1)
     assert story.why(1).endswith("; next: esteira retry v1")
-    assert story.tags(story.digest(f"git-{commit}")) == {f"git-{commit}"}
+    assert story.tags(story.made(commit)) == {f"git-{commit}"}
     assert story.deployed() == []
     assert not story.bus.letters
 

@@ -84,7 +84,7 @@ def test_a_rollout_of_the_same_number_on_another_stage_is_another_one(on: Begin)
     story.faults.hook = None
     assert story.stages_of(1) == {"staging": "live", "production": "failed"}
     assert story.why(1).startswith("live on staging; its deployment could not start: InvalidRoleException")
-    assert story.snapshot(1).release(1).digest == story.digest(f"git-{commit}")
+    assert story.snapshot(1).release(1).digest == story.made(commit)
     story.live("two")
     assert "refused" not in story.operate("rollback", stage="staging", to="v1")
     story.play()

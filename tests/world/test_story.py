@@ -20,7 +20,7 @@ def test_a_push_goes_live_by_digest_under_its_tags(story: Story) -> None:
     assert story.phases == ["live"]
     assert story.built() == ["v1/build/1 SUCCEEDED"]
     assert story.deployed() == ["v1 Succeeded"]
-    digest = story.digest(f"git-{commit}")
+    digest = story.made(commit)
     assert story.tags(digest) == {f"git-{commit}", "esteira-v1", "live-production"}
     (document,) = story.release_documents()
     assert document["image"] == f"{story.service.image_uri}@{digest}"
@@ -48,8 +48,8 @@ def test_a_second_push_takes_the_place_of_the_first(story: Story) -> None:
     first, second = story.live("one", "two")
     assert story.phases == ["superseded", "live"]
     assert story.why(1) == "v2 replaced it on production"
-    assert story.digest("live-production") == story.digest(f"git-{second}")
-    assert story.digest("previous-production") == story.digest(f"git-{first}")
+    assert story.digest("live-production") == story.made(second)
+    assert story.digest("previous-production") == story.made(first)
     assert story.deployed() == ["v1 Succeeded", "v2 Succeeded"]
 
 
@@ -114,7 +114,7 @@ def test_a_force_push_back_to_an_accepted_commit_deploys_with_no_build(story: St
     story.play()
     assert story.phases == ["superseded", "superseded", "live"]
     assert story.built() == ["v1/build/1 SUCCEEDED", "v2/build/1 SUCCEEDED"]
-    digest = story.digest(f"git-{first}")
+    digest = story.made(first)
     assert story.tags(digest) >= {"esteira-v1", "esteira-v3", "live-production"}
     assert story.release_documents()[-1]["digest"] == digest
 
@@ -127,7 +127,7 @@ def test_an_image_that_a_failed_build_pushed_is_not_trusted(story: Story) -> Non
     story.builds = FAILED_BUILD
     story.play()
     assert story.phases == ["failed"]
-    assert "esteira-v1" not in story.tags(story.digest(f"git-{first}"))
+    assert "esteira-v1" not in story.tags(story.made(first))
     story.builds = BuildOutcome()
     story.push("two")
     story.play()
@@ -168,7 +168,7 @@ def test_a_deployment_that_fails_leaves_the_live_one_and_tells_its_log(story: St
     assert story.phases == ["live", "failed"]
     assert "ValidateService: GET /ping answered 500" in story.why(2)
     assert story.stands(2).detail == ("Traceback", "ValueError: no model")
-    assert story.digest("live-production") == story.digest(f"git-{first}")
+    assert story.digest("live-production") == story.made(first)
     assert story.digest("previous-production") == ""
     assert story.stage_state.live == 1
 

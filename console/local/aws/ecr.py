@@ -9,9 +9,9 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import timedelta
 from threading import RLock
 from typing import Any
 
@@ -20,23 +20,20 @@ from moto.ecr.models import ecr_backends
 from console.local.aws.api import AwsError, Operation, Params, page, required
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
+from console.local.aws.ecr_images import (
+    EcrImage,
+    answer_of,
+    artifact_type,
+    details_of,
+    in_index,
+    index_of,
+    scan_detail,
+    status_of,
+)
 from console.local.aws_account import ACCOUNT, REGION, arn
 
 USER = "AWS"  # as ECR calls everybody who logs in
 TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
-
-
-@dataclass
-class EcrImage:
-    """One manifest in one repository, with the tags on it."""
-
-    digest: str
-    manifest: str
-    media_type: str
-    pushed_at: datetime
-    tags: list[str] = field(default_factory=list)
-    archived: bool = False
-    scan: dict[str, Any] | None = None  # the last scan's DescribeImages summary
 
 
 class Ecr:
@@ -126,7 +123,7 @@ class Ecr:
             raise AwsError("InvalidParameterException", f"Invalid parameter at 'imageTag': {tag!r}")
         image = images.get(digest)
         self._refuse(name, image, digest, tag)
-        lacking = [child for child in _in_index(manifest) if child not in images]
+        lacking = [child for child in in_index(manifest) if child not in images]
         if lacking:
             text = f"The manifest refers to images that are not in the repository: {', '.join(lacking)}"
             raise AwsError("ReferencedImagesNotFoundException", text)
@@ -138,7 +135,7 @@ class Ecr:
                 other.tags = [t for t in other.tags if t != tag]
             image.tags.append(tag)
         self._emit("PUSH", name, image, tag)
-        return {"image": _answer(name, image, tag)}
+        return {"image": answer_of(name, image, tag)}
 
     def describe_images(self, params: Params) -> dict[str, Any]:
         """DescribeImages, by tag, by digest, or all in pages of ``maxResults`` (100). Archived images are not listed
@@ -149,16 +146,16 @@ class Ecr:
         if not params.get("imageIds"):
             wanted = (params.get("filter") or {}).get("tagStatus", "ANY")
             status = (params.get("filter") or {}).get("imageStatus", "ACTIVE")
-            listed = [image for image in images.values() if status in ("ANY", _status(image))]
+            listed = [image for image in images.values() if status in ("ANY", status_of(image))]
             rows = [image for image in listed if wanted in ("ANY", "TAGGED" if image.tags else "UNTAGGED")]
-            details = [_details(name, image) for image in rows]
+            details = [details_of(name, image) for image in rows]
             return _paged("imageDetails", details, params)
         found = [(_find(images, identity), identity) for identity in params["imageIds"]]
         for image, identity in found:
             if image is None:
                 raise AwsError("ImageNotFoundException", _not_found(name, identity))
         unique = {image.digest: image for image, _ in found if image is not None}
-        return {"imageDetails": [_details(name, image) for image in unique.values()]}
+        return {"imageDetails": [details_of(name, image) for image in unique.values()]}
 
     def list_images(self, params: Params) -> dict[str, Any]:
         """ListImages: a row for each tag, and one for each image without any."""
@@ -181,7 +178,7 @@ class Ecr:
             if image is None or image.archived:
                 answer["failures"].append(_failure(identity))
             else:
-                answer["images"].append(_answer(name, image, identity.get("imageTag") or ""))
+                answer["images"].append(answer_of(name, image, identity.get("imageTag") or ""))
         return answer
 
     def batch_delete_image(self, params: Params) -> dict[str, Any]:
@@ -194,14 +191,14 @@ class Ecr:
             if image is None:
                 answer["failures"].append(_failure(identity))
                 continue
-            if not identity.get("imageTag") and (index := _index_of(images, image.digest)):
+            if not identity.get("imageTag") and (index := index_of(images, image.digest)):
                 reason = f"Requested image referenced by manifest list: [{index}]"
                 failure = {"failureCode": "ImageReferencedByManifestList", "failureReason": reason}
                 answer["failures"].append(_failure(identity) | failure)
                 continue
             tags = [identity["imageTag"]] if identity.get("imageTag") else list(image.tags)
             image.tags = [tag for tag in image.tags if tag not in tags]
-            if not image.tags and not _index_of(images, image.digest):
+            if not image.tags and not index_of(images, image.digest):
                 del images[image.digest]
             for tag in tags or [""]:
                 answer["imageIds"].append({"imageDigest": image.digest} | ({"imageTag": tag} if tag else {}))
@@ -216,7 +213,7 @@ class Ecr:
             raise AwsError("ImageNotFoundException", _not_found(name, identity))
         image.archived = required(params, "targetStorageClass", code="InvalidParameterException") == "ARCHIVE"
         row = {"registryId": ACCOUNT, "repositoryName": name, "imageId": {"imageDigest": image.digest}}
-        return row | {"imageStatus": _status(image)}
+        return row | {"imageStatus": status_of(image)}
 
     def _repository(self, name: str) -> dict[str, EcrImage]:
         if name not in ecr_backends[ACCOUNT][REGION].repositories:
@@ -226,7 +223,7 @@ class Ecr:
 
     def _refuse(self, name: str, image: EcrImage | None, digest: str, tag: str) -> None:
         where = f"in the repository with name '{name}' in registry with id '{ACCOUNT}'"
-        if image is not None and (not tag or tag in image.tags):
+        if image is not None and not image.archived and (not tag or tag in image.tags):
             text = f"Image with digest '{digest}' and tag '{tag or 'null'}' already exists {where}"
             raise AwsError("ImageAlreadyExistsException", text)
         taken = tag and any(tag in other.tags for other in self._images[name].values())
@@ -248,47 +245,6 @@ class Ecr:
         kind = artifact_type(image.manifest)
         detail |= {"artifact-media-type": kind} if kind else {}
         self._bus.emit("aws.ecr", "ECR Image Action", [], detail)
-
-
-def scan_detail(
-    repository: str, digest: str, tags: Sequence[str], counts: Mapping[str, int], status: str
-) -> dict[str, Any]:
-    """A scan's end as its event tells it; a clean scan has no counts."""
-    detail: dict[str, Any] = {
-        "scan-status": status,
-        "repository-name": repository,
-        "image-digest": digest,
-        "image-tags": list(tags),
-    }
-    return detail | ({"finding-severity-counts": dict(counts)} if any(counts.values()) else {})
-
-
-def artifact_type(manifest: str) -> str:
-    """What ECR calls the artifact's media type: the configuration's, or the one the manifest names; an index has none."""
-    document = _document(manifest)
-    return str(document.get("artifactType") or (document.get("config") or {}).get("mediaType") or "")
-
-
-def _document(manifest: str) -> dict[str, Any]:
-    try:
-        found = json.loads(manifest)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _in_index(manifest: str) -> list[str]:
-    """The digests that an index refers to."""
-    return [str(child.get("digest")) for child in _document(manifest).get("manifests") or ()]
-
-
-def _index_of(images: Mapping[str, EcrImage], digest: str) -> str:
-    """An index in the repository that refers to this image, "" if none does."""
-    return next((image.digest for image in images.values() if digest in _in_index(image.manifest)), "")
-
-
-def _status(image: EcrImage) -> str:
-    return "ARCHIVED" if image.archived else "ACTIVE"
 
 
 def _name(params: Params) -> str:
@@ -325,43 +281,6 @@ def _find(images: Mapping[str, EcrImage], identity: Mapping[str, str]) -> EcrIma
     digest, tag = identity.get("imageDigest"), identity.get("imageTag")
     fits = (i for i in images.values() if (not digest or i.digest == digest) and (not tag or tag in i.tags))
     return next(fits, None)
-
-
-def _answer(repository: str, image: EcrImage, tag: str) -> dict[str, Any]:
-    return {
-        "registryId": ACCOUNT,
-        "repositoryName": repository,
-        "imageId": {"imageDigest": image.digest} | ({"imageTag": tag} if tag else {}),
-        "imageManifest": image.manifest,
-        "imageManifestMediaType": image.media_type,
-    }
-
-
-def _details(repository: str, image: EcrImage) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "registryId": ACCOUNT,
-        "repositoryName": repository,
-        "imageDigest": image.digest,
-        "imageSizeInBytes": _size(image.manifest),
-        "imagePushedAt": image.pushed_at,
-        "imageManifestMediaType": image.media_type,
-        "imageStatus": _status(image),
-    }
-    document = _document(image.manifest)
-    row |= {"artifactMediaType": artifact_type(image.manifest)} if artifact_type(image.manifest) else {}
-    row |= {"subjectManifestDigest": document["subject"]["digest"]} if document.get("subject") else {}
-    if image.tags:
-        row["imageTags"] = list(image.tags)
-    if image.scan is not None:
-        row |= {"imageScanStatus": {"status": "COMPLETE"}, "imageScanFindingsSummary": image.scan}
-    return row
-
-
-def _size(manifest: str) -> int:
-    try:
-        return sum(int(layer.get("size", 0)) for layer in json.loads(manifest).get("layers", []))
-    except (ValueError, AttributeError):
-        return 0
 
 
 def _not_found(repository: str, identity: Mapping[str, str]) -> str:
