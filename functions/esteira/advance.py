@@ -65,14 +65,16 @@ class _Run:
         self.last = 0
         self._look, self._births = True, True
         self._waiting: set[str] = set()  # images that are not in the registry yet
-        self._refused: list[Action] = []  # what AWS declined in this call and nothing was claimed for
+        self._refused: list[
+            Action
+        ] = []  # declined in this call without a claim: asked once more, then left to the next
         self._newest = 0
         self._known: dict[int, Assessed] = {}  # every release that a snapshot of this call had, as it was last
 
     def round(self, number: int) -> bool:
         """Gather, decide, do; whether there may be more to do."""
         m = self._gather()
-        actions = tuple(action for action in plan(m) if action not in self._refused)
+        actions = tuple(action for action in plan(m) if self._refused.count(action) < 2)
         _write_down(m, number, actions, self.context)
         self._look, failed = False, len(self.errors)
         for action in actions:

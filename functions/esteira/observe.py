@@ -36,10 +36,12 @@ def observe(service: Service, context: Context) -> None:
     s = snapshot(context.store, service, context.clock())
     deployments = (f for stage in s.stages for f in _deployment(s, stage, context))
     alarms = (f for stage in s.stages for f in _alarms(s, stage, context))
-    images = list(context.aws.images(service))
-    for fact in (*_builds(s, context), *deployments, *alarms, *_missed(s, images, context)):
+    for fact in (*_builds(s, context), *deployments, *alarms):
         if context.store.record(service.name, fact):
             tell_found(service.name, _release_of(fact, s), fact.name, context)
+    images = list(context.aws.images(service))
+    for missed in _missed(s, images, context):
+        context.store.record(service.name, missed)
     for image in _images(s, images, context):
         if context.store.record_arrival(service.name, image):
             tell_found(service.name, "", image.name, context)

@@ -32,6 +32,8 @@ IDENTITY: dict[str, set[str]] = {
     "ImageTaken": {"tag", "digest", "missing"},
     "ImageScanned": {"digest", "scanned_at", "findings"},
     "CommitPushed": {"commit", "by"},
+    "ImageBuilt": {"commit", "release", "attempt"},
+    "ImageMissed": {"at", "release"},
     "Claimed": {"release", "action", "attempt", "take", "stage"},
     "Declined": {"release", "action", "attempt", "take", "stage"},
     "BuildStarted": {"release", "attempt", "build"},

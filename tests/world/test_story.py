@@ -21,7 +21,8 @@ def test_a_push_goes_live_by_digest_under_its_tags(story: Story) -> None:
     assert story.built() == ["v1/build/1 SUCCEEDED"]
     assert story.deployed() == ["v1 Succeeded"]
     digest = story.made(commit)
-    assert story.tags(digest) == {f"git-{commit}", "esteira-v1", "live-production"}
+    assert story.build_tag().startswith(f"git-{commit}-")
+    assert story.tags(digest) == {story.build_tag(), "esteira-v1", "live-production"}
     (document,) = story.release_documents()
     assert document["image"] == f"{story.service.image_uri}@{digest}"
     wanted = {"service": "heart", "release": "v1", "number": 1, "commit": commit, "stage": "production"}
@@ -123,7 +124,7 @@ def test_an_image_that_a_failed_build_pushed_is_not_trusted(story: Story) -> Non
     """Only what was accepted is used again; the commit is built anew."""
     first = story.push("one")
     story.deliver()
-    story.push_image(first, f"git-{first}")  # the build pushes, then fails
+    story.push_image(first, story.build_tag())  # the build pushes, then fails
     story.builds = FAILED_BUILD
     story.play()
     assert story.phases == ["failed"]
@@ -149,13 +150,15 @@ def test_a_failed_build_says_which_phase_failed_and_why(story: Story) -> None:
 
 
 def test_a_build_that_succeeds_without_pushing_its_image_fails_with_that_sentence(story: Story) -> None:
-    """It names the tag that is missing and what to write into buildspec.yml."""
+    """It names the tag that is missing and what to write into buildspec.yml, once the registry had time to show it."""
     story.builds = BuildOutcome(push=False)
-    commit = story.push("one")
+    story.push("one")
     story.play()
+    assert story.phases == ["building"]
+    story.wait(2)
     assert story.phases == ["failed"]
     assert story.why(1).startswith(
-        f"the build succeeded without pushing its image git-{commit}; next: let buildspec.yml push"
+        f"the build succeeded without pushing its image {story.build_tag()}; next: let buildspec.yml push"
     )
     assert story.deployed() == []
 
@@ -429,10 +432,10 @@ def test_the_same_manifest_from_another_commit_is_another_release(story: Story) 
     """A commit that builds the very image that is live deploys it; live and previous stay one image."""
     first = story.push("one")
     story.play()
-    second = story.push("two")
+    story.push("two")
     story.deliver()
     story.builds = BuildOutcome(push=False)
-    story.local_aws.ecr.push("heart", manifest_for(first), f"git-{second}")
+    story.local_aws.ecr.push("heart", manifest_for(first), story.build_tag())
     story.play()
     assert story.phases == ["superseded", "live"]
     assert story.tags(story.digest("live-production")) >= {"esteira-v1", "esteira-v2"}
