@@ -43,7 +43,7 @@ def read(text: str, media_type: str = "") -> Manifest:
     """The manifest in ``text``; ``media_type`` is what the registry calls it."""
     try:
         document = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
         return Manifest(refused="its manifest is no JSON object")
@@ -61,9 +61,10 @@ def _index(document: Mapping[str, Any]) -> Manifest:
 
 def _is_image(child: Mapping[str, Any]) -> bool:
     """Whether an index's entry is an image or a further index, not what says something about one."""
-    platform, annotations = child.get("platform") or {}, child.get("annotations") or {}
-    known = child.get("mediaType") in INDEXES + IMAGES and not child.get("artifactType")
-    return known and platform.get("os") != "unknown" and _ATTESTATION not in annotations
+    platform, annotations = child.get("platform"), child.get("annotations")
+    attests = isinstance(annotations, dict) and _ATTESTATION in annotations
+    attests = attests or (isinstance(platform, dict) and platform.get("os") == "unknown")
+    return child.get("mediaType") in INDEXES + IMAGES and not child.get("artifactType") and not attests
 
 
 def _image(document: Mapping[str, Any]) -> Manifest:

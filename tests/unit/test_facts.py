@@ -197,7 +197,7 @@ def test_stamps_sort_as_time_does(one: datetime, other: datetime) -> None:
     [
         ("Claimed", {"at", "lease", "owner"}),
         ("Declined", {"at", "error"}),
-        ("GivenUp", {"at", "why", "attempt", "remedy"}),
+        ("GivenUp", {"at", "why", "attempt", "remedy", "cause"}),
         ("Rollout", {"at", "lease", "deadline", "owner"}),
         ("Diagnosed", {"at", "cause", "reached", "event", "answers"}),
         ("BuildStarted", {"at", "began", "retry_of"}),

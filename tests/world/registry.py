@@ -44,7 +44,7 @@ class Ecr:
         """Emit Inspector's event of a scan, which comes in the other's place where scanning is enhanced."""
         name, image = arn("ecr", f"repository/{repository}"), self._images[repository][digest]
         detail = scan_detail(name, digest, image.tags, {**counts, "TOTAL": 99}, "INITIAL_SCAN_COMPLETE")
-        self._bus.emit("aws.inspector2", "Inspector2 Scan", [f"{name}/{digest}"], detail)
+        self._bus.emit("aws.inspector2", "Inspector2 Scan", [name], detail)
 
     def images(self, repository: str) -> list[EcrImage]:
         """Every image of a repository, oldest push first."""

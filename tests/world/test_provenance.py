@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from console.local.rehearse.rehearsal_engine import BuildOutcome
 from console.read.account import account
-from esteira.core.facts import Accepted, ImageMissed
+from esteira.config import build_tag
+from esteira.core.facts import Accepted, Claimed, ImageMissed
 from esteira.trail import ImageScanned
 from tests.world.story import Story, refusing
 
@@ -151,12 +153,14 @@ def test_a_digest_that_a_build_exported_and_did_not_push_fails_the_release(story
 def test_every_take_of_one_attempt_tells_the_same_tag_and_every_attempt_another(alone: Story) -> None:
     """The tag is the claim's: found again by whoever comes after, and never told to a later build."""
     alone.faults.hook = refusing("codebuild:StartBuild")
-    alone.push("one")
+    commit = alone.push("one")
     alone.deliver()
-    alone.faults.hook = None
+    alone.faults.hook, alone.builds = None, FAILED
+    alone.__dict__["context"] = replace(alone.context, owner="another invocation")
     alone.pass_time(300)
-    alone.builds = FAILED
-    alone.play()
+    claims = [f for f in alone.facts(1) if isinstance(f, Claimed)]
+    assert [(c.take, c.owner == "another invocation") for c in claims] == [(1, False), (2, True)]
+    assert alone.build_tag() == build_tag(commit, claims[0].owner, "heart/v1/build/1")
     alone.builds = BuildOutcome()
     alone.operate("retry", release="v1")
     alone.play()

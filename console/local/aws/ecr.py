@@ -83,7 +83,7 @@ class Ecr:
             name, image = arn("ecr", f"repository/{repository}"), self._repository(repository)[digest]
             total = {**counts, "TOTAL": sum(counts.values())}
             detail = scan_detail(name, digest, image.tags, total, "INITIAL_SCAN_COMPLETE")
-            self._bus.emit("aws.inspector2", "Inspector2 Scan", [f"{name}/{digest}"], detail)
+            self._bus.emit("aws.inspector2", "Inspector2 Scan", [name], detail)
 
     def images(self, repository: str) -> list[EcrImage]:
         """Every image of a repository, oldest push first."""

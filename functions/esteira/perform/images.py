@@ -22,7 +22,7 @@ SAME_TIME = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
-class Found:
+class ReleaseImage:
     """A release's image: its digest, the digests in it where it is an index, and what its build exported."""
 
     digest: str
@@ -42,7 +42,7 @@ _PUSH = "let buildspec.yml push $IMAGE_URI:$IMAGE_TAG, then push the commit"
 _AGAIN = "push it again under a new tag"
 
 
-def found(release: Release, do: Effects) -> Found | Unfit:
+def found(release: Release, do: Effects) -> ReleaseImage | Unfit:
     """The release's image. Raises DeclinedError where it may still appear in the registry."""
     pushed = release.pushed
     if pushed.source == "image":
@@ -67,14 +67,14 @@ def found(release: Release, do: Effects) -> Found | Unfit:
     return image or _absent(release, Unfit(f"the build succeeded without pushing its image {tag}", _PUSH), do)
 
 
-def _image(named: str, digest: str, exported: tuple[str, ...], do: Effects) -> Found | Unfit | None:
+def _image(named: str, digest: str, exported: tuple[str, ...], do: Effects) -> ReleaseImage | Unfit | None:
     """The image under a digest, or why it is none; None where it is not in the registry or cannot be pulled."""
     manifest = None if do.aws.missing(do.service, digest) else do.aws.manifest(do.service, digest)
     if manifest is None:
         return None
     if manifest.refused:
         return Unfit(f"{named} is refused: {manifest.refused}", "push an image in its place")
-    return Found(digest, manifest.images, exported)
+    return ReleaseImage(digest, manifest.images, exported)
 
 
 def _absent(release: Release, unfit: Unfit, do: Effects) -> Unfit:
