@@ -9,10 +9,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from esteira import bootstrap, identity, operate
 from esteira.advance import Outcome, advance
 from esteira.answer import Answer, answer
+from esteira.aws.tracing import about, traced
 from esteira.config import Service
 from esteira.context import Context
 from esteira.refusal import Refused
-from esteira.telemetry import about, logger, measured, traced
+from esteira.telemetry import logger, measured
 
 
 @logger.inject_lambda_context

@@ -21,6 +21,7 @@ from esteira.core.facts import (
 )
 from esteira.core.state import Deployed, Snapshot, StageState
 from esteira.fact import Fact, stamp, unstamp
+from esteira.ingest import explained
 from esteira.snapshot import snapshot
 from esteira.trail import FoundBySweep, ImageScanned
 
@@ -37,7 +38,7 @@ def observe(service: Service, context: Context) -> None:
     deployments = (f for stage in s.stages for f in _deployment(s, stage, context))
     alarms = (f for stage in s.stages for f in _alarms(s, stage, context))
     for fact in (*_builds(s, context), *deployments, *alarms):
-        if context.store.record(service.name, fact):
+        if context.store.record(service.name, explained(fact, context)):
             tell_found(service.name, _release_of(fact, s), fact.name, context)
     images = list(context.aws.images(service))
     for missed in _missed(s, images, context):

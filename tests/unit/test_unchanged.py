@@ -122,7 +122,9 @@ def deployed_by(number: int, stage: StageState, *live: Release) -> list[Fact]:
     facts: list[Fact] = []
     store = SimpleNamespace(claim_rollout=lambda *_, **__: True, record=lambda _, fact: facts.append(fact))
     aws = SimpleNamespace(
-        put_bundle=lambda *_: "sha256", create_deployment=lambda *_: deployment_of(number), missing=lambda *_: ""
+        put_bundle=lambda *_: ("sha256", "etag"),
+        create_deployment=lambda *_: deployment_of(number),
+        missing=lambda *_: "",
     )
     context: Any = SimpleNamespace(store=store, aws=aws, clock=lambda: NOON)
     s = Snapshot(HEART, (stage,), releases=(*live, image_release(number)))

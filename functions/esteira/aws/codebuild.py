@@ -8,7 +8,7 @@ from typing import Any
 
 from esteira.claims import CLAIM_VARIABLE, BuildClaim
 from esteira.config import Service
-from esteira.errors import PartialError, making
+from esteira.errors import PartialError, is_refusal, making
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,20 @@ class Builds:
     client: Callable[..., Any]
 
     def start_build(
-        self, service: Service, claim: BuildClaim, commit: str, tag: str, token: str, live: Mapping[str, str]
+        self,
+        service: Service,
+        claim: BuildClaim,
+        commit: str,
+        tag: str,
+        token: str,
+        live: Mapping[str, str],
+        buildspec: str = "",
     ) -> str:
         """Start the build of ``commit``; its id, ``PROJECT:UUID``. Raises DeclinedError, UnsureError.
 
         ``tag`` is where it is to push its image. ``token`` makes it the same build for five minutes, so it may be sent
-        twice. ``live`` are the variables that tell it about the release that is live now.
+        twice. ``live`` are the variables that tell it about the release that is live now. ``buildspec`` takes the
+        place of the commit's buildspec.yml.
         """
         variables = {
             **live,
@@ -34,6 +42,7 @@ class Builds:
             "IMAGE_URI": service.image_uri,
             "IMAGE_TAG": tag,
         }
+        override = {"buildspecOverride": buildspec} if buildspec else {}
         with making(claim):
             answer = self.client("codebuild").start_build(
                 projectName=service.project,
@@ -42,6 +51,7 @@ class Builds:
                 environmentVariablesOverride=[
                     {"name": name, "value": value, "type": "PLAINTEXT"} for name, value in variables.items()
                 ],
+                **override,
             )
         return str(answer["build"]["id"])
 
@@ -51,7 +61,10 @@ class Builds:
         A later one is somebody's copy, or CodeBuild's own retry.
         """
         codebuild = self.client("codebuild")
-        ids = codebuild.list_builds_for_project(projectName=service.project, sortOrder="DESCENDING")["ids"]
+        pages = codebuild.get_paginator("list_builds_for_project").paginate(
+            projectName=service.project, sortOrder="DESCENDING", PaginationConfig={"MaxItems": 100}
+        )
+        ids = [build for page in pages for build in page["ids"]]
         builds = self.builds(ids)
         for build in sorted(builds, key=lambda b: ids.index(b["id"]), reverse=True):
             variables = {v["name"]: v["value"] for v in build["environment"]["environmentVariables"]}
@@ -69,6 +82,17 @@ class Builds:
             return []
         builds: Sequence[Mapping[str, Any]] = self.client("codebuild").batch_get_builds(ids=list(ids))["builds"]
         return builds
+
+    def build_log(self, build: str) -> Sequence[str]:
+        """The last lines of a build's log, none where CloudWatch has no such log, or none yet."""
+        project, _, stream = build.partition(":")
+        try:
+            told = self.client("logs").get_log_events(logGroupName=f"/aws/codebuild/{project}", logStreamName=stream)
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            return ()
+        return [event["message"].rstrip("\n") for event in told["events"]]
 
     def stop_build(self, build: str) -> None:
         """Ask a build to stop; one that ended is left as it is, so it may be sent twice."""

@@ -206,7 +206,7 @@ def _succeeded(here: OnStage, last: Deployed) -> Status:
     if missed is not None:
         why = f"its image {missed.digest[:19]} is {missed.how}, so no other host can pull it"
         return Status(Phase.LIVE, f"{summary}; {why}", next=_have_it_again(missed), cause=Cause.IMAGE_GONE)
-    return Status(Phase.LIVE, summary)
+    return Status(Phase.LIVE, summary, last.diagnosed.found if last.diagnosed else ())
 
 
 def _have_it_again(missed: ImageMissed) -> str:
@@ -301,7 +301,7 @@ def _refused(here: OnStage, now: datetime) -> Status | None:
     release, name, gated = here.release, here.stage.name, here.release.gated
     # Asked before the first stage: what a bypass let onto it is not stopped on its further way.
     if here.stage.before is None and gated and gated.refused and not gated.dry_run:
-        remedy = f"push a better model, or esteira bypass {release.label} --reason …"
+        remedy = f"push a better model, or esteira bypass {release.label} --reason … --for 30m"
         return Status(Phase.REJECTED, "; ".join(gated.refused), next=remedy, cause=Cause.GATE)
     no = here.rejected
     if no is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from esteira.claims import BuildClaim
 from esteira.config import build_tag
@@ -17,6 +18,8 @@ from esteira.core.actions import AcceptImage, FindBuild, StartBuild
 from esteira.core.facts import Accepted, BuildStarted, Claimed, GivenUp, ImageBuilt, about_release
 from esteira.perform.effects import Effects, Take
 from esteira.perform.images import Unfit, found, label
+
+DEFAULT = Path(__file__).parents[1] / "buildspec.yml"  # for a commit without one
 
 
 def start(action: StartBuild, do: Effects) -> None:
@@ -33,7 +36,8 @@ def start(action: StartBuild, do: Effects) -> None:
                 return
             tag = build_tag(commit, _owner(action, do), claim)
             token = str(claim).replace("/", "-")
-            build = do.aws.start_build(do.service, claim, commit, tag, token, _about_live(do))
+            buildspec = DEFAULT.read_text() if do.release(number).pushed.default_build else ""
+            build = do.aws.start_build(do.service, claim, commit, tag, token, _about_live(do), buildspec)
     do.record(BuildStarted(at=do.now(), release=number, attempt=action.attempt, build=build))
 
 
