@@ -107,8 +107,8 @@ def test_a_build_that_aws_refuses_at_first_starts_when_it_may(story: Story) -> N
 
 
 def test_an_image_that_cannot_be_accepted_ends_the_release(story: Story) -> None:
-    """ECR refuses to show it at each try, and the deadline ends it."""
-    story.faults.hook = refusing("ecr:DescribeImages")
+    """ECR refuses to give it at each try, and the deadline ends it."""
+    story.faults.hook = refusing("ecr:BatchGetImage")
     story.push("one")
     story.deliver()
     story.end_build()

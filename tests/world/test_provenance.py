@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from console.local.aws.api import AwsError
+from console.local.aws.faults import Call, When
 from console.local.rehearse.rehearsal_engine import BuildOutcome
 from console.read.account import account
 from esteira.config import build_tag
@@ -200,6 +202,23 @@ def test_a_registry_that_takes_no_label_keeps_no_release_back(story: Any) -> Non
     story.faults.hook = None
     story.play()
     assert story.phases == ["live"]
+
+
+def test_a_registry_that_lets_no_tag_move_holds_no_stage_up(story: Any) -> None:
+    """B3's kind: a repository that was adopted may freeze live-production with the first release. Each later one then
+    held its stage for a quarter of an hour."""
+
+    def freeze(moment: When, call: Call) -> None:
+        if moment == "before" and call.name == "ecr:PutImage" and call.params["imageTag"] == "live-production":
+            raise AwsError("ImageTagAlreadyExistsException", "the tag is immutable")
+
+    story.live("one")
+    story.faults.hook = freeze
+    story.live("two")
+    assert story.phases == ["superseded", "live"]
+    assert not story.stage_state.busy
+    assert story.digest("live-production") == story.digest("esteira-v1")
+    assert story.stage_state.finished.note.startswith("its tags stay: tag live-production is frozen")
 
 
 def test_a_word_is_heard_although_advancing_meets_an_error(story: Any) -> None:

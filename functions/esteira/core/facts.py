@@ -271,6 +271,7 @@ class RolloutFinished(Fact, about="stage/{stage}", key="rollout#{rollout:08d}#fi
     release: int
     succeeded: bool
     mixed: bool = False
+    note: str = field(default="", compare=False)  # why the stage's tags stayed where they were
 
 
 class Bundled(ReleaseFact, key="bundled#{stage}#{rollout:08d}#{sha256}"):
