@@ -20,8 +20,8 @@ from console.local.aws.resources import create_resources
 from console.local.aws.stack import LocalAws
 from console.local.paths import TEMPLATE
 from console.local.rehearse.rehearsal_engine import MEDIA_TYPE, ScriptedEngine, manifest_for
-from console.local.template import read
-from esteira.aws import Aws
+from console.local.template import read, with_service
+from esteira.aws import Aws, tracing
 from esteira.bundle import default
 from esteira.claims import BuildClaim, RolloutClaim
 from esteira.config import Service
@@ -75,7 +75,7 @@ class Stand:
 @contextmanager
 def standing(folder: Path) -> Iterator[Stand]:
     """A stand with everything made, where the build and the deployment have ended."""
-    template = read(TEMPLATE)
+    template = with_service(read(TEMPLATE))
     settings = next(f.environment for f in template.functions if f.handler.startswith("intake."))
     engine = ScriptedEngine(manual=True)
     local_aws = LocalAws(folder, engine, Bus(clock=Clock.stopped(AT)), keep=False)
@@ -102,6 +102,8 @@ def standing(folder: Path) -> Iterator[Stand]:
 DECIDED = Decided(at=AT, release=1, action="Wait", why="a test", round=0, place=0, seen="s", configuration="c")
 HELD = Held(at=AT, request="one", by="ana", reason="a test", stage="production", until=AT)
 CLAIMED = Claimed(at=AT, release=1, action="build", attempt=1, take=1, lease=AT)
+
+SEGMENT = {"trace_id": f"1-6b0d35dd-{1:024x}", "id": f"{1:016x}", "name": "a", "start_time": 1.0, "end_time": 2.0}
 
 # How an adapter comes to make each of its calls.
 MAKES: dict[str, Callable[[Stand], object]] = {
@@ -138,4 +140,5 @@ MAKES: dict[str, Callable[[Stand], object]] = {
     "sns:Publish": lambda s: s.aws.publish(s.topic, "a subject", "a text"),
     "ssm:GetParameter": lambda s: s.aws.secret("/secret"),
     "ssm:GetParametersByPath": lambda s: s.aws.services("/esteira/services/"),
+    "xray:PutTraceSegments": lambda s: tracing._send(dict(SEGMENT)),
 }

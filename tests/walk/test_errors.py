@@ -28,6 +28,8 @@ COMES_TO: dict[tuple[str, str], Any] = {
     ("dynamodb:PutItem", "ConditionalCheckFailedException"): False,
     ("dynamodb:DeleteItem", "ConditionalCheckFailedException"): None,
     ("dynamodb:TransactWriteItems", "TransactionCanceledException"): False,
+    ("xray:PutTraceSegments", "InvalidRequestException"): None,
+    ("xray:PutTraceSegments", "ThrottledException"): None,
     ("ecr:DescribeImages", "ImageNotFoundException"): None,
     ("ecr:PutImage", "ImageAlreadyExistsException"): True,
     ("ecr:PutImage", "ImageTagAlreadyExistsException"): DeclinedError,

@@ -65,6 +65,10 @@ HANDLED: dict[str, dict[str, str]] = {
         "ImageAlreadyExistsException": "the tag is on this image already",
         "ImageTagAlreadyExistsException": NOTED,
     },
+    "xray:PutTraceSegments": {
+        "InvalidRequestException": "a trace is worth no failed call: a warning in the log",
+        "ThrottledException": "a trace is worth no failed call: a warning in the log",
+    },
     "s3:GetObject": {"NoSuchKey": "the receipt says that the bundle is gone"},
     "s3:HeadBucket": {"NoSuchBucket": "doctor says that it is not there"},
     "events:DescribeRule": {"ResourceNotFoundException": "doctor says that it is not there"},
