@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from aws_events.alarms import observed_alarm, read_alarm
+from aws_events.build_log import failed_command
 from aws_events.builds import exported_by, observed_build, read_build
 from aws_events.deployments import observed_deployment, observed_instance, read_deployment, read_instance
 from aws_events.heard import Heard, Nice, NotOurs, Timestamp
@@ -30,6 +31,7 @@ __all__ = [
     "Heard",
     "NotOurs",
     "exported_by",
+    "failed_command",
     "foreign",
     "observed_alarm",
     "observed_build",

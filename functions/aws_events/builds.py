@@ -86,10 +86,15 @@ def observed_build(service: Service, build: Mapping[str, Any], now: datetime) ->
 
 
 def _cause(phases: Iterable[tuple[str, str | None, Iterable[str]]]) -> str:
-    """The first phase of a build that did not succeed, with its first context that says something; "" without one."""
+    """The first phase of a build that did not succeed, with its first context that says something; "" without one.
+
+    The context names the command that failed, which may hold a secret.
+    """
     for kind, status, contexts in phases:
         if status not in (None, "SUCCEEDED"):
-            return ": ".join(filter(None, (kind, next((c for c in contexts if c.strip(": ")), ""))))
+            from guard.mask import masked  # not while a function starts
+
+            return masked(": ".join(filter(None, (kind, next((c for c in contexts if c.strip(": ")), "")))))
     return ""
 
 

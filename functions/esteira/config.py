@@ -145,6 +145,7 @@ class Service(Strict):
     application: Deployed
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=8)]  # in the order a release takes them
     bundles: Bucket
+    url: Annotated[str, Field(max_length=2000)] = ""  # where its model answers, for people
 
     port: Annotated[int, Field(ge=0, le=65535)] = 0  # 0: what the image exposes, or what the host finds
     health_path: Annotated[str, Field(pattern=r"^(/|$)")] = ""  # "": what the host finds

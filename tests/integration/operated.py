@@ -94,13 +94,17 @@ class Operated:
         self.store = Store(client("dynamodb"), "esteira-Table")
         self.heart = heart
         self.register(self.heart)
-        note = {
+        self.note(pages={"heart": "http://127.0.0.1:8"})
+
+    def note(self, pages: dict[str, str]) -> None:
+        """Write down where the local stack is, as it does itself."""
+        told = {
             "endpoint": "http://127.0.0.1:9",
             "stack": "esteira",
             "pid": os.getpid(),
             "remotes": {"heart": "REMOTE"},
         }
-        (state / "local.json").write_text(json.dumps(note))
+        (self.state / "local.json").write_text(json.dumps({**told, "pages": pages}))
 
     def register(self, service: Service) -> None:
         self.ssm.put_parameter(

@@ -35,6 +35,7 @@ from moto.dynamodb.models.utilities import dynamo_json_dump
 from moto.dynamodb.responses import DynamoHandler
 from moto.ecr.responses import ECRResponse
 from moto.events.responses import EventsHandler
+from moto.logs.responses import LogsResponse
 
 from console.local.aws.api import AwsError, Operation
 from console.local.aws.faults import Call, Faults
@@ -50,6 +51,7 @@ RESPONSES: dict[str, type] = {
     "dynamodb": DynamoHandler,
     "ecr": ECRResponse,
     "events": EventsHandler,
+    "logs": LogsResponse,
 }
 QUERY_PROTOCOL = {"cloudwatch"}  # the others of RESPONSES speak AWS's JSON protocol
 BaseClient: Any = BotocoreClient  # its private doors are what in_process opens

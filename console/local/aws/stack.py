@@ -36,6 +36,7 @@ from console.local.aws.dynamodb import DynamoDb
 from console.local.aws.ecr import Ecr
 from console.local.aws.faults import Faults
 from console.local.aws.functions import UnknownFunctionError
+from console.local.aws.logs import BuildLogs
 from console.local.aws.strict.lists import Lists
 from console.local.aws.work import Runner, Threads
 from console.local.engine import Engine
@@ -95,6 +96,7 @@ class LocalAws:
         hosts = {"hosts": engine.hosts} if hasattr(engine, "hosts") else {}
         self.codedeploy = CodeDeploy(engine.deploy, self._runner, logs / "deployments", *common, chance, **hosts)
         self.cloudwatch = CloudWatch(*common)
+        self.logs = BuildLogs(logs / "builds")
         self.dynamodb = DynamoDb(self.clock)
         self._operations = self._all_operations()
 
@@ -221,6 +223,7 @@ class LocalAws:
             "ecr": self.ecr.operations,
             "events": {"PutEvents": self.put_events},
             "lambda": {"Invoke": self.invoke},
+            "logs": self.logs.operations,
         }
 
     def _restore(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from esteira.claims import CLAIM_VARIABLE, BuildClaim
 from esteira.config import Service, commit_tag
-from esteira.errors import PartialError, making
+from esteira.errors import PartialError, is_refusal, making
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,17 @@ class Builds:
             return []
         builds: Sequence[Mapping[str, Any]] = self.client("codebuild").batch_get_builds(ids=list(ids))["builds"]
         return builds
+
+    def build_log(self, build: str) -> Sequence[str]:
+        """The last lines of a build's log, none where CloudWatch has no such log, or none yet."""
+        project, _, stream = build.partition(":")
+        try:
+            told = self.client("logs").get_log_events(logGroupName=f"/aws/codebuild/{project}", logStreamName=stream)
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            return ()
+        return [event["message"].rstrip("\n") for event in told["events"]]
 
     def stop_build(self, build: str) -> None:
         """Ask a build to stop; one that ended is left as it is, so it may be sent twice."""

@@ -17,11 +17,12 @@ class Registrations:
     client: Callable[..., Any]
 
     def services(self, path: str) -> tuple[tuple[Service, ...], tuple[str, ...]]:
-        """The services registered under the SSM path, and a sentence for each registration that has something wrong."""
+        """The services registered under the SSM path, by name, and a sentence for each registration that has something
+        wrong. SSM lists in no order."""
         services: list[Service] = []
         faults: list[str] = []
         pages = self.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=path, Recursive=True)
-        for parameter in (p for page in pages for p in page["Parameters"]):
+        for parameter in sorted((p for page in pages for p in page["Parameters"]), key=lambda p: str(p["Name"])):
             service, fault = registered(parameter["Name"], parameter["Value"])
             services += [service] if service else []
             faults += [fault] if fault else []

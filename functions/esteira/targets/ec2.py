@@ -205,8 +205,11 @@ def _found(targets: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 def _told(event: Mapping[str, Any]) -> str:
-    """A failed lifecycle event as a sentence with the last lines of its log below."""
+    """A failed lifecycle event as a sentence with the last lines of its log below, without secrets: a repository's own
+    hooks do not mask what they print."""
+    from guard.mask import masked  # not while a function starts
+
     diagnostics = event.get("diagnostics", {})
     message = diagnostics.get("message") or diagnostics.get("errorCode") or "no message"
     tail = "\n".join(diagnostics.get("logTail", "").strip().splitlines()[-12:])
-    return f"{event['lifecycleEventName']}: {message}" + (f"\n{tail}" if tail else "")
+    return masked(f"{event['lifecycleEventName']}: {message}" + (f"\n{tail}" if tail else ""))

@@ -40,7 +40,7 @@ CAPABILITIES = (
 # What may be left out. port 0: what the image exposes, or where the container is found to listen. health_path "": the
 # first of a short list that answers. validation_seconds: how long after the traffic turned the host waits for
 # ValidateService before it puts the former release back by itself. memory_mb 0: nine tenths of what the host has.
-# capabilities: what of root's the container may do; Docker's other ones stay away from every container.
+# capabilities: what the container may do of what root may; Docker's other ones stay away from every container.
 DEFAULTS: dict[str, Any] = {
     "commit": "",
     "port": 0,
