@@ -136,6 +136,7 @@ MAKES: dict[str, Callable[[Stand], object]] = {
     "ecr:DescribeImages": lambda s: s.aws.image(s.service, digest=s.digest),
     "ecr:PutImage": lambda s: s.aws.tag_image(s.service, s.digest, "live-production"),
     "events:PutEvents": lambda s: s.aws.emit({"service": "heart"}),
+    "logs:GetLogEvents": lambda s: s.aws.build_log(s.build),
     "s3:PutObject": lambda s: s.aws.put_bundle(s.service, "two.zip", default(), {"number": 2}),
     "sns:Publish": lambda s: s.aws.publish(s.topic, "a subject", "a text"),
     "ssm:GetParameter": lambda s: s.aws.secret("/secret"),

@@ -28,6 +28,8 @@ COMES_TO: dict[tuple[str, str], Any] = {
     ("dynamodb:PutItem", "ConditionalCheckFailedException"): False,
     ("dynamodb:DeleteItem", "ConditionalCheckFailedException"): None,
     ("dynamodb:TransactWriteItems", "TransactionCanceledException"): False,
+    ("logs:GetLogEvents", "InvalidParameterException"): (),
+    ("logs:GetLogEvents", "ResourceNotFoundException"): (),
     ("xray:PutTraceSegments", "InvalidRequestException"): None,
     ("xray:PutTraceSegments", "ThrottledException"): None,
     ("ecr:DescribeImages", "ImageNotFoundException"): None,
