@@ -50,6 +50,7 @@ class Stand:
     pauses: list[float] = field(default_factory=list)
     build: str = ""
     deployment: str = ""
+    etag: str = ""
 
     def client(self, name: str) -> Any:
         """A boto3 client of the local AWS."""
@@ -92,8 +93,8 @@ def standing(folder: Path) -> Iterator[Stand]:
         topic = make("sns").list_topics()["Topics"][0]["TopicArn"]
         stand = Stand(aws, store, service, local_aws, faults, one, two, digest, topic, pauses)
         stand.build = aws.start_build(service, BuildClaim("heart", 1, 1), two, "token-1", {})
-        aws.put_bundle(service, "one.zip", default(), {"number": 1})
-        stand.deployment = aws.create_deployment(service, CLAIM, "a test", "one.zip")
+        _, stand.etag = aws.put_bundle(service, "one.zip", default(), {"number": 1})
+        stand.deployment = aws.create_deployment(service, CLAIM, "a test", "one.zip", stand.etag)
         engine.finish_all()
         make("ssm").put_parameter(Name="/secret", Value="s", Type="SecureString")
         yield stand
@@ -120,7 +121,7 @@ MAKES: dict[str, Callable[[Stand], object]] = {
     "codecommit:PostCommentForComparedCommit": lambda s: s.aws.comment(s.service, s.commit, "live", "token-4"),
     "codedeploy:BatchGetDeploymentTargets": lambda s: s.aws.targets(s.deployment),
     "codedeploy:BatchGetDeployments": lambda s: s.aws.find_deployment(s.service, CLAIM, AT),
-    "codedeploy:CreateDeployment": lambda s: s.aws.create_deployment(s.service, CLAIM, "a test", "one.zip"),
+    "codedeploy:CreateDeployment": lambda s: s.aws.create_deployment(s.service, CLAIM, "a test", "one.zip", s.etag),
     "codedeploy:GetDeployment": lambda s: s.aws.deployment_status(s.deployment),
     "codedeploy:ListDeploymentTargets": lambda s: s.aws.targets(s.deployment),
     "codedeploy:ListDeployments": lambda s: s.aws.find_deployment(s.service, CLAIM, AT),
