@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from console.cli.service_parameters import TEMPLATE
+from console.local.paths import SERVICE_TEMPLATE
 from console.read.remote import Controller
 from console.read.trouble import code_of
 from console.read.where import UNDER_WAY, TroubleError
@@ -53,14 +53,15 @@ class StackOutcome:
 
 @dataclass(frozen=True)
 class StackWork:
-    """How something is done: the controller, the clock (aware, UTC), a way to wait, where to tell how far it is, and
-    how long to wait at most."""
+    """How something is done: the controller, the clock (aware, UTC), a way to wait, where to tell how far it is, how
+    long to wait at most, and what hears which account, Region and stack is about to be changed."""
 
     controller: Controller
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
     tell: Callable[[str], None]
     timeout: timedelta
+    name_target: Callable[[str], None]
 
     @property
     def cloudformation(self) -> Any:
@@ -87,7 +88,7 @@ def change_stack(
         "StackName": stack,
         "ChangeSetName": f"esteira-{since:%Y%m%d%H%M%S}",
         "ChangeSetType": "CREATE" if new else "UPDATE",
-        "TemplateBody": TEMPLATE.read_text(encoding="utf-8"),
+        "TemplateBody": SERVICE_TEMPLATE.read_text(encoding="utf-8"),
         "Parameters": parameters,
         "Capabilities": CAPABILITIES,
         "Tags": [{"Key": "esteira", "Value": work.controller.where.stack}],

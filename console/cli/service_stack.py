@@ -48,6 +48,15 @@ def add(
     return change_stack(work, stack, parameters, before is None, dry_run=dry_run)
 
 
+def target(work: StackWork, name: str) -> str:
+    """The account, Region and stack in which the stack of a service is. Raises TroubleError where there is none."""
+    stack = stack_of(work.controller.where.stack, name)
+    before = standing(work, stack)
+    if before is None:
+        raise TroubleError(_no_stack(work, stack, name), REFUSED)
+    return work.controller.target_of(before["StackId"])
+
+
 def remove(work: StackWork, name: str) -> str:
     """Delete the stack of a service and return its name; what holds data stays.
 
@@ -85,6 +94,7 @@ def _require_controller(work: StackWork) -> None:
         raise TroubleError(
             f"{stack} is no controller of esteira: it has no output ServicesPath. Next: --stack NAME", REFUSED
         )
+    work.name_target(work.controller.target_of(row["StackId"]))
 
 
 def _require_free(work: StackWork, name: str, adopt: bool) -> list[Taken]:

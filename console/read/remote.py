@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from console.read.clients import clients, wire
+from console.read.clients import clients, session, wire
 from console.read.where import REFUSED, TroubleError, Where, local_credentials
 from console.read.wire import through
 
@@ -63,6 +63,19 @@ class Controller:
     def client(self) -> Callable[[str], Any]:
         """What makes a botocore client that speaks to where the controller is, by its service's name."""
         return self._client
+
+    @cached_property
+    def target(self) -> str:
+        """The local stack's folder, or AWS's account, Region and stack: what a word is about to change."""
+        where = self.where
+        if where.endpoint or where.functions:
+            return f"{where.named} at {where.state}" if where.state else f"{where.named}, stack {where.stack}"
+        return self.target_of(str(self._configuration["FunctionArn"]))
+
+    def target_of(self, arn: str) -> str:
+        """The same, as the ARN of anything in that account and Region tells it."""
+        account, region = arn.split(":")[4:2:-1]
+        return f"AWS account {account}, {region}, stack {self.where.stack}"
 
     @cached_property
     def table(self) -> str:
@@ -128,7 +141,6 @@ class Controller:
         from botocore.awsrequest import AWSRequest
         from botocore.credentials import Credentials
         from botocore.exceptions import NoCredentialsError
-        from botocore.session import get_session
 
         from esteira import identity
 
@@ -137,7 +149,7 @@ class Controller:
             name = re.sub(r"[^A-Za-z0-9+=.@_-]", "-", str(request.get("by", ""))) or pretended["aws_access_key_id"]
             credentials: Any = Credentials(name, pretended["aws_secret_access_key"])
         else:
-            credentials = get_session().get_credentials()
+            credentials = session(self.where).get_credentials()
         if credentials is None:
             raise NoCredentialsError
         headers = {"Content-Type": identity.CONTENT_TYPE, identity.HEADER: identity.digest(request)}
@@ -154,8 +166,14 @@ class Controller:
 
     def _table(self) -> str:
         """The table's name as the functions know it: CloudFormation made it up."""
-        told = self._ask("lambda", "GetFunctionConfiguration", FunctionName=f"{self.where.stack}-operate")
-        return str(told.get("Environment", {}).get("Variables", {}).get("ESTEIRA_TABLE") or self.where.stack)
+        return str(
+            self._configuration.get("Environment", {}).get("Variables", {}).get("ESTEIRA_TABLE") or self.where.stack
+        )
+
+    @cached_property
+    def _configuration(self) -> dict[str, Any]:
+        """How the function ``operate`` is configured; its ARN says which account and Region the stack is in."""
+        return self._ask("lambda", "GetFunctionConfiguration", FunctionName=f"{self.where.stack}-operate")
 
     def _listed_table(self) -> str:
         """The table's name where nobody tells a function's environment: the one called after the stack."""

@@ -48,7 +48,7 @@ def from_environment() -> Context:
 
 
 def services(context: Context) -> tuple[Service, ...]:
-    """The registered services; a malformed registration is logged and left out."""
+    """The registered services; what is wrong with a registration is logged."""
     found, faults = context.aws.services(context.settings.services_path)
     for fault in faults:
         logger.error(fault)

@@ -199,7 +199,10 @@ def _rollback(asked: _Asked) -> None:
     request, stage = asked.request, asked.stage
     if stage.busy and stage.rollout:
         label = f"v{stage.rollout.release}"
-        raise Refused(f"{label} is being deployed to {stage.name}. Next: esteira abort {label}, then esteira rollback")
+        raise Refused(
+            f"{label} is being deployed to {stage.name}. "
+            f"Next: esteira abort {label} --reason …, then esteira rollback --reason …"
+        )
     to = int(request.to[1:]) if request.to else None
     order = back(asked.service, stage, to, **asked.said, context=asked.context)
     if isinstance(order, Impossible):
@@ -222,7 +225,7 @@ def _retry(asked: _Asked) -> None:
     newer = max([stages[0].live, stages[-1].live, *under_way], default=0)
     if newer > release.number:
         if release.on(stages[-1]).lives:
-            raise Refused(f"v{newer} is newer than {label}. Next: esteira rollback --to {label}")
+            raise Refused(f"v{newer} is newer than {label}. Next: esteira rollback --to {label} --reason …")
         raise Refused(f"v{newer} is newer than {label}, which was never live. Next: push {label}'s commit again")
     number, attempt = release.number, release.attempt + 1
     retried = Retried(at=asked.now, release=number, attempt=attempt, by=request.by, reason=request.reason)
@@ -245,7 +248,7 @@ def _abort(asked: _Asked) -> None:
     release, said = asked.release, asked.said
     label, phase = release.label, asked.assessed.overall.phase
     if phase is Phase.LIVE:
-        raise Refused(f"{label} is live already. Next: esteira rollback")
+        raise Refused(f"{label} is live already. Next: esteira rollback --reason …")
     if phase.ended:
         raise Refused(f"{label} is {phase}; there is nothing to abort. Next: esteira show {label}")
     about = {"release": release.number, "attempt": release.attempt}
@@ -291,7 +294,7 @@ def _promote(asked: _Asked) -> None:
     if len(stages) == 1:
         raise Refused(f"{asked.service.name} has one stage; there is nowhere to promote to. Next: esteira status")
     ahead = (stage for stage in stages[1:] if not release.on(stage).begun)
-    stage = asked.among(ahead, f"esteira rollback --to {release.label}")
+    stage = asked.among(ahead, f"esteira rollback --to {release.label} --reason …")
     if stage.before is None or not release.on(stage.before).lives:
         before = stage.before.name if stage.before else ""
         raise Refused(

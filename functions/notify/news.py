@@ -113,7 +113,8 @@ def _reminder(hold: HoldEnds, service: Service) -> News:
         f"hold-ends-soon#{stamp(hold.since)}",
         f"{service.name}: the hold on {hold.stage} ends soon",
         f"{service.name}: {hold.stage} is held until {until}, then releases deploy again. {hold.by} said: {hold.reason}"
-        f"\n\nNext: esteira hold --stage {hold.stage} --service {service.name} to hold it longer, or esteira resume",
+        f"\n\nNext: esteira hold --stage {hold.stage} --service {service.name} --reason … --for 4h "
+        "to hold it longer, or esteira resume",
     )
 
 

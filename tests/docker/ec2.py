@@ -28,8 +28,8 @@ from typing import Any, Self
 import pytest
 
 from console.local.build.workspace import SYSTEM_PATH
+from esteira import bundle
 
-BUNDLE = Path(__file__).parents[2] / "functions" / "host"
 HOOKS = {
     "BeforeInstall": "hooks/before_install.sh",
     "ApplicationStart": "hooks/application_start.sh",
@@ -288,9 +288,8 @@ class Host:
         archive = self.where / uuid.uuid4().hex / "deployment-archive"
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as zipped:
-            for path in sorted(BUNDLE.rglob("*")):
-                if path.is_file() and path.parent.name != "__pycache__":
-                    zipped.writestr(str(path.relative_to(BUNDLE)), path.read_bytes())
+            for name, file in bundle.default().files.items():
+                zipped.writestr(name, file.content)
             zipped.writestr("release.json", json.dumps(release))
         with zipfile.ZipFile(packed) as zipped:
             zipped.extractall(archive)

@@ -27,7 +27,7 @@ from moto.ssm.models import Parameter
 from console.cli.main import main
 from console.cli.read_commands import status
 from console.cli.service_commands import _parameter, add_service
-from console.cli.service_parameters import TEMPLATE
+from console.local.paths import SERVICE_TEMPLATE
 from console.local.template import read
 from console.read.remote import Controller
 from console.read.session import Shell
@@ -57,7 +57,8 @@ class Account:
 
     def run(self, *typed: str, shell: Shell | None = None, input_: str | None = None) -> Result:
         shell = shell or self.shell(self.client)
-        return CliRunner().invoke(main, [*typed, "--state", str(self.state)], obj=shell, input=input_)
+        where = () if "--state" in typed else ("--aws",)
+        return CliRunner().invoke(main, [*typed, *where], obj=shell, input=input_)
 
     def shell(self, client: Callable[[str], Any]) -> Shell:
         return Shell(lambda where: Controller(where, client), lambda: self.now, self.sleep)
@@ -191,7 +192,7 @@ def test_where_nothing_changes_it_says_so_and_leaves_no_change_set(account: Acco
 
     account.run("add-service", "lungs")
     result = account.run("add-service", "lungs")
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert (result.exit_code, result.stderr) == (0, "on AWS account 123456789012, us-east-1, stack esteira\n")
     assert "esteira-lungs is as it was asked for; nothing to change" in result.stdout
     empty = Empty(account.cloudformation)
     shell = account.shell(lambda name: empty if name == "cloudformation" else account.client(name))
@@ -232,7 +233,7 @@ def test_a_change_is_held_against_what_the_stack_has_already(account: Account) -
     account.run("add-service", "lungs", "--vpc-id", vpc, "--subnet-id", subnet, "--dry-run")
     account.cloudformation.create_stack(
         StackName="esteira-lungs",
-        TemplateBody=TEMPLATE.read_text(),
+        TemplateBody=SERVICE_TEMPLATE.read_text(),
         Parameters=[
             {"ParameterKey": k, "ParameterValue": v}
             for k, v in {"ServiceName": "lungs", "VpcId": vpc, "SubnetId": subnet}.items()
@@ -511,7 +512,7 @@ def test_who_may_not_ask_what_stays_deletes_nothing(account: Account) -> None:
 
 def test_every_parameter_of_the_template_is_an_option() -> None:
     """service.yaml's parameters and the command's options are the same, but for the name and the controller."""
-    declared = set(read(TEMPLATE, parameters={"ServiceName": "lungs"}).document["Parameters"])
+    declared = set(read(SERVICE_TEMPLATE, parameters={"ServiceName": "lungs"}).document["Parameters"])
     not_parameters = {"name", "adopt", "dry_run", "timeout", *(p.name for p in status.params)}
     options = {_parameter(str(p.name)) for p in add_service.params if p.name not in not_parameters}
     found = {"RepositoryExists", "ImagesExist", "BundlesExist"}  # by --adopt, from what there is
@@ -520,16 +521,18 @@ def test_every_parameter_of_the_template_is_an_option() -> None:
 
 def test_the_template_is_short_enough_to_be_sent_as_it_is() -> None:
     """CloudFormation takes a template of 51,200 bytes in a call; a longer one would want a bucket."""
-    assert len(TEMPLATE.read_bytes()) < 51_200
+    assert len(SERVICE_TEMPLATE.read_bytes()) < 51_200
 
 
 def test_the_local_stack_says_that_it_has_no_cloudformation(account: Account) -> None:
     """On the laptop there is one service, template.yaml's; the sentence says so and nothing is asked for."""
     import os
 
-    note = {"endpoint": "http://127.0.0.1:9", "stack": "esteira", "pid": os.getpid()}
+    keys = account.state / "credentials"
+    keys.write_text("[default]\naws_secret_access_key = local\n")
+    note = {"endpoint": "http://127.0.0.1:9", "stack": "esteira", "pid": os.getpid(), "credentials": str(keys)}
     (account.state / "local.json").write_text(json.dumps(note))
     for typed in (("add-service", "lungs"), ("remove-service", "heart", "--yes"), ("remains",)):
-        result = account.run(*typed)
+        result = account.run(*typed, "--state", str(account.state))
         assert (result.exit_code, result.stdout) == (2, "")
         assert "which the local stack has not" in result.stderr

@@ -93,7 +93,7 @@ class Account:
         """The exit status, and what was said by verdict."""
         clock = {"now": lambda: now} if now else {}
         shell = Shell(lambda where: Controller(where, CLIENT), sleep=lambda seconds: None, **clock)
-        result = CliRunner().invoke(main, ["doctor", "--json", "--state", str(self.state), *typed], obj=shell)
+        result = CliRunner().invoke(main, ["doctor", "--json", "--aws", *typed], obj=shell)
         assert result.exit_code in (0, 1), result.output
         lines = json.loads(result.stdout)["lines"]
         said: dict[str, list[tuple[str, str]]] = {"ok": [], "attend": [], "skip": []}
@@ -118,7 +118,7 @@ def account(tmp_path: Path, plain: str, monkeypatch: pytest.MonkeyPatch) -> Iter
 def test_a_clock_that_is_off_is_told_by_the_date_of_an_answer(account: Account) -> None:
     """The local AWS answers with the day it is, and this command was told another."""
     shell = Shell(lambda where: Controller(where, CLIENT), account.story.clock.now)
-    result = CliRunner().invoke(main, ["doctor", "--state", str(account.state), "--stack", "nowhere"], obj=shell)
+    result = CliRunner().invoke(main, ["doctor", "--stack", "nowhere"], obj=shell)
     assert result.exit_code == 1
     assert "min behind AWS's; AWS refuses signatures that are 5 min off" in result.stdout
 
@@ -232,7 +232,7 @@ def test_a_registration_that_is_malformed_and_a_service_that_is_not_there_are_to
     assert status == 1
     assert "the registration /esteira/services/lungs is refused" in about("registration", said["attend"])[0]
     shell = Shell(lambda where: Controller(where, CLIENT))
-    result = CliRunner().invoke(main, ["doctor", "--service", "liver", "--state", str(account.state)], obj=shell)
+    result = CliRunner().invoke(main, ["doctor", "--service", "liver", "--aws"], obj=shell)
     assert (result.exit_code, result.stderr) == (
         2,
         "no service is called 'liver'. Next: --service with one of: heart\n",

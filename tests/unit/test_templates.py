@@ -228,6 +228,7 @@ def test_the_registration_is_a_document_the_controller_accepts() -> None:
         "application",
         "stages",
         "bundles",
+        "url",
         "port",
         "health_path",
         "deadlines",
@@ -235,6 +236,7 @@ def test_the_registration_is_a_document_the_controller_accepts() -> None:
     service = Service.model_validate(document)
     assert (service.project, service.last.group, service.port) == ("heart-build", "heart-production", 0)
     assert service.deadlines.build_minutes == 45
+    assert service.url == ""  # nobody is let in
     assert service.stages == (Stage(name="production", group="heart-production"),)
 
 

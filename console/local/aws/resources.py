@@ -1,5 +1,5 @@
 """What the templates declare, made in the local AWS by boto3, and nothing that they do not. What is there already stays
-as it is; a changed parameter is put again.
+as it is.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ THERE = (
     "ApplicationAlreadyExistsException",
     "BucketAlreadyOwnedByYou",
     "DeploymentGroupAlreadyExistsException",
+    "ParameterAlreadyExists",
     "RepositoryAlreadyExistsException",
     "RepositoryNameExistsException",
     "ResourceAlreadyExistsException",
@@ -136,15 +137,10 @@ def _queue(resource: Resource, client: Client) -> None:
 
 
 def _parameter(resource: Resource, client: Client) -> None:
-    row, ssm = resource.properties, client("ssm")
-    try:
-        if ssm.get_parameter(Name=resource.name)["Parameter"]["Value"] == row["Value"]:
-            return
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ParameterNotFound":
-            raise
+    """A registration that is there may have been changed since: by ``--stages``, or by hand."""
+    row = resource.properties
     text = row.get("Description", "")
-    ssm.put_parameter(Name=resource.name, Type=row["Type"], Value=row["Value"], Description=text, Overwrite=True)
+    client("ssm").put_parameter(Name=resource.name, Type=row["Type"], Value=row["Value"], Description=text)
 
 
 # by type, in the order they can be made

@@ -60,7 +60,7 @@ class Demo:
         self._step("3. git push: an image that crashes at start", "forget the model")
         self._team.add_key()
         self._step("4. git push: a private key in the tree", "add the credentials")
-        self._console.rule("5. esteira rollback --to v1", align="left")
+        self._console.rule("5. esteira rollback --to v1 --reason …", align="left")
         answer = self._operate({"action": "rollback", "to": "v1", "reason": "the demo goes back"})
         if "refused" in answer:
             raise DemoError(f"the rollback was refused: {answer['refused']}")

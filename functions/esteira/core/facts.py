@@ -53,11 +53,24 @@ class Pushed(Fact, about=RELEASES, key="release#{number:08d}"):
     note: str = ""
     settings: str = ""  # what the commit's esteira.yaml says, as JSON
     default_build: bool = False  # the commit has no buildspec.yml
+    subject: str = ""  # the first line of the commit's message
+    author: str = ""  # who its author says they are
 
     @property
     def effective(self) -> bool:
         """Whether the release takes part at all: an effective release supersedes the ones before it."""
         return not (self.rejected or self.skipped or self.outdated)
+
+
+class Searched(Fact, about="commit/{commit}", key="searched#{base}#{through:08d}", kept_days=30):
+    """So many files of a large push were searched for secrets, and none was found; the rest are not searched yet."""
+
+    commit: str
+    base: str
+    through: int
+    unread: int = 0
+    named: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class ImageArrived(Fact, about=RELEASES, key="open#image#{tag}#{digest}"):

@@ -34,6 +34,8 @@ class View:
     stages: tuple[str, ...] = ()
     attempt: int = 1
     rollout: int = 0  # the last one on ``stage``
+    subject: str = ""
+    author: str = ""
 
     @property
     def why(self) -> str:
@@ -76,6 +78,8 @@ class Projections(Releases):
             stages=tuple(f"{name}={there.phase.value}" for name, there in stages.items()),
             attempt=release.attempt,
             rollout=rollout,
+            subject=pushed.subject,
+            author=pushed.author,
         )
         put = self._put(_view_row(service, view))
         listed = {**asdict(status.listed), "detail": list(status.detail)}

@@ -176,7 +176,7 @@ ask_golden_questions() {
     words=$(docker cp --follow-link "$CANDIDATE:$path" "$file" 2>&1) ||
         fail "the image's label esteira.golden names $path, expected a file there, got: $(tail -n 1 <<<"$words")" "$mend"
     [[ -f $file ]] || fail "the image's label esteira.golden names $path, expected a file there, got a directory" "$mend"
-    if ! words=$(python3 "$HOOKS/golden.py" "http://127.0.0.1:$(label "$CANDIDATE" port)" "$file" 2>&1); then
+    if ! words=$(python3 "$HOOKS/golden.py" "http://127.0.0.1:$(label "$CANDIDATE" port)" "$file" 2>&1 | masked "$CANDIDATE"); then
         fail_if_out_of_memory
         fail "$(tail -n 1 <<<"${words:-golden.py ended without a word}")" \
             "mend the model, or its golden questions ($path), and push again"
