@@ -1,8 +1,8 @@
 """The verdict on a repository's own ``appspec.yml``, before anything is deployed. Pure.
 
 The bytes of the file and of its bundle go in, sentences come out. No sentence means that the agent, 1.8.1 or 2.x, runs
-the file as its author meant it. A host has either, so what one of them refuses is refused; a sentence that is true of one
-only names it. The differences are in docs/codedeploy-agent.md.
+the file as its author meant it. A host has either, so what one of them refuses is refused; a sentence that is true of
+one only names it. The differences are in docs/codedeploy-agent.md.
 """
 
 from __future__ import annotations
