@@ -28,6 +28,7 @@ from console.read.where import REFUSED, TroubleError
 @click.option("--staging", type=click.Choice(["no", "yes"]), help="Whether a release runs on a host of staging first.")
 @click.option("--bake-minutes", help="How long a release is watched; production waits for staging's.")
 @click.option("--approval-votes", help="How many must approve before production; 0: nobody is asked.")
+@click.option("--github-repository", help="OWNER/NAME on GitHub, whose workflows may push the branch and images.")
 @click.option("--bypass", type=click.Choice(["no", "yes"]), help="Whether esteira bypass may be said at all.")
 @click.option("--own-hooks", type=click.Choice(["no", "yes"]), help="Whether the repository may bring an appspec.yml.")
 @click.option("--log-retention-days", help="Days a build's log is kept.")
@@ -100,4 +101,6 @@ def _refuse_local(call: TypedCommand, typed: str) -> None:
 
 def _parameter(option: str) -> str:
     """The parameter of service.yaml that an option is called after: ``allowed_cidr`` is AllowedCidr."""
-    return {"volume_gib": "VolumeGiB"}.get(option, option.title().replace("_", ""))
+    return {"volume_gib": "VolumeGiB", "github_repository": "GitHubRepository"}.get(
+        option, option.title().replace("_", "")
+    )

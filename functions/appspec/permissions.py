@@ -69,8 +69,8 @@ def _mode(mode: Node) -> Problems:
     good = re.fullmatch(r"[0-7]{1,4}", digits)
     if mode.plain and isinstance(mode.value, int) and re.fullmatch(r"0[0-7_]+", mode.text):
         then = f"sets mode {digits}" if good else "fails"
-        text = f"has mode {mode.text[:20]} unquoted, which YAML reads as the number {digits}: the agent {then}"
-        yield Problem(mode.line, f'{text}; write "{mode.text[:20]}" in quotes')
+        text = f"has mode {mode.text[:20]} unquoted, which YAML reads as the number {digits}: agent 1.8 {then}"
+        yield Problem(mode.line, f'{text}, and 2.x sets {mode.text[:20]}; write "{mode.text[:20]}" in quotes')
     elif not good:
         does = "for which the agent removes all rights" if mode.value == "" else "which the agent refuses"
         text = f'has mode {shown(mode)}, {does}; write one to four digits from 0 to 7, such as "0644"'

@@ -1,7 +1,8 @@
 """The verdict on a repository's own ``appspec.yml``, before anything is deployed. Pure.
 
-The bytes of the file and of its bundle go in, sentences come out. No sentence means that the agent (1.8.1) runs the
-file as its author meant it.
+The bytes of the file and of its bundle go in, sentences come out. No sentence means that the agent, 1.8.1 or 2.x, runs
+the file as its author meant it. A host has either, so what one of them refuses is refused; a sentence that is true of
+one only names it. The differences are in docs/codedeploy-agent.md.
 """
 
 from __future__ import annotations
@@ -91,8 +92,8 @@ def _repeated(node: Node) -> Problems:
     seen: dict[object, int] = {}
     for key in node.keys:
         if key.value in seen:
-            text = f"has {shown(key)} a second time (first on line {seen[key.value]}): the agent ignores the first"
-            yield Problem(key.line, f"{text}; put both into one", "duplicate-key")
+            text = f"has {shown(key)} a second time (first on line {seen[key.value]}): agent 1.8 ignores the first"
+            yield Problem(key.line, f"{text}, and 2.x refuses most such files; put both into one", "duplicate-key")
         seen.setdefault(key.value, key.line)
     children = node.value.values() if isinstance(node.value, dict) else node.value
     for child in children if isinstance(node.value, dict | list) else ():

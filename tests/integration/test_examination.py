@@ -144,7 +144,7 @@ STANDING = {
 }
 REGISTRATION = (
     '{"name": "heart", "repository": "heart", "images": "heart", "image_uri": "x/heart", "project": "heart-build", '
-    '"application": "heart", "stages": [{"name": "production", "group": "heart-production"}], "bundles": "b"}'
+    '"application": "heart", "stages": [{"name": "production", "group": "heart-production"}], "bundles": "bundles"}'
 )
 HOST = {"InstanceId": "i-1", "State": {"Name": "running"}, "InstanceType": "t4g.small"}
 
