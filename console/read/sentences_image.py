@@ -41,7 +41,7 @@ def of_birth(fact: Fact) -> str | None:
         case ImageArrived(tag=tag, digest=digest):
             return f"image {tag} arrived, {short(digest)}; it is to become a release"
         case ImageTaken(tag=tag, release=0):
-            return f"the tag {tag} had moved to another image, or was on no image or on a release's"
+            return f"the tag {tag} was on another image by then, on none, or on one that was a release already"
         case ImageTaken(tag=tag, release=number, missing=True):
             return f"image {tag} was not in the registry, which v{number} says"
         case ImageTaken(tag=tag, release=number):

@@ -26,6 +26,7 @@ NOT_OURS = (
     "codecommit_other_repository",
     "codebuild_foreign",
     "ecr_push_untagged",
+    "ecr_push_chart",
     "ecr_push_failed",
     "ecr_delete",
 )

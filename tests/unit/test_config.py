@@ -108,6 +108,12 @@ def test_nobody_can_know_the_tag_of_a_build_but_who_claimed_it() -> None:
     assert tag not in {build_tag(COMMIT, owner, claim) for owner, claim in others}
 
 
+def test_a_label_that_is_taken_has_another_that_the_registry_keeps_as_well() -> None:
+    """Both fall under the lifecycle policy's esteira-v*; the second has the digest in it, so nobody takes it before."""
+    label, other = release_tags(17, DIGEST)
+    assert (label, other) == ("esteira-v17", f"esteira-v17-{DIGEST[7:19]}")
+
+
 @pytest.mark.parametrize(
     ("what", "minutes"), [("start", 30), ("build", 30), ("accept", 15), ("deploy", 60), ("stop", 15)]
 )
