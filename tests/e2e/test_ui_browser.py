@@ -445,7 +445,7 @@ TITLES = {
     "overview": "What is live",
     "history": "Releases of heart",
     "release": "v3",
-    "dora": "The four keys",
+    "dora": "The five keys",
     "nothing": "That cannot be shown",
 }
 
@@ -505,7 +505,7 @@ def test_a_screen_reader_finds_its_way(screen: Screen) -> None:
     assert page.get_by_role("region", name="heart").count() == 1
     assert page.get_by_role("button", name="Hold: staging of heart").count() == 1
     assert page.get_by_role("button", name="Approve: v7 of heart").count() == 1
-    page.click("nav a:has-text('Four keys')")
+    page.click("nav a:has-text('Five keys')")
     page.wait_for_selector("svg.plot")
     pictures = page.get_by_role("img")
     assert pictures.count() == 4

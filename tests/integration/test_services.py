@@ -205,7 +205,7 @@ def test_where_nothing_changes_it_says_so_and_leaves_no_change_set(account: Acco
         (("Lungs",), "ServiceName cannot be 'Lungs': lower-case letters, digits and single hyphens"),
         (("a" * 25,), "at most 24"),
         (("lungs", "--allowed-cidr", "10.0.0.0/33"), "AllowedCidr cannot be '10.0.0.0/33': an IPv4 range"),
-        (("lungs", "--port", "0"), "Port cannot be '0': a port, 1 to 65535"),
+        (("lungs", "--port", "65536"), "Port cannot be '65536': a port, 1 to 65535"),
         (("lungs", "--port", "eighty"), "Port cannot be 'eighty'"),
         (("lungs", "--architecture", "mips"), "Architecture cannot be 'mips': arm64 or x86_64"),
         (("lungs", "--log-retention-days", "2"), "LogRetentionDays cannot be '2'"),
