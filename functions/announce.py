@@ -9,8 +9,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from aws_events import NotOurs
 from esteira import bootstrap
 from esteira.answer import Answer, answer
+from esteira.aws.tracing import about, traced
 from esteira.context import Context
-from esteira.telemetry import about, logger, measured, traced
+from esteira.telemetry import logger, measured
 from notify.announce import announce, recorded
 from notify.news import HoldEnds, read
 

@@ -35,7 +35,7 @@ CHANGEABLE = (
 class ResourceChange:
     """One thing a change set would do."""
 
-    action: str  # Add, Modify, Remove, Import
+    action: str  # Add, Modify, Remove
     resource: str
     type: str
     replaces: str = ""  # True, Conditional or False, as CloudFormation says it
@@ -81,7 +81,7 @@ def standing(work: StackWork, stack: str) -> Any | None:
 
 
 def change_stack(
-    work: StackWork, stack: str, parameters: list[dict[str, Any]], new: bool, *, dry_run: bool, adopt: bool
+    work: StackWork, stack: str, parameters: list[dict[str, Any]], new: bool, *, dry_run: bool
 ) -> StackOutcome:
     since = work.now()
     asked = {
@@ -93,7 +93,6 @@ def change_stack(
         "Capabilities": CAPABILITIES,
         "Tags": [{"Key": "esteira", "Value": work.controller.where.stack}],
         "Description": "by esteira add-service",
-        **({"ImportExistingResources": True} if adopt else {}),
     }
     try:
         made = work.cloudformation.create_change_set(**asked)
@@ -115,7 +114,7 @@ def change_stack(
         return StackOutcome(stack, "not executed", changes)
     work.cloudformation.execute_change_set(ChangeSetName=made["Id"])
     status = follow_stack(work, made["StackId"], since)
-    if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"):
+    if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
         raise TroubleError(
             f"{stack} is {status}: {stack_failures(work, made['StackId'], since)}. Next: mend that, and again"
         )

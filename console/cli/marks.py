@@ -32,8 +32,10 @@ def row(out: Out, name: str, *line: Piece) -> None:
 
 
 def log(out: Out, lines: Iterable[str]) -> None:
-    """Print log lines below a sentence."""
-    for line in lines:
+    """Print log lines below a sentence, without secrets: a build's log is shown here as it was written."""
+    from guard.mask import masked  # few commands show a log
+
+    for line in masked("\n".join(lines)).splitlines():
         out.print((f"    │ {line}", "dim"), hang=6)
 
 

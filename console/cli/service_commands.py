@@ -25,11 +25,14 @@ from console.read.where import REFUSED, TroubleError
 @click.option("--health-path", help="Answers 200 when the container is ready, such as /ping.")
 @click.option("--build-minutes", help="How long a build may run.")
 @click.option("--github-repository", help="OWNER/NAME on GitHub whose workflows may push to its repositories.")
+@click.option("--build-cache", type=click.Choice(["none", "local", "s3"]), help="Where builds keep their cache.")
 @click.option("--staging", type=click.Choice(["no", "yes"]), help="Whether a release runs on a host of staging first.")
 @click.option("--bake-minutes", help="How long a release is watched; production waits for staging's.")
 @click.option("--approval-votes", help="How many must approve before production; 0: nobody is asked.")
+@click.option("--bypass", type=click.Choice(["no", "yes"]), help="Whether esteira bypass may be said at all.")
+@click.option("--own-hooks", type=click.Choice(["no", "yes"]), help="Whether the repository may bring an appspec.yml.")
 @click.option("--log-retention-days", help="Days a build's log is kept.")
-@click.option("--adopt", is_flag=True, help="Take over the repositories and the bucket an earlier stack of it left.")
+@click.option("--adopt", is_flag=True, help="Use the repositories and the bucket that an earlier stack left.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @options.timeout
 @command

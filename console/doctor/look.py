@@ -137,10 +137,10 @@ def _default_vpc(eyes: Eyes) -> bool:
 
 def _taken(eyes: Eyes) -> tuple[str, tuple[str, ...]]:
     """The first service that would be deployed, and what bears its name already."""
-    from console.local.template import read
+    from console.local.template import SERVICE
 
-    name = eyes.wanted or str(read(TEMPLATE).document["Parameters"]["ServiceName"]["Default"])
-    return name, tuple(names_taken(eyes.controller, name))
+    name = eyes.wanted or SERVICE
+    return name, tuple(taken.told for taken in names_taken(eyes.controller, name))
 
 
 def _standing(eyes: Eyes) -> StackStatus | Silence | None:

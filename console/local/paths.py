@@ -18,6 +18,5 @@ MODEL_SERVICE = ROOT / "model_service"
 def quiet_functions(level: str = "CRITICAL") -> None:
     """Let the functions log from ``level`` on only, and keep their metrics to themselves: their answers are shown."""
     os.environ["POWERTOOLS_METRICS_DISABLED"] = "true"
-    os.environ["POWERTOOLS_TRACE_DISABLED"] = "true"
     os.environ["POWERTOOLS_LOG_LEVEL"] = level
     logging.getLogger("esteira").setLevel(level)

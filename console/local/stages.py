@@ -15,6 +15,7 @@ from esteira.config import Service
 
 Client = Callable[[str], Any]
 Rules = Mapping[str, Any]  # a stage of the registration; without a group it gets one of its own
+LARGEST = 4_096  # bytes of a Standard parameter
 # What a new group has from the one that is there.
 LIKE = ("serviceRoleArn", "deploymentConfigName")
 
@@ -47,7 +48,12 @@ def give_stages(
         for stage in wanted:
             _group(client("codedeploy"), service, stage["group"])
         if wanted != service["stages"]:
-            value = json.dumps(service | {"stages": wanted})
+            value = json.dumps(service | {"stages": wanted}, separators=(",", ":"))
+            if (size := len(value.encode())) > LARGEST:
+                raise ValueError(
+                    f"the registration of {service['name']} would have {size:,} bytes, and a parameter of SSM holds "
+                    f"{LARGEST:,}. Next: give its stages shorter rules"
+                )
             ssm.put_parameter(Name=name, Type="String", Value=value, Overwrite=True)
 
 

@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from esteira.store import Store
 
 
-# The words that count by who says them, so that it has to be proven.
-PROVEN = {"approve", "reject", "promote", "bypass"}
-
-
 @dataclass(frozen=True)
 class Invoked:
     """What a function answered: its payload, and the error in one line ("" when there is none)."""
@@ -117,8 +113,7 @@ class Controller:
     def operate(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Send an operator's request and return the answer. Raises TroubleError where it is refused or fails."""
         name = f"{self.where.stack}-operate"
-        proof = {"proof": self._proof(request)} if request["action"] in PROVEN else {}
-        answer = self.invoke(name, {**request, **proof})
+        answer = self.invoke(name, {**request, "proof": self._proof(request)})
         if answer.error:
             raise TroubleError(
                 f"{name} failed: {answer.error}. Next: esteira status tells whether it was heard; "

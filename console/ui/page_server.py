@@ -29,8 +29,7 @@ from console.read.trouble import explained
 from console.read.where import TroubleError
 from console.ui import board
 from console.ui.watch import Watch
-from esteira.config import Service
-from esteira.operate import Verb
+from esteira.config import Service, Verb
 
 HERE = Path(__file__).parent
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
-from esteira.config import Service, Strict
+from esteira.config import Service, Strict, Verb
 from esteira.context import Context
 from esteira.core.facts import (
     Aborted,
@@ -34,7 +35,6 @@ from esteira.rollbacks import Impossible, back, quarantine_words, subjects
 from esteira.snapshot import snapshot
 from esteira.visible import first_invisible
 
-Verb = Literal["rollback", "hold", "resume", "quarantine", "retry", "abort", "approve", "reject", "promote", "bypass"]
 # Why a release is rejected that a bypass goes past; a quarantine and a secret in the tree are no rules of a stage.
 BY_RULE = (Cause.GATE, Cause.DISAPPROVED, Cause.APPROVAL_EXPIRED)
 REASONED = ("rollback", "hold", "quarantine", "abort", "reject", "bypass")
@@ -90,9 +90,24 @@ def operate(request: Request, service: Service, context: Context) -> None:
 
     Raises Refused where that cannot be; then nothing was recorded. A request said before changes nothing.
     """
+    _require_allowed(request, service)
     if request.action in REASONED and not request.reason.strip():
         raise Refused(f"{request.action} needs a reason, which everybody will read. Next: add --reason '…'")
     _VERBS[request.action](_Asked(request, service, context))
+
+
+def _require_allowed(request: Request, service: Service) -> None:
+    """Refuse a word that the service's registration does not let this caller say.
+
+    The right to invoke the function is one right for all words, so who may say which stands with the service's rules.
+    """
+    allowed, word = service.words.get(request.action), f"{request.action} of {service.name}"
+    if allowed is None or any(request.arn and fnmatchcase(request.arn, pattern) for pattern in allowed):
+        return
+    if not allowed:
+        raise Refused(f"{word} is switched off: the registration lets nobody say it. Next: esteira status")
+    who = f"{request.arn} may not say it" if request.arn else "AWS did not prove who says it now"
+    raise Refused(f"{word} may be said by {', '.join(allowed)}, and {who}. Next: ask one of them")
 
 
 class _Asked:

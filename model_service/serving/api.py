@@ -104,9 +104,9 @@ class Api:
         if p.shares:
             names = self._model.card.classes
             found["probabilities"] = {name: round(share, DIGITS) for name, share in zip(names, p.shares, strict=True)}
-        found["low"] = _rounded(p.low)
-        found["high"] = _rounded(p.high)
-        found["if_known"] = [_rounded(p.if_known_low), _rounded(p.if_known_high)]
+        found["low"] = round(p.low, DIGITS)
+        found["high"] = round(p.high, DIGITS)
+        found["if_known"] = (round(p.if_known_low, DIGITS), round(p.if_known_high, DIGITS))
         found["unknown"] = p.unknown
         return found
 
@@ -116,21 +116,17 @@ class Api:
         if header:
             lines.writerow((*COLUMNS[self._model.card.task], *INTERVALS))
         for p in predictions:
-            between = map(_rounded, (p.low, p.high, p.if_known_low, p.if_known_high))
+            between = [round(value, DIGITS) for value in (p.low, p.high, p.if_known_low, p.if_known_high)]
             lines.writerow((*self._main(p).values(), *between, " ".join(p.unknown)))
         return out.getvalue()
 
     def _main(self, p: Prediction) -> dict[str, Any]:
         card = self._model.card
         if card.task == "regression":
-            return {"value": _rounded(p.value)}
+            return {"value": round(p.value, DIGITS)}
         if card.task == "multiclass":
-            return {"class": card.classes[p.best], "probability": _rounded(p.value)}
-        return {"probability": _rounded(p.value), "target": int(p.value >= card.threshold)}
-
-
-def _rounded(value: float) -> float:
-    return round(value, DIGITS)
+            return {"class": card.classes[p.best], "probability": round(p.value, DIGITS)}
+        return {"probability": round(p.value, DIGITS), "target": int(p.value >= card.threshold)}
 
 
 def failure(status: int, message: str, *headers: tuple[bytes, bytes]) -> Answer:

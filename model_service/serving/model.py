@@ -84,18 +84,19 @@ class Model:
 
         The features must accept the values (records.py checks that); other values give a meaningless answer.
         """
-        mean, if_low, if_high = self._run(self._rows(records))
+        outputs = self._run(self._rows(records))
         if self.card.task == "multiclass":
-            best = mean.argmax(axis=1)[:, None]
-            value, if_low, if_high = (np.take_along_axis(one, best, axis=1)[:, 0] for one in (mean, if_low, if_high))
-            shares: Sequence[tuple[float, ...]] = [tuple(row) for row in mean.tolist()]
+            best = outputs[0].argmax(axis=1)
+            shares: Sequence[tuple[float, ...]] = [tuple(row) for row in outputs[0].tolist()]
+            value, if_low, if_high = outputs[:, np.arange(len(best)), best]
         else:
-            value, if_low, if_high = mean[:, 0], if_low[:, 0], if_high[:, 0]
+            value, if_low, if_high = outputs[:, :, 0]
             shares = [()] * len(value)
         low, high = self._between(value)
+        found = zip(*(one.tolist() for one in (value, low, high, if_low, if_high)), records, shares, strict=True)
         return [
-            Prediction(float(v), float(min(v, lo)), float(max(v, hi)), float(il), float(ih), self._unknown(record), of)
-            for v, lo, hi, il, ih, record, of in zip(value, low, high, if_low, if_high, records, shares, strict=True)
+            Prediction(v, min(v, lo), max(v, hi), il, ih, self._unknown(record), of)
+            for v, lo, hi, il, ih, record, of in found
         ]
 
     def effects(self, record: Record) -> list[Effect]:

@@ -177,6 +177,7 @@ def test_local_up_ends_with_ctrl_c_and_leaves_nothing_running(tmp_path: Path, te
         assert endpoint, said()
         team.push(remote[1], "one")
         assert eventually(lambda: page(model[1]), "one".__eq__) == "one", said()
+        assert repositories(said()) == ["heart"]
         family = descendants(process.pid)
         assert family, "the model runs in a process of its own"
 
@@ -193,6 +194,19 @@ def test_local_up_ends_with_ctrl_c_and_leaves_nothing_running(tmp_path: Path, te
     assert [pid for pid in family if alive(pid)] == []
     assert [url for url in (model[1], endpoint[1]) if open_port(url)] == []
     assert not (state / "local.json").exists()
+
+
+def repositories(said: str) -> list[str]:
+    """What another program is told that was given the variables that are printed."""
+    exported = re.search(r"export (.+)", said)
+    assert exported, said
+    given = dict(word.split("=", 1) for word in shlex.split(exported[1]))
+    asked = "import boto3; print(boto3.client('codecommit').list_repositories()['repositories'][0]['repositoryName'])"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    done = subprocess.run(
+        [sys.executable, "-c", asked], env={**kept, **given}, capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
 
 
 def test_what_was_asked_for_is_there_at_the_next_start(tmp_path: Path) -> None:

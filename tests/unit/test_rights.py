@@ -49,6 +49,7 @@ def test_announce_can_change_nothing_but_its_own_memory() -> None:
         "sns:Publish",
         "ssm:GetParameter",
         "ssm:GetParametersByPath",
+        "xray:PutTraceSegments",
     }
 
 
@@ -133,8 +134,8 @@ def test_a_call_that_is_made_no_more_leaves_a_right_too_many() -> None:
         ("Action: [logs:CreateLogStream, logs:PutLogEvents]\n                Resource: !GetAtt SweepLog",
          "Action: [logs:PutLogEvents]\n                Resource: !GetAtt SweepLog",
          {"SweepFunction": (["logs:CreateLogStream, called by Lambda itself"], [])}),
-        ("    Tracing: !Ref Tracing\n", "",
-         {f: ([], ["xray:PutTelemetryRecords", "xray:PutTraceSegments"]) for f in HANDLERS}),
+        ("Action: xray:PutTraceSegments", "Action: xray:PutTelemetryRecords",
+         {f: (["xray:PutTraceSegments, called by "], ["xray:PutTelemetryRecords"]) for f in HANDLERS}),
         ("codebuild:StopBuild", "codebuild:StopBuildBatch",
          {f: (["codebuild:StopBuild, called by "], ["codebuild:StopBuildBatch"]) for f in list(HANDLERS)[:3]}),
     ],

@@ -64,10 +64,10 @@ class CodeBuild:
         return {"builds": found, "buildsNotFound": [id_ for id_ in p["ids"] if id_ not in self._builds]}
 
     def list_builds_for_project(self, p: Params) -> dict[str, Any]:
-        """ListBuildsForProject, newest first, the first hundred."""
+        """ListBuildsForProject, newest first."""
         assert p["sortOrder"] == "DESCENDING"
         ids = [id_ for id_, build in self._builds.items() if build["projectName"] == p["projectName"]]
-        return {"ids": ids[::-1][:100]}
+        return {"ids": ids[::-1]}
 
     # --- a build's life
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC
+from hashlib import md5
 from typing import Any
 
 from console.local.aws.api import AwsError
@@ -46,7 +47,7 @@ class S3:
     def put_object(self, p: Params) -> dict[str, Any]:
         """PutObject."""
         self.objects[p["Bucket"], p["Key"]] = bytes(p["Body"])
-        return {}
+        return {"ETag": f'"{md5(p["Body"], usedforsecurity=False).hexdigest()}"'}
 
 
 class Logs:

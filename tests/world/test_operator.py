@@ -433,9 +433,9 @@ def test_a_retry_is_refused_for_what_it_cannot_change(story: Story) -> None:
     story.live("two")
     story.builds = BuildOutcome()
     story.live("three")
-    story.change({"key.pem": "key"})
+    story.change({"key.ppk": "key"})
     story.play()
-    story.change({"key.pem": None, "README.md": "hello"})
+    story.change({"key.ppk": None, "README.md": "hello"})
     story.play()
     assert story.phases == ["superseded", "failed", "live", "rejected", "skipped"]
     for release, sentence in {

@@ -25,7 +25,7 @@ Client = Callable[[str], Any]
 
 
 def create_resources(stack: Stack, client: Client) -> list[Resource]:
-    """Create every resource of ``stack`` (and its nested ones) that the local AWS has a place for, in an order that
+    """Create every resource of ``stack`` (and its services') that the local AWS has a place for, in an order that
     works; what was declared. ``client`` gives a boto3 client by its service's name.
     """
     declared: list[Resource] = []

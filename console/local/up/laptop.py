@@ -25,7 +25,7 @@ from console.local.aws_account import ACCESS_KEY, REGION, credentials
 from console.local.paths import FUNCTIONS, SERVICE_TEMPLATE, TEMPLATE, quiet_functions
 from console.local.process.process_engine import ProcessEngine
 from console.local.stages import give_stages, registered
-from console.local.template import read
+from console.local.template import read, with_service
 from console.local.up.memory import Asked, remember, remembered
 from console.read.private import write_private
 from console.read.state_folder import prepare
@@ -116,7 +116,7 @@ class Laptop:
         self._page_port = page_port
         self._watch = watch
         self._lock = _Lock(self._state / "lock")
-        self._template = read(TEMPLATE, STACK, {"ServiceName": self._asked.services[0]})
+        self._template = with_service(read(TEMPLATE, STACK), {"ServiceName": self._asked.services[0]})
         self._before: dict[str, str | None] = {}
         self._clients: dict[str, Any] = {}
         self._groups: set[str] = set()  # those whose hosts run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import threading
 from collections.abc import Sequence
@@ -100,7 +101,7 @@ def _stay(console: Console, laptop: Laptop, stop: threading.Event, folder: Path,
     building = Logs(Path(laptop.whereabouts.logs))
     while not stop.wait(0.5):  # a signal that reaches another thread wakes no wait without an end
         for line in building.build_lines():
-            console.print(f"[dim]build   [/] {escape(line)}", style="dim", soft_wrap=True, highlight=False)
+            console.print(f"[dim]build   [/] {escape(visible(line))}", style="dim", soft_wrap=True, highlight=False)
         _show(console, laptop.whereabouts, laptop.grow(), folder)
     console.print("stopping …")
 
@@ -113,7 +114,7 @@ def _show(console: Console, where: Whereabouts, services: Sequence[str], state: 
         model = state.parent if service == service_name(state.parent) else None
         for line in service_lines(service, where.remotes[service], where.stages[service], model):
             console.print(line, soft_wrap=True, markup=False, highlight=False)
-    named_keys = f"AWS_SHARED_CREDENTIALS_FILE={where.credentials} AWS_DEFAULT_REGION={REGION}"
+    named_keys = f"AWS_SHARED_CREDENTIALS_FILE={shlex.quote(where.credentials)} AWS_DEFAULT_REGION={REGION}"
     console.print(f"  AWS           export AWS_ENDPOINT_URL={where.endpoint} {named_keys}", soft_wrap=True)
     if where.login:
         console.print(f"  images        {where.login}", soft_wrap=True)
@@ -202,3 +203,12 @@ def chaos(
             f"a promise broke; the same dice again: esteira local chaos --releases {releases} --stages {stages} "
             f"--seed {seed}"
         )
+
+
+@local.command()
+def leniencies() -> None:
+    """What the local AWS lets through and AWS would not: what only an account can tell."""
+    from console.local.aws.strict.leniencies import LENIENCIES
+
+    for one in LENIENCIES.values():
+        click.echo(f"{one.here}\n  AWS: {one.aws}")

@@ -59,7 +59,10 @@ class Builds:
         A later one is somebody's copy, or CodeBuild's own retry.
         """
         codebuild = self.client("codebuild")
-        ids = codebuild.list_builds_for_project(projectName=service.project, sortOrder="DESCENDING")["ids"]
+        pages = codebuild.get_paginator("list_builds_for_project").paginate(
+            projectName=service.project, sortOrder="DESCENDING", PaginationConfig={"MaxItems": 100}
+        )
+        ids = [build for page in pages for build in page["ids"]]
         builds = self.builds(ids)
         for build in sorted(builds, key=lambda b: ids.index(b["id"]), reverse=True):
             variables = {v["name"]: v["value"] for v in build["environment"]["environmentVariables"]}

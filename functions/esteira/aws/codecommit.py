@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from esteira.bundle import Folder
 from esteira.config import Service
 from esteira.errors import code_of, is_refusal
 from esteira.inspection import Change
+
+LONGEST_COMMENT = 10_240  # characters that CodeCommit takes
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,9 @@ class Commits:
         changes = []
         for difference in (d for page in pages for d in page["differences"]):
             after, before = difference.get("afterBlob"), difference.get("beforeBlob")
-            changes.append(Change((after or before)["path"], after["blobId"] if after else ""))
+            # git's names are bytes: what is no text arrives as lone surrogates, which no table and no log takes
+            path = re.sub("[\ud800-\udfff]", "\ufffd", (after or before)["path"])
+            changes.append(Change(path, after["blobId"] if after else "", after.get("mode", "") if after else ""))
         return changes
 
     def blob(self, service: Service, blob: str) -> bytes | None:
@@ -99,7 +104,7 @@ class Commits:
             codecommit.post_comment_for_compared_commit(
                 repositoryName=service.repository,
                 afterCommitId=commit,
-                content=text,
+                content=text if len(text) <= LONGEST_COMMENT else f"{text[: LONGEST_COMMENT - 1]}…",
                 clientRequestToken=token,
                 **before,
             )

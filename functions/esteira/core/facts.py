@@ -62,6 +62,17 @@ class Pushed(Fact, about=RELEASES, key="release#{number:08d}"):
         return not (self.rejected or self.skipped or self.outdated)
 
 
+class Searched(Fact, about="commit/{commit}", key="searched#{base}#{through:08d}", kept_days=30):
+    """So many files of a large push were searched for secrets, and none was found; the rest are not searched yet."""
+
+    commit: str
+    base: str
+    through: int
+    unread: int = 0
+    named: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 class ImageArrived(Fact, about=RELEASES, key="open#image#{tag}#{digest}"):
     """An image was pushed under an accepted tag and is no release yet. The one kind of row that is deleted.
 
