@@ -38,7 +38,7 @@ def of_birth(fact: Fact) -> str | None:
         case Pushed():
             return _born(fact)
         case Searched(commit=commit, through=through):
-            return f"{through} files of commit {short(commit)} were searched for secrets, and none was found so far"
+            return f"no secret was found in {through} files of commit {short(commit)}; the search goes on"
         case ImageArrived(tag=tag, digest=digest):
             return f"image {tag} arrived, {short(digest)}; it is to become a release"
         case ImageTaken(tag=tag, release=0):
