@@ -32,7 +32,7 @@ def run(say: Callable[[str], None], rounds: int = ROUNDS) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="esteira-bench-") as name, HistoryStage(Path(name) / "aws") as stage:
         for _ in range(RELEASES):
             push_one(stage)
-        with AwsServer(stage.local_aws) as server:
+        with AwsServer(stage.local_aws, "local") as server:
             here = ("--endpoint", server.url, "--state", name)
             typed = {
                 what: [sys.executable, "-m", "console.cli.main", *words, *here] for what, words in COMMANDS.items()

@@ -27,14 +27,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.meter import BenchError
-from console.local.account import CREDENTIALS
 from console.local.ports import LOOPBACK, free_port
 from console.local.sam import emulator
 from console.local.sam.artifact import HERE, ReleaseError, interpreter, make, runtime
 from console.local.sam.emulator import EmulatorError
 from console.local.sam.invoke import Door, InvokeError, door, image, variables
 from console.local.sam.sam_cli import SamError, artifact_of, build
-from tests.sam.world import World, template, world
+from tests.sam.world import CREDENTIALS, World, template, world
 
 RUNS = 11
 FIRST_SECONDS = 60.0

@@ -4,7 +4,7 @@ The controller passes the figures of the live release to the build: ESTEIRA_LIVE
 (0.9147) and so on. By hand, ``python gate.py --live CARD.json`` compares with a card. Exit status: 0 if the figures
 pass, 1 if they do not, 2 if they cannot be compared.
 
-Each model is judged on held-out patients of its own data. If the data changed, a difference may come from the data.
+Each model is judged on held-out rows of its own data. If the data changed, a difference may come from the data.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Comparison:
 
 def compared(card: Card, live: Live, gate: Mapping[str, Tolerance]) -> list[Comparison]:
     """Every figure of the card compared with the live one. Raises Incomparable."""
-    figures = {name: estimate["value"] for name, estimate in card.metrics.model_dump().items()}
+    figures = {name: estimate.value for name, estimate in card.metrics.items()}
     return [Comparison(name, _number(live, name, name in gate), this, gate.get(name)) for name, this in figures.items()]
 
 
@@ -90,7 +90,7 @@ def live_from(environment: Mapping[str, str]) -> Live:
 def live_card(path: Path) -> Live:
     """The figures of a card file. Raises Incomparable."""
     card = _card(path, "Name another with --live CARD.json")
-    return Live(path.name, {name: str(found["value"]) for name, found in card.metrics.model_dump().items()})
+    return Live(path.name, {name: str(found.value) for name, found in card.metrics.items()})
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -6,6 +6,7 @@ import http.client
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
@@ -35,12 +36,17 @@ def kept_port(note: Path, wanted: int = 0) -> int:
 
 def await_listener(process: subprocess.Popen[bytes], port: int, name: str, log: Path) -> None:
     """Wait until ``process`` listens. Raises OSError with its last words if it ends, or does not come."""
+    await_ready(process, lambda: is_open(port), f"{name} does not start on {LOOPBACK}:{port}", log)
+
+
+def await_ready(process: subprocess.Popen[bytes], ready: Callable[[], bool], failed: str, log: Path) -> None:
+    """Wait until ``process`` is ready. Raises OSError with ``failed`` and its last words if it ends, or is not."""
     deadline = time.monotonic() + START_SECONDS
-    while not is_open(port):
+    while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
             said = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
             process.kill()
-            raise OSError(f"{name} does not start on {LOOPBACK}:{port}: {said[0]}; its log is {log}")
+            raise OSError(f"{failed}: {said[0]}; its log is {log}")
         time.sleep(0.02)
 
 

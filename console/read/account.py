@@ -13,19 +13,23 @@ from console.read.stage_status import order_of, rollout_facts
 from console.read.views import Account, At, ReleaseBuild, ReleaseDeployment, Said
 from esteira.config import Service
 from esteira.core.facts import (
+    Accepted,
     BuildEnded,
     BuildStarted,
     DeploymentReported,
     DeploymentStarted,
+    Diagnosed,
     ImageArrived,
-    ImageScanned,
     Rollout,
 )
 from esteira.core.state import Release, StageState
 from esteira.core.status import assess
 from esteira.fact import Fact
 from esteira.store import Store
-from esteira.trail import about_decisions
+from esteira.trail import ImageScanned, about_decisions
+
+# What the controller noted for itself.
+_NOTES = {"claimed", "rollout-finished", "notified", "host-reported", "bundled", "commit-pushed", "decided", "unknown"}
 
 
 def account(store: Store, service: Service, number: int, now: datetime) -> Account:
@@ -96,15 +100,27 @@ def _builds(release: Release) -> tuple[ReleaseBuild, ...]:
 def _deployments(release: Release) -> tuple[ReleaseDeployment, ...]:
     begun = {f.deployment for f in release.all(DeploymentReported)}
     rows = []
-    for done in sorted(release.deployed, key=lambda d: (d.started.at if d.started else release.pushed.at, d.id)):
+    for done in sorted(release.deployed, key=lambda d: d.started.at if d.started else release.pushed.at):
         if done.started is not None:
             deployment = done.started.deployment
             state = done.ended.status if done.ended else "InProgress" if deployment in begun else "Created"
-            rows.append(ReleaseDeployment(deployment, done.id.stage, done.number, state))
+            rows.append(ReleaseDeployment(deployment, done.stage, done.number, state))
     return tuple(rows)
 
 
 def said(fact: Fact) -> Said:
     """A fact as what it says."""
     says, log = split_log(sentence(fact))
-    return Said(fact.at, fact.name, says, log)
+    return Said(fact.at, fact.name, says, log, _minor(fact))
+
+
+def _minor(fact: Fact) -> bool:
+    match fact:
+        case BuildStarted() | DeploymentStarted(unchanged=False) | Rollout(kind="deploy") | Accepted() | ImageScanned():
+            return True
+        case DeploymentReported(milestone=milestone):
+            return milestone != "ended"
+        case Diagnosed(failed=failed):
+            return not failed
+        case _:
+            return fact.name in _NOTES

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+import windows
 from console.read.views import Hold
-from esteira import windows
 from esteira.config import Service, Stage
 from esteira.store import Store
 

@@ -12,13 +12,13 @@ from esteira.core.facts import (
     Declined,
     GivenUp,
     ImageArrived,
-    ImageScanned,
     ImageTaken,
     Pushed,
     StopAsked,
     Superseded,
 )
 from esteira.fact import Fact
+from esteira.trail import ImageScanned
 
 _CLAIMS = {
     "build": "start its build",

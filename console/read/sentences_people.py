@@ -7,15 +7,16 @@ from datetime import datetime
 from console.read.sentences_record import minute, short
 from esteira.core.facts import (
     Aborted,
+    Approved,
     Bypassed,
     Gated,
     Held,
     Promoted,
     Quarantined,
+    Rejected,
     ReleaseWord,
     Retried,
     RollbackOrdered,
-    Voted,
 )
 from esteira.fact import Fact
 
@@ -49,10 +50,10 @@ def of_entry(fact: Fact) -> str | None:
             return f"a gate would have refused it{_held_against(fact)}, and this is a dry run: {'; '.join(refused)}"
         case Gated(refused=refused):
             return f"its figures were refused{_held_against(fact)}: {'; '.join(refused)}"
-        case Voted(approve=True, stage=stage, reason=reason, until=until):
+        case Approved(stage=stage, reason=reason, until=until):
             said = f": {reason}" if reason else ""
             return f"{_who(fact)} approved it for {stage}, which counts until {minute(until)}{said}"
-        case Voted(stage=stage, reason=reason):
+        case Rejected(stage=stage, reason=reason):
             return f"{_who(fact)} rejected it for {stage}: {reason}"
         case Promoted(stage=stage, reason=reason):
             return f"{_who(fact)} promoted it to {stage}" + (f": {reason}" if reason else "")

@@ -10,13 +10,13 @@ from esteira.core.facts import (
     DeploymentStarted,
     Diagnosed,
     GivenUp,
-    HostReported,
     Notified,
     Replaced,
     Rollout,
     RolloutFinished,
 )
 from esteira.fact import Fact
+from esteira.trail import HostReported
 
 
 def of_deployment(fact: Fact) -> str | None:

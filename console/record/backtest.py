@@ -196,7 +196,7 @@ class _Trial:
         for deployed in release.deployed:
             if deployed.started is None:
                 continue
-            stage = deployed.id.stage
+            stage = deployed.stage
             rollout = stage_fact(self.rows, self.other.name, stage, f"rollout#{deployed.number:08d}")
             began = rollout.at if isinstance(rollout, Rollout) else deployed.started.at
             end = deployed.ended.at if deployed.ended else None

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from console.read.where import REFUSED, TroubleError
-from esteira.aws_events import refusal
 from esteira.config import Service
+from esteira.refusal import refusal
 
 
 def merged(present: Service, given: object) -> Service:

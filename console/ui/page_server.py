@@ -11,23 +11,25 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
+import tempfile
 import uuid
 import webbrowser
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, suppress
+from html import escape
 from pathlib import Path
 from typing import Any, get_args
 
 from aiohttp import web
 
-from console.read.printable import document
+from console.read.printable import page_document
+from console.read.private import write_private
 from console.read.session import Session
 from console.read.trouble import explained
 from console.read.where import TroubleError
 from console.ui import board
 from console.ui.watch import Watch
-from esteira.config import Service
-from esteira.operate import Verb
+from esteira.config import Service, Verb
 
 HERE = Path(__file__).parent
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
@@ -94,7 +96,7 @@ class Page:
         if origin is not None and origin not in {f"http://{name}" for name in names}:
             return web.Response(status=403, text="this page answers nobody but itself")
         if request.path == "/" and self._is_key(request.query.get("key", "")):
-            answer = web.Response(status=303, headers={"Location": "/"})  # so that the key stays in no history
+            answer = _onwards(request)  # so that the key stays in no history
             answer.set_cookie(cookie, self.key, httponly=True, samesite="Strict", path="/")
             return answer
         if not self._is_key(request.cookies.get(cookie, "")):
@@ -162,9 +164,9 @@ class Page:
             lambda: board.overview(self._session.store, self._session.services(), self._session.now())
         )
         if status != 200:
-            return {"trouble": document(value, None)}
-        told = {f"service {service['service']}": document(service, None) for service in value}
-        return {**told, "services": document([service["service"] for service in value], None)}
+            return {"trouble": page_document(value)}
+        told = {f"service {service['service']}": page_document(service) for service in value}
+        return {**told, "services": page_document([service["service"] for service in value])}
 
     async def _changes(self, request: web.Request) -> web.StreamResponse:
         """Tell who says words and where, then each service, and anew whenever it is another than before, for as long as
@@ -173,12 +175,12 @@ class Page:
         await stream.prepare(request)
         hello = {"by": self._by, "where": self._session.controller.where.named}
         with suppress(ConnectionError):  # the page was closed
-            await stream.write(_event("hello", document(hello, None)).encode())
+            await stream.write(_event("hello", page_document(hello)).encode())
             async with aclosing(self._watch.news()) as all_news:
                 async for news in all_news:
                     events = [_event(name.partition(" ")[0], text) for name, text in news.items()]
                     # something is always sent, or nobody would notice that the page is gone
-                    clock = _event("clock", document({"now": self._session.now()}, None))
+                    clock = _event("clock", page_document({"now": self._session.now()}))
                     await stream.write("".join([*events, clock]).encode())
         return stream
 
@@ -205,6 +207,18 @@ def cookie_name(port: int) -> str:
     return f"esteira-ui-{port}"
 
 
+def _onwards(request: web.Request) -> web.Response:
+    """What leads to the page. Browsers keep a strict cookie back from a redirect that begins in a file, such as the one
+    that ``serve`` lets them open: there a page of this origin leads on."""
+    if request.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin"):
+        return web.Response(status=303, headers={"Location": "/"})
+    return web.Response(text=_leads_to("/"), content_type="text/html")
+
+
+def _leads_to(address: str) -> str:
+    return f'<!doctype html><meta http-equiv="refresh" content="0;url={escape(address)}">\n'
+
+
 def _port(request: web.Request) -> int:
     assert request.transport is not None  # noqa: S101 - while it is being answered
     return int(request.transport.get_extra_info("sockname")[1])
@@ -215,13 +229,18 @@ def _event(kind: str, text: str) -> str:
 
 
 def _json(value: Any, status: int = 200) -> web.Response:
-    return web.Response(text=document(value, None), status=status, content_type="application/json")
+    return web.Response(text=page_document(value), status=status, content_type="application/json")
 
 
 async def serve(page: Page, port: int, say: Callable[[str], None], *, browser: bool) -> None:
-    """Serve the page until this is cancelled; ``say`` hears its address, a browser opens it if one is wanted."""
+    """Serve the page until this is cancelled; ``say`` hears its address, a browser opens it if one is wanted.
+
+    The browser is given a file that leads there and that only its owner can read: what stands on a command line,
+    everybody on this machine can.
+    """
     runner = web.AppRunner(page.application(), access_log=None, shutdown_timeout=1)
     await runner.setup()
+    opened = ExitStack()
     try:
         site = web.TCPSite(runner, "127.0.0.1", port)
         await site.start()
@@ -229,7 +248,10 @@ async def serve(page: Page, port: int, say: Callable[[str], None], *, browser: b
         address = f"http://127.0.0.1:{bound}/?key={page.key}"
         say(address)
         if browser:
-            await asyncio.to_thread(webbrowser.open, address)
+            folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="esteira-ui-"))
+            write_private(file := Path(folder) / "page.html", _leads_to(address))
+            await asyncio.to_thread(webbrowser.open, file.as_uri())
         await asyncio.Event().wait()
     finally:
+        opened.close()
         await runner.cleanup()

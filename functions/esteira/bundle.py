@@ -14,11 +14,12 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from appspec import verdict
 from appspec.problem import NAME, File
 from esteira.config import Service
 
-DEFAULT = Path(__file__).parents[1] / "host"  # the default bundle ships beside this package
+# The default bundle ships beside this package, and so does what its hooks mask a log with.
+DEFAULT = Path(__file__).parents[1] / "host"
+GUARD = Path(__file__).parents[1] / "guard"
 RELEASE = "release.json"  # the controller writes it into every bundle
 
 FILES = 100  # and as many folders
@@ -64,18 +65,24 @@ class RefusedError(Exception):
 
 def default() -> Bundle:
     """The bundle of a release without its own ``appspec.yml``."""
-    paths = sorted(p for p in DEFAULT.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
-    return Bundle({p.relative_to(DEFAULT).as_posix(): File(p.read_bytes(), p.suffix == ".sh") for p in paths})
+    files = sorted(p for p in DEFAULT.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    paths = {p.relative_to(DEFAULT).as_posix(): p for p in files}
+    paths |= {f"guard/{p.name}": p for p in sorted(GUARD.glob("*.py"))}
+    return Bundle({name: File(p.read_bytes(), p.suffix == ".sh") for name, p in paths.items()})
 
 
 def of_commit(service: Service, commit: str, repository: Repository, *, judged: bool) -> Bundle:
     """The bundle of a commit. ``judged`` refuses one with problems; a bundle that was live is not judged again."""
+    from appspec import verdict
+
     reading = _Reading(service, commit, repository)
     try:
         root = reading.folder("")
         if NAME not in root.files:
             found = list(reading.misnamed(root)) if judged else []
             return Bundle({}, found[0]) if found else default()
+        if not service.own_hooks:
+            return Bundle({}, f"its {NAME} runs as root on the host, and own_hooks of {service.name} is off; remove it")
         own = reading.read({NAME: root.files[NAME]})[NAME]
         files = reading.read(dict(reading.used(own.content))) | {NAME: own}
     except RefusedError as refusal:
@@ -106,6 +113,8 @@ class _Reading:
 
     def misnamed(self, root: Folder) -> Iterator[str]:
         """The problems of files at the root that were meant to be an appspec.yml."""
+        from appspec import verdict
+
         if NAME in root.strange:
             yield f"{NAME} is {root.strange[NAME]}, which esteira does not follow; commit the file itself"
         for name in root.files:
@@ -116,6 +125,8 @@ class _Reading:
 
     def used(self, document: bytes) -> Iterator[tuple[str, Blob]]:
         """The files that an appspec.yml uses, with those that come along."""
+        from appspec import verdict
+
         scripts, sources = verdict.named(document)
         for script in scripts:
             if posixpath.dirname(script):

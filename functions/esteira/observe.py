@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from esteira.aws_events import observed_alarm, observed_build, observed_deployment, observed_image, observed_instance
+from aws_events import observed_alarm, observed_build, observed_deployment, observed_image, observed_instance
 from esteira.config import Service
 from esteira.context import Context, Decision
 from esteira.core.facts import (
     DeploymentFact,
     ImageArrived,
-    ImageScanned,
     ReleaseFact,
-    RolloutId,
 )
 from esteira.core.state import Deployed, Snapshot, StageState
 from esteira.fact import Fact, stamp, unstamp
+from esteira.ingest import explained
 from esteira.snapshot import snapshot
-from esteira.trail import FoundBySweep
+from esteira.trail import FoundBySweep, ImageScanned
 
 # An event may be a day late; an image older than that and than the newest image release is outdated anyway.
 LATE = timedelta(days=1)
@@ -36,7 +35,7 @@ def observe(service: Service, context: Context) -> None:
     deployments = (f for stage in s.stages for f in _deployment(s, stage, context))
     alarms = (f for stage in s.stages for f in _alarms(s, stage, context))
     for fact in (*_builds(s, context), *deployments, *alarms):
-        if context.store.record(service.name, fact):
+        if context.store.record(service.name, explained(fact, context)):
             tell_found(service.name, _release_of(fact, s), fact.name, context)
     for image in _images(s, context):
         if context.store.record_arrival(service.name, image):
@@ -82,7 +81,7 @@ def _latest(s: Snapshot, stage: StageState) -> Deployed:
     rollout = stage.rollout
     release = s.release(rollout.release) if rollout else None
     last = release.on(stage).last if release else None
-    return last if last and rollout and last.number == rollout.number else Deployed(RolloutId(stage.name, 0), 0)
+    return last if last and rollout and last.number == rollout.number else Deployed(stage.name, 0, 0)
 
 
 def _deployment(s: Snapshot, stage: StageState, context: Context) -> list[Fact]:

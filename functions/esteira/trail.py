@@ -1,9 +1,11 @@
-"""Facts about the controller's own work, from which nothing is decided: what it decided, from what, checkpoints."""
+"""Facts from which nothing is decided: what the controller decided, from what, checkpoints; scans and hosts' states."""
 
 from __future__ import annotations
 
 from dataclasses import field
+from datetime import datetime
 
+from esteira.core.facts import DeploymentFact
 from esteira.fact import Fact
 
 
@@ -70,3 +72,18 @@ class FoundBySweep(Fact, about="found", key="found#{at}#{kind}#{release:08d}", k
 
     kind: str
     release: int
+
+
+class ImageScanned(Fact, about="image/{digest}", key="scanned#{scanned_at}#{findings}", kept_days=400):
+    """ECR scanned an image. ``findings`` is such as "CRITICAL 1, HIGH 3", "none", or "failed" for a failed scan."""
+
+    digest: str
+    scanned_at: datetime
+    findings: str
+
+
+class HostReported(DeploymentFact, key="host#{host}#{status}", kept_days=400):
+    """One host's state in a deployment, in the API's words."""
+
+    host: str
+    status: str

@@ -26,6 +26,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -106,15 +107,17 @@ def serve(settings: Settings) -> None:
 
     from serving.app import create_app
     from serving.health import Origin
-    from serving.journal import Journal
+    from serving.journal import Journal, said_by
     from serving.page import create_page
     from serving.server import Server
+    from serving.words import WORDS, read_words
 
     card = model.card
+    words, groups = read_words(settings.models / WORDS, card)
     origin = Origin(settings.release, settings.commit or card.commit, settings.digest, datetime.now(UTC))
     key, features = settings.log_key, settings.log_features
-    journal = Journal(_out(), settings.release, card.sha256, model.names, features, key)
-    app = create_app(model, origin, journal, create_page)
+    journal = Journal(_out(), settings.release, card.sha256, model.names, features, key, said_by(card))
+    app = create_app(model, origin, journal, partial(create_page, words=words, groups=groups))
     own = not settings.handed_over
     server = Server(app, listener, settings.release, settings.drain_seconds, own, lambda says: _tell(card.name, says))
 

@@ -5,18 +5,27 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
+from serving.card import Task
 from serving.health import Origin
 from serving.model import Model, Prediction, Record
 from serving.records import Intake, Refused
 
 JSON = b"application/json"
 CSV = b"text/csv; charset=utf-8"
-COLUMNS = ("probability", "target", "low", "high", "if_known_low", "if_known_high", "unknown")
+COLUMNS: Mapping[Task, tuple[str, ...]] = {
+    "binary": ("probability", "target"),
+    "multiclass": ("class", "probability"),
+    "regression": ("value",),
+}
+INTERVALS = ("low", "high", "if_known_low", "if_known_high", "unknown")  # the columns after these
 DIGITS = 6
 JSON_KINDS = ("application/json", "application/*", "*/*")
 UTF_8 = ("utf-8", "utf8", "us-ascii")
@@ -46,11 +55,12 @@ class Api:
     def ping(self) -> Answer:
         """200 if the model makes a prediction (with all features unknown), else 503."""
         try:
-            well = 0 <= self._model.predict([{}])[0].probability <= 1
+            value = self._model.predict([{}])[0].value
+            well = math.isfinite(value) if self._model.card.task == "regression" else 0 <= value <= 1
         except Exception as error:  # noqa: BLE001 - any error means that the service is not healthy
             return failure(503, f"The model does not answer ({type(error).__name__}: {error}). Restart the service.")
         if not well:
-            return failure(503, "The model answers, but not with a probability. Restart the service.")
+            return failure(503, "The model answers, but not with a number that is allowed. Restart the service.")
         return Answer(200, JSON, _encode({"status": "healthy", "release": self._origin.release}).encode())
 
     def version(self) -> Answer:
@@ -65,7 +75,7 @@ class Api:
             "trained_at": card.trained_at.isoformat(),
             "model_sha256": card.sha256,
             "data_sha256": card.data.sha256,
-            "metrics": {name: figure["value"] for name, figure in card.metrics.model_dump().items()},
+            "metrics": {name: figure.value for name, figure in card.metrics.items()},
         }
         return Answer(200, JSON, _encode(about).encode())
 
@@ -89,31 +99,34 @@ class Api:
             return Answer(200, CSV, self._as_csv(predictions, header).encode())
         return Answer(200, JSON, _encode({"predictions": [self._as_json(p) for p in predictions]}).encode())
 
-    def _as_json(self, prediction: Prediction) -> dict[str, Any]:
-        probability, target, low, high, if_low, if_high = self._figures(prediction)
-        return {
-            "probability": probability,
-            "target": target,
-            "low": low,
-            "high": high,
-            "if_known": [if_low, if_high],
-            "unknown": prediction.unknown,
-        }
+    def _as_json(self, p: Prediction) -> dict[str, Any]:
+        found = self._main(p)
+        if p.shares:
+            names = self._model.card.classes
+            found["probabilities"] = {name: round(share, DIGITS) for name, share in zip(names, p.shares, strict=True)}
+        found["low"] = round(p.low, DIGITS)
+        found["high"] = round(p.high, DIGITS)
+        found["if_known"] = (round(p.if_known_low, DIGITS), round(p.if_known_high, DIGITS))
+        found["unknown"] = p.unknown
+        return found
 
     def _as_csv(self, predictions: Iterable[Prediction], header: bool) -> str:
-        lines = [",".join(COLUMNS)] if header else []
-        lines += [",".join(map(str, (*self._figures(p), " ".join(p.unknown)))) for p in predictions]
-        return "\n".join(lines) + "\n"
+        out = io.StringIO()
+        lines = csv.writer(out, lineterminator="\n")
+        if header:
+            lines.writerow((*COLUMNS[self._model.card.task], *INTERVALS))
+        for p in predictions:
+            between = [round(value, DIGITS) for value in (p.low, p.high, p.if_known_low, p.if_known_high)]
+            lines.writerow((*self._main(p).values(), *between, " ".join(p.unknown)))
+        return out.getvalue()
 
-    def _figures(self, p: Prediction) -> tuple[float, int, float, float, float, float]:
-        return (
-            round(p.probability, DIGITS),
-            int(p.probability >= self._model.card.threshold),
-            round(p.low, DIGITS),
-            round(p.high, DIGITS),
-            round(p.if_known_low, DIGITS),
-            round(p.if_known_high, DIGITS),
-        )
+    def _main(self, p: Prediction) -> dict[str, Any]:
+        card = self._model.card
+        if card.task == "regression":
+            return {"value": round(p.value, DIGITS)}
+        if card.task == "multiclass":
+            return {"class": card.classes[p.best], "probability": round(p.value, DIGITS)}
+        return {"probability": round(p.value, DIGITS), "target": int(p.value >= card.threshold)}
 
 
 def failure(status: int, message: str, *headers: tuple[bytes, bytes]) -> Answer:

@@ -61,7 +61,8 @@ class Service:
         self._journal = journal
         self._window = Window(model.card)
         self._predictions = 0
-        self._metrics = Metrics(_about(model, origin), self._window.drift, lambda: journal.dropped if journal else 0)
+        dropped = (lambda: journal.dropped) if journal else (lambda: 0)
+        self._metrics = Metrics(model.card, _about(model, origin), self._window.drift, dropped)
         self._api = Api(model, origin, self._telling("api"))
         self._page = page(model, self._telling("page")) if page else None
         # One thread: two of them competed for the interpreter's lock and gave fewer and later answers.
@@ -201,7 +202,7 @@ class Service:
         def tell(record: Record, prediction: Prediction) -> None:
             self._predictions += 1
             self._window.add(record)
-            self._metrics.predicted(source, prediction.probability)
+            self._metrics.predicted(source, prediction)
             if self._journal:
                 self._journal.tell(source, record, prediction)
 

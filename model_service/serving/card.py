@@ -7,6 +7,7 @@ starts with a card that it cannot read.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +15,15 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 CARD = "model-card.json"
 MODEL = "model.onnx"
+NUMBERS = (int, float)  # the types of a number; a bool is not one of them
+
+Task = Literal["binary", "multiclass", "regression"]
+# The figures of each task. The first one that should be low decides between candidates (training/figures.py).
+FIGURES: Mapping[Task, tuple[str, ...]] = {
+    "binary": ("roc_auc", "log_loss", "brier", "ece"),
+    "multiclass": ("macro_f1", "accuracy", "log_loss", "ece"),
+    "regression": ("rmse", "mae", "r2"),
+}
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -27,7 +37,7 @@ class Shares(_Part):
     """The distribution of a feature in the training data, for drift: ``shares[i]`` of its known values lie in bin i.
 
     A measure's bins are the intervals between ``edges``; the first and the last are open, so there is one bin more than
-    there are edges. A choice's bins are its codes; it has no edges.
+    there are edges. A text's bins are the same for its number of words. A choice's bins are its codes, without edges.
     """
 
     edges: tuple[float, ...] = ()
@@ -46,9 +56,9 @@ class Measure(_Part):
     seen: tuple[float, float]
     spread: Shares
 
-    def accepts(self, value: float) -> bool:
+    def accepts(self, value: float | str) -> bool:
         """Whether the service answers for this value."""
-        return self.low <= value <= self.high
+        return type(value) in NUMBERS and self.low <= value <= self.high  # type: ignore[operator]
 
     @property
     def allowed(self) -> str:
@@ -64,9 +74,9 @@ class Choice(_Part):
     codes: tuple[int, ...]
     spread: Shares
 
-    def accepts(self, value: float) -> bool:
+    def accepts(self, value: float | str) -> bool:
         """Whether this is one of the codes."""
-        return value in self.codes
+        return type(value) in NUMBERS and value in self.codes
 
     @property
     def allowed(self) -> str:
@@ -74,24 +84,39 @@ class Choice(_Part):
         return "one of " + ", ".join(map(str, self.codes))
 
 
-Feature = Annotated[Measure | Choice, Field(discriminator="kind")]
+class Text(_Part):
+    """A text of at most ``longest`` characters. The model counts the words that are in ``terms`` (serving/text.py)."""
+
+    kind: Literal["text"] = "text"
+    name: str
+    longest: int
+    terms: tuple[str, ...]
+    spread: Shares
+
+    def accepts(self, value: float | str) -> bool:
+        """Whether this is a text with something in it that is not too long."""
+        return type(value) is str and len(value) <= self.longest and not value.isspace() and value != ""
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values in words: ``a text of 1 to 2000 characters``."""
+        return f"a text of 1 to {self.longest} characters"
+
+
+Feature = Annotated[Measure | Choice | Text, Field(discriminator="kind")]
 
 
 class Estimate(_Part):
-    """A figure with its 95 % interval, by bootstrap over the patients."""
+    """A figure with its 95 % interval, by bootstrap over the rows of the data."""
 
     value: float
     low: float
     high: float
 
 
-class Metrics(_Part):
-    """How good a model is on held-out patients. ``log_loss`` in nats; ``ece``: expected calibration error."""
-
-    roc_auc: Estimate
-    log_loss: Estimate
-    brier: Estimate
-    ece: Estimate
+# How good a model is on held-out rows: the figures of its task by name. ``log_loss`` in nats; ``ece``: expected
+# calibration error; ``rmse`` and ``mae`` in the target's unit.
+Metrics = Mapping[str, Estimate]
 
 
 class Candidate(_Part):
@@ -111,42 +136,53 @@ class Partial(_Part):
 
 
 class Calibration(_Part):
-    """How many of the held-out patients with about this predicted ``probability`` were ill.
+    """How the held-out rows with about the answer ``at`` turned out: 90 % of the truth lies from ``low`` to ``high``.
 
-    ``patients`` is the number of patients nearest to it; ``ill`` of them had the disease. The true share lies between
-    ``low`` and ``high`` (90 %, Wilson's interval).
+    ``rows`` is the number of rows nearest to it. The answer is a number of the regression, a probability of the binary
+    target, or the probability of the class that was named. Of the last two, ``hits`` rows had the target or that class,
+    and the interval is Wilson's for their true share.
     """
 
-    probability: Probability
-    patients: int
-    ill: int
-    low: Probability
-    high: Probability
+    at: float
+    rows: int
+    hits: int
+    low: float
+    high: float
 
 
 class Seen(_Part):
-    """One patient of the training data: the probability from models not trained on them, and whether they were ill."""
+    """One row of the training data: the ``answer`` of models not trained on it, and the ``truth``.
 
-    probability: Probability
-    ill: bool
+    Regression: two numbers. Binary: the probability, and 0 or 1. Several classes: the probability of the class that was
+    named, and whether it was right (1 or 0).
+    """
+
+    answer: float
+    truth: float
 
 
 class Data(_Part):
-    """The training data."""
+    """The training data. ``counts``: the rows of each class (binary: of 0 and of 1; regression: nothing)."""
 
     rows: int
-    ill: int
+    counts: tuple[int, ...]
     sha256: Sha256
 
 
 class Card(_Part):
-    """The whole card. ``commit`` and ``trained_at`` (UTC) are the build's; ``sha256`` is the model file's."""
+    """The whole card. ``kind`` is the candidate that was kept. A regression has a ``unit``, several classes have names.
 
-    format: Literal[2] = 2
+    ``commit`` and ``trained_at`` (UTC) are the build's; ``sha256`` is the model file's.
+    """
+
+    format: Literal[3] = 3
     name: str
+    task: Task
     kind: str
     means: str
-    threshold: Probability
+    unit: str = ""
+    classes: tuple[str, ...] = ()
+    threshold: Probability = 0.5
     limits: tuple[str, ...]
     commit: str
     trained_at: AwareDatetime
@@ -157,9 +193,9 @@ class Card(_Part):
     candidates: tuple[Candidate, ...]
     partial: tuple[Partial, ...]
     calibration: tuple[Calibration, ...]
-    patients: tuple[Seen, ...]
+    held_out: tuple[Seen, ...]
 
-    def feature(self, name: str) -> Measure | Choice:
+    def feature(self, name: str) -> Measure | Choice | Text:
         """The feature of that name. Raises KeyError."""
         return {feature.name: feature for feature in self.features}[name]
 

@@ -21,8 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from serving.card import Card, Feature, Measure
+from serving.card import Card, Choice, Feature
 from serving.model import Record
+from serving.text import words
 
 WINDOW = 1_000  # the last predictions, which drift is computed from
 ENOUGH = 50  # known values; fewer give no verdict
@@ -87,7 +88,7 @@ def drift(card: Card, records: Sequence[Record]) -> list[Drift]:
     ]
 
 
-def _drift(feature: Feature, rows: int, values: Sequence[float | None]) -> Drift:
+def _drift(feature: Feature, rows: int, values: Sequence[float | str | None]) -> Drift:
     known = [value for value in values if value is not None]
     then = feature.spread
     missing = 1 - len(known) / len(values) if values else None
@@ -107,12 +108,16 @@ def psi(now: Sequence[float], then: Sequence[float]) -> float:
     return sum((p - q) * math.log(p / q) for p, q in zip(_shares(now), _shares(then), strict=True))
 
 
-def counts(feature: Feature, values: Sequence[float]) -> list[int]:
-    """The number of values in each of the card's bins. A value on an edge belongs to the bin above, as in training."""
+def counts(feature: Feature, values: Sequence[float | str]) -> list[int]:
+    """The number of values in each of the card's bins. A value on an edge belongs to the bin above, as in training.
+
+    A text counts by its number of words.
+    """
     found = [0] * len(feature.spread.shares)
-    if isinstance(feature, Measure):
+    if not isinstance(feature, Choice):
         for value in values:
-            found[bisect_right(feature.spread.edges, value)] += 1
+            number = len(words(value)) if isinstance(value, str) else value
+            found[bisect_right(feature.spread.edges, number)] += 1
     else:
         at = {code: bin_ for bin_, code in enumerate(feature.codes)}
         for value in values:
@@ -125,7 +130,7 @@ def by_chance(bins: int, now: int, then: int) -> float:
 
     The chi-square's percentile is Wilson and Hilferty's approximation, within 1 % from 3 bins on (2 bins: 4 %).
     """
-    free = bins - 1
+    free = max(1, bins - 1)
     chi_square = free * (1 - 2 / (9 * free) + ONE_IN_HUNDRED * math.sqrt(2 / (9 * free))) ** 3
     return (1 / now + 1 / then) * chi_square
 

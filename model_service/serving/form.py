@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from htmltools import Tag, TagChild, TagList
 from shiny import ui
 
-from serving.card import Card, Choice, Feature, Measure
-from serving.words import GROUPS, WORDS, Words
+from serving.card import Card, Choice, Feature, Measure, Text
+from serving.words import Words
 
 NUMBER = re.compile(r"[+-]?([0-9]{1,9}([.,][0-9]{0,9})?|[.,][0-9]{1,9})")
 LONGEST = 40  # characters of the input that an error message repeats
+
+Groups = Mapping[str, tuple[str, ...]]
 
 tags = ui.tags
 
@@ -25,19 +27,19 @@ tags = ui.tags
 class Reading:
     """The form, read: the ``record`` of the known values, and a message for each value that is not allowed."""
 
-    record: Mapping[str, float]
+    record: Mapping[str, float | str]
     problems: Mapping[str, str]
 
 
 def read(card: Card, typed: Mapping[str, object], words: Words) -> Reading:
     """The form's texts, read by feature. An empty or absent text means that the value is unknown."""
-    record: dict[str, float] = {}
+    record: dict[str, float | str] = {}
     problems: dict[str, str] = {}
     for feature in card.features:
         text = str(typed.get(feature.name) or "").strip()
         if not text:
             continue
-        value = _number(text)
+        value = text if isinstance(feature, Text) else _number(text)
         if value is not None and feature.accepts(value):
             record[feature.name] = value
         else:
@@ -45,26 +47,26 @@ def read(card: Card, typed: Mapping[str, object], words: Words) -> Reading:
     return Reading(record, problems)
 
 
-def document(card: Card, lang: str, version: str) -> Tag:
+def document(card: Card, spoken: Mapping[str, Words], groups: Groups, lang: str, version: str) -> Tag:
     """The whole page in one language. ``version``, which changes with the content, is in the addresses of its files."""
-    words = WORDS[lang]
+    words = spoken[lang]
     return tags.html(
         tags.head(
             tags.meta(charset="utf-8"),
             tags.meta(name="viewport", content="width=device-width, initial-scale=1"),
             tags.meta(name="color-scheme", content="light dark"),
-            tags.title(words.title),
+            tags.title(words.of.title),
             tags.link(rel="icon", href="static/icon.svg", type="image/svg+xml"),
             tags.link(rel="stylesheet", href=f"static/page.css?v={version}"),
         ),
         tags.body(
-            _header(card, lang),
+            _header(card, spoken, lang),
             tags.main(
-                tags.h1(words.title),
-                tags.p(words.intro.format(rows=card.data.rows), class_="intro"),
-                tags.p(tags.strong(words.caution), " ", words.emergency, class_="caution"),
+                tags.h1(words.of.title),
+                tags.p(words.of.intro.format(rows=card.data.rows), class_="intro"),
+                tags.p(tags.strong(words.of.caution), " ", words.of.notice, class_="caution"),
                 tags.noscript(tags.p(words.no_script, class_="noscript")),
-                tags.div(_form(card, lang), _answer(words), class_="work"),
+                tags.div(_form(card, words, groups, lang), _answer(words), class_="work"),
                 tags.div(
                     _section("moved", words.moved, ui.output_ui("moved_list")),
                     _section("good", words.good, ui.output_ui("good_list")),
@@ -72,7 +74,7 @@ def document(card: Card, lang: str, version: str) -> Tag:
                     class_="more",
                 ),
             ),
-            _footer(card, lang),
+            _footer(card, words, lang),
             tags.div(id="away", role="status", data_away=words.away, data_back=words.back),
             tags.script(src=f"static/page.js?v={version}"),
             data_version=version,
@@ -81,17 +83,17 @@ def document(card: Card, lang: str, version: str) -> Tag:
     )
 
 
-def grouped(card: Card) -> Iterable[tuple[str, list[Feature]]]:
-    """The features by group, in the card's order. A feature without a group is in the last one."""
-    placed = {name: group for group, names in GROUPS.items() for name in names}
-    for group in GROUPS:
-        members = [feature for feature in card.features if placed.get(feature.name, "other") == group]
+def grouped(card: Card, groups: Groups) -> Iterable[tuple[str, list[Feature]]]:
+    """The features by group, in the card's order. The features without a group come last, in the group ""."""
+    placed = {name: group for group, names in groups.items() for name in names}
+    for group in (*groups, ""):
+        members = [feature for feature in card.features if placed.get(feature.name, "") == group]
         if members:
             yield group, members
 
 
-def _header(card: Card, lang: str) -> Tag:
-    words = WORDS[lang]
+def _header(card: Card, spoken: Mapping[str, Words], lang: str) -> Tag:
+    words = spoken[lang]
     return tags.header(
         tags.span(tags.img(src="static/icon.svg", alt="", width="28", height="28"), card.name, class_="brand"),
         tags.nav(
@@ -103,7 +105,7 @@ def _header(card: Card, lang: str) -> Tag:
                     hreflang=other.tag,
                     aria_current="true" if code == lang else None,
                 )
-                for code, other in WORDS.items()
+                for code, other in spoken.items()
             ),
             aria_label=words.languages,
         ),
@@ -111,10 +113,9 @@ def _header(card: Card, lang: str) -> Tag:
     )
 
 
-def _form(card: Card, lang: str) -> Tag:
-    words = WORDS[lang]
+def _form(card: Card, words: Words, groups: Groups, lang: str) -> Tag:
     return tags.form(
-        *(_group(group, members, words) for group, members in grouped(card)),
+        *(_group(group, members, words) for group, members in grouped(card, groups)),
         tags.div(
             tags.button(words.ask, id="ask", type="submit", class_="action-button primary"),
             tags.button(words.clear, id="clear", type="button", class_="quiet"),
@@ -132,7 +133,8 @@ def _form(card: Card, lang: str) -> Tag:
 
 
 def _group(group: str, members: Iterable[Feature], words: Words) -> Tag:
-    title, about = words.groups[group]
+    alone = words.other if words.of.groups else words.known
+    title, about = words.of.groups[group] if group else (alone, "")
     return tags.fieldset(
         tags.legend(tags.h2(title)),
         tags.p(about, class_="about", id=f"about-{group}") if about else None,
@@ -143,11 +145,12 @@ def _group(group: str, members: Iterable[Feature], words: Words) -> Tag:
 
 
 def _field(feature: Feature, words: Words) -> Tag:
-    said = words.features.get(feature.name)
-    help_ = tags.p(said.help if said else "", class_="help", id=f"{feature.name}-help")
+    help_ = tags.p(words.help(feature.name), class_="help", id=f"{feature.name}-help")
     problem = tags.p(class_="problem", id=f"{feature.name}-problem")
     if isinstance(feature, Choice):
         return _choice(feature, words, help_, problem)
+    if isinstance(feature, Text):
+        return _textarea(feature, words, help_, problem)
     return tags.div(
         tags.label(words.label(feature.name), " ", tags.span(words.unit(feature), class_="unit"), for_=feature.name),
         help_,
@@ -184,6 +187,23 @@ def _choice(choice: Choice, words: Words, help_: Tag, problem: Tag) -> Tag:
     )
 
 
+def _textarea(text: Text, words: Words, help_: Tag, problem: Tag) -> Tag:
+    return tags.div(
+        tags.label(words.label(text.name), for_=text.name),
+        help_,
+        tags.textarea(
+            id=text.name,
+            class_="shiny-input-textarea",
+            rows="6",
+            maxlength=str(text.longest),
+            aria_describedby=f"{text.name}-help",
+            data_update_on="blur",
+        ),
+        problem,
+        class_="field wide",
+    )
+
+
 def _option(name: str, value: str, text: str, note: str, *, checked: bool) -> Tag:
     return tags.label(
         tags.input(type="radio", name=name, value=value, checked=checked),
@@ -215,22 +235,23 @@ def _section(name: str, title: str, content: TagChild) -> Tag:
 
 
 def _limits(card: Card, words: Words) -> TagList:
+    rows, counts = card.data.rows, card.data.counts
+    names = [words.class_(name) for name in card.classes]
+    truths = sorted(row.truth for row in card.held_out)
     share = words.data_share.format(
-        rows=card.data.rows, ill=card.data.ill, percent=words.percent(card.data.ill / card.data.rows)
+        rows=rows,
+        name=words.positive,
+        positive=counts[1] if counts else 0,
+        percent=words.percent(counts[1] / rows) if counts else "",
+        each=", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=False)),
+        low=words.quantity(truths[0]),
+        high=words.quantity(truths[-1]),
     )
-    return TagList(tags.ul(*(_translated(text, words) for text in (card.means, *card.limits)), tags.li(share)))
+    return TagList(tags.ul(*(tags.li(text) for text in (words.of.means, *words.of.limits)), tags.li(share)))
 
 
-def _translated(text: str, words: Words) -> Tag:
-    said, tag = words.translation(text)
-    return tags.li(said, lang=None if tag == words.tag else tag)
-
-
-def _footer(card: Card, lang: str) -> Tag:
-    words = WORDS[lang]
-    made = words.made.format(
-        model=card.sha256[:12], kind=words.translation(card.kind)[0], day=words.day(card.trained_at)
-    )
+def _footer(card: Card, words: Words, lang: str) -> Tag:
+    made = words.made.format(model=card.sha256[:12], kind=words.kind(card.kind), day=words.day(card.trained_at))
     links = {
         "version": words.version,
         f"health?lang={lang}": words.health,
@@ -247,7 +268,9 @@ def _number(text: str) -> float | None:
     return float(text.replace(",", ".")) if NUMBER.fullmatch(text) else None
 
 
-def _problem(feature: Feature, typed: str, value: float | None, words: Words) -> str:
+def _problem(feature: Feature, typed: str, value: float | str | None, words: Words) -> str:
+    if isinstance(feature, Text):
+        return words.refused_long.format(longest=feature.longest)
     if isinstance(feature, Choice):
         return words.refused_choice.format(typed=typed)
     sentence = words.refused_text if value is None else words.refused_number

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
+from serving.card import Card
 from serving.model import Prediction, Record
 
 Features = Literal["hashed", "plain", "none"]
@@ -35,17 +36,40 @@ LAST_SECONDS = 2.0  # for the last writing, at the end
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
+def probability(prediction: Prediction) -> str:
+    """The answer in a line: the probability of the target."""
+    return f'"probability":{prediction.value:.6f}'
+
+
+def said_by(card: Card) -> Callable[[Prediction], str]:
+    """The function that writes the answers of this card's model into a line."""
+    if card.task == "regression":
+        return lambda prediction: f'"value":{_encode(prediction.value)}'
+    if card.task == "multiclass":
+        names = [_encode(name) for name in card.classes]
+        return lambda prediction: f'"class":{names[prediction.best]},{probability(prediction)}'
+    return probability
+
+
 class Journal:
     """The log on the file descriptor ``out``. Several threads may write; ``dropped`` counts the lost lines."""
 
     def __init__(
-        self, out: int, release: str, model: str, names: tuple[str, ...], features: Features, key: bytes = b""
+        self,
+        out: int,
+        release: str,
+        model: str,
+        names: tuple[str, ...],
+        features: Features,
+        key: bytes = b"",
+        answered: Callable[[Prediction], str] = probability,
     ) -> None:
         self.dropped = 0
         self._out = out
         self._names = names
         self._said = _SAID[features]
         self._key = key or secrets.token_bytes(32)
+        self._answered = answered
         self._origin = f'"release":{_encode(release)},"model":{_encode(model[:12])}'
         self._waiting: list[str] = []
         self._lock = threading.Lock()  # of _waiting and dropped
@@ -58,7 +82,7 @@ class Journal:
         """Add a line for a prediction that was made now."""
         line = (
             f'{{"time":"{_now()}",{self._origin},"source":"{source}"{self._said(self, record)},'
-            f'"unknown":{len(prediction.unknown)},"probability":{prediction.probability:.6f}}}\n'
+            f'"unknown":{len(prediction.unknown)},{self._answered(prediction)}}}\n'
         )
         with self._lock:
             if len(self._waiting) >= MOST_WAITING:
@@ -113,8 +137,13 @@ _SAID: dict[Features, Callable[[Journal, Record], str]] = {
 
 def canonical(record: Record, names: tuple[str, ...]) -> bytes:
     """The record as one text: its values in the features' order. 63 equals 63.0, and null equals absent."""
-    values = (record.get(name) for name in names)
-    return ",".join(["" if value is None else repr(float(value) + 0.0) for value in values]).encode()
+    return ",".join([_canonical(record.get(name)) for name in names]).encode()
+
+
+def _canonical(value: float | str | None) -> str:
+    if value is None:
+        return ""
+    return _encode(value) if isinstance(value, str) else repr(float(value) + 0.0)
 
 
 def _now() -> str:

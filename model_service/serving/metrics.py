@@ -17,7 +17,9 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from serving.card import Card
 from serving.drift import Drift
+from serving.model import Prediction
 
 SECONDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 10)
 TENTHS = tuple(n / 10 for n in range(1, 11))
@@ -26,7 +28,9 @@ TENTHS = tuple(n / 10 for n in range(1, 11))
 class Metrics:
     """The counters, and two functions that are called at each scrape: ``drift``, and ``dropped`` log lines."""
 
-    def __init__(self, about: dict[str, str], drift: Callable[[], list[Drift]], dropped: Callable[[], int]) -> None:
+    def __init__(
+        self, card: Card, about: dict[str, str], drift: Callable[[], list[Drift]], dropped: Callable[[], int]
+    ) -> None:
         self._registry = CollectorRegistry()
         for process in (ProcessCollector, PlatformCollector, GCCollector):
             process(registry=self._registry)
@@ -37,9 +41,15 @@ class Metrics:
             buckets=SECONDS, registry=self._registry,
         )  # fmt: skip
         self._predictions = Counter("model_predictions", "Predictions made.", ("source",), registry=self._registry)
-        self._probability = Histogram(
-            "model_probability", "The probabilities that were answered.", buckets=TENTHS, registry=self._registry
-        )
+        if card.task == "regression":
+            help_, name, buckets = "The numbers that were answered.", "model_value", tenths_of(card)
+        else:
+            help_, name, buckets = "The probabilities that were answered.", "model_probability", TENTHS
+        self._value = Histogram(name, help_, buckets=buckets, registry=self._registry)
+        self._classes = []
+        if card.classes:
+            counter = Counter("model_classes", "The classes answered.", ("name",), registry=self._registry)
+            self._classes = [counter.labels(name) for name in card.classes]
         self._registry.register(_Asked(drift, dropped))
         # Looking up a child by its labels takes longer than incrementing it.
         self._children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
@@ -54,16 +64,24 @@ class Metrics:
         child[0].inc()
         child[1].observe(seconds)
 
-    def predicted(self, source: str, probability: float) -> None:
+    def predicted(self, source: str, prediction: Prediction) -> None:
         """Count a prediction."""
         if source not in self._sources:
             self._sources[source] = self._predictions.labels(source)
         self._sources[source].inc()
-        self._probability.observe(probability)
+        self._value.observe(prediction.value)
+        if prediction.shares:
+            self._classes[prediction.best].inc()
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)
+
+
+def tenths_of(card: Card) -> tuple[float, ...]:
+    """Ten bounds in even steps over the numbers that a regression answered for its training data."""
+    low, high = card.calibration[0].at, card.calibration[-1].at
+    return tuple(float(f"{low + (high - low) * n / 10:.6g}") for n in range(1, 11))
 
 
 class _Asked(Collector):

@@ -6,13 +6,14 @@ tests check that both have the same limits.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
 from pydantic.json_schema import models_json_schema
 
 from serving.api import CSV, JSON
-from serving.card import Card, Feature, Measure, Probability, Sha256
+from serving.card import Card, Feature, Measure, Probability, Sha256, Task, Text
 from serving.records import MOST_PROBLEMS, MOST_RECORDS
 
 
@@ -20,24 +21,42 @@ class _Sent(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Predicted(_Sent):
-    """The model's answer to one record."""
-
-    probability: Annotated[Probability, Field(description="of the disease")]
-    target: Annotated[Literal[0, 1], Field(description="1 from the card's threshold on")]
-    low: Annotated[Probability, Field(description="the true share of ill people given about this is above, 9 in 10")]
-    high: Annotated[Probability, Field(description="… and below")]
+class _Predicted(_Sent):
+    low: Annotated[float, Field(description="90 % of the truth for answers like this lies above …")]
+    high: Annotated[float, Field(description="… and below")]
     if_known: Annotated[
-        tuple[Probability, Probability],
-        Field(description="were the unknown known, the probability would lie between these four times in five"),
+        tuple[float, float],
+        Field(description="were the unknown known, the answer would lie between these four times in five"),
     ]
     unknown: Annotated[list[str], Field(description="the features that were not given")]
 
 
-class Predictions(_Sent):
-    """One prediction for each record, in their order."""
+class ProbabilityPredicted(_Predicted):
+    """The model's answer to one record."""
 
-    predictions: list[Predicted]
+    probability: Annotated[Probability, Field(description="of the target")]
+    target: Annotated[Literal[0, 1], Field(description="1 from the card's threshold on")]
+
+
+class ClassPredicted(_Predicted):
+    """The model's answer to one record."""
+
+    class_: Annotated[str, Field(alias="class", description="the most probable one")]
+    probability: Annotated[Probability, Field(description="of this class")]
+    probabilities: Annotated[dict[str, Probability], Field(description="of each class")]
+
+
+class ValuePredicted(_Predicted):
+    """The model's answer to one record."""
+
+    value: Annotated[float, Field(description="in the card's unit")]
+
+
+PREDICTED: Mapping[Task, type[BaseModel]] = {
+    "binary": ProbabilityPredicted,
+    "multiclass": ClassPredicted,
+    "regression": ValuePredicted,
+}
 
 
 class Error(_Sent):
@@ -70,15 +89,6 @@ class Healthy(_Sent):
     release: str
 
 
-class Figures(_Sent):
-    """How good the model is on held-out patients. The card has the intervals."""
-
-    roc_auc: float
-    log_loss: float
-    brier: float
-    ece: float
-
-
 class Version(_Sent):
     """The origin of the model. A text that is unknown is empty."""
 
@@ -90,19 +100,26 @@ class Version(_Sent):
     trained_at: AwareDatetime
     model_sha256: Sha256
     data_sha256: Sha256
-    metrics: Figures
+    metrics: Annotated[dict[str, float], Field(description="on held-out rows; the card has the intervals")]
 
 
 def record_model(card: Card) -> type[BaseModel]:
     """A record of this card's features as a pydantic model. A feature may be absent or null, but not out of range."""
     fields: dict[str, Any] = {feature.name: (_typed(feature) | None, None) for feature in card.features}
     about = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-    return create_model(
-        "Record", __config__=about, __doc__="What is known of one person; at least one value.", **fields
-    )
+    return create_model("Record", __config__=about, __doc__="What is known of one case; at least one value.", **fields)
+
+
+def predictions_model(card: Card) -> type[BaseModel]:
+    """The answers of this card's model as a pydantic model."""
+    listed: Any = list.__class_getitem__(PREDICTED[card.task])
+    about = "One prediction for each record, in their order."
+    return create_model("Predictions", __base__=_Sent, __doc__=about, predictions=(listed, ...))
 
 
 def _typed(feature: Feature) -> Any:
+    if isinstance(feature, Text):
+        return Annotated[str, Field(min_length=1, max_length=feature.longest, description=feature.allowed)]
     if isinstance(feature, Measure):
         return Annotated[float, Field(ge=feature.low, le=feature.high, description=feature.allowed)]
     return Annotated[Literal[feature.codes], Field(description=feature.allowed)]
@@ -110,7 +127,7 @@ def _typed(feature: Feature) -> Any:
 
 def describe(card: Card, release: str) -> dict[str, Any]:
     """The whole description."""
-    models = (record_model(card), Predictions, Error, Refusal, Healthy, Version, Card)
+    models = (record_model(card), predictions_model(card), Error, Refusal, Healthy, Version, Card)
     template = "#/components/schemas/{model}"
     # "serialization": fields that an answer always has are required
     _, found = models_json_schema([(model, "serialization") for model in models], ref_template=template)
@@ -133,7 +150,12 @@ def describe(card: Card, release: str) -> dict[str, Any]:
 
 
 def _about(card: Card) -> str:
-    return f"Answers with the probability of {card.means}.\n\n" + "\n".join(f"- {limit}" for limit in card.limits)
+    what = {
+        "binary": f"the probability of {card.means}",
+        "multiclass": f"{card.means}: one of {', '.join(card.classes)}",
+        "regression": f"{card.means}, in {card.unit}",
+    }
+    return f"Answers with {what[card.task]}.\n\n" + "\n".join(f"- {limit}" for limit in card.limits)
 
 
 def _invocations(card: Card) -> dict[str, Any]:
@@ -147,8 +169,7 @@ def _invocations(card: Card) -> dict[str, Any]:
     }
     names = ",".join(feature.name for feature in card.features)
     rows = f"Lines of values in the order {names}, or of the columns that a header line names. An unknown one is empty."
-    example = {feature.name: feature.spread.edges[0] if isinstance(feature, Measure) else feature.codes[0]
-               for feature in card.features[:3]}  # fmt: skip
+    example = {feature.name: _example(feature) for feature in card.features[:3]}
     ok = _answer("One prediction for each record, in their order.", "Predictions")
     ok["content"][CSV.decode().split(";")[0]] = {"schema": {"type": "string"}}
     return {
@@ -170,6 +191,12 @@ def _invocations(card: Card) -> dict[str, Any]:
             "422": _answer("A value is not allowed: none of the records is answered.", "Refusal"),
         },
     }
+
+
+def _example(feature: Feature) -> float | str:
+    if isinstance(feature, Text):
+        return " ".join(feature.terms[:3])
+    return feature.spread.edges[0] if isinstance(feature, Measure) else feature.codes[0]
 
 
 def _get(name: str, summary: str, schema: str, others: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,10 +25,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import answer, form
 from serving.model import Model, Prediction, Record
-from serving.words import DEFAULT, WORDS, Words, language
+from serving.words import DEFAULT, Words, language
 
 STATIC = Path(__file__).parent / "static"
 Tell = Callable[[Record, Prediction], None]
+Spoken = Mapping[str, Words]
 
 # Shiny adds small inline scripts to its pages; the policy allows them by their hashes.
 INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL)
@@ -41,24 +42,30 @@ UNUSED_PATH = "/session/"
 UNUSED_HANDLERS = ("uploadInit", "uploadEnd")
 
 
-def create_page(model: Model, tell: Tell) -> App:
+def create_page(model: Model, tell: Tell, words: Spoken, groups: form.Groups) -> App:
     """The page of a model. ``tell`` is called with each record and the prediction that a person was shown for it."""
-    version = _version(model)
-    documents = {lang: form.document(model.card, lang, version) for lang in WORDS}
+    version = _version(model, words)
+    documents = {lang: form.document(model.card, words, groups, lang, version) for lang in words}
 
     def page(request: Request) -> Tag:
         return documents[_language(request)]
 
-    return _Page(page, partial(_converse, model, tell, version))
+    tags = {lang: one.tag for lang, one in words.items()}
+    return _Page(page, partial(_converse, model, words, tell, version), tags)
 
 
 class _Page(App):
     """The Shiny application with security headers, compression, and without the routes that the page does not use."""
 
-    def __init__(self, page: Callable[[Request], Tag], server: Callable[[Inputs, Outputs, Session], None]) -> None:
+    def __init__(
+        self,
+        page: Callable[[Request], Tag],
+        server: Callable[[Inputs, Outputs, Session], None],
+        tags: Mapping[str, str],
+    ) -> None:
         super().__init__(page, server, static_assets={"/static": STATIC, "/favicon.ico": STATIC / "icon.svg"})
         self.sanitize_errors = True  # an error message on the page must not show internals
-        self._door: ASGIApp = GZipMiddleware(_guarded(self.starlette_app), minimum_size=1000, compresslevel=6)
+        self._door: ASGIApp = GZipMiddleware(_guarded(self.starlette_app, tags), minimum_size=1000, compresslevel=6)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._door(scope, receive, send)
@@ -75,6 +82,7 @@ class _Values:
 
 def _converse(
     model: Model,
+    spoken: Spoken,
     tell: Tell,
     version: str,
     input: Inputs,  # noqa: A002 - Shiny's name
@@ -84,19 +92,19 @@ def _converse(
     """One browser's session, from its connection to its end."""
     for name in UNUSED_HANDLERS:
         session.set_message_handler(name, None)
-    values = _values(model, input)
+    values = _values(model, spoken, input)
     _show(model, values)
     _tell(tell, values)
     _send(version, values, input, session)
 
 
-def _values(model: Model, inputs: Inputs) -> _Values:
+def _values(model: Model, spoken: Spoken, inputs: Inputs) -> _Values:
     def typed(name: str) -> object:
         return inputs[name]() if name in inputs else None
 
     @reactive.calc
     def words() -> Words:
-        return WORDS.get(str(typed("lang")), WORDS[DEFAULT])
+        return spoken.get(str(typed("lang")), spoken[DEFAULT])
 
     @reactive.calc
     def reading() -> form.Reading:
@@ -122,7 +130,7 @@ def _show(model: Model, values: _Values) -> None:
         if now.problems:
             return answer.refusal(now.problems, words())
         if answered:
-            return answer.sentence(answered, words())
+            return answer.sentence(model.card, answered, words())
         return ui.tags.p(words().ready if now.record else words().inviting, class_="inviting")
 
     @render.ui
@@ -174,31 +182,30 @@ def _language(request: Request) -> str:
     return language(request.query_params.get("lang"), request.headers.get("accept-language", ""))
 
 
-def _version(model: Model) -> str:
+def _version(model: Model, words: Spoken) -> str:
     """A hash of twelve digits that changes with the model, the texts, or the files of the page."""
-    parts = [model.card.model_dump_json().encode(), repr(sorted(WORDS.items())).encode()]
+    parts = [model.card.model_dump_json().encode(), repr(sorted(words.items())).encode()]
     parts += [path.read_bytes() for path in sorted(STATIC.iterdir())]
     parts += [Path(module.__file__ or "").read_bytes() for module in (form, answer)]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:12]
 
 
-def _guarded(app: ASGIApp) -> ASGIApp:
+def _guarded(app: ASGIApp, tags: Mapping[str, str]) -> ASGIApp:
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
         elif scope["path"].startswith(UNUSED_PATH):
             await PlainTextResponse("There is nothing here. The page is at /.\n", 404)(scope, receive, send)
         elif scope["path"] == "/":
-            await app(scope, receive, _of_the_page(Request(scope), send))
+            await app(scope, receive, _of_the_page(tags[_language(Request(scope))], send))
         else:
             await app(scope, receive, _of_a_file(send))
 
     return guarded
 
 
-def _of_the_page(request: Request, send: Send) -> Send:
+def _of_the_page(tag: str, send: Send) -> Send:
     started: list[Message] = []
-    lang = _language(request)
 
     async def with_headers(message: Message) -> None:
         # the policy needs the page's whole text, which Shiny sends in one message
@@ -209,7 +216,7 @@ def _of_the_page(request: Request, send: Send) -> Send:
             start = started.pop()
             headers = MutableHeaders(scope=start)
             headers["cache-control"] = "no-store"
-            headers["content-language"] = WORDS[lang].tag
+            headers["content-language"] = tag
             headers["content-security-policy"] = POLICY.format(hashes=_hashes(message.get("body", b"")))
             headers["cross-origin-opener-policy"] = "same-origin"
             headers["referrer-policy"] = "no-referrer"

@@ -2,7 +2,7 @@
 
 Colours and stroke widths are in static/page.css, by class, so the pictures follow the light and dark schemes. Each
 picture is either an image with a text alternative (``alt``), or hidden from screen readers because the words beside it
-contain the same information. Ill and healthy differ in shape, not in colour alone.
+contain the same information. Positive (ill) and negative (well) dots differ in shape, not in colour alone.
 
 A dot is a line of length zero with round ends. It takes eight characters; a circle takes forty.
 """
@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
-
-from serving.card import Seen
 
 ACROSS, DOWN, APART = 20, 5, 16.0  # the hundred people: columns, rows, distance of the dots
 
@@ -38,40 +37,58 @@ def hundred(probability: float, low: float, high: float, alt: str) -> str:
     return _image("hundred", ACROSS * APART, DOWN * APART, alt, drawn)
 
 
-def dots_per_patient(patients: Sequence[Seen]) -> int:
-    """The number of patients that one dot of ``standing`` represents, so that no column is too high."""
-    return max(1, math.ceil(max(len(column) for column in _columns(patients)) / HIGHEST))
+@dataclass(frozen=True)
+class Line:
+    """The rows of the data along a line from ``low`` to ``high``: their places, and whether each is a positive one.
+
+    ``ticks`` are the words at the start, the middle and the end.
+    """
+
+    dots: Sequence[tuple[float, bool]]
+    low: float
+    high: float
+    ticks: tuple[str, str, str]
+
+    @property
+    def per(self) -> int:
+        """The number of rows that one dot represents, so that no column is too high."""
+        return max(1, math.ceil(max(len(column) for column in _columns(self)) / HIGHEST))
+
+    def share(self, at: float) -> float:
+        """The place on the line, 0 to 1."""
+        return min(max((at - self.low) / (self.high - self.low), 0.0), 1.0) if self.high > self.low else 0.5
 
 
 def standing(
-    patients: Sequence[Seen],
-    probability: float,
+    line_: Line,
+    value: float,
     sure: tuple[float, float],
     if_known: tuple[float, float] | None,
     here: str,
     alt: str,
 ) -> str:
-    """The patients along the line from 0 to 1, healthy below ill, and a marker with the words ``here``.
+    """The rows along the line, negative below positive, and a marker at ``value`` with the words ``here``.
 
     Under the line the thick bar is the answer's uncertainty ``sure``, the thin one ``if_known``.
     """
-    per = dots_per_patient(patients)
-    stacks = [_stack(column, per) for column in _columns(patients)]
+    per = line_.per
+    stacks = [_stack(column, per) for column in _columns(line_)]
     line = TOP + max(map(len, stacks)) * PITCH + 2
     places: dict[bool, list[Point]] = {True: [], False: []}
     for at, stack in enumerate(stacks):
         for height, ill in enumerate(stack):
             places[ill].append((MARGIN + (at + 0.5) * PITCH, line - 2 - (height + 0.5) * PITCH))
+    marker, left, right = (_x(line_.share(at)) for at in (value, *sure))
     parts = [
         _dots("well", places[False]),
         _dots("ill", places[True]),
         f'<path class="line" d="M{_n(MARGIN)} {_n(line)}H{_n(WIDTH - MARGIN)}"/>',
         *(f'<path class="line" d="M{_n(_x(tick))} {_n(line)}v4"/>' for tick in (0, 0.25, 0.5, 0.75, 1)),
-        _bar("known", if_known, line + 11) if if_known else "",
-        _bar("sure", sure, line + 11),
-        f'<path class="marker" d="M{_n(_x(probability))} {_n(TOP - 7)}V{_n(line + 17)}"/>',
-        _text(_x(probability), 15, here, "here"),
-        *(_text(_x(tick), line + 33, f"{tick:.0%}", "tick") for tick in (0, 0.5, 1)),
+        _bar("known", _x(line_.share(if_known[0])), _x(line_.share(if_known[1])), line + 11) if if_known else "",
+        _bar("sure", left, right, line + 11),
+        f'<path class="marker" d="M{_n(marker)} {_n(TOP - 7)}V{_n(line + 17)}"/>',
+        _text(marker, 15, here, "here"),
+        *(_text(_x(at), line + 33, tick, "tick") for at, tick in zip((0, 0.5, 1), line_.ticks, strict=True)),
     ]
     return _image("standing", WIDTH, line + 40, alt, "".join(parts))
 
@@ -88,9 +105,9 @@ def change(amount: float, most: float) -> str:
     )
 
 
-def whisker(value: float, low: float, high: float) -> str:
-    """A point with its interval on the line from one half (chance) to 1."""
-    at, left, right = ((min(max(share, 0.5), 1.0) - 0.5) * 400 for share in (value, low, high))
+def whisker(value: float, low: float, high: float, floor: float = 0.0) -> str:
+    """A point with its interval on the line from ``floor`` (the figure without a model) to 1."""
+    at, left, right = ((min(max(share, floor), 1.0) - floor) / (1 - floor) * 200 for share in (value, low, high))
     return _strip(
         "whisker",
         200,
@@ -105,10 +122,10 @@ def _place(at: int) -> Point:
     return (column + 0.5) * APART, (row + 0.5) * APART
 
 
-def _columns(patients: Sequence[Seen]) -> list[list[bool]]:
+def _columns(line: Line) -> list[list[bool]]:
     columns: list[list[bool]] = [[] for _ in range(BINS)]
-    for patient in patients:
-        columns[min(BINS - 1, int(patient.probability * BINS))].append(patient.ill)
+    for at, positive in line.dots:
+        columns[min(BINS - 1, int(line.share(at) * BINS))].append(positive)
     return columns
 
 
@@ -127,8 +144,7 @@ def _dots(kind: str, places: Iterable[Point]) -> str:
     return f'<g class="dots {kind}"><path d="{drawn}"/>{inner}{core}</g>'
 
 
-def _bar(kind: str, between: tuple[float, float], y: float) -> str:
-    left, right = map(_x, between)
+def _bar(kind: str, left: float, right: float, y: float) -> str:
     return f'<path class="{kind}" d="M{_n(left)} {_n(y)}H{_n(max(right, left + 1))}"/>'
 
 
@@ -140,8 +156,8 @@ def _text(x: float, y: float, words: str, kind: str) -> str:
     return f'<text class="{kind}" x="{_n(at)}" y="{_n(y)}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
-def _x(probability: float) -> float:
-    return MARGIN + (WIDTH - 2 * MARGIN) * min(max(probability, 0.0), 1.0)
+def _x(share: float) -> float:
+    return MARGIN + (WIDTH - 2 * MARGIN) * share
 
 
 def _image(name: str, width: float, height: float, alt: str, drawn: str) -> str:

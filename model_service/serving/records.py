@@ -15,14 +15,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from serving.card import Feature, Measure
+from serving.card import Feature, Measure, Text
 from serving.model import Record
 
 MOST_RECORDS = 1_000  # in one request: they take a twentieth of a second
 MOST_PROBLEMS = 20  # named in one answer
 SHOWN = 60  # characters of the input that an answer repeats
 NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
-NUMBERS = (int, float)
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,7 @@ class Intake:
     def __init__(self, features: Sequence[Feature]) -> None:
         self._features = {feature.name: feature for feature in features}
         self._accepts = {feature.name: feature.accepts for feature in features}
+        self._texts = {feature.name for feature in features if isinstance(feature, Text)}
         self._names = ", ".join(self._features)
         self._example = json.dumps({feature.name: _typical(feature) for feature in features[:2]})
 
@@ -106,8 +106,7 @@ class Intake:
             if accepts is None:
                 return False
             if value is not None:
-                # type, not isinstance: true is not 1
-                if type(value) not in NUMBERS or not accepts(value):
+                if not accepts(value):
                     return False
                 known = True
         return known
@@ -129,9 +128,10 @@ class Intake:
         if feature is None:
             message = f"{_shown(name)} is no feature of this model. Send some of {self._names}."
             return Problem(at, message, field, shown, f"some of {self._names}")
-        if value is None or (type(value) in NUMBERS and feature.accepts(value)):
+        if value is None or feature.accepts(value):
             return None
-        message = f"{name} is {shown}, allowed is {feature.allowed}. Send a number, or nothing when it is not known."
+        what = "a text" if isinstance(feature, Text) else "a number"
+        message = f"{name} is {shown}, allowed is {feature.allowed}. Send {what}, or nothing when it is not known."
         return Problem(at, message, field, shown, feature.allowed)
 
     def _parsed(self, text: str) -> Any:
@@ -170,7 +170,10 @@ class Intake:
     def _row(self, cells: list[str], names: list[str]) -> Any:
         if len(cells) != len(names):
             return _Odd(f"has {len(cells)} values and not {len(names)}")
-        return {name: _cell(cell) for name, cell in zip(names, cells, strict=True)}
+        return {
+            name: (cell or None) if name in self._texts else _cell(cell)
+            for name, cell in zip(names, cells, strict=True)
+        }
 
 
 class _Odd:
@@ -252,7 +255,9 @@ def _shown(value: object) -> str:
     return text if len(text) <= SHOWN else f'{text[: SHOWN - 4]}..."'
 
 
-def _typical(feature: Feature) -> float:
+def _typical(feature: Feature) -> float | str:
+    if isinstance(feature, Text):
+        return " ".join(feature.terms[:3])
     if isinstance(feature, Measure):
         return round((feature.seen[0] + feature.seen[1]) / 2)
     return feature.codes[0]

@@ -1,50 +1,87 @@
 """Everything the page says, in English and Brazilian Portuguese.
 
-A language is one ``Words``, and a new language is a new entry in WORDS. A model with features, limits or levels that
-have no words here is still served; the page uses the names in its card. This file has only texts and the number formats
-of a language; answer.py and form.py decide which text is shown.
+``words.toml`` has the words of this model; training checks it and puts it beside the model. ``texts/`` has the texts
+for any model, some of them for one task only. ``Words`` is both together in one language. answer.py and form.py decide
+which text is shown.
 """
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
 
-from serving.card import Choice, Feature, Measure
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from serving.card import Card, Choice, Feature, Measure, Text, UnusableModel
+
+WORDS = "words.toml"
+TEXTS = Path(__file__).parent / "texts"
+LANGUAGES = ("en", "pt")
+DEFAULT = "en"
+SIGNIFICANT = 3  # digits of a regression's answer on the page
 
 
-@dataclass(frozen=True)
-class Said:
-    """The texts of a feature. ``codes`` are its choices, each with a note that may be empty."""
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Said(_Part):
+    """The texts of a feature. ``codes`` are its choices, each with a note that may be left out."""
 
     label: str
-    help: str
-    codes: Mapping[int, tuple[str, str]]
+    help: str = ""
+    codes: Mapping[int, str | tuple[str, str]] = {}
 
 
-@dataclass(frozen=True)
-class Words:
-    """One language. answer.py and form.py fill in the braces; ``{rows}`` is the number of patients."""
-
-    tag: str  # BCP 47, for the page's lang attribute
-    name: str  # of the language, in the language
-    decimal: str
-    months: tuple[str, ...]
-    date: str
+class Language(_Part):
+    """The words of this model in one language. ``texts`` replaces texts of the page."""
 
     title: str
     intro: str
     caution: str
-    emergency: str
+    notice: str = ""
+    means: str
+    limits: tuple[str, ...]
+    groups: Mapping[str, tuple[str, str]] = {}
+    features: Mapping[str, Said]
+    units: Mapping[str, str] = {}
+    known: Mapping[str, str] = {}
+    classes: Mapping[str, str] = {}
+    texts: Mapping[str, str] = {}
+
+
+class Subject(_Part):
+    """The file words.toml. ``about`` is the model's name, ``groups`` the form's groups with their features."""
+
+    about: str
+    groups: Mapping[str, tuple[str, ...]] = {}
+    en: Language
+    pt: Language
+
+
+class Words(_Part):
+    """One language. The texts are explained in texts/en.toml; those of other tasks are empty."""
+
+    tag: str  # BCP 47, for the page's lang attribute
+    name: str  # of the language, in the language
+    decimal: str
+    thousands: str
+    months: tuple[str, ...]
+    date: str
+    of: Language
+    kinds: Mapping[str, str]
+    target_unit: str
+
     languages: str
     no_script: str
     away: str
     back: str
-
-    groups: Mapping[str, tuple[str, str]]
-    features: Mapping[str, Said]
-    units: Mapping[str, str]
+    other: str
+    known: str
     unknown: str
     ask: str
     clear: str
@@ -53,35 +90,37 @@ class Words:
     refused_text: str
     refused_number: str
     refused_choice: str
+    refused_long: str
     refused_one: str
     refused_many: str
 
     answer: str
     inviting: str
     ready: str
-    about: str
-    fewer: str
-    more: str
+    about_count: str = ""
+    fewer: str = ""
+    more: str = ""
     sentence: str
     uncertainty: str
     unknown_one: str
     unknown_many: str
     all_known: str
     beyond: str
-    alt_hundred: str
-    key_hundred: str
+    alt_hundred: str = ""
+    key_hundred: str = ""
+    shares: str = ""
 
-    standing: str
-    here: str
-    ill: str
-    well: str
+    standing: str = ""
+    here: str = ""
+    positive: str = ""
+    negative: str = ""
     sure: str
     if_known: str
-    one_dot: str
-    many_dots: str
-    above: str
-    nearest: str
-    alt_standing: str
+    one_dot: str = ""
+    many_dots: str = ""
+    above: str = ""
+    nearest: str = ""
+    alt_standing: str = ""
 
     moved: str
     moved_intro: str
@@ -97,7 +136,6 @@ class Words:
     good_intro: str
     chance: str
     everything: str
-    levels: Mapping[str, str]
     times: str
     yours: str
     fewer_known: str
@@ -105,7 +143,6 @@ class Words:
 
     limits: str
     data_share: str
-    translated: Mapping[str, str]
 
     made: str
     commit: str
@@ -117,15 +154,21 @@ class Words:
         """A number as this language writes it, with no more than ``places`` decimals."""
         return f"{round(value, places):.12g}".replace(".", self.decimal)
 
+    def quantity(self, value: float) -> str:
+        """A regression's number with its unit, rounded to three digits: ``312,000 EUR``."""
+        rounded = float(f"{value:.{SIGNIFICANT}g}")
+        whole, _, rest = f"{rounded:,.12g}".partition(".")
+        return f"{whole.replace(',', self.thousands)}{self.decimal if rest else ''}{rest} {self.target_unit}"
+
     def percent(self, probability: float) -> str:
         """A probability in whole percent, but never 0 % or 100 %, because the model is not that certain."""
         whole = round(probability * 100)
         return "<1%" if whole < 1 else ">99%" if whole > 99 else f"{whole}%"
 
     def count(self, probability: float) -> str:
-        """The number of ill people among one hundred, in words."""
+        """The number of hits among one hundred, in words."""
         whole = round(probability * 100)
-        return self.fewer if whole < 1 else self.more if whole > 99 else self.about.format(count=whole)
+        return self.fewer if whole < 1 else self.more if whole > 99 else self.about_count.format(count=whole)
 
     def points(self, change: float) -> str:
         """A difference of probabilities in percentage points, without its sign."""
@@ -138,446 +181,87 @@ class Words:
 
     def label(self, name: str) -> str:
         """The name of a feature."""
-        return self.features[name].label if name in self.features else name
+        return self.of.features[name].label if name in self.of.features else name
+
+    def help(self, name: str) -> str:
+        """The explanation of a feature; it may be empty."""
+        return self.of.features[name].help if name in self.of.features else ""
 
     def unit(self, measure: Measure) -> str:
         """The unit of a measure."""
-        return self.units.get(measure.unit, measure.unit)
+        return self.of.units.get(measure.unit, measure.unit)
 
     def code(self, choice: Choice, code: int) -> tuple[str, str]:
         """A choice's text and its note, which may be empty."""
-        said = self.features.get(choice.name)
-        return said.codes.get(code, (str(code), "")) if said else (str(code), "")
+        said = self.of.features.get(choice.name)
+        text = said.codes.get(code, str(code)) if said else str(code)
+        return (text, "") if isinstance(text, str) else text
 
-    def value(self, feature: Feature, value: float) -> str:
-        """A known value, with its unit."""
+    def value(self, feature: Feature, value: float | str) -> str:
+        """A known value, with its unit; the beginning of a text."""
+        if isinstance(feature, Text) or isinstance(value, str):
+            text = str(value)
+            return f"“{text[:37]}…”" if len(text) > 40 else f"“{text}”"
         if isinstance(feature, Choice):
             return self.code(feature, int(value))[0]
         return f"{self.number(value)} {self.unit(feature)}"
 
-    def translation(self, text: str) -> tuple[str, str]:
-        """A text of the card in this language, or in English without a translation, and the tag of that language."""
-        return (self.translated[text], self.tag) if text in self.translated else (text, "en")
+    def class_(self, name: str) -> str:
+        """The name of a class."""
+        return self.of.classes.get(name, name)
+
+    def kind(self, name: str) -> str:
+        """The name of a kind of model."""
+        return self.kinds.get(name, name)
 
 
-# The groups of the form and their features, in order. The values that a person knows at home come first. A feature that
-# is not listed here is in the last group.
-GROUPS: Mapping[str, tuple[str, ...]] = {
-    "home": ("age", "sex", "trestbps"),
-    "doctor": ("cp", "chol", "fbs", "restecg"),
-    "exercise": ("thalach", "exang", "oldpeak", "slope"),
-    "scans": ("ca", "thal"),
-    "other": (),
-}
+def read_words(path: Path, card: Card) -> tuple[dict[str, Words], Mapping[str, tuple[str, ...]]]:
+    """The words of a model by language, and the groups of its form. Raises UnusableModel."""
+    try:
+        subject = parse(path.read_bytes())
+        return {code: _together(code, getattr(subject, code), card) for code in LANGUAGES}, subject.groups
+    except OSError as error:
+        raise UnusableModel(f"no words at {path} ({error.strerror}). Make them with: python train.py") from error
+    except ValueError as error:
+        raise UnusableModel(f"{path}: {reason(error)}. Correct words.toml and type: python train.py") from error
 
-MEANS = "heart disease: a major vessel narrowed by more than 50 %"
-LIMIT_DATA = (
-    "Learned from 303 patients sent to one clinic (Cleveland, 1981-1984) for an angiogram: nearly half of them were "
-    "ill. Among people who were not sent to one, far fewer are."
-)
-LIMIT_WHO = "206 of the 303 are men, and 29 to 77 years old: for others the model guesses further than it knows."
-LIMIT_USE = "It is a demonstration and no diagnosis. It was never tried on patients of today."
 
-ENGLISH_MONTHS = (
-    "January", "February", "March", "April", "May", "June",
-    "July", "August", "September", "October", "November", "December",
-)  # fmt: skip
-PORTUGUESE_MONTHS = (
-    "janeiro", "fevereiro", "março", "abril", "maio", "junho",
-    "julho", "agosto", "setembro", "outubro", "novembro", "dezembro",
-)  # fmt: skip
+def parse(content: bytes) -> Subject:
+    """The file's content. Raises ValueError."""
+    return Subject.model_validate(tomllib.loads(content.decode("utf-8-sig")))
 
-ENGLISH = Words(
-    tag="en",
-    name="English",
-    decimal=".",
-    months=ENGLISH_MONTHS,
-    date="{day} {month} {year}",
-    title="Probability of heart disease",
-    intro=(
-        "Type what you know and leave the rest as it is. A model that learned from {rows} patients answers with a "
-        "probability, says how unsure it is, and shows what moved it."
-    ),
-    caution="This is a demonstration and no diagnosis. Speak with a doctor about your heart.",
-    emergency="Chest pain right now? Call your emergency number (112, 911) and do not type anything here.",
-    languages="Language",
-    no_script=(
-        "This page needs JavaScript, and it is switched off in your browser. Switch it on and load the page again; or "
-        "ask the model without a page, as /openapi.json describes."
-    ),
-    away="The connection is lost. Trying again; what you typed is kept.",
-    back="Connected again.",
-    groups={
-        "home": ("What you may know at home", "Age and sex alone already give an answer."),
-        "doctor": ("From a doctor or a laboratory", "From a visit, a blood test, an electrocardiogram (ECG)."),
-        "exercise": ("From an exercise test", "On a treadmill or a bicycle, with an ECG running. It is in its report."),
-        "scans": ("From scans of the heart", "From the reports of a hospital or a specialist."),
-        "other": ("Further values", ""),
-    },
-    features={
-        "age": Said("Age", "The model knows people from 29 to 77 best.", {}),
-        "sex": Said("Sex", "The data knows only these two.", {0: ("Female", ""), 1: ("Male", "")}),
-        "trestbps": Said(
-            "Blood pressure at rest",
-            "The upper number only: 120 of “120/80”. A home monitor or a pharmacy shows it.",
-            {},
-        ),
-        "cp": Said(
-            "Chest pain",
-            "Angina is pressure behind the breastbone (1), brought on by effort (2), gone within minutes of rest (3).",
-            {
-                1: ("Typical angina", "all three of these"),
-                2: ("Atypical angina", "two of the three"),
-                3: ("Other pain", "one of them, or none"),
-                4: ("No pain", ""),
-            },
-        ),
-        "chol": Said(
-            "Total cholesterol", "“Total cholesterol” on a blood test. Given in mmol/l? Multiply it by 38.7.", {}
-        ),
-        "fbs": Said(
-            "Blood sugar above 120 mg/dl",
-            "From a blood test before breakfast. 120 mg/dl is 6.7 mmol/l.",
-            {0: ("No", ""), 1: ("Yes", "")},
-        ),
-        "restecg": Said(
-            "ECG at rest",
-            "The conclusion in the report of an electrocardiogram taken lying down.",
-            {
-                0: ("Normal", ""),
-                1: ("ST-T abnormality", ""),
-                2: ("Left ventricular hypertrophy", "a thickened heart wall"),
-            },
-        ),
-        "thalach": Said("Highest heart rate reached", "The peak pulse during the test.", {}),
-        "exang": Said(
-            "Chest pain during the test", "Whether the effort brought on angina.", {0: ("No", ""), 1: ("Yes", "")}
-        ),
-        "oldpeak": Said(
-            "ST depression", "How far the ECG's ST line sank by effort, against rest. 0 when it did not.", {}
-        ),
-        "slope": Said(
-            "ST slope at peak effort",
-            "Where the ECG's ST line was heading at the hardest moment.",
-            {1: ("Upward", ""), 2: ("Flat", ""), 3: ("Downward", "")},
-        ),
-        "ca": Said(
-            "Major vessels coloured",
-            "How many of the large vessels showed under X-ray with dye (fluoroscopy).",
-            {0: ("0", ""), 1: ("1", ""), 2: ("2", ""), 3: ("3", "")},
-        ),
-        "thal": Said(
-            "Thallium scan",
-            "A scan of the blood flow in the heart muscle, at rest and under effort.",
-            {
-                3: ("Normal", ""),
-                6: ("Fixed defect", "poor flow at rest too"),
-                7: ("Reversible defect", "poor flow under effort only"),
-            },
-        ),
-    },
-    units={},
-    unknown="Not known",
-    ask="Show the answer",
-    clear="Clear everything",
-    kept=(
-        "What you type goes to this service for the answer, and stays in this browser tab until you clear or close it."
-    ),
-    refused_text=(
-        "“{typed}” is not a number. Type one from {low} to {high} {unit}, or leave it empty if it is not known."
-    ),
-    refused_number=(
-        "{typed} is outside what can be answered. Type a number from {low} to {high} {unit}, or leave it empty if it "
-        "is not known."
-    ),
-    refused_choice="“{typed}” is not one of the choices. Choose one of the list, or “Not known”.",
-    refused_one="One value cannot be right. There is no answer until it is corrected:",
-    refused_many="{count} values cannot be right. There is no answer until they are corrected:",
-    answer="The answer",
-    inviting="Nothing is known yet. Type at least an age or choose one value; age and sex are a good beginning.",
-    ready="Press “Show the answer” when you have given what you know.",
-    about="about {count}",
-    fewer="fewer than 1",
-    more="more than 99",
-    sentence=(
-        "Of 100 people in the data with such values, {count} have the disease <span>(between {low} and {high})</span>."
-    ),
-    uncertainty="The range is what so few patients can tell: 9 times in 10 the true share lies in it.",
-    unknown_one=(
-        "One value is not known. Were it known, the probability would lie between {low} and {high} four times in five."
-    ),
-    unknown_many=(
-        "{count} values are not known. Were they known, the probability would lie between {low} and {high} "
-        "four times in five."
-    ),
-    all_known="All {count} values are known.",
-    beyond="{label} {value}: the data held {low} to {high} only. Here the model guesses further than it knows.",
-    alt_hundred=(
-        "One hundred dots for one hundred people. {ill} are filled: they have the disease. The uncertainty "
-        "reaches from "
-        "{low} to {high}."
-    ),
-    key_hundred="Each dot is one of 100 people. Filled: ill. With a point inside: within the uncertainty.",
-    standing="Among the {rows} patients",
-    here="Here: {percent}",
-    ill="ill",
-    well="healthy",
-    sure="uncertainty",
-    if_known="were the rest known",
-    one_dot="Each dot is a patient of the data, placed by the probability that the model, not having seen them, gave.",
-    many_dots=(
-        "Each dot stands for {per} patients of the data, placed by the probability that the model, not having seen "
-        "them, gave."
-    ),
-    above="This probability is higher than that of {count} of the {rows}.",
-    nearest="Of the {patients} patients who came nearest to it, {ill} were ill.",
-    alt_standing=(
-        "The {rows} patients of the data along a line from 0 to 100 percent, {ill} ill and {well} healthy. Most of the "
-        "healthy are at the left, most of the ill at the right. The marker is at {percent}, its uncertainty from {low} "
-        "to {high}. {above} {nearest}"
-    ),
-    moved="What moved the answer most",
-    moved_intro="For each value: the answer with it, against the answer if it alone were not known.",
-    moved_nothing="Here you will see which of your values raised the probability, and which lowered it.",
-    raises="raises it by {points}",
-    lowers="lowers it by {points}",
-    hardly="hardly moves it",
-    point_one="{points} point",
-    point_many="{points} points",
-    from_to="{without} without, {with_it} with it",
-    good="How good is this model?",
-    good_intro=(
-        "Take one ill and one healthy patient whom the model has not seen. How often out of 100 does it give the ill "
-        "one the higher probability?"
-    ),
-    chance="By tossing a coin",
-    everything="Everything known",
-    levels={
-        "at home": "Age, sex and blood pressure known",
-        "before the scans": "All but the scans known",
-    },
-    times="{value} ({low} to {high})",
-    yours="You have given at least this",
-    fewer_known="You have given less than the first of these: expect it to be less good still.",
-    off="Its probabilities are off by {points} on average when everything is known. All figures are in the card.",
-    limits="What it cannot tell",
-    data_share=(
-        "Of the {rows} patients in the data {ill} were ill ({percent}): a share of those sent to that clinic, not "
-        "of people at large."
-    ),
-    translated={
-        MEANS: "“The disease” means here: a major vessel of the heart narrowed by more than 50 %.",
-        LIMIT_DATA: LIMIT_DATA.replace("1981-1984", "1981 to 1984"),
-        LIMIT_WHO: LIMIT_WHO,
-        LIMIT_USE: LIMIT_USE,
-    },
-    made="Model {model} ({kind}), trained on {day}",
-    commit="commit {commit}",
-    version="Version",
-    health="Health of the service",
-    card="Model card",
-)
 
-PORTUGUESE = Words(
-    tag="pt-BR",
-    name="Português",
-    decimal=",",
-    months=PORTUGUESE_MONTHS,
-    date="{day} de {month} de {year}",
-    title="Probabilidade de doença cardíaca",
-    intro=(
-        "Preencha o que você sabe e deixe o resto como está. Um modelo que aprendeu com {rows} pacientes responde com "
-        "uma probabilidade, diz o quanto está incerto e mostra o que mais pesou."
-    ),
-    caution="Isto é uma demonstração e não um diagnóstico. Converse com um médico sobre o seu coração.",
-    emergency="Dor no peito agora? Ligue para a emergência (SAMU, 192) e não preencha nada aqui.",
-    languages="Idioma",
-    no_script=(
-        "Esta página precisa de JavaScript, que está desligado no seu navegador. Ligue-o e carregue a página de novo; "
-        "ou pergunte ao modelo sem a página, como descreve /openapi.json."
-    ),
-    away="A conexão caiu. Tentando de novo; o que você preencheu está guardado.",
-    back="Conectado de novo.",
-    groups={
-        "home": ("O que você talvez saiba em casa", "Só a idade e o sexo já dão uma resposta."),
-        "doctor": ("De um médico ou laboratório", "De uma consulta, um exame de sangue, um eletrocardiograma (ECG)."),
-        "exercise": ("De um teste de esforço", "Na esteira ou na bicicleta, com o ECG ligado. Está no laudo do teste."),
-        "scans": ("De exames de imagem do coração", "Dos laudos de um hospital ou especialista."),
-        "other": ("Outros valores", ""),
-    },
-    features={
-        "age": Said("Idade", "O modelo conhece melhor pessoas de 29 a 77.", {}),
-        "sex": Said("Sexo", "Os dados só conhecem estes dois.", {0: ("Feminino", ""), 1: ("Masculino", "")}),
-        "trestbps": Said(
-            "Pressão arterial em repouso",
-            "Só o número de cima, em mm Hg: 120 de “120/80” (12 por 8). Um aparelho de casa ou da farmácia mostra.",
-            {},
-        ),
-        "cp": Said(
-            "Dor no peito",
-            "Angina é um aperto atrás do osso do peito (1), que vem com esforço (2) e passa em minutos de repouso (3).",
-            {
-                1: ("Angina típica", "os três sinais"),
-                2: ("Angina atípica", "dois dos três"),
-                3: ("Outra dor", "um deles, ou nenhum"),
-                4: ("Sem dor", ""),
-            },
-        ),
-        "chol": Said(
-            "Colesterol total", "“Colesterol total” no exame de sangue. Está em mmol/l? Multiplique por 38,7.", {}
-        ),
-        "fbs": Said(
-            "Glicemia acima de 120 mg/dl",
-            "De um exame de sangue em jejum. 120 mg/dl são 6,7 mmol/l.",
-            {0: ("Não", ""), 1: ("Sim", "")},
-        ),
-        "restecg": Said(
-            "ECG em repouso",
-            "A conclusão no laudo de um eletrocardiograma feito com a pessoa deitada.",
-            {
-                0: ("Normal", ""),
-                1: ("Alteração de ST-T", ""),
-                2: ("Hipertrofia ventricular esquerda", "parede do coração espessada"),
-            },
-        ),
-        "thalach": Said("Frequência cardíaca máxima atingida", "O pulso mais alto durante o teste.", {}),
-        "exang": Said(
-            "Dor no peito durante o teste", "Se o esforço provocou angina.", {0: ("Não", ""), 1: ("Sim", "")}
-        ),
-        "oldpeak": Said(
-            "Depressão do ST",
-            "Quanto a linha ST do ECG desceu com o esforço, em relação ao repouso. 0 se não desceu.",
-            {},
-        ),
-        "slope": Said(
-            "Inclinação do ST no pico do esforço",
-            "Para onde ia a linha ST do ECG no momento mais difícil.",
-            {1: ("Ascendente", ""), 2: ("Plana", ""), 3: ("Descendente", "")},
-        ),
-        "ca": Said(
-            "Vasos principais corados",
-            "Quantos dos grandes vasos apareceram no raio X com contraste (fluoroscopia).",
-            {0: ("0", ""), 1: ("1", ""), 2: ("2", ""), 3: ("3", "")},
-        ),
-        "thal": Said(
-            "Cintilografia com tálio",
-            "Imagem do fluxo de sangue no músculo do coração, em repouso e em esforço.",
-            {
-                3: ("Normal", ""),
-                6: ("Defeito fixo", "pouco fluxo também em repouso"),
-                7: ("Defeito reversível", "pouco fluxo só em esforço"),
-            },
-        ),
-    },
-    units={"years": "anos", "beats per minute": "batimentos por minuto"},
-    unknown="Não sei",
-    ask="Mostrar a resposta",
-    clear="Limpar tudo",
-    kept=(
-        "O que você preenche vai a este serviço para a resposta, e fica nesta aba do navegador até você limpar ou "
-        "fechar."
-    ),
-    refused_text="“{typed}” não é um número. Digite um de {low} a {high} {unit}, ou deixe em branco se não souber.",
-    refused_number=(
-        "{typed} está fora do que se pode responder. Digite um número de {low} a {high} {unit}, ou deixe em branco se "
-        "não souber."
-    ),
-    refused_choice="“{typed}” não é uma das opções. Escolha uma da lista, ou “Não sei”.",
-    refused_one="Um valor não pode estar certo. Não há resposta até ser corrigido:",
-    refused_many="{count} valores não podem estar certos. Não há resposta até serem corrigidos:",
-    answer="A resposta",
-    inviting="Ainda não se sabe nada. Digite ao menos a idade ou escolha um valor; idade e sexo são um bom começo.",
-    ready="Clique em “Mostrar a resposta” quando tiver preenchido o que sabe.",
-    about="cerca de {count}",
-    fewer="menos de 1",
-    more="mais de 99",
-    sentence=(
-        "De cada 100 pessoas dos dados com valores assim, {count} têm a doença <span>(entre {low} e {high})</span>."
-    ),
-    uncertainty="A faixa é o que tão poucos pacientes permitem dizer: 9 vezes em 10 a parcela verdadeira está nela.",
-    unknown_one=(
-        "Um valor não é conhecido. Se fosse, a probabilidade estaria entre {low} e {high} quatro vezes em cinco."
-    ),
-    unknown_many=(
-        "{count} valores não são conhecidos. Se fossem, a probabilidade estaria entre {low} e {high} quatro "
-        "vezes em cinco."
-    ),
-    all_known="Todos os {count} valores são conhecidos.",
-    beyond="{label} {value}: os dados só tinham de {low} a {high}. Aqui o modelo supõe mais do que sabe.",
-    alt_hundred=("Cem pontos para cem pessoas. {ill} estão cheios: têm a doença. A incerteza vai de {low} a {high}."),
-    key_hundred="Cada ponto é uma de 100 pessoas. Cheio: doente. Com um miolo: dentro da incerteza.",
-    standing="Entre os {rows} pacientes",
-    here="Aqui: {percent}",
-    ill="doentes",
-    well="saudáveis",
-    sure="incerteza",
-    if_known="se o resto fosse conhecido",
-    one_dot="Cada ponto é um paciente dos dados, na probabilidade que o modelo, sem tê-lo visto, lhe deu.",
-    many_dots="Cada ponto são {per} pacientes dos dados, na probabilidade que o modelo, sem tê-los visto, lhes deu.",
-    above="Esta probabilidade é maior que a de {count} dos {rows}.",
-    nearest="Dos {patients} pacientes mais próximos dela, {ill} estavam doentes.",
-    alt_standing=(
-        "Os {rows} pacientes dos dados ao longo de uma linha de 0 a 100 por cento, {ill} doentes e {well} saudáveis. A "
-        "maioria dos saudáveis está à esquerda, a maioria dos doentes à direita. O marcador está em {percent}, sua "
-        "incerteza de {low} a {high}. {above} {nearest}"
-    ),
-    moved="O que mais pesou na resposta",
-    moved_intro="Para cada valor: a resposta com ele, contra a resposta se só ele não fosse conhecido.",
-    moved_nothing="Aqui você verá quais dos seus valores aumentaram a probabilidade e quais a diminuíram.",
-    raises="aumenta em {points}",
-    lowers="diminui em {points}",
-    hardly="quase não muda",
-    point_one="{points} ponto",
-    point_many="{points} pontos",
-    from_to="{without} sem ele, {with_it} com ele",
-    good="Quão bom é este modelo?",
-    good_intro=(
-        "Tome um paciente doente e um saudável que o modelo não viu. Quantas vezes em 100 ele dá ao doente a "
-        "probabilidade maior?"
-    ),
-    chance="Jogando uma moeda",
-    everything="Tudo conhecido",
-    levels={
-        "at home": "Idade, sexo e pressão conhecidos",
-        "before the scans": "Tudo menos os exames de imagem",
-    },
-    times="{value} ({low} a {high})",
-    yours="Você preencheu ao menos isto",
-    fewer_known="Você preencheu menos que o primeiro destes: espere que seja ainda menos bom.",
-    off="Suas probabilidades erram {points} em média quando tudo é conhecido. Todos os números estão na ficha.",
-    limits="O que ele não sabe dizer",
-    data_share=(
-        "Dos {rows} pacientes dos dados, {ill} estavam doentes ({percent}): parcela de quem foi enviado àquela "
-        "clínica, não da população."
-    ),
-    translated={
-        MEANS: "“A doença” significa aqui: um vaso principal do coração estreitado em mais de 50 %.",
-        LIMIT_DATA: (
-            "Aprendido com 303 pacientes enviados a uma clínica (Cleveland, 1981 a 1984) para uma angiografia: quase "
-            "metade estava doente. Entre pessoas que não foram enviadas a uma, muito menos estão."
-        ),
-        LIMIT_WHO: "206 dos 303 são homens, de 29 a 77 anos: para os outros o modelo supõe mais do que sabe.",
-        LIMIT_USE: "É uma demonstração e não um diagnóstico. Nunca foi testado em pacientes de hoje.",
-        "logistic regression": "regressão logística",
-        "gradient boosting": "gradient boosting",
-    },
-    made="Modelo {model} ({kind}), treinado em {day}",
-    commit="commit {commit}",
-    version="Versão",
-    health="Saúde do serviço",
-    card="Ficha do modelo",
-)
+def reason(error: ValueError) -> str:
+    """What is wrong, in one line that begins with the place."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
-WORDS: Mapping[str, Words] = {"en": ENGLISH, "pt": PORTUGUESE}
-DEFAULT = "en"
+
+def texts_of(code: str, task: str) -> dict[str, Any]:
+    """The texts of one language for one task, which words.toml may replace."""
+    content = _texts(code)
+    common = {name: text for name, text in content.items() if not isinstance(text, dict)}
+    return {**common, "kinds": content["kinds"], **content[task]}
+
+
+@cache
+def _texts(code: str) -> dict[str, Any]:
+    return tomllib.loads((TEXTS / f"{code}.toml").read_text(encoding="utf-8"))
+
+
+def _together(code: str, of: Language, card: Card) -> Words:
+    unit = of.units.get(card.unit, card.unit)
+    return Words.model_validate({**texts_of(code, card.task), **of.texts, "of": of, "target_unit": unit})
 
 
 def language(asked: str | None, accept_language: str) -> str:
     """The language ``asked`` for, else the one with the highest weight in the header, else English."""
-    if asked is not None and asked in WORDS:
+    if asked is not None and asked in LANGUAGES:
         return asked
     wanted = [(_weight(item), item.split(";")[0].strip().lower()[:2]) for item in accept_language.split(",")]
-    known = [(weight, code) for weight, code in wanted if code in WORDS and weight > 0]
+    known = [(weight, code) for weight, code in wanted if code in LANGUAGES and weight > 0]
     return max(known, key=lambda pair: pair[0])[1] if known else DEFAULT
 
 

@@ -1,4 +1,8 @@
-"""The model that the tests ask: trained once for a whole run, or read from MODEL_FOLDER."""
+"""The model that most tests ask. They test the template, so it is trained on data of their own (tests/heart/).
+
+The tests of the model that this repository trains are in test_this_model.py. If you replace the data, model.toml and
+words.toml, only they look at yours.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +14,23 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from serving.app import create_app
+from serving.card import Card
 from serving.health import Origin
 from serving.model import Model, load
+from serving.words import read_words
 
 HERE = Path(__file__).parent.parent
+SAMPLE = HERE / "tests/heart"
+DATA, SETTINGS = SAMPLE / "heart.csv", SAMPLE / "model.toml"
+SAMPLED = ("--data", str(DATA), "--settings", str(SETTINGS))  # options of train.py
+WORDS, GROUPS = read_words(SAMPLE / "words.toml", cast("Card", SimpleNamespace(task="binary", unit="")))
+ENGLISH, PORTUGUESE = WORDS["en"], WORDS["pt"]
 ORIGIN = Origin(release="v17", commit="0123abc", digest="sha256:4567", since=datetime(2026, 11, 23, 8, 30, tzinfo=UTC))
 Asgi = Callable[..., Awaitable[None]]
 
@@ -39,12 +51,10 @@ Ask = Callable[..., Answer]
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the model's files. A build sets MODEL_FOLDER, since it has trained the model already.
+    """The folder with the model's files. While the data are still the template's, a build's cache has them already.
 
     The workers of a parallel run share one folder: the first one trains under a lock while the others wait.
     """
-    if folder := os.environ.get("MODEL_FOLDER"):
-        return HERE / folder
     run = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         run = run.parent
@@ -59,7 +69,9 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _train(out: Path) -> None:
     import train
 
-    train.train(HERE / "data/raw/heart.csv", HERE / "model.toml", out, "0123abc", datetime(2026, 11, 23, tzinfo=UTC))
+    cache = os.environ.get("ESTEIRA_MODEL_CACHE")
+    now = datetime(2026, 11, 23, tzinfo=UTC)
+    train.train(DATA, SETTINGS, out, "0123abc", now, HERE / cache if cache else None)
 
 
 @pytest.fixture(scope="session")

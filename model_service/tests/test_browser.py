@@ -23,12 +23,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import uvicorn
+from conftest import ENGLISH, GROUPS, HERE, PORTUGUESE, WORDS
 
 from serving.model import Model, Prediction, Record
 from serving.page import create_page
-from serving.words import ENGLISH, PORTUGUESE
 
-HERE = Path(__file__).parent.parent
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
     pytest.mark.slow,
@@ -53,7 +52,7 @@ def told() -> list[tuple[Record, Prediction]]:
 @pytest.fixture(scope="module")
 def address(model: Model, told: list[tuple[Record, Prediction]]) -> Iterator[str]:
     """The address of the page, which a thread of these tests serves."""
-    page = create_page(model, lambda record, prediction: told.append((record, prediction)))
+    page = create_page(model, lambda record, prediction: told.append((record, prediction)), WORDS, GROUPS)
     server = uvicorn.Server(uvicorn.Config(page, lifespan="off", log_level="error"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -179,7 +178,7 @@ def test_a_person_types_what_they_know_and_reads_an_answer(
     record = {"age": 58.0, "sex": 1.0, "cp": 4.0, "trestbps": 140.0, "thalach": 132.5}
     prediction = model.predict([record])[0]
     assert told[-1] == (record, prediction)
-    assert f"about {round(prediction.probability * 100)} have the disease" in said
+    assert f"about {round(prediction.value * 100)} have the disease" in said
     assert f"(between {round(prediction.low * 100)} and {round(prediction.high * 100)})" in said
     assert page.locator("#shown svg[role=img]").count() == 2
     assert page.locator("#moved li").count() == len(record)
@@ -264,7 +263,7 @@ def test_the_browsers_language_is_spoken_and_the_switch_keeps_what_was_typed(
     """A Brazilian browser gets Portuguese. The other language is another page with the same values and answer."""
     page = open_page(locale="pt-BR")
     assert page.get_attribute("html", "lang") == "pt-BR"
-    assert PORTUGUESE.title in page.title()
+    assert PORTUGUESE.of.title in page.title()
     type_in(page)
     assert "De cada 100 pessoas" in ask(page)
     keep(page, "portuguese")

@@ -9,12 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from conftest import DATA, SAMPLED, SETTINGS
 
 import train
 from training import cache, candidates, evaluation
 
-DATA = train.HERE / "data/raw/heart.csv"
-SETTINGS = train.HERE / "model.toml"
 EARLIER, LATER = datetime(2026, 11, 23, 8, 30, tzinfo=UTC), datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
 Written = dict[str, bytes]
 
@@ -38,7 +37,7 @@ def filled(earlier: Path, tmp_path: Path) -> Path:
 
 
 def quick(patched: pytest.MonkeyPatch) -> None:
-    patched.setattr(candidates, "CANDIDATES", {"logistic regression": candidates.logistic_regression})
+    patched.setattr(candidates, "candidates", lambda _: {"logistic regression": candidates.logistic_regression})
     patched.setattr(evaluation, "REPEATS", 1)
 
 
@@ -49,13 +48,19 @@ def written(out: Path) -> Written:
 def test_the_cache_gives_the_bytes_of_a_new_training(
     earlier: Path, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All four files are those of training anew for the same commit and time; only these two differ between builds."""
+    """All five files are those of training anew for the same commit and time; only these two differ between builds."""
     quick(monkeypatch)
     anew = train.train(DATA, SETTINGS, tmp_path / "anew", "4567def", LATER)
     monkeypatch.setattr(train, "trained", None)  # a call would fail
     reused = train.train(DATA, SETTINGS, tmp_path / "reused", "4567def", LATER, filled)
     assert written(tmp_path / "reused") == written(tmp_path / "anew")
-    assert set(written(tmp_path / "reused")) == {"model.onnx", "model-card.json", "golden.json", "metrics.env"}
+    assert set(written(tmp_path / "reused")) == {
+        "model.onnx",
+        "model-card.json",
+        "golden.json",
+        "metrics.env",
+        "words.toml",
+    }
     assert reused == anew
     assert (reused.commit, reused.trained_at) == ("4567def", LATER)
     before, after = written(earlier), written(tmp_path / "anew")
@@ -92,18 +97,18 @@ def test_a_cache_that_cannot_be_written_is_named_and_the_model_is_there(
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """A copy of this repository that may be changed."""
-    ignored = shutil.ignore_patterns("__pycache__", "models", "tests", ".*")
+    ignored = shutil.ignore_patterns("__pycache__", "models", "test_*.py", ".*")
     return Path(shutil.copytree(train.HERE, tmp_path / "copy", ignore=ignored))
 
 
 def key(repository: Path) -> str:
-    return cache.key(repository / "data/raw/heart.csv", repository / "model.toml", repository)
+    return cache.key(repository / "tests/heart/heart.csv", repository / "model.toml", repository)
 
 
 @pytest.mark.parametrize(
     "path",
-    ["data/raw/heart.csv", "model.toml", "train.py", "training/candidates.py", "training/new/features.py",
-     "serving/card.py", "serving/model.py"],
+    ["tests/heart/heart.csv", "model.toml", "train.py", "training/candidates.py", "training/new/features.py",
+     "serving/card.py", "serving/model.py", "serving/text.py"],
 )  # fmt: skip
 def test_a_change_of_what_training_reads_is_another_key(path: str, repository: Path) -> None:
     """Data, settings and code, new files of the code too."""
@@ -115,7 +120,7 @@ def test_a_change_of_what_training_reads_is_another_key(path: str, repository: P
     assert key(repository) != before
 
 
-@pytest.mark.parametrize("path", ["Dockerfile", "README.md", "serving/words.py", "gate.py", "buildspec.yml"])
+@pytest.mark.parametrize("path", ["Dockerfile", "README.md", "words.toml", "serving/words.py", "gate.py"])
 def test_a_change_of_anything_else_is_the_same_key(path: str, repository: Path) -> None:
     """A build that only packs differently does not train."""
     before = key(repository)
@@ -162,7 +167,7 @@ def test_the_command_takes_the_cache_from_its_option_or_the_environment(
     words = ["--cache", str(filled)] if by == "--cache" else []
     monkeypatch.setenv("ESTEIRA_MODEL_CACHE", "" if words else str(filled))
     monkeypatch.setattr(train, "trained", None)  # a call would fail
-    monkeypatch.setattr(sys, "argv", ["train.py", "--out", str(tmp_path / "out"), *words])
+    monkeypatch.setattr(sys, "argv", ["train.py", *SAMPLED, "--out", str(tmp_path / "out"), *words])
     train.main()
     assert f"so it is taken from {filled}" in capsys.readouterr().out
     assert written(tmp_path / "out")["model.onnx"] == written(earlier)["model.onnx"]

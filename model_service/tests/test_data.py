@@ -6,14 +6,11 @@ import csv
 from pathlib import Path
 
 import pytest
+from conftest import DATA, SETTINGS
 
-import train
 from training.data import LEAST, UnusableData, read
 from training.evaluation import FOLDS
 from training.settings import Settings, UnusableSettings, read_settings
-
-DATA = train.HERE / "data/raw/heart.csv"
-SETTINGS = train.HERE / "model.toml"
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +123,7 @@ def test_too_little_to_learn_from_is_refused(settings: Settings, tmp_path: Path)
         (
             "roc_auc = {",
             "auc = {",
-            "gate names auc, which is not a figure; the figures are roc_auc, log_loss, brier, ece",
+            "gate names auc, which is not a figure; the figures of task binary are roc_auc, log_loss, brier, ece",
         ),
         ('"age", "sex", "trestbps"]', '"age", "height"]', 'known "at home" names height, which is not a feature'),
         ("threshold = 0.5", "threshold = 5", "model.threshold: Input should be less than or equal to 1"),

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import math
 import random
-from pathlib import Path
 
 import pytest
+from conftest import DATA
 
 from serving.card import Card, Choice, Measure, Shares
 from serving.drift import WINDOW, Window, by_chance, counts, drift, psi, word
@@ -124,7 +124,7 @@ def test_the_window_forgets_the_oldest(model: Model) -> None:
 
 def test_the_training_data_itself_is_ok(model: Model) -> None:
     """For the rows that the card was made from, every feature is ok, and the missing shares are the same."""
-    lines = (Path(__file__).parent.parent / "data/raw/heart.csv").read_text().splitlines()
+    lines = DATA.read_text().splitlines()
     names = lines[0].split(",")
     rows = [dict(zip(names, line.split(","), strict=True)) for line in lines[1:]]
     known = [{n: float(v) for n, v in row.items() if n in model.names and is_number(v)} for row in rows]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import SETTINGS
 
 import gate
 from serving.card import Card
@@ -97,7 +98,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
             monkeypatch.delenv(name)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(sys, "argv", ["gate.py", *words])
+        monkeypatch.setattr(sys, "argv", ["gate.py", "--settings", str(SETTINGS), *words])
         return gate.main()
 
     return called

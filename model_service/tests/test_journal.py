@@ -127,6 +127,8 @@ def test_a_log_without_a_reader_delays_nothing(pipe: tuple[int, int], monkeypatc
         log.tell("api", RECORD, PREDICTION)
     log.close()
     assert 0 < log.dropped < MOST_WAITING * 2
+    os.close(pipe[0])
+    log._writer.join()  # else it would write into the next file that gets the pipe's number
 
 
 def test_a_closed_log_delays_nothing(pipe: tuple[int, int]) -> None:

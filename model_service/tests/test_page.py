@@ -10,17 +10,15 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ENGLISH, GROUPS, HERE, PORTUGUESE, WORDS
 
 from serving import answer, form
 from serving.model import Model, Prediction, Record
 from serving.page import create_page
-from serving.words import ENGLISH, PORTUGUESE, WORDS
 
-HERE = Path(__file__).parent.parent
 Told = list[tuple[Record, Prediction]]
 
 
@@ -40,7 +38,7 @@ def get(model: Model, path: str, **headers: str) -> tuple[int, dict[str, str], s
     async def call() -> None:
         inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         inbox.put_nowait({"type": "http.request", "body": b"", "more_body": False})
-        await create_page(model, lambda *_: None)(scope, inbox.get, send)  # type: ignore[arg-type]
+        await create_page(model, lambda *_: None, WORDS, GROUPS)(scope, inbox.get, send)  # type: ignore[arg-type]
 
     asyncio.run(call())
     text = b"".join(message.get("body", b"") for message in sent).decode()
@@ -72,7 +70,7 @@ def session(model: Model, told: Told, *messages: Mapping[str, Any]) -> list[dict
             if "text" in message:
                 sent.append(json.loads(message["text"]))
 
-        await create_page(model, lambda *pair: told.append(pair))(scope, inbox.get, send)  # type: ignore[arg-type]
+        await create_page(model, lambda *pair: told.append(pair), WORDS, GROUPS)(scope, inbox.get, send)  # type: ignore[arg-type]
 
     asyncio.run(call())
     return sent
@@ -98,7 +96,7 @@ def custom(sent: list[dict[str, Any]], name: str) -> list[Any]:
 @pytest.mark.parametrize("lang", WORDS)
 def test_the_page_asks_for_every_feature_with_a_label_and_help(lang: str, model: Model) -> None:
     """Each field has its label, its help, and a place for an error message."""
-    text = str(form.document(model.card, lang, "v"))
+    text = str(form.document(model.card, WORDS, GROUPS, lang, "v"))
     for feature in model.card.features:
         assert f'id="{feature.name}-help"' in text
         assert f'id="{feature.name}-problem"' in text
@@ -110,10 +108,10 @@ def test_a_feature_that_no_group_names_is_asked_for_last(model: Model) -> None:
     """A team's own feature is on the page without a change of the page's code."""
     strange = model.card.features[0].model_copy(update={"name": "lead"})
     card = model.card.model_copy(update={"features": (strange, *model.card.features)})
-    groups = dict(form.grouped(card))
-    assert [feature.name for feature in groups["other"]] == ["lead"]
-    assert list(groups)[-1] == "other"
-    assert "lead" in str(form.document(card, "pt", "v"))
+    groups = dict(form.grouped(card, GROUPS))
+    assert [feature.name for feature in groups[""]] == ["lead"]
+    assert list(groups)[-1] == ""
+    assert "lead" in str(form.document(card, WORDS, GROUPS, "pt", "v"))
 
 
 def test_the_page_comes_in_the_browsers_language_or_the_one_asked_for(model: Model) -> None:
@@ -255,7 +253,7 @@ def test_the_answer_is_a_sentence_with_its_uncertainty(model: Model) -> None:
     told: Told = []
     said = outputs(session(model, told, {"lang": "en", "age": "58", "sex": "1"}, {"ask:shiny.action": 1}))
     prediction = model.predict([{"age": 58, "sex": 1}])[0]
-    percent = round(prediction.probability * 100)
+    percent = round(prediction.value * 100)
     low, high = round(prediction.low * 100), round(prediction.high * 100)
     assert f"about {percent} have the disease <span>(between {low} and {high})</span>" in said["said"]
     assert "11 values are not known" in said["shown"]
@@ -328,7 +326,7 @@ def test_with_everything_known_nothing_is_shown_as_unknown(model: Model) -> None
     prediction = model.predict([record])[0]
     text = str(answer.shown(model, record, prediction, ENGLISH))
     assert "All 13 values are known" in text
-    assert "were the rest known" not in text
+    assert "if the rest were known" not in text
     marked = re.findall(r'<li class="yours">.*?</li>', str(answer.good(model.card, record, ENGLISH)), re.DOTALL)
     assert len(marked) == 1
     assert ENGLISH.everything in marked[0]
@@ -339,13 +337,15 @@ def test_how_good_the_model_is_follows_what_is_known(model: Model) -> None:
     at_home = next(part for part in model.card.partial if part.name == "at home")
     text = str(answer.good(model.card, at_home.known, ENGLISH))
     marked = re.findall(r'<li class="yours">.*?</li>', text, re.DOTALL)
-    assert str(round(at_home.metrics.roc_auc.value * 100)) in marked[0]
+    assert str(round(at_home.metrics["roc_auc"].value * 100)) in marked[0]
 
 
 def test_a_value_outside_the_data_is_pointed_out(model: Model) -> None:
     """The service answers for a person of 90 and says that the data has no such person."""
     prediction = model.predict([{"age": 90}])[0]
-    assert "Age 90 years: the data held 29 to 77 only" in str(answer.shown(model, {"age": 90}, prediction, ENGLISH))
+    assert "Age 90 years: in the data it was only from 29 to 77" in str(
+        answer.shown(model, {"age": 90}, prediction, ENGLISH)
+    )
     assert "beyond" not in str(answer.shown(model, {"age": 60}, prediction, ENGLISH))
 
 

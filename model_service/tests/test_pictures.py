@@ -7,10 +7,11 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from serving import pictures
-from serving.card import Seen
+from serving.pictures import Line
 
 SVG = "{http://www.w3.org/2000/svg}"
-FEW = [Seen(probability=p, ill=ill) for p, ill in [(0.0, False), (0.1, False), (0.1, True), (0.9, True), (1.0, True)]]
+FEW = [(0.0, False), (0.1, False), (0.1, True), (0.9, True), (1.0, True)]
+TICKS = ("0%", "50%", "100%")
 
 
 def parsed(text: str) -> ET.Element:
@@ -23,8 +24,10 @@ def dots(picture: ET.Element, kind: str) -> int:
     return sum(group[0].get("d", "").count("M") for group in found)
 
 
-def standing(probability: float = 0.5, patients: list[Seen] = FEW, here: str = "Here: 50%") -> ET.Element:
-    return parsed(pictures.standing(patients, probability, (0.4, 0.6), (0.2, 0.9), here, "an alternative"))
+def standing(probability: float = 0.5, patients: list[tuple[float, bool]] = FEW, here: str = "Here: 50%") -> ET.Element:
+    return parsed(
+        pictures.standing(Line(patients, 0, 1, TICKS), probability, (0.4, 0.6), (0.2, 0.9), here, "an alternative")
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,8 +61,8 @@ def test_ill_and_healthy_differ_in_shape() -> None:
 
 def test_a_large_data_set_keeps_its_picture_small() -> None:
     """With ten thousand patients a dot represents several, and every column fits into the picture."""
-    many = [Seen(probability=0.5, ill=at % 2 == 0) for at in range(10_000)]
-    per = pictures.dots_per_patient(many)
+    many = [(0.5, at % 2 == 0) for at in range(10_000)]
+    per = Line(many, 0, 1, TICKS).per
     picture = standing(patients=many)
     assert per == 295
     assert dots(picture, "ill") == dots(picture, "well") == 17
@@ -101,5 +104,5 @@ def test_what_raises_points_right_and_what_lowers_left() -> None:
 
 def test_a_share_below_chance_stays_on_its_line() -> None:
     """A model worse than chance has its point at the beginning of the line."""
-    interval, point = parsed(pictures.whisker(0.45, 0.4, 0.6))[1:]
+    interval, point = parsed(pictures.whisker(0.45, 0.4, 0.6, 0.5))[1:]
     assert (interval.get("x"), interval.get("width"), point.get("x")) == ("0", "40", "0")

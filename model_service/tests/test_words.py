@@ -1,66 +1,116 @@
-"""The page's texts are complete in each language, with its formats for numbers and dates."""
+"""The page's texts are complete in each language, fit the model, and have the language's formats."""
 
 from __future__ import annotations
 
-import dataclasses
 import re
+import tomllib
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from conftest import ENGLISH, PORTUGUESE, SETTINGS
 
-from serving.card import Choice, Measure, Shares
-from serving.model import Model
-from serving.words import ENGLISH, GROUPS, PORTUGUESE, WORDS, Words, language
+from serving.card import FIGURES, Choice, Measure, Shares
+from serving.words import LANGUAGES, TEXTS, WORDS, language, texts_of
+from training.settings import read_settings
+from wording import UnusableWords, checked
 
-EACH = pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
 SHARES = Shares(shares=(1.0,), missing=0)
 
 
-@EACH
-def test_every_feature_and_choice_of_the_model_has_words(words: Words, model: Model) -> None:
-    """No feature of this model is shown by its column's name."""
-    for feature in model.card.features:
-        said = words.features[feature.name]
-        assert said.label
-        assert said.help
-        if isinstance(feature, Choice):
-            assert set(said.codes) == set(feature.codes)
+def places(text: object) -> set[str]:
+    return set(re.findall(r"{(\w+)}", str(text)))
 
 
-@EACH
-def test_every_group_has_a_title(words: Words) -> None:
-    """Any group can be on the page."""
-    assert all(words.groups[group][0] for group in GROUPS)
-
-
-def test_what_the_card_says_is_translated(model: Model) -> None:
-    """Above all the limits of use have to be in the person's language."""
-    for text in (model.card.means, model.card.kind, *model.card.limits):
-        assert PORTUGUESE.translation(text)[1] == "pt-BR"
-
-
-def test_each_set_of_known_features_has_words(model: Model) -> None:
-    """Each set of known features has a name in words."""
-    for words in WORDS.values():
-        assert {part.name for part in model.card.partial} <= set(words.levels)
-
-
-@pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Words) if f.type == "str"])
-def test_a_sentence_has_the_same_places_to_fill_in_each_language(field: str) -> None:
+@pytest.mark.parametrize("task", FIGURES)
+def test_every_language_has_the_same_texts_with_the_same_places_to_fill_in(task: str) -> None:
     """A translation without its number would be useless or break the page."""
-    places = [set(re.findall(r"{(\w+)}", getattr(words, field))) for words in WORDS.values()]
-    assert places[0] == places[1], field
-    assert all(getattr(words, field) for words in WORDS.values())
+    first, *others = (texts_of(code, task) for code in LANGUAGES)
+    for other in others:
+        assert first.keys() == other.keys()
+        for name, text in first.items():
+            assert places(text) == places(other[name]), name
+            assert other[name]
+
+
+def test_each_candidate_has_a_name_in_portuguese() -> None:
+    """The footer says in the person's language what kind of model answers."""
+    kinds = tomllib.loads((TEXTS / "pt.toml").read_text(encoding="utf-8"))["kinds"]
+    assert {"logistic regression", "linear regression", "gradient boosting"} <= kinds.keys()
+
+
+def words_with(folder: Path, found: str, replacement: str, settings: str = "") -> str:
+    """The message of the check after a change of words.toml; ``settings`` is another model.toml."""
+    (folder / "model.toml").write_text(settings or SETTINGS.read_text(encoding="utf-8"), encoding="utf-8")
+    text = SETTINGS.with_name(WORDS).read_text(encoding="utf-8")
+    assert found in text
+    (folder / WORDS).write_text(text.replace(found, replacement, 1), encoding="utf-8")
+    with pytest.raises(UnusableWords) as refused:
+        checked(read_settings(folder / "model.toml"), folder / "model.toml")
+    return str(refused.value).removeprefix(f"{folder}/")
+
+
+@pytest.mark.parametrize(
+    ("found", "replacement", "sentence"),
+    [
+        ('about = "heart"', 'about = "liver"', 'words.toml line 8: these words are about "liver", but model.toml is'),
+        ('label = "Age"', 'label = "TODO"', "words.toml line 36: this is not written yet"),
+        ("[en.features.chol]", "[en.features.lead]", "words.toml line 53: lead is not a feature in model.toml"),
+        ('codes = { 0 = "Female", 1 = "Male" }', "", "words.toml line 39: the codes of sex in model.toml are 0, 1"),
+        ('  "206 of the 303', '  # "206 of the 303', "words.toml line 23: en has 2 limits, but model.toml has 3"),
+        ('"before the scans" = "All', '"before" = "All', 'words.toml line 97: "before" is no set under [known]'),
+        ('nearest = "', 'nearer = "', "nearer is no text of a binary model"),
+        (
+            "Among the {rows} patients",
+            "Among the {patients}",
+            "{patients} is not filled in here; the places are: {rows}",
+        ),
+        ('title = "Prob', 'titel = "Prob', "words.toml: en.title: Field required. Correct that entry"),
+        ('title = "Prob', "title = Prob", "words.toml: Invalid value"),
+    ],
+)
+def test_words_that_do_not_fit_the_model_are_named_with_their_line(
+    tmp_path: Path, found: str, replacement: str, sentence: str
+) -> None:
+    """The build stops with the file, the line and what to do."""
+    assert sentence in words_with(tmp_path, found, replacement)
+
+
+MELONS = """
+[model]
+name = "melons"
+target = "sweet"
+means = "a melon of more than 12 Brix"
+limits = ["It is made up."]
+
+[features]
+weight = { unit = "kg", low = 0.2, high = 9 }
+"""
+
+
+def test_the_templates_words_do_not_stay_with_another_data_set(tmp_path: Path) -> None:
+    """First the name is missed, then every line that still speaks of hearts, also in model.toml."""
+    assert "line 8: these words are about" in words_with(tmp_path, "age", "age", MELONS)
+    named = ('about = "heart"', 'about = "melons"')
+    assert 'words.toml line 13: "doctor" is of the template\'s model' in words_with(tmp_path, *named, MELONS)
+    kept = MELONS.replace("It is made up.", "Learned from 303 patients sent to one clinic.")
+    assert "model.toml line 6: this is about the template's data" in words_with(tmp_path, *named, kept)
+
+
+def test_a_word_of_the_template_may_stay_if_the_model_speaks_of_it(tmp_path: Path) -> None:
+    """Another model about hearts and patients may say so."""
+    about = "doctor, heart, Cleveland, patient, disease, ill"
+    settings = MELONS.replace("a melon of more than 12 Brix", about)
+    assert "is not a feature in model.toml" in words_with(tmp_path, 'about = "heart"', 'about = "melons"', settings)
 
 
 def test_a_feature_without_words_goes_by_its_own_name() -> None:
-    """A team with its own model has a page before it has written any texts."""
+    """The page does not fail on it."""
     measure = Measure(name="lead", unit="ppm", low=0, high=9, seen=(1, 2), spread=SHARES)
     choice = Choice(name="shape", codes=(1, 2), spread=SHARES)
     assert PORTUGUESE.label("lead") == "lead"
     assert PORTUGUESE.value(measure, 1.5) == "1,5 ppm"
     assert PORTUGUESE.code(choice, 2) == ("2", "")
-    assert PORTUGUESE.translation("Not of today.") == ("Not of today.", "en")
 
 
 def test_numbers_and_days_are_written_as_the_language_does() -> None:
@@ -69,6 +119,16 @@ def test_numbers_and_days_are_written_as_the_language_does() -> None:
     assert (ENGLISH.number(2.5), PORTUGUESE.number(2.5)) == ("2.5", "2,5")
     assert (ENGLISH.number(140.0), ENGLISH.number(0.1 + 0.2)) == ("140", "0.3")
     assert (ENGLISH.day(day), PORTUGUESE.day(day)) == ("3 November 2026", "3 de novembro de 2026")
+
+
+@pytest.mark.parametrize(
+    ("value", "english", "portuguese"),
+    [(312_345.6, "312,000 EUR", "312.000 EUR"), (0.12345, "0.123 EUR", "0,123 EUR"), (-9.5, "-9.5 EUR", "-9,5 EUR")],
+)
+def test_a_number_has_three_digits_and_its_unit(value: float, english: str, portuguese: str) -> None:
+    """More digits than the model can know would mislead."""
+    said = [words.model_copy(update={"target_unit": "EUR"}).quantity(value) for words in (ENGLISH, PORTUGUESE)]
+    assert said == [english, portuguese]
 
 
 def test_nothing_is_shown_as_certain() -> None:

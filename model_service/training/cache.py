@@ -15,8 +15,8 @@ from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 HERE = Path(__file__).parent.parent
-# The code whose changes can change the result. Training imports these two modules of the service.
-CODE = ("train.py", "training/**/*.py", "serving/card.py", "serving/model.py")
+# The code whose changes can change the result. Training imports these three modules of the service.
+CODE = ("train.py", "training/**/*.py", "serving/card.py", "serving/model.py", "serving/text.py")
 
 
 def key(data: Path, settings: Path, folder: Path = HERE) -> str:

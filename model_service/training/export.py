@@ -1,8 +1,9 @@
 """The export of a fitted model and its marginalisation (marginal.py) as one ONNX graph.
 
-In:  ``features`` float32 [n, features], NaN if unknown.
-Out: ``probability``, ``low``, ``high``, each float32 [n]. If the rest were known, the probability would lie between low
-and high. skl2onnx converts the scikit-learn model, which is called once, with n x patients completed rows.
+In:  ``features`` float32 [n, columns], NaN if unknown.
+Out: ``mean``, ``low``, ``high``, each float32 [n, answers]: the probability of the target, that of each class, or the
+number. If the rest were known, the answer would lie between low and high. skl2onnx converts the scikit-learn model,
+which is called once, with n x patients completed rows.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from onnx import TensorProto, compose, helper, numpy_helper
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
 
+from serving.model import OUTPUTS
 from training.marginal import HIGH, LOW, MISMATCH, Marginal
 
 OPSET = 18
@@ -35,7 +37,7 @@ def export(marginal: Marginal) -> bytes:
 
 
 def _inner(marginal: Marginal) -> onnx.ModelProto:
-    """The scikit-learn model as a graph: ``x`` [m, features] to ``probabilities`` [m, 2]."""
+    """The scikit-learn model as a graph: ``x`` [m, columns] to probabilities [m, classes] or numbers [m, 1]."""
     features = marginal.donors.shape[1]
     classifier = marginal.fitted.steps[-1][1]
     for name in ("coef_", "intercept_"):
@@ -44,7 +46,7 @@ def _inner(marginal: Marginal) -> onnx.ModelProto:
     converted: onnx.ModelProto = to_onnx(
         marginal.fitted,
         initial_types=[("x", FloatTensorType([None, features]))],
-        options={id(marginal.fitted): {"zipmap": False}},
+        options={id(marginal.fitted): {"zipmap": False}} if marginal.settings.model.task != "regression" else None,
         target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
     )
     return converted
@@ -61,7 +63,7 @@ def _graph(marginal: Marginal, inner: onnx.GraphProto) -> onnx.GraphProto:
         steps,
         "marginal",
         [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", features])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in ("probability", "low", "high")],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", "k"]) for name in OUTPUTS],
         initializer=[
             *(numpy_helper.from_array(np.asarray(value), name) for name, value in _constants(marginal).items()),
             *inner.initializer,
@@ -71,6 +73,8 @@ def _graph(marginal: Marginal, inner: onnx.GraphProto) -> onnx.GraphProto:
 
 def _constants(marginal: Marginal) -> dict[str, Any]:
     patients, features = marginal.donors.shape
+    about = marginal.settings.model
+    picked = {"binary": [1], "multiclass": list(range(len(about.classes))), "regression": [0]}[about.task]
     return {
         "donors": marginal.donors[None].astype(np.float32),
         "is_choice": marginal.is_choice,
@@ -81,9 +85,10 @@ def _constants(marginal: Marginal) -> dict[str, Any]:
         "unit": np.float32(1),
         "one": np.array([1], np.int64),
         "last": np.array([2], np.int64),
-        "ill": np.int64(1),
+        "picked": np.array(picked, np.int64),
+        "kinds": np.array([len(picked)], np.int64),
         "as_rows": np.array([-1, features], np.int64),
-        "by_patient": np.int64(1),
+        "by_patient": np.int64(2),
         "start": np.array([0], np.int64),
         "flexible": np.array([-1], np.int64),
         "others": np.array([patients - 1], np.int64),
@@ -118,33 +123,37 @@ def _weights() -> list[onnx.NodeProto]:
 
 
 def _answers(inner: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """The model's ``answer`` for each row completed by each patient, [n, patients], and the weighted mean."""
+    """The model's ``answer`` for each row completed by each patient, [n, answers, patients], and the weighted mean."""
     return [
         _step("Where", ["unknown", "patients", "person"], "completed"),
         _step("Reshape", ["completed", "as_rows"], f"{INNER}x"),
         *inner.node,
-        _step("Gather", [inner.output[-1].name, "ill"], "answers", axis=1),
-        _step("Concat", ["flexible", "needed"], "as_patients", axis=0),
-        _step("Reshape", ["answers", "as_patients"], "answer"),
-        _step("Mul", ["answer", "weight"], "share"),
-        _step("ReduceSum", ["share", "one"], "probability", keepdims=0),
+        _step("Gather", [inner.output[-1].name, "picked"], "answers", axis=1),
+        _step("Concat", ["flexible", "needed", "kinds"], "as_patients", axis=0),
+        _step("Reshape", ["answers", "as_patients"], "by_row"),
+        _step("Transpose", ["by_row"], "answer", perm=[0, 2, 1]),
+        _step("Unsqueeze", ["weight", "one"], "weight_of_all"),
+        _step("Mul", ["answer", "weight_of_all"], "share"),
+        _step("ReduceSum", ["share", "last"], "mean", keepdims=0),
     ]
 
 
 def _quantiles() -> list[onnx.NodeProto]:
     """The weighted quantiles ``low`` and ``high`` of the answers."""
     steps = [
-        helper.make_node("TopK", ["answer", "needed"], ["rising", "order"], name="rising", axis=1, largest=0),
-        _step("GatherElements", ["weight", "order"], "weight_rising", axis=1),
+        helper.make_node("TopK", ["answer", "needed"], ["rising", "order"], name="rising", axis=2, largest=0),
+        _step("Shape", ["answer"], "as_answer"),
+        _step("Expand", ["weight_of_all", "as_answer"], "weight_of_each"),
+        _step("GatherElements", ["weight_of_each", "order"], "weight_rising", axis=2),
         _step("CumSum", ["weight_rising", "by_patient"], "reached"),
     ]
     for end in ("low", "high"):
         steps += [
             _step("Less", ["reached", f"share_{end}"], f"before_{end}"),
             _step("Where", [f"before_{end}", "nothing", "unit"], f"from_{end}"),
-            _step("ArgMax", [f"from_{end}"], f"at_{end}", axis=1, keepdims=1),
-            _step("GatherElements", ["rising", f"at_{end}"], f"{end}_column", axis=1),
-            _step("Squeeze", [f"{end}_column", "one"], end),
+            _step("ArgMax", [f"from_{end}"], f"at_{end}", axis=2, keepdims=1),
+            _step("GatherElements", ["rising", f"at_{end}"], f"{end}_column", axis=2),
+            _step("Squeeze", [f"{end}_column", "last"], end),
         ]
     return steps
 

@@ -12,6 +12,9 @@ The distance of two measures is (x - d)^2 / variance. The distance of two differ
 the former between two people. ``closeness`` is chosen by cross-validation (train.py). If everything is known, all
 completions are the same, and the answer is the model's own.
 
+The same holds for the probability of each of several classes, and for the number of a regression. The words of a text
+have no distance. Of very many rows, MOST_DONORS are drawn.
+
 This file defines it in numpy, for the evaluation. export.py writes the same into the ONNX file, and a test compares
 both.
 """
@@ -22,38 +25,58 @@ from typing import Any
 
 import numpy as np
 
+from training.candidates import SEED
 from training.settings import Settings
 
 MISMATCH = 2.0
 CLOSENESS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5)  # the values that are tried
 # The quantiles of the answers for "if the rest were known": four of five lie between them.
 LOW, HIGH = 0.1, 0.9
+MOST_DONORS = 500
+
+
+def answered(fitted: Any, rows: np.ndarray, settings: Settings) -> np.ndarray:
+    """The answers of a fitted model [rows, answers]: of the target, of each class, or the number."""
+    if settings.model.task == "regression":
+        return np.asarray(fitted.predict(rows)).reshape(-1, 1)
+    shares = np.asarray(fitted.predict_proba(rows))
+    return shares[:, 1:] if settings.model.task == "binary" else shares
+
+
+def donors(inputs: np.ndarray) -> np.ndarray:
+    """The complete rows that unknown values are taken from: all, or of very many a sample."""
+    if len(inputs) <= MOST_DONORS:
+        return inputs
+    return np.asarray(inputs[np.sort(np.random.default_rng(SEED).choice(len(inputs), MOST_DONORS, replace=False))])
 
 
 class Marginal:
     """A fitted model that averages over unknown features.
 
-    ``donors`` [patients, features] are complete rows. ``fitted`` has ``predict_proba`` for such rows.
+    ``donors`` [patients, columns] are complete rows. ``fitted`` answers such rows.
     """
 
     def __init__(self, fitted: Any, donors: np.ndarray, settings: Settings, closeness: float) -> None:
         self.fitted = fitted
         self.donors = donors
+        self.settings = settings
         self.closeness = closeness
-        self.is_choice = np.array([column.codes is not None for column in settings.features.values()])
+        plain, columns = len(settings.plain), donors.shape[1]
+        self.is_choice = np.isin(np.arange(columns), settings.choices)
         self.variance = donors.var(axis=0)
         self.variance[self.variance == 0] = 1.0
+        self.variance[plain:] = np.inf
 
     def predict(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """For rows [n, features], NaN if unknown: the probability, and its low and high if the rest were known."""
+        """For rows [n, columns], NaN if unknown: the answers, and their low and high if the rest were known."""
         answers, apart = self.completed_answers(rows), self.distances(rows)
         return self.averaged(answers, apart, self.closeness)
 
     def completed_answers(self, rows: np.ndarray) -> np.ndarray:
-        """The model's answer for each row completed by each patient: [n, patients]."""
+        """The model's answers for each row completed by each patient: [n, patients, answers]."""
         completed = np.where(np.isnan(rows)[:, None], self.donors[None], rows[:, None])
         flat = completed.reshape(-1, self.donors.shape[1])
-        return np.asarray(self.fitted.predict_proba(flat)[:, 1].reshape(len(rows), len(self.donors)))
+        return answered(self.fitted, flat, self.settings).reshape(len(rows), len(self.donors), -1)
 
     def distances(self, rows: np.ndarray) -> np.ndarray:
         """The distance of each patient from each row in the row's known features: [n, patients]."""
@@ -63,12 +86,12 @@ class Marginal:
 
     @staticmethod
     def averaged(answers: np.ndarray, apart: np.ndarray, closeness: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The weighted mean of ``answers`` [n, patients] and its low and high, each [n]."""
+        """The weighted mean of ``answers`` [n, patients, answers] and its low and high, each [n, answers]."""
         weights = np.exp(-closeness * (apart - apart.min(axis=1, keepdims=True)))
-        weights /= weights.sum(axis=1, keepdims=True)
+        weights = (weights / weights.sum(axis=1, keepdims=True))[:, :, None]
         order = np.argsort(answers, axis=1, kind="stable")
         rising = np.take_along_axis(answers, order, axis=1)
-        reached = np.take_along_axis(weights, order, axis=1).cumsum(axis=1)
+        reached = np.take_along_axis(np.broadcast_to(weights, answers.shape), order, axis=1).cumsum(axis=1)
         low, high = (
             np.take_along_axis(rising, np.argmax(reached >= share * (1 - 1e-6), axis=1)[:, None], axis=1)[:, 0]
             for share in (LOW, HIGH)

@@ -9,7 +9,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from serving.card import Metrics
+from serving.card import FIGURES, Task
 
 
 class UnusableSettings(Exception):  # noqa: N818 - the message is a sentence
@@ -21,20 +21,22 @@ class _Part(BaseModel):
 
 
 class Column(_Part):
-    """A feature: either ``codes``, or ``unit``, ``low`` and ``high``."""
+    """A feature: ``codes`` of a choice; ``unit``, ``low`` and ``high`` of a measure; ``longest`` of a text."""
 
     unit: str | None = None
     low: float | None = None
     high: float | None = None
     codes: tuple[int, ...] | None = None
+    longest: int | None = Field(default=None, ge=1, le=20_000)
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         measure = (self.unit, self.low, self.high)
-        if self.codes is None and None in measure:
-            raise ValueError("needs either codes, or unit, low and high")
-        if self.codes is not None and measure != (None, None, None):
-            raise ValueError("has codes and therefore no unit, low or high")
+        others = [name for name in ("codes", "longest") if getattr(self, name) is not None]
+        if not others and None in measure:
+            raise ValueError("needs either codes, or unit, low and high, or longest (the characters of a text)")
+        if len(others) > 1 or (others and measure != (None, None, None)):
+            raise ValueError(f"has {others[0]} and therefore nothing else")
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError("low must be below high")
         return self
@@ -59,10 +61,21 @@ class About(_Part):
     """The table ``[model]``."""
 
     name: str
+    task: Task = "binary"
     target: str
     means: str
-    threshold: float = Field(ge=0, le=1)
+    threshold: float = Field(default=0.5, ge=0, le=1)
+    classes: tuple[str, ...] = ()
+    unit: str = ""
     limits: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _fits_the_task(self) -> Self:
+        if (self.task == "multiclass") != (len(set(self.classes)) > 1):
+            raise ValueError("needs classes, the names of two or more, if task is multiclass, and else none")
+        if (self.task == "regression") != (self.unit != ""):
+            raise ValueError("needs a unit of the target if task is regression, and else none")
+        return self
 
 
 class Settings(_Part):
@@ -79,14 +92,29 @@ class Settings(_Part):
         return list(self.features)
 
     @property
+    def answers(self) -> int:
+        """The number of answers for one row: one for each class, else one."""
+        return len(self.model.classes) or 1
+
+    @property
+    def plain(self) -> dict[str, Column]:
+        """The features that are one number each: all but the texts."""
+        return {name: column for name, column in self.features.items() if column.longest is None}
+
+    @property
+    def texts(self) -> list[str]:
+        """The features that are texts."""
+        return [name for name, column in self.features.items() if column.longest is not None]
+
+    @property
     def choices(self) -> list[int]:
-        """The positions of the features with codes."""
-        return [at for at, column in enumerate(self.features.values()) if column.codes is not None]
+        """The positions of the features with codes, among the plain ones."""
+        return [at for at, column in enumerate(self.plain.values()) if column.codes is not None]
 
     @property
     def measures(self) -> list[int]:
-        """The positions of the features with a unit."""
-        return [at for at, column in enumerate(self.features.values()) if column.codes is None]
+        """The positions of the features with a unit, among the plain ones."""
+        return [at for at, column in enumerate(self.plain.values()) if column.codes is None]
 
     @property
     def codes(self) -> list[list[float]]:
@@ -103,12 +131,10 @@ class Settings(_Part):
 
     @model_validator(mode="after")
     def _gate_judges_figures(self) -> Self:
-        strangers = set(self.gate) - set(Metrics.model_fields)
+        strangers = set(self.gate) - set(FIGURES[self.model.task])
         if strangers:
-            known = ", ".join(Metrics.model_fields)
-            raise ValueError(
-                f"gate names {', '.join(sorted(strangers))}, which is not a figure; the figures are {known}"
-            )
+            known = f"the figures of task {self.model.task} are {', '.join(FIGURES[self.model.task])}"
+            raise ValueError(f"gate names {', '.join(sorted(strangers))}, which is not a figure; {known}")
         return self
 
 

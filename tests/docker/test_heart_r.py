@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-import appspec
+from appspec.problem import File
+from appspec.verdict import problems
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -337,8 +338,8 @@ def inspected(container: str) -> dict[str, Any]:
 def test_its_own_appspec_has_nothing_that_esteira_would_refuse() -> None:
     """The controller's check of the bundle finds no problem."""
     paths = [path for path in EXAMPLE.rglob("*") if path.is_file()]
-    files = {str(p.relative_to(EXAMPLE)): appspec.File(p.read_bytes(), os.access(p, os.X_OK)) for p in paths}
-    assert appspec.problems((EXAMPLE / "appspec.yml").read_bytes(), files) == []
+    files = {str(p.relative_to(EXAMPLE)): File(p.read_bytes(), os.access(p, os.X_OK)) for p in paths}
+    assert problems((EXAMPLE / "appspec.yml").read_bytes(), files) == []
 
 
 def test_the_build_trains_the_same_model_every_time(built: Built) -> None:

@@ -266,7 +266,8 @@ def test_nothing_to_build_or_install_with_is_in_it(service: Service) -> None:
     for folder in ("/app", "/opt/venv", "/var/tmp", "/home"):
         assert service.inside("touch", f"{folder}/x").returncode, folder
     files = service.inside("find", "/app", "-type", "f", "-not", "-path", "*/serving/*").stdout.split()
-    assert sorted(files) == ["/app/models/golden.json", "/app/models/model-card.json", "/app/models/model.onnx"]
+    names = ("golden.json", "model-card.json", "model.onnx", "words.toml")
+    assert sorted(files) == [f"/app/models/{name}" for name in names]
 
 
 def test_nothing_is_compiled_at_start(service: Service) -> None:

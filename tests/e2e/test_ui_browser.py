@@ -5,11 +5,14 @@ It is skipped where there is no Chromium or no Playwright. Screenshots of each v
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,12 +21,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from console.local.rehearse.rehearsal_engine import BuildOutcome
+from console.ui.page_server import Page as PageServer
+from console.ui.page_server import serve
 from esteira.core.facts import (
     Aborted,
+    Approved,
     Bypassed,
     Promoted,
+    Rejected,
     Retried,
-    Voted,
 )
 from tests.integration.page import PageStory, call_of, lengthen, served, story_of_two_stages
 
@@ -177,8 +183,8 @@ def test_approve_lets_it_onto_production_and_the_page_follows_by_itself(screen: 
     keep(page, "waiting")
     is_accessible(page)
     screen.say(page, "approve", "v1", why="looked at it", stage="production")
-    (vote,) = words(story, 1, Voted)
-    assert (vote.approve, vote.by, vote.reason, vote.stage) == (True, "ana", "looked at it", "production")
+    (vote,) = words(story, 1, Approved)
+    assert (vote.by, vote.reason, vote.stage) == ("ana", "looked at it", "production")
     story.play()
     assert story.live_on("production") == 1
     until(page, "document.querySelectorAll('.big a[href=\"#/release/heart/v1\"]').length === 2")
@@ -192,8 +198,8 @@ def test_reject_ends_its_way(screen: Screen) -> None:
     story.live("1")
     page = screen.open()
     screen.say(page, "reject", "v1", reason="worse for the young")
-    (vote,) = words(story, 1, Voted)
-    assert (vote.approve, vote.reason) == (False, "worse for the young")
+    (word,) = words(story, 1, Rejected)
+    assert word.reason == "worse for the young"
     assert story.stands(1).phase == "rejected"
     assert story.live_on("staging") == 1
 
@@ -599,6 +605,38 @@ def test_the_key_stays_in_no_address(screen: Screen) -> None:
     page = screen.open()
     assert urlsplit(page.url).query == ""
     assert page.evaluate("document.cookie") == ""
+
+
+def test_the_file_that_the_browser_is_given_leads_to_the_page(
+    browser: Any, story: PageStory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key is in the file, and the cookie is kept although the way began at no site."""
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    said: list[str] = []
+    done = threading.Event()
+
+    async def until_done() -> None:
+        serving = asyncio.create_task(serve(PageServer(call_of(story), "ana"), 0, said.append, browser=True))
+        await asyncio.to_thread(done.wait)
+        serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
+
+    thread = threading.Thread(target=lambda: asyncio.run(until_done()))
+    thread.start()
+    try:
+        while not opened:
+            assert thread.is_alive()
+            time.sleep(0.02)
+        page = browser.new_page()
+        page.goto(opened[0])
+        page.wait_for_selector("main h1")
+        assert page.url == f"http://{urlsplit(said[0]).netloc}/"
+        page.close()
+    finally:
+        done.set()
+        thread.join(10)
 
 
 def test_the_page_says_when_nobody_answers_and_when_somebody_does_again(browser: Any, story: PageStory) -> None:

@@ -45,7 +45,7 @@ def dynamodb(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
             with local_aws.in_process():
                 yield with_table(client(None))
         else:
-            with AwsServer(local_aws) as server:
+            with AwsServer(local_aws, "local") as server:
                 yield with_table(client(server.url))
 
 

@@ -14,7 +14,7 @@ from console.local.paths import ROOT
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
 from esteira.config import Service, Stage
 from esteira.core.status import Phase
-from esteira.notify import news
+from notify import news
 from tests.world.story import Story, told
 
 FILES = {"Release Phase Changed": "release-phase-changed", "Hold Ends Soon": "hold-ends-soon"}

@@ -21,8 +21,8 @@ from console.read.clients import clients
 from console.read.remote import Controller, Invoked
 from console.read.where import TroubleError, Where
 from esteira import identity
-from esteira.aws_events import Refused
 from esteira.identity import Proof, caller
+from esteira.refusal import Refused
 from tests.integration.conftest import Story
 
 KEYS = {"AKIAANA": "anas secret", "AKIARUI": "ruis secret"}
@@ -257,7 +257,7 @@ RULE = [
 @pytest.fixture
 def console(story: Story, monkeypatch: pytest.MonkeyPatch) -> Iterator[Controller]:
     """A console of the local stack, over HTTP, with a release of ana's that waits for somebody's approval."""
-    with AwsServer(story.local_aws) as server:
+    with AwsServer(story.local_aws, "local") as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         monkeypatch.setenv("AWS_REGION", "us-east-1")
         story.register(stages=RULE)

@@ -99,7 +99,7 @@ def test_alarms_answer_over_http_and_outlive_a_stop(tmp_path: Path) -> None:
     """The command line's way: over a socket, with AWS's error for an alarm that is not there; kept over a restart."""
     keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
     with LocalAws(tmp_path, ScriptedEngine()) as local_aws:
-        server = AwsServer(local_aws)
+        server = AwsServer(local_aws, "local")
         server.start()
         try:
             client = cloudwatch(endpoint_url=server.url, **keys)

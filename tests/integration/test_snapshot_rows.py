@@ -13,7 +13,6 @@ import pytest
 from console.local.rehearse.rehearsal import START
 from esteira.core.facts import (
     Held,
-    HostReported,
     Notified,
     Quarantined,
     RollbackOrdered,
@@ -24,6 +23,7 @@ from esteira.core.facts import (
 from esteira.core.state import StageState
 from esteira.store import SnapshotRows
 from esteira.store.rows import REMINDERS, reminder_of
+from esteira.trail import HostReported
 from tests.world.story import Story
 
 pytestmark = pytest.mark.integration

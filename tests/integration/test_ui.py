@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener, urlopen
 
 import pytest
@@ -252,7 +255,9 @@ def test_the_address_that_is_printed_opens_the_page(story: PageStory, monkeypatc
         serving = asyncio.create_task(serve(Page(call_of(story), "ana"), 0, said.append, browser=True))
         while not opened:
             await asyncio.sleep(0.02)
-        assert opened == said
+        (file,) = [Path(urlsplit(url).path) for url in opened]  # on a browser's command line, which everybody can read
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert said[0] in file.read_text()
         async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as somebody, somebody.get(said[0]) as answer:
             assert answer.status == 200
             assert "<title>esteira</title>" in await answer.text()
@@ -263,6 +268,7 @@ def test_the_address_that_is_printed_opens_the_page(story: PageStory, monkeypatc
         serving.cancel()
         with suppress(asyncio.CancelledError):
             await serving
+        assert not file.exists()
 
     asyncio.run(visit())
 

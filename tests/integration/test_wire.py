@@ -33,9 +33,9 @@ CLIENT: Any = boto3.client  # typed for literal names only
 def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The local AWS over HTTP, with a history in its table."""
     monkeypatch.delenv("AWS_PROFILE", raising=False)
-    for name, value in (("ACCESS_KEY_ID", "x"), ("SECRET_ACCESS_KEY", "x"), ("DEFAULT_REGION", "us-east-1")):
+    for name, value in (("ACCESS_KEY_ID", "x"), ("SECRET_ACCESS_KEY", "local"), ("DEFAULT_REGION", "us-east-1")):
         monkeypatch.setenv(f"AWS_{name}", value)
-    with LocalAws(tmp_path / "aws", ScriptedEngine(), keep=False) as local_aws, AwsServer(local_aws) as server:
+    with LocalAws(tmp_path / "aws", ScriptedEngine(), keep=False) as local_aws, AwsServer(local_aws, "local") as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         CLIENT("dynamodb").create_table(
             TableName="esteira-Table",

@@ -24,7 +24,7 @@ from console.local.sam.start_lambda import Served
 from console.read.remote import answered
 from console.read.where import TroubleError
 from tests.sam.chapters import STEPS, Told, beginning, handlers, name_of, play
-from tests.sam.world import EVENTS, client, template, world
+from tests.sam.world import EVENTS, SECRET, client, leave_note, template, world
 
 pytestmark = pytest.mark.docker
 
@@ -58,7 +58,7 @@ def port(tmp_path_factory: pytest.TempPathFactory, at: datetime) -> int:
 @pytest.fixture(scope="module")
 def containers(built: Path, port: int) -> Iterator[Containers]:
     """The functions in their containers, with a door to the port."""
-    with Containers(f"http://127.0.0.1:{port}", template(), built) as running:
+    with Containers(f"http://127.0.0.1:{port}", SECRET, template(), built) as running:
         yield running
 
 
@@ -66,7 +66,7 @@ def containers(built: Path, port: int) -> Iterator[Containers]:
 def in_containers(built: Path, port: int, at: datetime, tmp_path_factory: pytest.TempPathFactory) -> Story:
     """What came of each event that went to its function's container, as Lambda's own client sends it."""
     log = tmp_path_factory.mktemp("sam") / "start-lambda.log"
-    with Served(f"http://127.0.0.1:{port}", template(), free_port(), log, built) as served:
+    with Served(f"http://127.0.0.1:{port}", SECRET, template(), free_port(), log, built) as served:
         functions = client(served.url, "lambda")
 
         def call(name: str, event: Any) -> Any:
@@ -100,8 +100,7 @@ def test_a_typed_invoke_sends_a_file_to_its_function_and_prints_what_it_answered
     """What the README says to type, against a stack that left its note; an event no rule takes wakes nobody."""
     with world(tmp_path / "aws", at, port) as here:
         here.before("codecommit_created")
-        note = {"endpoint": here.url, "pid": os.getpid(), "stack": "esteira"}
-        (tmp_path / "local.json").write_text(json.dumps(note))
+        leave_note(tmp_path, here.url)
         files = [str(EVENTS / f"{name}.json") for name in ("codecommit_created", "codebuild_phase_change")]
         variables = {**os.environ, "ESTEIRA_STATE": str(tmp_path), "COLUMNS": "400"}
         variables.pop("AWS_ENDPOINT_URL", None)
@@ -127,7 +126,7 @@ def test_an_error_of_the_function_is_told_though_sam_ends_well(
 
 def test_nothing_is_left_of_the_door(built: Path, port: int) -> None:
     """Neither the container that passes calls on nor its network outlives the invocations."""
-    with Containers(f"http://127.0.0.1:{port}", template(), built) as running:
+    with Containers(f"http://127.0.0.1:{port}", SECRET, template(), built) as running:
         name = running._door.arguments[-1]
     for command in (["docker", "container", "ls", "--all"], ["docker", "network", "ls"]):
         assert name not in subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from console.local.account import ACCOUNT, REGION
+from console.local.aws_account import ACCOUNT, REGION
 from esteira.config import Service, Settings, Stage
 from esteira.core.actions import Action
 from esteira.core.facts import (

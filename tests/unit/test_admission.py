@@ -11,15 +11,16 @@ import pytest
 from esteira.config import Approvals, Stage, Window
 from esteira.core.admission import Waits, approval_expires, waits
 from esteira.core.facts import (
+    Approved,
     Bypassed,
     Gated,
     GivenUp,
     Promoted,
+    Rejected,
     ReleaseWord,
     Replaced,
     Retried,
     RolloutFinished,
-    Voted,
 )
 from esteira.core.state import Release, StageState
 from esteira.core.status import Cause, Phase, assess
@@ -74,15 +75,21 @@ def word(kind: type[ReleaseWord], by: str = "ana", minutes: float = 0, **said: A
         "attempt": 1,
         "digest": digest_of(1),
     }
-    if kind in (Voted, Bypassed):
+    if kind in (Approved, Bypassed):
         values["until"] = after(72 * 60)
     return kind(**values | said)
 
 
-def vote(by: str = "ana", minutes: float = 0, **said: Any) -> Voted:
-    """A vote for the release, unless it is said to be against."""
-    voted: Voted = word(Voted, by, minutes, **{"approve": True} | said)
-    return voted
+def vote(by: str = "ana", minutes: float = 0, **said: Any) -> Approved:
+    """A vote for the release."""
+    approved: Approved = word(Approved, by, minutes, **said)
+    return approved
+
+
+def rejection(reason: str = "", **said: Any) -> Rejected:
+    """What rui says against the release after a minute."""
+    rejected: Rejected = word(Rejected, "rui", 1, reason=reason, **said)
+    return rejected
 
 
 def retried() -> Retried:
@@ -138,17 +145,22 @@ def test_it_waits_for_as_many_votes_as_are_asked_for() -> None:
     ],
     ids=["the same person", "another image", "another attempt", "another stage", "expired"],
 )
-def test_a_vote_counts_once_for_this_image_and_attempt_on_this_stage_until_it_expires(second: Voted) -> None:
+def test_a_vote_counts_once_for_this_image_and_attempt_on_this_stage_until_it_expires(second: Approved) -> None:
     assert waited_for(live_on_staging(vote(), second), ahead(), 60) == [Waits.APPROVAL]
 
 
-def test_a_vote_against_ends_it_there_and_may_be_taken_back() -> None:
-    no = live_on_staging(vote(), vote("rui", 1, approve=False, reason="its recall fell"))
+def test_a_vote_against_ends_it_there_whatever_is_recorded_later() -> None:
+    no = live_on_staging(vote(), rejection("its recall fell"))
     status = status_of(no, (on_staging(), ahead()), after(60))
     assert (status.phase, status.cause, status.stage) == (Phase.REJECTED, Cause.DISAPPROVED, "production")
     assert "rui rejected it for production: its recall fell" in status.why
-    changed = live_on_staging(vote(), vote("rui", 1, approve=False), vote("rui", 2))
-    assert status_on(changed, ahead(), after(60)).phase is Phase.BUILT
+    raced = live_on_staging(vote(), rejection(), vote("rui", 2), vote("eva", 3))
+    assert status_on(raced, ahead(), after(60)).phase is Phase.REJECTED
+
+
+def test_a_vote_against_does_not_count_for_another_attempt_or_image() -> None:
+    others = (rejection(attempt=2), rejection(digest=digest_of(2)), rejection(stage="staging"))
+    assert status_on(live_on_staging(vote(), vote("rui"), *others), ahead(), after(60)).phase is Phase.BUILT
 
 
 def test_under_the_two_person_rule_the_pusher_does_not_count_nor_who_proves_nothing() -> None:

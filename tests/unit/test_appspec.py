@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appspec import File, problems
 from appspec.paths import inside
-from appspec.verdict import LARGEST, SHOWN, misnamed, named, told
+from appspec.problem import File
+from appspec.verdict import LARGEST, SHOWN, misnamed, named, problems, told
 
 HOST = Path(__file__).parents[2] / "functions" / "host"
 SCRIPT = File(b"#!/bin/bash\nset -euo pipefail\ntrue\n", executable=True)

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from aws_events import exported_by
+from aws_events.builds import EXPORTED_IN_ALL, EXPORTED_NAMES, EXPORTED_VALUE
 from console.read.sentences import sentence
-from esteira.aws_events import EXPORTED_IN_ALL, EXPORTED_NAMES, EXPORTED_VALUE, exported_by
 from esteira.config import release_tag, released_as
 from esteira.core.facts import Accepted, Declined, Retried
 from esteira.fact import from_row, to_row

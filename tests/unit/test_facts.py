@@ -28,6 +28,7 @@ NUMBERS = st.integers(0, 9_999)
 # The fields that a kind's key and partition are made of. Of two facts under one key, the first stays.
 IDENTITY: dict[str, set[str]] = {
     "Pushed": {"number"},
+    "Searched": {"commit", "base", "through"},
     "ImageArrived": {"tag", "digest"},
     "ImageTaken": {"tag", "digest", "missing"},
     "ImageScanned": {"digest", "scanned_at", "findings"},
@@ -56,7 +57,8 @@ IDENTITY: dict[str, set[str]] = {
     "Held": {"stage", "at", "request"},
     "RollbackOrdered": {"stage", "at", "request"},
     "Quarantined": {"subject", "at", "request"},
-    "Voted": {"release", "stage", "at", "request"},
+    "Approved": {"release", "stage", "at", "request"},
+    "Rejected": {"release", "stage", "attempt", "digest"},
     "Promoted": {"release", "stage", "at", "request"},
     "Bypassed": {"release", "stage", "at", "request"},
     "Notified": {"subject", "topic", "channel"},

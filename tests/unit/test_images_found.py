@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from esteira.aws_events import Heard, observed_image, read
+from aws_events import Heard, observed_image, read
 from esteira.core.actions import OpenImage
-from esteira.core.facts import ImageArrived, ImageScanned, ImageTaken
+from esteira.core.facts import ImageArrived, ImageTaken
 from esteira.core.state import Snapshot
 from esteira.fact import Fact
+from esteira.trail import ImageScanned
 from tests.unit.conftest import DIGEST, HEART, SETTINGS, after, planned_from, quiet, recorded
 
 EVENTS = Path(__file__).parents[2] / "events"

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from esteira.aws_events import Heard, read
+from aws_events import Heard, read
 from esteira.core.actions import (
     AcceptImage,
     Action,

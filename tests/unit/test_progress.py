@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from console.local.up.progress import Logs, Standstill
+from console.local.up.standstill import Logs, Standstill
 
 
 def test_a_release_that_still_changes_is_never_late() -> None:

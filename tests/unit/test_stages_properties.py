@@ -15,6 +15,7 @@ from esteira.core.admission import waits
 from esteira.core.facts import (
     Aborted,
     AlarmRang,
+    Approved,
     Bypassed,
     DeploymentReported,
     DeploymentStarted,
@@ -23,13 +24,13 @@ from esteira.core.facts import (
     Held,
     Promoted,
     Quarantined,
+    Rejected,
     Replaced,
     Retried,
     RollbackOrdered,
     Rollout,
     RolloutFinished,
     Superseded,
-    Voted,
 )
 from esteira.core.state import Release, Snapshot, StageState
 from esteira.core.status import Phase, assess
@@ -71,9 +72,9 @@ def words(draw: st.DrawFn, number: int, stage: str) -> Fact:
     return draw(
         st.sampled_from(
             (
-                Voted(approve=True, until=until, **about),
-                Voted(approve=True, until=until, **about),
-                Voted(approve=False, until=at, **about),
+                Approved(until=until, **about),
+                Approved(until=until, **about),
+                Rejected(**about),
                 Promoted(**about),
                 Bypassed(until=until, **about),
                 Retried(at=at, release=number, attempt=2, by="ana", reason=""),

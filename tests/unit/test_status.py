@@ -20,7 +20,6 @@ from esteira.core.facts import (
     DeploymentStarted,
     Diagnosed,
     GivenUp,
-    HostReported,
     Notified,
     Quarantined,
     Replaced,
@@ -32,6 +31,7 @@ from esteira.core.facts import (
 from esteira.core.state import Release, StageState
 from esteira.core.status import Cause, Phase, Status
 from esteira.fact import Fact
+from esteira.trail import HostReported
 from tests.unit.conftest import (
     LEASE,
     NOON,

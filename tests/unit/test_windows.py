@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from esteira.config import Stage
-from esteira.windows import Window, closed_at, never, openings
+from windows import Window, closed_at, never, openings
 
 MONDAY = datetime(2026, 11, 23, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -16,6 +17,10 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Self
 from urllib.parse import parse_qs, urlsplit
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.session import get_session
 
 Body = dict[str, Any]
 Change = Callable[[Body, Body], Body]
@@ -107,6 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
         asked = _json(body)
         if fault.forward is not None:
             body = json.dumps(fault.forward(asked)).encode()
+            self._sign(body)
         status, headers, content = self._forward(body)
         self.aws.done[operation] += 1
         if fault.lost == "after":
@@ -142,6 +148,17 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {k: v for k, v in answer.getheaders() if k.lower() not in HOP_BY_HOP}
         connection.close()
         return answer.status, headers, content
+
+    def _sign(self, body: bytes) -> None:
+        """Sign another body in the client's place, with its own keys."""
+        _, _, region, service, _ = re.split(r"[/,]", self.headers["Authorization"].partition("Credential=")[2])[:5]
+        names = ("Host", "Content-Type", "X-Amz-Target")
+        request = AWSRequest("POST", self.aws.upstream, {name: self.headers[name] for name in names}, body)
+        keys: Any = get_session().get_credentials()
+        SigV4Auth(keys, service, region).add_auth(request)
+        for name, value in request.headers.items():
+            del self.headers[name]
+            self.headers[name] = value
 
     def _answer(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
         self.send_response(status)

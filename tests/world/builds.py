@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from console.local.account import arn
 from console.local.aws.api import AwsError
 from console.local.aws.bus import Bus
 from console.local.aws.work import EngineWork, HeldWork
+from console.local.aws_account import arn
 from console.local.engine import BuildJob, BuildResult
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
 
@@ -64,10 +64,10 @@ class CodeBuild:
         return {"builds": found, "buildsNotFound": [id_ for id_ in p["ids"] if id_ not in self._builds]}
 
     def list_builds_for_project(self, p: Params) -> dict[str, Any]:
-        """ListBuildsForProject, newest first, the first hundred."""
+        """ListBuildsForProject, newest first."""
         assert p["sortOrder"] == "DESCENDING"
         ids = [id_ for id_, build in self._builds.items() if build["projectName"] == p["projectName"]]
-        return {"ids": ids[::-1][:100]}
+        return {"ids": ids[::-1]}
 
     # --- a build's life
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from console.local.account import REGION, arn
 from console.local.aws.api import AwsError
 from console.local.aws.bus import Bus
 from console.local.aws.codedeploy import NO_INSTANCES
 from console.local.aws.work import EngineWork, HeldWork
+from console.local.aws_account import REGION, arn
 from console.local.engine import DeployJob, DeployResult, LifecycleEvent
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
 from tests.world.builds import NOWHERE
@@ -69,9 +69,10 @@ class CodeDeploy:
         return {"deploymentsInfo": [dict(self._deployments[id_]) for id_ in ids]}
 
     def list_deployments(self, p: Params) -> dict[str, Any]:
-        """ListDeployments of a group, newest first, the first hundred."""
-        ids = [i for i, d in self._deployments.items() if d["deploymentGroupName"] == p["deploymentGroupName"]]
-        return {"deployments": ids[::-1][:100]}
+        """ListDeployments of a group, made since a time."""
+        group, start = p["deploymentGroupName"], p.get("createTimeRange", {}).get("start")
+        rows = [d for d in self._deployments.values() if d["deploymentGroupName"] == group]
+        return {"deployments": [d["deploymentId"] for d in rows if start is None or d["createTime"] >= start]}
 
     def stop_deployment(self, p: Params) -> dict[str, Any]:
         """StopDeployment: the deployment goes on until the engine has stopped."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from console.local.account import ACCOUNT, arn
 from console.local.aws.api import AwsError
 from console.local.aws.bus import Bus
+from console.local.aws_account import ACCOUNT, arn
 from console.local.rehearse.rehearsal_engine import MEDIA_TYPE
 
 Params = Mapping[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from console.local.rehearse.rehearsal_engine import manifest_for
-from esteira.core.facts import ImageScanned
+from esteira.trail import ImageScanned
 from tests.world.story import Story
 
 

@@ -53,11 +53,11 @@ class Anything(RuleBasedStateMachine):
 
     # --- people
 
-    @rule(path=st.sampled_from(("app.py", "app.py", "app.py", "README.md", "key.pem")))
+    @rule(path=st.sampled_from(("app.py", "app.py", "app.py", "README.md", "key.ppk")))
     def push(self, path: str) -> None:
         """A commit of code, of documentation, or of a key; a key is gone again with the next one."""
         self.pushes += 1
-        self.commits.append(self.story.change({"key.pem": None, path: str(self.pushes)}))
+        self.commits.append(self.story.change({"key.ppk": None, path: str(self.pushes)}))
 
     @precondition(lambda self: self.commits)
     @rule(data=st.data())
@@ -77,6 +77,20 @@ class Anything(RuleBasedStateMachine):
         more: dict[str, object] = {"minutes": 5} if verb in ("hold", "bypass") else {}
         more |= {"stage": stage} if verb in ON_A_STAGE else {"release": f"v{max(1, self.story.newest() - back)}"}
         self.story.operate(verb, by=by, **more)
+
+    @rule(back=st.integers(0, 2), by=st.sampled_from("ab"))
+    def reject_meanwhile(self, back: int, by: str) -> None:
+        """A rejection that is recorded while an approval by the same person is on its way to the table."""
+        release = f"v{max(1, self.story.newest() - back)}"
+
+        def hook(when: When, call: Call) -> None:
+            if when == "before" and "approved#" in str(call.params.get("TransactItems")):
+                self.story.faults.hook = None
+                self.story.operate("reject", by=by, release=release)
+
+        self.story.faults.hook = hook
+        self.story.operate("approve", by=by, release=release)
+        self.story.faults.hook = None
 
     # --- events
 

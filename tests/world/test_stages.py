@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from console.local.aws.bus import Chaos
+from console.local.aws.faults import Call, When
 from console.local.engine import DeployJob
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
 from esteira.advance import advance
 from esteira.core.admission import Waits
-from esteira.core.facts import Gated, Voted
+from esteira.core.facts import Approved, Gated
 from esteira.core.status import Cause, Phase
 from esteira.operate import Request
 from esteira.operate import operate as say
@@ -183,7 +184,7 @@ def test_a_vote_is_for_one_attempt_and_one_image(on: Begin) -> None:
     story.live("1")
     vote(story, "approve", "v1")
     assert story.phases == ["failed"]
-    (said,) = (f for f in story.facts(1) if isinstance(f, Voted))
+    (said,) = (f for f in story.facts(1) if isinstance(f, Approved))
     assert (said.attempt, said.digest) == (1, story.digest("esteira-v1"))
     failing_on(story, "")
     story.operate("retry", release="v1")
@@ -192,6 +193,36 @@ def test_a_vote_is_for_one_attempt_and_one_image(on: Begin) -> None:
     vote(story, "approve", "v1")
     assert story.phases == ["live"]
     assert [d for d in deployments(story) if "staging" in d] == ["v1 staging Succeeded"]
+
+
+@pytest.mark.parametrize("meanwhile", ["approved#", "rollout#"], ids=["an approval", "a rollout"])
+def test_a_rejection_ends_it_there_whatever_is_being_recorded(on: Begin, meanwhile: str) -> None:
+    """Somebody rejects while their own approval, or the rollout that it lets on, is on its way to the table."""
+    story = on(STAGING, VOTED)
+    story.live("1")
+
+    def reject(when: When, call: Call) -> None:
+        if (when, call.name) == ("before", "dynamodb:TransactWriteItems") and meanwhile in str(call.params):
+            story.faults.hook = None
+            vote(story, "reject", "v1", reason="its recall fell")
+
+    story.faults.hook = reject
+    vote(story, "approve", "v1")
+    later(story, 60)
+    assert story.faults.hook is None
+    assert (story.phases, story.stands(1).cause) == (["rejected"], Cause.DISAPPROVED)
+    assert deployments(story) == ["v1 staging Succeeded"]
+    assert len(set(story.said_everywhere(1).values())) == 1
+
+
+def test_a_bypass_lets_on_what_was_rejected(on: Begin) -> None:
+    """A rejection is a rule of the stage as the others are."""
+    story = on(STAGING, VOTED)
+    story.live("1")
+    vote(story, "reject", "v1")
+    assert story.phases == ["rejected"]
+    vote(story, "bypass", "v1", minutes=10)
+    assert story.phases == ["live"]
 
 
 def test_who_pushed_may_not_approve(on: Begin) -> None:

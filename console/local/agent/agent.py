@@ -22,8 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from appspec import NAME as APPSPEC
 from appspec.hooks import BALANCED
+from appspec.problem import NAME as APPSPEC
 from console.local.agent import appspec_reader
 from console.local.agent.agent_script import ScriptError, ScriptLog, ScriptRun, make_executable, send
 from console.local.agent.appspec_reader import Appspec, AppspecError, Script

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from console.local.account import ACCOUNT
+from console.local.aws_account import ACCOUNT
 
 CALLER = f"arn:aws:iam::{ACCOUNT}:user/local"  # who signs with the keys that everything here pretends to have
 

@@ -1,14 +1,16 @@
 """The local AWS over HTTP on 127.0.0.1: moto's server application behind one lock, and before the lock the paths that
-must not hold it.
+must not hold it. Before all of it stands the check who asks: programs that can sign with the secret key of this run.
 """
 
 from __future__ import annotations
 
+import hmac
 import io
 import json
 import logging
 import threading
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote
@@ -18,25 +20,45 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 from werkzeug.test import run_wsgi_app
 
-from console.local.account import REGION
-from console.local.aws import doors
+from console.local.aws import doors, signature
 from console.local.aws.api import AwsError, user
 from console.local.aws.stack import LocalAws
+from console.local.aws_account import REGION
+from console.local.foreign import why_foreign
+from console.read.private import write_private
 
 LOG = logging.getLogger(__name__)
+OWN = "/_esteira/"
 INVOKE = "/2015-03-31/functions/"
-POST_RECEIVE = "/_esteira/post-receive/"
-REPLAY = "/_esteira/replay"
+POST_RECEIVE = f"{OWN}post-receive/"
+CORS = "access-control-"
+NEXT = (
+    "Next: use esteira in the folder of the local stack, or give other programs the credentials that "
+    "esteira local up prints (AWS_SHARED_CREDENTIALS_FILE)."
+)
+
+
+class _RefusedError(Exception):
+    """A request that is not this person's; the AWS error in it says why."""
+
+    def __init__(self, code: str, why: str) -> None:
+        super().__init__(why)
+        self.error = AwsError(code, f"{why} {NEXT}")
 
 
 class AwsServer:
-    """``aws`` (entered already) at ``http://127.0.0.1:PORT``; port 0 takes a free one."""
+    """``aws`` (entered already) at ``http://127.0.0.1:PORT``; port 0 takes a free one. Requests are signed with
+    ``secret``; "" makes one. Without ``signed`` any program may ask: for a rehearsal whose engine runs nothing."""
 
-    def __init__(self, local_aws: LocalAws, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, local_aws: LocalAws, secret: str = "", *, host: str = "127.0.0.1", port: int = 0, signed: bool = True
+    ) -> None:
         if host not in ("127.0.0.1", "localhost"):
-            raise ValueError(f"The local AWS knows no passwords and listens on 127.0.0.1 only, not on {host}.")
+            raise ValueError(f"The local AWS listens on 127.0.0.1 only, not on {host}.")
         self._local_aws = local_aws
-        self._server = make_server("127.0.0.1", port, _Application(local_aws), threaded=True, request_handler=_Quiet)
+        self.secret = secret or signature.new_secret()
+        application = _Application(local_aws, self.secret, signed)
+        self._server = make_server("127.0.0.1", port, application, threaded=True, request_handler=_Quiet)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="aws", daemon=True)
 
     @property
@@ -45,8 +67,8 @@ class AwsServer:
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def start(self) -> None:
-        """Listen, and let the repositories' hooks know where."""
-        self._local_aws.endpoint_file.write_text(self.url + "\n")
+        """Listen, and let the repositories' hooks know where, and by which key."""
+        write_private(self._local_aws.endpoint_file, f"{self.url}\n{self.secret}\n")
         self._thread.start()
 
     def stop(self) -> None:
@@ -77,15 +99,19 @@ class _Quiet(MotoRequestHandler):  # type: ignore[misc, unused-ignore]
 class _Application:
     """The WSGI application."""
 
-    def __init__(self, local_aws: LocalAws) -> None:
+    def __init__(self, local_aws: LocalAws, secret: str, signed: bool) -> None:
         self._local_aws = local_aws
+        self._secret, self._signed = secret, signed
         self._moto = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         body = _body(environ)
         path = unquote(environ.get("PATH_INFO", ""))
         try:
+            self._check(path, environ, body)
             status, headers, content = self._answer(path, environ, body)
+        except _RefusedError as refused:
+            status, headers, content = _error(403, refused.error, environ)
         except AwsError as error:
             status, headers, content = _error(404 if error.code == "ResourceNotFoundException" else 400, error, environ)
         except NotImplementedError as error:
@@ -94,9 +120,28 @@ class _Application:
             LOG.exception("%s %s failed inside the local AWS", environ.get("REQUEST_METHOD"), path)
             text = f"The local AWS failed on this call ({type(error).__name__}: {error}). Its log has the traceback."
             status, headers, content = _error(500, AwsError("InternalFailure", text), environ)
-        kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
+        # moto lets the pages of every site read its answers
+        kept = [(n, v) for n, v in headers if n.lower() != "content-length" and not n.lower().startswith(CORS)]
         start_response(status, [*kept, ("Content-Length", str(len(content)))])
         return [content]
+
+    def _check(self, path: str, environ: Mapping[str, Any], body: bytes) -> None:
+        """Raise _RefusedError unless a program that has the secret key asks: by AWS's signature, and of what is not
+        AWS's by the key itself, as the repositories' hooks do."""
+        headers = _headers(environ)
+        if why := why_foreign(headers):
+            raise _RefusedError("AccessDeniedException", f"{why[0].upper()}{why[1:]}.")
+        if path.startswith(OWN):
+            if not hmac.compare_digest(headers.get("authorization", "").encode(), f"Bearer {self._secret}".encode()):
+                raise _RefusedError("AccessDeniedException", "The key of this run is missing.")
+            return
+        if not self._signed:
+            return
+        target = str(environ.get("RAW_URI") or environ.get("PATH_INFO", "/"))
+        try:
+            signature.check(self._secret, environ["REQUEST_METHOD"], target, headers, body, datetime.now(UTC))
+        except AwsError as error:
+            raise _RefusedError(error.code, error.message) from None
 
     def _answer(self, path: str, environ: dict[str, Any], body: bytes) -> tuple[str, list[tuple[str, str]], bytes]:
         if path.startswith(INVOKE) and path.endswith("/invocations"):
@@ -105,11 +150,6 @@ class _Application:
             by = user(environ.get("HTTP_X_ESTEIRA_BY") or "local")
             moved = self._local_aws.codecommit.received(path.removeprefix(POST_RECEIVE), body.decode(), by)
             return _json(200, {"moved": moved})
-        if path == REPLAY:
-            rows = self._local_aws.bus.replay(json.loads(body))
-            return _json(
-                200, [{"function": r.function, "error": r.answer.error, "payload": r.answer.payload} for r in rows]
-            )
         return self._moto_answer(environ, body)
 
     def _invoke(
@@ -143,6 +183,15 @@ def _body(environ: dict[str, Any]) -> bytes:
     return bytes(body)
 
 
+def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
+    """The request's headers, their names in lower case."""
+    return {
+        name.removeprefix("HTTP_").replace("_", "-").lower(): str(value)
+        for name, value in environ.items()
+        if name.startswith("HTTP_") or name in ("CONTENT_TYPE", "CONTENT_LENGTH")
+    }
+
+
 def _asked(environ: Mapping[str, Any], body: bytes) -> tuple[str, str]:
     """The service and operation of a request, from its signature and its target or form; "" where it does not say."""
     scope = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].split(",")[0].split("/")
@@ -155,11 +204,7 @@ def _asked(environ: Mapping[str, Any], body: bytes) -> tuple[str, str]:
 
 def _request(service: str, environ: Mapping[str, Any], body: bytes) -> dict[str, Any]:
     """The request as it would have gone to AWS, for the journal."""
-    headers = {
-        name.removeprefix("HTTP_").replace("_", "-").lower(): value
-        for name, value in environ.items()
-        if (name.startswith("HTTP_") and name not in ("HTTP_HOST", "HTTP_CONNECTION")) or name == "CONTENT_TYPE"
-    }
+    headers = {n: v for n, v in _headers(environ).items() if n not in ("host", "connection", "content-length")}
     query = environ.get("QUERY_STRING")
     path = environ.get("RAW_URI", environ.get("PATH_INFO", "/")).partition("?")[0]
     url = f"https://{service}.{REGION}.amazonaws.com{path}" + (f"?{query}" if query else "")
@@ -176,6 +221,9 @@ def _error(status: int, error: AwsError, environ: Mapping[str, Any]) -> tuple[st
         inner = f"<Error><Type>Sender</Type><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
         text = f"<ErrorResponse>{inner}<RequestId>local</RequestId></ErrorResponse>"
         return _line(status), [("Content-Type", "text/xml")], text.encode()
+    if _asked(environ, b"")[0] == "s3":
+        text = f"<Error><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
+        return _line(status), [("Content-Type", "application/xml")], text.encode()
     line, headers, content = _json(status, {"__type": error.code, "message": error.message, "Message": error.message})
     return line, [*headers, ("x-amzn-errortype", error.code)], content
 

@@ -20,9 +20,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from console.local.account import ACCOUNT, REGION, arn
 from console.local.aws.clock import Clock
 from console.local.aws.functions import Functions, Invocation, dead_letter
+from console.local.aws_account import ACCOUNT, REGION, arn
 from console.local.rules import Event, EventRule, Schedule
 
 
@@ -135,10 +135,6 @@ class Bus:
         """Queue an asynchronous invocation (Lambda's ``InvocationType=Event``), which chaos leaves alone."""
         with self._change:
             self._push(Delivery(self.functions.named(function).name, event), 0.0)
-
-    def replay(self, event: Event) -> list[Delivered]:
-        """Send ``event`` through the rules now, in this thread and past all chaos; what each function answered."""
-        return [Delivered(name, event, self.functions.call(name, event)) for name in self.targets(event)]
 
     def tick(self) -> None:
         """Queue one call of every schedule."""

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from threading import RLock
 from typing import Any
 
-from console.local.account import arn
 from console.local.aws.api import AwsError, Operation, Params, page
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
+from console.local.aws_account import arn
 
 STATES = ("OK", "ALARM", "INSUFFICIENT_DATA")
 CREATED = "Unchecked: Initial alarm creation"

@@ -13,12 +13,12 @@ from typing import Any
 
 from moto.codebuild.models import codebuild_backends
 
-from console.local.account import ACCOUNT, REGION, arn
 from console.local.aws.api import AwsError, Operation, Params, page, required
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
 from console.local.aws.codecommit import CodeCommit
 from console.local.aws.work import EngineWork, Runner
+from console.local.aws_account import ACCOUNT, REGION, arn
 from console.local.engine import BuildJob, BuildPhase, BuildResult
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

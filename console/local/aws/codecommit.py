@@ -19,11 +19,11 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
-from console.local.account import ACCOUNT, REGION, arn
 from console.local.aws.api import CALLER, AwsError, Operation, Params, page, required
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
 from console.local.aws.git import NOTHING, Git, TreeEntry, init
+from console.local.aws_account import ACCOUNT, REGION, arn
 
 NAME = re.compile(r"[\w.-]{1,100}")
 LARGEST = 6 * 1024 * 1024  # bytes of a file that CodeCommit gives out whole
@@ -36,11 +36,12 @@ exec "{python}" -I -c '
 import getpass, os, sys, pathlib, urllib.request
 moved = sys.stdin.buffer.read()
 try:
-    endpoint = pathlib.Path("{endpoint}").read_text().strip()
+    endpoint, key = pathlib.Path("{endpoint}").read_text().split()
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({{}}))
-    by = {{"X-Esteira-By": ascii(os.environ.get("ESTEIRA_BY") or getpass.getuser())[1:-1]}}
-    opener.open(urllib.request.Request(endpoint + "/_esteira/post-receive/{name}", moved, by), timeout=10).read()
-except (OSError, KeyError) as error:
+    by = ascii(os.environ.get("ESTEIRA_BY") or getpass.getuser())[1:-1]
+    headers = {{"X-Esteira-By": by, "Authorization": "Bearer " + key}}
+    opener.open(urllib.request.Request(endpoint + "/_esteira/post-receive/{name}", moved, headers), timeout=10).read()
+except (OSError, KeyError, ValueError) as error:
     print(f"The push is kept, but the local AWS did not hear of it ({{error}}). Start it again with: esteira local up")
 '
 """
@@ -48,7 +49,7 @@ except (OSError, KeyError) as error:
 
 class CodeCommit:
     """The repositories under ``folder``. ``endpoint`` is the file the post-receive hooks read the server's address
-    from.
+    and key from.
     """
 
     def __init__(self, folder: Path, endpoint: Path, bus: Bus, clock: Clock, lock: RLock) -> None:

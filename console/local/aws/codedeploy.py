@@ -19,11 +19,11 @@ from typing import Any
 from moto.codedeploy.models import codedeploy_backends
 from moto.s3.models import s3_backends
 
-from console.local.account import ACCOUNT, REGION, arn
 from console.local.aws.api import AwsError, Operation, Params, page, required
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
 from console.local.aws.work import EngineWork, Runner
+from console.local.aws_account import ACCOUNT, REGION, arn
 from console.local.engine import HOST, DeployJob, DeployResult, LifecycleEvent
 
 ENDED = ("Succeeded", "Failed", "Stopped")

@@ -31,9 +31,9 @@ from moto.dynamodb.parsing.key_condition_expression import parse_expression
 from moto.dynamodb.responses import DynamoHandler, ProjectionExpressionParser, validate_attributes_used
 from werkzeug.exceptions import HTTPException
 
-from console.local.account import ACCOUNT, REGION
 from console.local.aws.api import AwsError, Operation, Params
 from console.local.aws.clock import Clock
+from console.local.aws_account import ACCOUNT, REGION
 
 PAGE = 1024 * 1024  # bytes a query reads at most
 BATCH = 25  # writes in one BatchWriteItem at most

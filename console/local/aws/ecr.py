@@ -4,22 +4,25 @@ every push and deletion is an event.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import RLock
 from typing import Any
 
 from moto.ecr.models import ecr_backends
 
-from console.local.account import ACCOUNT, REGION, arn
 from console.local.aws.api import AwsError, Operation, Params, page, required
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
+from console.local.aws_account import ACCOUNT, REGION, arn
 
+USER = "AWS"  # as ECR calls everybody who logs in
 TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 
 
@@ -43,12 +46,14 @@ class Ecr:
         self._clock = clock
         self._lock = lock
         self._images: dict[str, dict[str, EcrImage]] = {}
+        self.password = secrets.token_hex(20)  # of the registry's user AWS, for this run
         self.operations: dict[str, Operation] = {
             "PutImage": self.put_image,
             "DescribeImages": self.describe_images,
             "ListImages": self.list_images,
             "BatchGetImage": self.batch_get_image,
             "BatchDeleteImage": self.batch_delete_image,
+            "GetAuthorizationToken": self.get_authorization_token,
         }
 
     # what builds and tests do
@@ -94,6 +99,15 @@ class Ecr:
         self._images = {name: {row["digest"]: EcrImage(**row) for row in rows} for name, rows in kept.items()}
 
     # AWS's operations
+
+    def get_authorization_token(self, _: Params) -> dict[str, Any]:
+        """GetAuthorizationToken: the user and the password of ``docker login``."""
+        row = {
+            "authorizationToken": base64.b64encode(f"{USER}:{self.password}".encode()).decode(),
+            "expiresAt": self._clock.now() + timedelta(hours=12),
+            "proxyEndpoint": f"https://{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com",
+        }
+        return {"authorizationData": [row]}
 
     def put_image(self, params: Params) -> dict[str, Any]:
         """PutImage: also how a tag is put on, or moved to, an image that is there."""

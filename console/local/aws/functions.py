@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from console.local.account import REGION, arn
 from console.local.aws.faults import Crash
+from console.local.aws_account import REGION, arn
 
 if TYPE_CHECKING:
     from console.local.template import FunctionSpec

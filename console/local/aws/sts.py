@@ -10,8 +10,8 @@ from typing import Any
 from moto.sts.models import STSBackend
 from moto.sts.responses import TokenResponse
 
-from console.local.account import ACCOUNT
 from console.local.aws.api import user
+from console.local.aws_account import ACCOUNT
 
 Answers: Any = TokenResponse
 Backend: Any = STSBackend

@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 HOME = PurePosixPath("/root")  # of CodeBuild's user
+LARGEST = 10_000  # values: an alias of aliases is short as text and without end as a value
 PHASES = ("install", "pre_build", "build", "post_build")
 OnFailure = Literal["", "ABORT", "CONTINUE"]
 
@@ -138,15 +139,30 @@ class _Written(_Part):
 
 def _tree(text: str) -> dict[str, Any]:
     try:
-        tree = yaml.load(text, _TextLoader)
+        loader = _TextLoader(text)
+        node = loader.get_single_node()
+        large = node is not None and _size(node, {}) > LARGEST
+        tree = None if node is None or large else loader.construct_document(node)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # an explicit tag, "!!int x", raises ValueError
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it cannot be parsed"
         raise BuildspecError(f"The buildspec is not YAML{where}: {problem}. Correct that line.") from error
+    if large:
+        raise BuildspecError(f"The buildspec has more than {LARGEST:,} values, aliases written out. Make it shorter.")
     if not isinstance(tree, dict):
         raise BuildspecError('The buildspec holds no keys; it begins with "version: 0.2" and has a "phases:" block.')
     return tree
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node is, with its aliases written out; one that holds itself is too many."""
+    if id(node) not in known:
+        known[id(node)] = LARGEST + 1  # while it is counted
+        pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+        inside = node.value if isinstance(node, yaml.SequenceNode) else [each for pair in pairs for each in pair]
+        known[id(node)] = 1 + sum(_size(each, known) for each in inside)
+    return known[id(node)]
 
 
 def _require_version(tree: Mapping[str, Any]) -> None:

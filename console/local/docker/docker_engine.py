@@ -90,6 +90,11 @@ class DockerEngine:
                 self._server = RegistryServer(self._folder / "registry-docker", self._local_aws.ecr)
             return self._server
 
+    @property
+    def login(self) -> str:
+        """What logs a person's docker in to the registry."""
+        return self.registry.login
+
     def build(self, job: BuildJob) -> BuildResult:
         """Run the build to its end."""
         job = replace(job, environment={**job.environment, **self._environment()})

@@ -3,20 +3,25 @@
 The registry keeps the bytes; which images there are, and what a tag means, is in ECR's books alone. So a manifest that
 is pushed goes to the registry by its digest and into the books under its tag, which refuse a frozen tag and a
 repository nobody created, and tell the world; and a tag that is pulled is looked up in the books, where the controller
-may have put it on the image. Everything else passes through as it is. No password is asked for: whoever reaches
-127.0.0.1 may push.
+may have put it on the image. Everything else passes through as it is. Who comes has logged in with the password that
+ECR's GetAuthorizationToken gives, as on AWS. The registry itself listens on a socket file that its owner alone can
+open.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import json
 import re
 import secrets
+import shlex
 import shutil
 import subprocess
+import tempfile
 import threading
+from base64 import b64encode
 from collections.abc import Coroutine
 from pathlib import Path
 from urllib.parse import quote
@@ -25,16 +30,20 @@ import aiohttp
 from aiohttp import hdrs, web
 from yarl import URL
 
-from console.local.account import ACCOUNT, REGION
 from console.local.aws.api import AwsError
-from console.local.aws.ecr import Ecr
-from console.local.ports import LOOPBACK, await_listener, free_port, kept_port
+from console.local.aws.ecr import USER, Ecr
+from console.local.aws_account import ACCOUNT, REGION
+from console.local.foreign import why_foreign
+from console.local.ports import LOOPBACK, await_ready, kept_port
 from console.local.process.container import Lifeline
+from console.read.private import write_private
 
 NAME = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"  # the registry's, as repositories' URIs begin with it
 MANIFEST_BYTES = 4 * 1024 * 1024
 _PATH = re.compile(r"/v2/(?P<repository>.+)/(?P<kind>manifests|blobs|tags)/(?P<rest>.+)")
-_HOP_BY_HOP = (hdrs.CONNECTION, hdrs.KEEP_ALIVE, hdrs.TRANSFER_ENCODING, hdrs.HOST)
+# The login is the door's business: the registry behind it knows no users.
+_HOP_BY_HOP = (hdrs.CONNECTION, hdrs.KEEP_ALIVE, hdrs.TRANSFER_ENCODING, hdrs.HOST, hdrs.AUTHORIZATION)
+STORE = "http://registry"  # whatever its name, the connection goes to the socket file
 # The registry's codes of the distribution protocol for ECR's refusals.
 _CODES = {
     "RepositoryNotFoundException": ("NAME_UNKNOWN", 404),
@@ -53,9 +62,13 @@ class RegistryServer:
         folder.mkdir(parents=True, exist_ok=True)
         self._ecr = ecr
         self._lifeline = Lifeline()
-        self._store = f"{LOOPBACK}:{free_port()}"
+        # A folder of mode 0700, and a short one: the name of a socket file may have 107 characters.
+        self._private = tempfile.TemporaryDirectory(prefix="esteira-registry-")
+        self._store = Path(self._private.name) / "socket"
         self._process = _start_store(folder, self._store, self._lifeline)
         self._port = kept_port(folder / "port")
+        self._password = folder / "password"
+        write_private(self._password, ecr.password)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="registry", daemon=True)
         self._thread.start()
@@ -65,6 +78,11 @@ class RegistryServer:
     def address(self) -> str:
         """Where images are pushed to: HOST:PORT, the beginning of an image's name."""
         return f"{LOOPBACK}:{self._port}"
+
+    @property
+    def login(self) -> str:
+        """What a person types to log in; the password is in a file, and in no list of processes."""
+        return f"docker login --username {USER} --password-stdin {self.address} < {shlex.quote(str(self._password))}"
 
     def close(self) -> None:
         """End the door and the registry; what was pushed stays in the folder."""
@@ -76,6 +94,8 @@ class RegistryServer:
         self._process.wait()
         self._lifeline.release(self._process.pid)
         self._lifeline.close()
+        self._password.unlink(missing_ok=True)
+        self._private.cleanup()
 
     # The rest runs on the door's own loop.
 
@@ -83,7 +103,9 @@ class RegistryServer:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     async def _open(self) -> None:
-        self._client = aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=None))
+        connector = aiohttp.UnixConnector(str(self._store))
+        timeout = aiohttp.ClientTimeout(total=None)
+        self._client = aiohttp.ClientSession(connector=connector, auto_decompress=False, timeout=timeout)
         application = web.Application(client_max_size=MANIFEST_BYTES)
         application.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(application, access_log=None, auto_decompress=False)
@@ -94,7 +116,21 @@ class RegistryServer:
         await self._runner.cleanup()
         await self._client.close()
 
+    def _refused(self, request: web.Request) -> web.Response | None:
+        """The answer to who is foreign or has not logged in; None for who has."""
+        if why := why_foreign({name.lower(): value for name, value in request.headers.items()}):
+            return _refusal(403, "DENIED", why)
+        given = request.headers.get(hdrs.AUTHORIZATION, "")
+        right = b64encode(f"{USER}:{self._ecr.password}".encode()).decode()
+        if hmac.compare_digest(given.encode(), f"Basic {right}".encode()):
+            return None
+        refusal = _refusal(401, "UNAUTHORIZED", f"not logged in. Next: {self.login}")
+        refusal.headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="esteira"'
+        return refusal
+
     async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if (refused := self._refused(request)) is not None:
+            return refused
         if request.path.rstrip("/") == "/v2":
             return web.json_response({}, headers={"Docker-Distribution-Api-Version": "registry/2.0"})
         asked = _PATH.fullmatch(request.path)
@@ -126,7 +162,7 @@ class RegistryServer:
         await asyncio.to_thread(self._digests, repository)
         body, media_type = await request.read(), request.headers.get(hdrs.CONTENT_TYPE, "")
         digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
-        url = f"http://{self._store}{_manifest(repository, digest)}"
+        url = f"{STORE}{_manifest(repository, digest)}"
         async with self._client.put(url, data=body, headers={hdrs.CONTENT_TYPE: media_type}) as kept:
             if kept.status != 201:
                 return web.Response(status=kept.status, body=await kept.read(), content_type="application/json")
@@ -139,7 +175,7 @@ class RegistryServer:
         """To the registry and back, piece by piece: a layer may be larger than the memory."""
         headers = {name: value for name, value in request.headers.items() if name not in _HOP_BY_HOP}
         body = request.content.iter_any() if request.can_read_body else None
-        url = URL(f"http://{self._store}{path}", encoded=True)
+        url = URL(f"{STORE}{path}", encoded=True)
         async with self._client.request(
             request.method, url, headers=headers, data=body, allow_redirects=False
         ) as answer:
@@ -152,7 +188,7 @@ class RegistryServer:
             return response
 
 
-def _start_store(folder: Path, address: str, lifeline: Lifeline) -> subprocess.Popen[bytes]:
+def _start_store(folder: Path, socket: Path, lifeline: Lifeline) -> subprocess.Popen[bytes]:
     program = shutil.which("docker-registry")
     if program is None:
         raise OSError("docker-registry is not installed; apt-get install docker-registry, or use --engine process")
@@ -161,7 +197,7 @@ def _start_store(folder: Path, address: str, lifeline: Lifeline) -> subprocess.P
         "log": {"level": "error"},
         "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
         # An upload goes on where the client was told to, which must be the door and not the registry behind it.
-        "http": {"addr": address, "relativeurls": True, "secret": secrets.token_hex(16)},
+        "http": {"net": "unix", "addr": str(socket), "relativeurls": True, "secret": secrets.token_hex(16)},
     }
     config = folder / "config.yml"
     config.write_text(json.dumps(settings, indent=1))  # JSON is YAML
@@ -170,7 +206,7 @@ def _start_store(folder: Path, address: str, lifeline: Lifeline) -> subprocess.P
             [program, "serve", str(config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     lifeline.hold(process.pid)
-    await_listener(process, int(address.rpartition(":")[2]), "docker-registry", folder / "log")
+    await_ready(process, socket.exists, f"docker-registry does not start on {socket}", folder / "log")
     return process
 
 

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +29,7 @@ from console.local.ports import LOOPBACK, get_status
 from console.local.process.health import Health, HealthSearch
 from console.local.process.oci import ImageConfig
 from console.local.process.port_of import ANYWHERE, ContainerPort, noted
+from guard.mask import masked, secret_values
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 # Below every system's range for outgoing connections: one of those could take the port before the container does.
@@ -264,7 +265,7 @@ class Container:
                 if stopped():
                     asking.kill()
         lines = output.strip().splitlines() or [f"golden.py ended without a word, with status {asking.returncode}"]
-        return GoldenResult(asking.returncode == 0, lines[-1])
+        return GoldenResult(asking.returncode == 0, masked(lines[-1], self._secrets()))
 
     def last_words(self) -> str:
         """How the process ended, as a predicate: ``exited with status 3``, ``was ended by SIGKILL``."""
@@ -274,8 +275,11 @@ class Container:
         return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"exited with status {status}"
 
     def log_tail(self) -> str:
-        """The last 50 lines of the log, the last 2,048 characters of those."""
-        return log_tail(self.log)
+        """The last 50 lines of the log without secrets, the last 2,048 characters of those."""
+        return log_tail(self.log, self._secrets())
+
+    def _secrets(self) -> list[str]:
+        return secret_values(f"{name}={value}" for name, value in self._program.environment.items())
 
     @property
     def found_port(self) -> int:
@@ -368,15 +372,18 @@ def free_port() -> int:
     raise OSError(f"no free port between {PORTS.start} and {PORTS.stop} on {LOOPBACK}: end what listens there")
 
 
-def log_tail(log: Path) -> str:
-    """The last 50 lines of a file, the last 2,048 characters of those; "" if there is no such file."""
+def log_tail(log: Path, values: Iterable[str] = ()) -> str:
+    """The last 50 lines of a file without secrets, ``values`` among them, and the last 2,048 characters of those; "" if
+    there is no such file."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 8 * TAIL_CHARACTERS))
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""
-    return "\n".join(text.splitlines()[-TAIL_LINES:])[-TAIL_CHARACTERS:]
+    return "\n".join(masked(text, values).splitlines()[-TAIL_LINES:])[
+        -TAIL_CHARACTERS:
+    ]  # cut first, half a secret stays
 
 
 def _cannot_run(program: Program, error: OSError) -> str:

@@ -35,6 +35,8 @@ from console.local.process.stage_settings import (
     declare,
 )
 
+MOST_STAGES = 100  # each takes from the one before, and is built within its build
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -53,6 +55,10 @@ class Recipe:
         starts = [index for index, found in enumerate(read) if found.word == "FROM"]
         if not starts:
             raise DockerError("The Dockerfile has no FROM; begin it with FROM and the name of a base image.")
+        if len(starts) > MOST_STAGES:
+            raise DockerError(
+                f"The Dockerfile has {len(starts)} stages, and at most {MOST_STAGES} are read; join some."
+            )
         for found in read[: starts[0]]:
             if found.word != "ARG":
                 found.refuse("it stands before FROM; only ARG may.")

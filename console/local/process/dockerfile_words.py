@@ -6,6 +6,9 @@ import re
 from collections.abc import Mapping
 from fnmatch import translate
 
+LONGEST = 100_000  # characters of an instruction with its variables put in: a variable of variables grows by itself
+DEEPEST = 100  # variables within variables
+
 
 def parted(text: str, escape: str) -> list[str]:
     """``text`` parted at blanks, as BuildKit parts it: quotes and escapes stay in the words."""
@@ -41,7 +44,7 @@ class _Expansion:
 
     def __init__(self, text: str, variables: Mapping[str, str], escape: str, *, keep_unset: bool = False) -> None:
         self._text, self._variables, self._escape, self._keep_unset = text, variables, escape, keep_unset
-        self._at = 0
+        self._at = self._put_in = self._depth = 0
 
     def run(self) -> list[str]:
         return [text for text, _ in self._pieces()]
@@ -101,6 +104,18 @@ class _Expansion:
         raise ValueError("a quote is not closed; close it.")
 
     def _dollar(self) -> str:
+        """A variable's value. Raises ValueError where it is written wrongly, or all of them become too long."""
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise ValueError(f"variables stand within each other more than {DEEPEST} deep; write it more simply.")
+        value = self._variable()
+        self._depth -= 1
+        self._put_in += len(value)
+        if self._put_in > LONGEST:
+            raise ValueError(f"it has more than {LONGEST:,} characters with its variables put in; make it shorter.")
+        return value
+
+    def _variable(self) -> str:
         if self._text[self._at : self._at + 1] == "{":
             self._at += 1
             return self._braced()

@@ -9,7 +9,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from console.local.paths import FUNCTIONS
+from esteira import bundle
 
 RELEASE_FILE = "release.json"
 RELEASE_FILE_BYTES = 1024 * 1024
@@ -74,9 +74,7 @@ def release_in(bundle: bytes) -> HostRelease:
 
 def _is_foreign(names: set[str]) -> bool:
     """Whether a bundle of these files brings hooks of its own. This host does itself what the default one's do."""
-    default = FUNCTIONS / "host"
-    ours = {p.relative_to(default).as_posix() for p in default.rglob("*") if p.is_file()}
-    return "appspec.yml" in names and not names <= ours
+    return "appspec.yml" in names and not names <= set(bundle.default().files)
 
 
 def sentence_of(error: Exception) -> str:

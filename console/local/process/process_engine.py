@@ -31,6 +31,7 @@ class ProcessEngine:
     """
 
     name = "process"
+    login = ""  # no registry listens: a build pushes into a folder
 
     def __init__(
         self,

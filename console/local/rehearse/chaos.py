@@ -30,12 +30,13 @@ from console.local.stages import Rules
 from esteira.claims import rollout_claim
 from esteira.config import Stage
 from esteira.core.facts import (
+    Approved,
     Bypassed,
     Promoted,
+    Rejected,
     Retried,
     Rollout,
     RolloutFinished,
-    Voted,
     about_stage,
 )
 from esteira.core.state import Release
@@ -252,9 +253,9 @@ class _User:
     def _push(self) -> None:
         self._pushes += 1
         roll = self._dice.random()
-        path = "README.md" if roll < 0.06 else "key.pem" if roll < 0.09 else "app.py"
+        path = "README.md" if roll < 0.06 else "key.ppk" if roll < 0.09 else "app.py"
         # A key that was pushed is gone again with the next push.
-        files = {"key.pem": None, path: str(self._pushes).encode()}
+        files = {"key.ppk": None, path: str(self._pushes).encode()}
         self._commits.append(self._stage.commit(files, f"push {self._pushes}"))
 
     def _push_image(self) -> None:
@@ -335,19 +336,22 @@ def _backward(stage: Rehearsal, rollouts: dict[str, list[Rollout]], releases: di
 
 
 def _unapproved(stage: Stage, rollouts: Sequence[Rollout], releases: dict[int, Release]) -> int:
-    """Count the rollouts that began on the stage without the votes for that very image, and without a bypass in
-    force."""
+    """Count the rollouts that began on the stage without the votes for that very image, or against a rejection, and
+    without a bypass in force."""
     if stage.approvals is None:
         return 0
     return sum(t.kind == "deploy" and not _let_on(stage, t, releases[t.release]) for t in rollouts)
 
 
 def _let_on(stage: Stage, rollout: Rollout, release: Release) -> bool:
-    words = (f for f in release.facts if isinstance(f, Voted | Bypassed) and f.stage == stage.name)
+    words = (f for f in release.facts if isinstance(f, Approved | Bypassed) and f.stage == stage.name)
     counts = [f for f in words if f.digest == rollout.digest and f.at <= rollout.at < f.until]
-    voters = {f.by for f in counts if isinstance(f, Voted) and f.approve and f.attempt == rollout.attempt}
+    said_no = (f for f in release.facts if isinstance(f, Rejected) and f.at < rollout.at)
+    about = (stage.name, rollout.attempt, rollout.digest)
+    rejected = any((f.stage, f.attempt, f.digest) == about for f in said_no)
+    voters = {f.by for f in counts if isinstance(f, Approved) and f.attempt == rollout.attempt}
     wanted = stage.approvals.votes if stage.approvals else 0
-    return len(voters) >= wanted or any(isinstance(f, Bypassed) for f in counts)
+    return (len(voters) >= wanted and not rejected) or any(isinstance(f, Bypassed) for f in counts)
 
 
 def _at_once(rollouts: Sequence[Rollout], over: dict[int, RolloutFinished]) -> int:

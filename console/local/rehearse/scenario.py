@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from console.local.account import ACCOUNT, REGION
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
+from console.local.aws_account import ACCOUNT, REGION
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
 from console.local.template import Stack
 from esteira.claims import CLAIM_VARIABLE

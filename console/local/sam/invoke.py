@@ -26,14 +26,15 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from console.local import replay
-from console.local.account import CREDENTIALS
+from console.local.aws_account import credentials
 from console.local.paths import FUNCTIONS, TEMPLATE
 from console.local.sam.artifact import HERE, ReleaseError, interpreter, make, runtime
 from console.local.sam.sam_cli import LOCAL, SamError, build, last_words, sam
 from console.local.template import FunctionSpec, Stack, read
 from console.read.out import Out
 from console.read.remote import Invoked, answered
-from console.read.where import TroubleError, Where, find
+from console.read.target import Named, find
+from console.read.where import TroubleError, Where
 
 DOOR_PORT = 4566
 START_SECONDS = 20.0
@@ -83,11 +84,12 @@ class Door:
 
 
 class Containers:
-    """The functions in their containers, as a context. ``endpoint`` is the local stack's, ``stack`` its template;
-    ``built`` is the folder of a build for this machine."""
+    """The functions in their containers, as a context. ``endpoint`` and ``secret`` are the local stack's, ``stack``
+    its template; ``built`` is the folder of a build for this machine."""
 
-    def __init__(self, endpoint: str, stack: Stack, built: Path = LOCAL) -> None:
+    def __init__(self, endpoint: str, secret: str, stack: Stack, built: Path = LOCAL) -> None:
         self._endpoint = endpoint
+        self._secret = secret
         self._stack = stack
         self._built = built
 
@@ -113,7 +115,7 @@ class Containers:
         arguments += ["--event", str(given), "--env-vars", str(environment), "--skip-pull-image"]
         arguments += ["--parameter-overrides", f"Architecture={HERE}", *self._door.arguments]
         # SAM asks for the account's id: the local stack knows one, and AWS would be asked in vain.
-        came = sam(arguments, {**CREDENTIALS, "AWS_ENDPOINT_URL": self._endpoint})
+        came = sam(arguments, {**credentials(self._secret), "AWS_ENDPOINT_URL": self._endpoint})
         lines = came.stdout.strip().splitlines()
         if came.returncode or not lines:
             raise InvokeError(
@@ -228,7 +230,7 @@ def _docker(*arguments: str) -> str:
 
 def running(state: Path) -> Where:
     """The local stack of ``state``. Raises TroubleError where none runs: a container must not reach AWS."""
-    where = find(None, None, state)
+    where = find(Named(state=state))
     host = urlsplit(where.endpoint or "").hostname
     if host not in ("127.0.0.1", "localhost"):
         raise TroubleError(f"no local stack of {state} is running. Next: esteira local up, in another terminal")
@@ -262,7 +264,7 @@ def _invoke(files: list[Path]) -> int:
     targets = replay.routes(where.stack)
     out, failed = Out(sys.stdout), False
     assert where.endpoint
-    with Containers(where.endpoint, stack, fresh(stack)) as containers:
+    with Containers(where.endpoint, where.secret, stack, fresh(stack)) as containers:
         controller: Any = _Controller(containers)
         for path, event in events:
             for row in replay.replay(path, event, targets(event), controller):

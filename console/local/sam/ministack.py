@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from console.local.account import ACCOUNT, REGION
+from console.local.aws_account import ACCOUNT, REGION
 from console.local.paths import ROOT
 from console.local.ports import LOOPBACK, await_listener, free_port
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from console.local.account import REGION
+from console.local.aws_account import REGION
 from console.local.paths import ROOT
 
 TOOLS = ROOT / ".venv-sam"

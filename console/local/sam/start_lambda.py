@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from console.local.account import CREDENTIALS
+from console.local.aws_account import credentials
 from console.local.paths import TEMPLATE
 from console.local.ports import LOOPBACK, await_listener, is_open
 from console.local.sam.artifact import HERE
@@ -35,12 +35,13 @@ STOP_SECONDS = 20.0
 
 class Served:
     """The functions of ``stack`` behind ``url``, as a context: each gets a container at its first call, and keeps it.
-    ``endpoint`` is the local stack's, ``built`` a build for this machine; what SAM and the functions say goes to
-    ``log``."""
+    ``endpoint`` and ``secret`` are the local stack's, ``built`` a build for this machine; what SAM and the functions
+    say goes to ``log``."""
 
-    def __init__(self, endpoint: str, stack: Stack, port: int, log: Path, built: Path = LOCAL) -> None:
+    def __init__(self, endpoint: str, secret: str, stack: Stack, port: int, log: Path, built: Path = LOCAL) -> None:
         self.url = f"http://{LOOPBACK}:{port}"
         self._endpoint = endpoint
+        self._secret = secret
         self._stack = stack
         self._port = port
         self._log = log
@@ -73,7 +74,7 @@ class Served:
         arguments += ["--host", LOOPBACK, "--port", str(self._port), "--warm-containers", "LAZY"]
         arguments += ["--env-vars", str(environment), "--parameter-overrides", parameters.as_uri(), *way.arguments]
         log = made.enter_context(self._log.open("wb"))
-        process = serving(arguments, {**CREDENTIALS, "AWS_ENDPOINT_URL": self._endpoint}, log)
+        process = serving(arguments, {**credentials(self._secret), "AWS_ENDPOINT_URL": self._endpoint}, log)
         made.callback(_end, process)
         await_listener(process, self._port, "sam local start-lambda", self._log)
 
@@ -103,7 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
         where = running(state)
         stack = read(TEMPLATE, where.stack)
         assert where.endpoint
-        with Served(where.endpoint, stack, port, state / "start-lambda.log", fresh(stack)) as served:
+        with Served(where.endpoint, where.secret, stack, port, state / "start-lambda.log", fresh(stack)) as served:
             print(f"{len(stack.functions)} functions of {where.stack} are at {served.url}; Ctrl-C stops them")
             print(f"  say something   esteira hold --reason … --endpoint lambda={served.url}")
             print(f"  logs            {state / 'start-lambda.log'}", flush=True)

@@ -16,21 +16,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from console.local.account import CREDENTIALS, REGION
 from console.local.aws.aws_server import AwsServer
 from console.local.aws.bus import Bus, Delivered
 from console.local.aws.functions import Functions, LocalFunction, load, set_environment
 from console.local.aws.resources import create_resources
 from console.local.aws.stack import LocalAws
-from console.local.paths import FUNCTIONS, TEMPLATE, quiet_functions
+from console.local.aws_account import ACCESS_KEY, REGION, credentials
+from console.local.paths import FUNCTIONS, SERVICE_TEMPLATE, TEMPLATE, quiet_functions
 from console.local.process.process_engine import ProcessEngine
-from console.local.stages import give_stages
-from console.local.template import read
+from console.local.stages import give_stages, registered
+from console.local.template import read, with_service
+from console.local.up.memory import Asked, remember, remembered
+from console.read.private import write_private
+from console.read.state_folder import prepare
 
 if TYPE_CHECKING:
     from console.local.docker.docker_engine import DockerEngine
 
 STACK = "esteira"
+CREDENTIALS_FILE = "[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n"
 _log = logging.getLogger(__name__)
 ENGINES = ("process", "docker")
 EngineName = Literal["process", "docker"]
@@ -55,6 +59,8 @@ class Whereabouts:
         default_factory=dict
     )  # service → where each of its last stage's hosts answers
     stages: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)  # service → stage → its hosts
+    credentials: str = ""  # the file with the keys of this run, as AWS_SHARED_CREDENTIALS_FILE takes it
+    login: str = ""  # what logs a person's docker in to the registry, where there is one
 
 
 def choose_engine(wanted: EngineName | Literal["auto"], state: Path) -> tuple[EngineName, str]:
@@ -84,7 +90,8 @@ def choose_engine(wanted: EngineName | Literal["auto"], state: Path) -> tuple[En
 class Laptop:
     """A running local stack, as a context. ``watch`` hears every invocation of a function and what it answered;
     each deployment group has ``hosts`` hosts, and the first one is the stage's page. Every service has ``stages``, in
-    this order; () are those of its template."""
+    this order. Without them, and without ``hosts``, they are as this folder's stack had them before; of a new one the
+    stages are those of its template, and its first service is called ``service``."""
 
     def __init__(
         self,
@@ -95,29 +102,32 @@ class Laptop:
         page_port: int = 0,
         watch: Callable[[Delivered], None] | None = None,
         engine: EngineName = "process",
-        hosts: int = 1,
+        hosts: int | None = None,
         stages: Sequence[str] = (),
+        service: str = "heart",
     ) -> None:
         self._state = state.absolute()
         self._engine_name = engine
-        self._hosts = hosts
-        self._stages = tuple(stages)
+        before = remembered(self._state)
+        self._restage = bool(stages)
+        self._asked = Asked(before.services or (service,), tuple(stages) or before.stages, hosts or before.hosts)
         self._sweep_every = sweep_every
         self._workers = workers
         self._page_port = page_port
         self._watch = watch
         self._lock = _Lock(self._state / "lock")
-        self._template = read(TEMPLATE, STACK)
+        self._template = with_service(read(TEMPLATE, STACK), {"ServiceName": self._asked.services[0]})
         self._before: dict[str, str | None] = {}
         self._clients: dict[str, Any] = {}
+        self._groups: set[str] = set()  # those whose hosts run
         self.whereabouts: Whereabouts
 
     def __enter__(self) -> Self:
-        self._state.mkdir(parents=True, exist_ok=True)
+        prepare(self._state)
         self._lock.take()
         kept = _kept(self._state)
         quiet_functions()
-        ports = _ports(kept, self._page_port)
+        ports = _ports(kept, f"{self._asked.services[0]}-production", self._page_port)
         self._engine = self._new_engine(ports)
         self._bus = Bus(
             self._template.rules,
@@ -153,39 +163,69 @@ class Laptop:
             import boto3
 
             make: Any = boto3.client
-            keys = {key.lower(): CREDENTIALS[key] for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+            keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": self._server.secret}
             self._clients[name] = make(name, endpoint_url=self._server.url, region_name=REGION, **keys)
         return self._clients[name]
 
     def _new_engine(self, ports: Mapping[str, int]) -> ProcessEngine | DockerEngine:
         if self._engine_name == "process":
-            return ProcessEngine(self._state, ports, self._build_environment, self._hosts)
+            return ProcessEngine(self._state, ports, self._build_environment, self._asked.hosts)
         from console.local.docker.docker_engine import DockerEngine
 
-        return DockerEngine(self._state, ports, self._build_environment, self._hosts)
+        return DockerEngine(self._state, ports, self._build_environment, self._asked.hosts)
 
     def _open(self, kept: Mapping[str, Any]) -> None:
         port = int(str(kept.get("endpoint", ":0")).rsplit(":", 1)[1])
         self._server = AwsServer(self._local_aws, port=port if _free(port) else 0)
         self._server.start()
+        keys = credentials(self._server.secret)
+        write_private(self._credentials, CREDENTIALS_FILE.format(key=ACCESS_KEY, secret=self._server.secret))
         variables = {f.name: dict(f.environment) for f in self._template.functions}
-        names = {*CREDENTIALS, "AWS_ENDPOINT_URL", "AWS_REGION", *(n for v in variables.values() for n in v)}
+        names = {*keys, "AWS_ENDPOINT_URL", "AWS_REGION", *(n for v in variables.values() for n in v)}
         self._before = {name: os.environ.get(name) for name in names}
         for environment in variables.values():
             environment.pop("AWS_ENDPOINT_URL", None)
-        set_environment(variables, AWS_ENDPOINT_URL=self._server.url, **CREDENTIALS)
+        set_environment(variables, AWS_ENDPOINT_URL=self._server.url, **keys)
         quiet_functions()
         _forget_clients()
         self.whereabouts = Whereabouts(self._server.url, STACK, os.getpid(), self._engine.name, {}, {}, "")
+        self._create(self._asked)
+        remember(self._state, self._asked)
+        self._note()
+        self._bus.start(self._workers, self._sweep_every)
+
+    def grow(self) -> tuple[str, ...]:
+        """Take in the services that ``esteira local add`` wrote down since; their names."""
+        asked = remembered(self._state)
+        new = tuple(name for name in asked.services if name not in self._asked.services)
+        if new:
+            self._create(asked)
+            self._asked = asked
+            self._note()
+        return new
+
+    def _create(self, asked: Asked) -> None:
+        """Make what the templates declare, for every service. A registration that is there stays as it is, unless its
+        stages were asked for anew."""
+        before = registered(self.client, self._services_path)
         create_resources(self._template, self.client)
-        if self._stages:
+        for name in asked.services[1:]:
+            given = {"ServiceName": name, "ControllerStack": STACK}
+            create_resources(read(SERVICE_TEMPLATE, f"{STACK}-{name}", given), self.client)
+        if asked.stages:
+            stages = [{"name": name} for name in asked.stages]
             try:
-                give_stages(self.client, self._services_path, [{"name": name} for name in self._stages])
+                give_stages(self.client, self._services_path, stages, but=() if self._restage else before)
             except ValueError as error:
                 raise LaptopError(f"{error}. Next: esteira local up --stages staging,production") from None
+        self._restage = False
+
+    def _note(self) -> None:
+        """Tell the other commands where everything is."""
         self.whereabouts = self._found()
-        (self._state / "local.json").write_text(json.dumps(asdict(self.whereabouts), indent=1))
-        self._bus.start(self._workers, self._sweep_every)
+        fresh = self._state / "local.json.new"
+        fresh.write_text(json.dumps(asdict(self.whereabouts), indent=1))
+        fresh.replace(self._state / "local.json")
 
     def _found(self) -> Whereabouts:
         """Where everything is: each service's remote, and each of its stages' hosts."""
@@ -197,15 +237,17 @@ class Laptop:
         pages = {name: there[0] for name, there in hosts.items()}
         remotes = {service.name: str(self._local_aws.codecommit.path(service.repository)) for service in services}
         logs = str(self._state / "aws" / "logs")
-        name = self._engine.name
-        return Whereabouts(self._server.url, STACK, os.getpid(), name, pages, remotes, logs, hosts, stages)
+        name, file = self._engine.name, str(self._credentials)
+        here = (self._server.url, STACK, os.getpid(), name)
+        return Whereabouts(*here, pages, remotes, logs, hosts, stages, file, self._engine.login)
 
     def _resumed(self, group: str) -> list[str]:
-        """Where the hosts of a deployment group answer, each with what it ran before."""
+        """Where the hosts of a deployment group answer, each with what it ran before the stack was stopped."""
         there = [self._engine.host(group, id_) for id_ in self._engine.hosts(group)]
-        for host in there:
+        for host in () if group in self._groups else there:
             if why := host.resume():
                 _log.warning(why)
+        self._groups.add(group)
         return [f"http://127.0.0.1:{host.port}" for host in there]
 
     @property
@@ -213,7 +255,11 @@ class Laptop:
         return next(f.environment["ESTEIRA_SERVICES_PATH"] for f in self._template.functions)
 
     def _build_environment(self) -> Mapping[str, str]:
-        return {**CREDENTIALS, "AWS_ENDPOINT_URL": self._server.url}
+        return {**credentials(self._server.secret), "AWS_ENDPOINT_URL": self._server.url}
+
+    @property
+    def _credentials(self) -> Path:
+        return self._state / "credentials"
 
     def _shut(self) -> None:
         server = getattr(self, "_server", None)
@@ -231,6 +277,7 @@ class Laptop:
         if where.exists():
             # What is left tells the next start which ports to take again, and no command that anything runs.
             where.replace(self._state / "last.json")
+        self._credentials.unlink(missing_ok=True)
         self._lock.release()
 
 
@@ -286,15 +333,15 @@ def _kept_engine(state: Path) -> EngineName | Literal[""]:
     return ""
 
 
-def _ports(kept: Mapping[str, Any], wanted: int) -> Mapping[str, int]:
-    """Each stage's page's port by deployment group: the one it had before if it is free, and for production the
-    wanted one."""
+def _ports(kept: Mapping[str, Any], group: str, wanted: int) -> Mapping[str, int]:
+    """Each stage's page's port by deployment group: the one it had before if it is free, and for ``group`` the wanted
+    one."""
     ports = {}
     for service, stages in kept.get("stages", {}).items():
         for stage, hosts in stages.items():
             port = int(hosts[0].rsplit(":", 1)[1])
             ports[f"{service}-{stage}"] = port if _free(port) else 0
-    return {**ports, **({"heart-production": wanted} if wanted else {})}
+    return {**ports, **({group: wanted} if wanted else {})}
 
 
 def _free(port: int) -> bool:
@@ -304,8 +351,11 @@ def _free(port: int) -> bool:
 
 
 def _forget_clients() -> None:
-    """Drop the functions' cached clients and settings: they point at a stack that is gone, or at AWS itself."""
+    """Drop the functions' cached clients, keys and settings: they are of a stack that is gone, or of AWS itself."""
+    import boto3
+
     from esteira import aws, bootstrap
 
+    boto3.DEFAULT_SESSION = None
     aws.client.cache_clear()
     bootstrap.from_environment.cache_clear()

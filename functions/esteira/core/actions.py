@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import dataclass_transform
 
 from esteira.core.facts import Held, ImageArrived, Rollout
 from esteira.core.status import Phase, Status
 from esteira.fact import Fact
 
 
+@dataclass_transform(frozen_default=True)
 @dataclass(frozen=True)
 class Action:
-    """Base of all actions. ``release`` is the number of the release it is for, ``why`` the reason in a sentence."""
+    """Base of all actions, each a frozen dataclass. ``release`` is the release's number, ``why`` a sentence."""
 
     release: int
     why: str
 
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True)(cls)
 
-@dataclass(frozen=True)
+
 class OpenCommit(Action):
     """Make a release of the branch's tip."""
 
     commit: str
 
 
-@dataclass(frozen=True)
 class OpenImage(Action):
     """Make a release of an image pushed from elsewhere. ``late``: it has been looked for in vain for long enough."""
 
@@ -33,7 +36,6 @@ class OpenImage(Action):
     late: bool
 
 
-@dataclass(frozen=True)
 class StartBuild(Action):
     """Get the release its image: take the one that exists, find the build a lost call started, or start one."""
 
@@ -41,7 +43,6 @@ class StartBuild(Action):
     take: int
 
 
-@dataclass(frozen=True)
 class FindBuild(Action):
     """Find out whether a claimed build was ever started, for a release that no longer wants one."""
 
@@ -49,21 +50,18 @@ class FindBuild(Action):
     take: int
 
 
-@dataclass(frozen=True)
 class StopBuild(Action):
     """Ask CodeBuild to stop a build nobody needs any more."""
 
     build: str
 
 
-@dataclass(frozen=True)
 class AcceptImage(Action):
     """Find the image the build pushed and put the controller's tag on it."""
 
     attempt: int
 
 
-@dataclass(frozen=True)
 class StartDeployment(Action):
     """Claim ``rollout`` (take 1) or take it over (take > 1), and create its deployment unless it exists already."""
 
@@ -71,7 +69,6 @@ class StartDeployment(Action):
     take: int
 
 
-@dataclass(frozen=True)
 class FindDeployment(Action):
     """Find out whether a claimed deployment was ever created, for a rollout that no longer wants one."""
 
@@ -79,21 +76,18 @@ class FindDeployment(Action):
     take: int
 
 
-@dataclass(frozen=True)
 class StopDeployment(Action):
     """Ask CodeDeploy to stop a deployment."""
 
     deployment: str
 
 
-@dataclass(frozen=True)
 class Diagnose(Action):
     """Read why a deployment failed."""
 
     deployment: str
 
 
-@dataclass(frozen=True)
 class Finish(Action):
     """End a rollout: move the stage's tags (not if that was tried for too long), tell the releases, free the stage.
 
@@ -108,7 +102,6 @@ class Finish(Action):
     cause: str = ""
 
 
-@dataclass(frozen=True)
 class AnswerAlarm(Action):
     """Take the stage back from the release an alarm rang for, and quarantine it, as if somebody had ordered it."""
 
@@ -117,21 +110,18 @@ class AnswerAlarm(Action):
     alarm: str
 
 
-@dataclass(frozen=True)
 class Remind(Action):
     """Remind people of a hold that is soon over."""
 
     hold: Held
 
 
-@dataclass(frozen=True)
 class Record(Action):
     """Record a fact that the controller itself concluded."""
 
     fact: Fact
 
 
-@dataclass(frozen=True)
 class Project(Action):
     """Write a release's status, in all and by stage, where listings find it; tell the world when it is ``news``.
 
@@ -150,6 +140,5 @@ class Project(Action):
         return self.status.phase
 
 
-@dataclass(frozen=True)
 class Close(Action):
     """The release is over and nothing of it runs: read it no more."""

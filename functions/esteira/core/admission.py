@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from esteira import windows
+import windows
 from esteira.config import Approvals
-from esteira.core.facts import Voted
+from esteira.core.facts import Approved
 from esteira.core.state import OnStage, StageState
 
 
@@ -25,6 +25,7 @@ class Waits(StrEnum):
     APPROVAL = "approval"
     HOLD = "hold"
     WINDOW = "window"
+    REGISTRATION = "registration"
     ROLLOUT = "rollout"
     ROLLBACK = "rollback"
 
@@ -47,6 +48,8 @@ def waits(here: OnStage, now: datetime) -> tuple[Wait, ...]:
     before = tuple(_before(here))
     if before:
         return before
+    if here.stage.rules and here.stage.rules.fault:
+        return (Wait(Waits.REGISTRATION, here.stage.rules.fault, next="correct it, then: esteira status"),)
     rules = () if here.bypass(now) else tuple(_rules(here, now))
     return (*rules, *_rollouts(here.stage))
 
@@ -97,12 +100,12 @@ def _approval(here: OnStage, rule: Approvals, now: datetime) -> Iterator[Wait]:
         yield Wait(Waits.APPROVAL, why, next=f"esteira approve {here.release.label} --stage {here.stage.name}")
 
 
-def counted(here: OnStage, rule: Approvals, now: datetime) -> tuple[Voted, ...]:
+def counted(here: OnStage, rule: Approvals, now: datetime) -> tuple[Approved, ...]:
     """The votes that count at ``now``: for this attempt and image, not expired.
 
     Under the two-person rule only votes of people AWS knows count, and not the pusher's.
     """
-    said = (v for v in here.votes if v.approve and v.until > now)
+    said = (v for v in here.votes if v.until > now)
     if not rule.not_by_pusher:
         return tuple(said)
     return tuple(v for v in said if v.arn and v.arn not in here.release.pushers)
@@ -116,11 +119,6 @@ def needed(here: OnStage, rule: Approvals) -> int:
     """
     unknown = rule.not_by_pusher and not here.release.pushers
     return max(rule.votes, 2) if unknown else rule.votes
-
-
-def disapproved(here: OnStage) -> Voted | None:
-    """The vote that ends the release's way onto the stage, if there is one."""
-    return next((v for v in here.votes if not v.approve), None)
 
 
 def approval_expires(here: OnStage) -> datetime | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from esteira.fact import Fact
 
@@ -53,11 +53,24 @@ class Pushed(Fact, about=RELEASES, key="release#{number:08d}"):
     note: str = ""
     settings: str = ""  # what the commit's esteira.yaml says, as JSON
     default_build: bool = False  # the commit has no buildspec.yml
+    subject: str = ""  # the first line of the commit's message
+    author: str = ""  # who its author says they are
 
     @property
     def effective(self) -> bool:
         """Whether the release takes part at all: an effective release supersedes the ones before it."""
         return not (self.rejected or self.skipped or self.outdated)
+
+
+class Searched(Fact, about="commit/{commit}", key="searched#{base}#{through:08d}", kept_days=30):
+    """So many files of a large push were searched for secrets, and none was found; the rest are not searched yet."""
+
+    commit: str
+    base: str
+    through: int
+    unread: int = 0
+    named: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class ImageArrived(Fact, about=RELEASES, key="open#image#{tag}#{digest}"):
@@ -81,14 +94,6 @@ class ImageTaken(Fact, about=RELEASES, key="image#{tag}#{digest}#{missing:d}"):
     digest: str
     release: int
     missing: bool = False
-
-
-class ImageScanned(Fact, about="image/{digest}", key="scanned#{scanned_at}#{findings}", kept_days=400):
-    """ECR scanned an image. ``findings`` is such as "CRITICAL 1, HIGH 3", "none", or "failed" for a failed scan."""
-
-    digest: str
-    scanned_at: datetime
-    findings: str
 
 
 class CommitPushed(Fact, about="commit/{commit}", key="pushed-by#{by}"):
@@ -215,13 +220,6 @@ class StopAsked(ReleaseFact, key="stop-asked#{thing}"):
 # --- rollouts and deployments
 
 
-class RolloutId(NamedTuple):
-    """What names one rollout: rollouts are counted on each stage."""
-
-    stage: str
-    number: int
-
-
 class Rollout(Fact, about="stage/{stage}", key="rollout#{number:08d}"):
     """One deployment of a release to a stage, and its claim. Rollouts count 1, 2, 3 … without a gap.
 
@@ -296,13 +294,6 @@ class DeploymentReported(DeploymentFact, key="{milestone}"):
     def milestone(self) -> str:
         """``begun`` or ``ended``: the first report of each counts."""
         return "begun" if self.status == "InProgress" else "ended"
-
-
-class HostReported(DeploymentFact, key="host#{host}#{status}", kept_days=400):
-    """One host's state in a deployment, in the API's words."""
-
-    host: str
-    status: str
 
 
 class Diagnosed(DeploymentFact, key="diagnosed"):
@@ -404,11 +395,14 @@ class ReleaseWord(ReleaseFact):
     arn: str = ""
 
 
-class Voted(ReleaseWord, key="vote#{stage}#{at}#{request}"):
-    """Somebody wants the release on the stage, which counts until then; or, ``approve`` False, ends its way there."""
+class Approved(ReleaseWord, key="approved#{stage}#{at}#{request}"):
+    """Somebody wants the release on the stage, which counts until then."""
 
-    approve: bool
     until: datetime
+
+
+class Rejected(ReleaseWord, key="rejected#{stage}#{attempt:04d}#{digest}"):
+    """Somebody ended the release's way onto the stage, for this attempt and image, whatever is recorded later."""
 
 
 class Promoted(ReleaseWord, key="promoted#{stage}#{at}#{request}"):

@@ -18,6 +18,7 @@ from esteira.core.facts import (
     Aborted,
     Accepted,
     AlarmRang,
+    Approved,
     BuildEnded,
     BuildStarted,
     Bypassed,
@@ -34,14 +35,14 @@ from esteira.core.facts import (
     Promoted,
     Pushed,
     Quarantined,
+    Rejected,
+    ReleaseWord,
     Replaced,
     Retried,
     RollbackOrdered,
     Rollout,
     RolloutFinished,
-    RolloutId,
     Superseded,
-    Voted,
 )
 from esteira.core.lease import Lease, lease_of
 from esteira.fact import Fact
@@ -53,7 +54,8 @@ F = TypeVar("F", bound=Fact)
 class Deployed:
     """One rollout of a release: its deployment, if there is one, and what became of it."""
 
-    id: RolloutId
+    stage: str
+    number: int
     attempt: int
     rollout: Rollout | None = None  # where it is also the stage's latest
     started: DeploymentStarted | None = None
@@ -62,10 +64,6 @@ class Deployed:
     given_up: GivenUp | None = None
     overdue: GivenUp | None = None  # it passed its deadline and is to be stopped
     looked_at: bool = False  # somebody claimed to finish it, having looked at every host
-
-    @property
-    def number(self) -> int:
-        return self.id.number
 
     @property
     def succeeded(self) -> bool:
@@ -137,9 +135,8 @@ class Release:
         """Its image's digest: the current attempt's, or the one it was last live with on any stage, or ""."""
         if self.accepted:
             return self.accepted.digest
-        served = [d for d in self.deployed if d.started and d.succeeded]
-        newest = max(served, key=lambda d: (d.started.at if d.started else d.id, d.id), default=None)
-        return newest.started.digest if newest and newest.started else self.pushed.digest
+        served = sorted((d.started for d in self.deployed if d.started and d.succeeded), key=lambda f: f.at)
+        return served[-1].digest if served else self.pushed.digest
 
     @property
     def accepted(self) -> Accepted | None:
@@ -224,27 +221,28 @@ class Release:
     @cached_property
     def deployed(self) -> tuple[Deployed, ...]:
         """Its rollouts on all stages that are known from its own facts, in the order of stage and number."""
-        ids = {RolloutId(f.stage, f.rollout) for f in self.all(DeploymentStarted)}
-        ids |= {RolloutId(f.stage, f.number) for f in self.all(GivenUp) if f.what == "deployment"}
-        return tuple(self.rollout(name) for name in sorted(ids))
+        known = {(f.stage, f.rollout) for f in self.all(DeploymentStarted)}
+        known |= {(f.stage, f.number) for f in self.all(GivenUp) if f.what == "deployment"}
+        return tuple(self.rollout(stage, number) for stage, number in sorted(known))
 
-    def rollout(self, name: RolloutId, latest: Rollout | None = None) -> Deployed:
+    def rollout(self, stage: str, number: int, latest: Rollout | None = None) -> Deployed:
         """One rollout with its deployment and what became of that. ``latest`` is the stage's row of it."""
-        started = self.one(DeploymentStarted, stage=name.stage, rollout=name.number)
-        given_up = self.given_up("deployment", name.number, name.stage)
+        started = self.one(DeploymentStarted, stage=stage, rollout=number)
+        given_up = self.given_up("deployment", number, stage)
         reports = self.all(DeploymentReported) if started else ()
         ended = (r for r in reports if started and r.deployment == started.deployment and r.milestone == "ended")
         known = latest or started or given_up
         return Deployed(
-            id=name,
+            stage=stage,
+            number=number,
             attempt=known.attempt if known else 0,
             rollout=latest,
             started=started,
             ended=next(ended, None),
             diagnosed=self.one(Diagnosed, deployment=started.deployment) if started else None,
             given_up=given_up,
-            overdue=self.given_up("deadline", name.number, name.stage),
-            looked_at=self.lease("finish", name.number, name.stage).held_until is not None,
+            overdue=self.given_up("deadline", number, stage),
+            looked_at=self.lease("finish", number, stage).held_until is not None,
         )
 
 
@@ -258,10 +256,10 @@ class OnStage:
     @cached_property
     def rollouts(self) -> tuple[Deployed, ...]:
         """The release's rollouts on the stage, oldest first."""
-        mine = {d.number: d for d in self.release.deployed if d.id.stage == self.stage.name}
+        mine = {d.number: d for d in self.release.deployed if d.stage == self.stage.name}
         latest = self.stage.rollout
         if latest is not None and latest.release == self.release.number:
-            mine[latest.number] = self.release.rollout(RolloutId(self.stage.name, latest.number), latest)
+            mine[latest.number] = self.release.rollout(self.stage.name, latest.number, latest)
         return tuple(mine[number] for number in sorted(mine))
 
     @property
@@ -332,13 +330,19 @@ class OnStage:
         return next((f for f in found if f.stage == self.stage.name and f.rollout > self.last_rollout), None)
 
     @property
-    def votes(self) -> tuple[Voted, ...]:
+    def votes(self) -> tuple[Approved, ...]:
         """Each person's latest vote for this attempt and image, in order of time."""
-        latest: dict[str, Voted] = {}
-        for vote in self.release.all(Voted):
-            if (vote.stage, vote.attempt, vote.digest) == (self.stage.name, self.release.attempt, self.release.digest):
-                latest[vote.arn or vote.by] = vote
+        latest = {vote.arn or vote.by: vote for vote in self.release.all(Approved) if self._is_about_this(vote)}
         return tuple(sorted(latest.values(), key=lambda vote: vote.key))
+
+    @property
+    def rejected(self) -> Rejected | None:
+        """The word that ends the way of this attempt and image onto the stage, if there is one."""
+        return next(filter(self._is_about_this, self.release.all(Rejected)), None)
+
+    def _is_about_this(self, word: ReleaseWord) -> bool:
+        release = self.release
+        return (word.stage, word.attempt, word.digest) == (self.stage.name, release.attempt, release.digest)
 
     @property
     def promoted(self) -> Promoted | None:

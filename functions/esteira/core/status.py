@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from esteira.core.admission import Wait, Waits, disapproved, waits
+from esteira.core.admission import Wait, Waits, waits
 from esteira.core.facts import Diagnosed, GivenUp
 from esteira.core.state import Deployed, Listed, OnStage, Release, StageState
 
@@ -81,18 +81,13 @@ def in_one_line(summary: str, next_step: str) -> str:
 
 
 @dataclass(frozen=True)
-class Status:
+class Status(Listed):
     """Where a release stands: the phase, one sentence, log lines that belong to it, and the next thing to type.
 
     ``cause`` is a ``Cause`` or, for a wait, what is waited for. ``stage`` is the stage it is about, "" for none.
     """
 
     phase: Phase
-    summary: str
-    detail: tuple[str, ...] = ()
-    next: str = ""
-    cause: str = ""
-    stage: str = ""
 
     @property
     def why(self) -> str:
@@ -297,9 +292,9 @@ def _refused(here: OnStage, now: datetime) -> Status | None:
     release, name, gated = here.release, here.stage.name, here.release.gated
     # Asked before the first stage: what a bypass let onto it is not stopped on its further way.
     if here.stage.before is None and gated and gated.refused and not gated.dry_run:
-        remedy = f"push a better model, or esteira bypass {release.label} --reason …"
+        remedy = f"push a better model, or esteira bypass {release.label} --reason … --for 30m"
         return Status(Phase.REJECTED, "; ".join(gated.refused), next=remedy, cause=Cause.GATE)
-    no = disapproved(here)
+    no = here.rejected
     if no is not None:
         summary, remedy = f"{no.by} rejected it for {name}: {no.reason}", f"push a fix, or {_retry(release)}"
         return Status(Phase.REJECTED, summary, next=remedy, cause=Cause.DISAPPROVED, stage=name)

@@ -2,68 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from esteira.context import Context
-from esteira.core.actions import (
-    AcceptImage,
-    Action,
-    AnswerAlarm,
-    Close,
-    Diagnose,
-    FindBuild,
-    FindDeployment,
-    Finish,
-    OpenCommit,
-    OpenImage,
-    Project,
-    Record,
-    Remind,
-    StartBuild,
-    StartDeployment,
-    StopBuild,
-    StopDeployment,
-)
+from esteira.core import actions
 from esteira.core.state import Snapshot
 from esteira.perform import births, build, finish, report, rollout
 from esteira.perform.effects import Effects
 
+_PERFORMERS: Mapping[type[actions.Action], Callable[[Any, Effects], bool | None]] = {
+    actions.OpenCommit: births.open_commit,
+    actions.OpenImage: births.open_image,
+    actions.StartBuild: build.start,
+    actions.FindBuild: build.find,
+    actions.AcceptImage: build.accept,
+    actions.StopBuild: report.stop,
+    actions.StopDeployment: report.stop,
+    actions.StartDeployment: rollout.start,
+    actions.FindDeployment: rollout.find,
+    actions.AnswerAlarm: rollout.answer_alarm,
+    actions.Diagnose: finish.diagnose,
+    actions.Finish: finish.finish,
+    actions.Remind: report.remind,
+    actions.Record: report.record,
+    actions.Project: report.project,
+    actions.Close: report.close,
+}
 
-def perform(action: Action, s: Snapshot, context: Context) -> bool | None:  # noqa: C901 - one flat match
+
+def perform(action: actions.Action, s: Snapshot, context: Context) -> bool | None:
     """Carry out one action. False: a newer release came in between, so look at the branch again.
 
     Raises DeclinedError for a refusal that is recorded, and any other error for what a retry may heal.
     """
-    do = Effects(s, context)
-    match action:
-        case OpenCommit():
-            return births.open_commit(action, do)
-        case OpenImage():
-            return births.open_image(action, do)
-        case StartBuild():
-            build.start(action, do)
-        case FindBuild():
-            build.find(action, do)
-        case StopBuild() | StopDeployment():
-            report.stop(action, do)
-        case AcceptImage():
-            build.accept(action, do)
-        case StartDeployment():
-            rollout.start(action, do)
-        case FindDeployment():
-            rollout.find(action, do)
-        case Diagnose():
-            finish.diagnose(action, do)
-        case Finish():
-            finish.finish(action, do)
-        case AnswerAlarm():
-            rollout.answer_alarm(action, do)
-        case Remind():
-            report.remind(action, do)
-        case Record():
-            do.record(action.fact)
-        case Project():
-            report.project(action, do)
-        case Close():
-            report.close(action, do)
-        case _:
-            raise TypeError(f"no way to perform {action}")
-    return None
+    return _PERFORMERS[type(action)](action, Effects(s, context))

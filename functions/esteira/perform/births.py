@@ -10,19 +10,25 @@ from esteira.core.actions import OpenCommit, OpenImage
 from esteira.core.facts import Pushed
 from esteira.errors import is_refusal
 from esteira.fact import stamp
-from esteira.inspection import inspect
+from esteira.inspection import inspect, to_search
 from esteira.perform.effects import Effects
+from esteira.perform.search import search
 
 # Events tell whole seconds and clocks differ: an image is older than a release only by more than this.
 SAME_TIME = timedelta(seconds=2)
 BUILDSPEC = "buildspec.yml"  # CodeBuild reads no other name by itself
 
 
-def open_commit(action: OpenCommit, do: Effects) -> bool:
-    """Inspect what the push changed and make the release. False: the number was taken meanwhile."""
+def open_commit(action: OpenCommit, do: Effects) -> bool | None:
+    """Inspect what the push changed and make the release. False: the number was taken meanwhile. None: the time was
+    used up before all files were searched; how far that came is recorded, and the next call goes on."""
     newest, service = do.s.newest, do.service
-    changes, first = do.aws.changes(service, newest.base if newest else "", action.commit)
-    seen = inspect(service, changes, first, lambda blob: do.aws.blob(service, blob))
+    base = newest.base if newest else ""
+    changes, first = do.aws.changes(service, base, action.commit)
+    found = search(to_search(service, changes), base, action.commit, do)
+    if found is None:
+        return None
+    seen = inspect(service, changes, first, found)
     own = _own(action.commit, do) if not (seen.rejected or seen.skipped) else Own()
     rejected = seen.rejected or own.rejected
     now, ended = do.now(), bool(rejected or seen.skipped)
@@ -32,7 +38,7 @@ def open_commit(action: OpenCommit, do: Effects) -> bool:
         source="commit",
         commit=action.commit,
         tip=action.commit,
-        base=(newest.base if newest else "") if ended else action.commit,
+        base=base if ended else action.commit,
         mark=(newest.mark if newest else "") if ended else stamp(now),
         classes=seen.classes,
         changed=seen.paths[:20],
@@ -42,6 +48,7 @@ def open_commit(action: OpenCommit, do: Effects) -> bool:
         note=seen.note,
         settings=own.settings,
         default_build=own.default_build,
+        **do.aws.described(service, action.commit),
     )
     return do.store.birth(service.name, pushed)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from esteira.aws_events import exported_by
+from aws_events import exported_by
 from esteira.claims import BuildClaim
 from esteira.config import commit_tag, release_tag, released_as
 from esteira.core.actions import AcceptImage, FindBuild, StartBuild

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from esteira.audit import checkpoint_of
+from esteira.aws import Hosts
 from esteira.core.actions import Diagnose, Finish
 from esteira.core.facts import (
     Diagnosed,
@@ -21,13 +22,18 @@ def diagnose(action: Diagnose, do: Effects) -> None:
     A deployment may fail before any host begins. Then CodeDeploy alone knows the reason, such as ``NO_INSTANCES``.
     """
     hosts = do.aws.hosts(action.deployment)
+    _record_hosts(action.deployment, hosts, do, cause=hosts.cause or do.aws.error(action.deployment))
+
+
+def _record_hosts(deployment: str, hosts: Hosts, do: Effects, *, cause: str) -> None:
+    """Record what became of the deployment on its hosts; it failed where there is a ``cause``."""
     fact = Diagnosed(
         at=do.now(),
-        deployment=action.deployment,
-        failed=True,
-        cause=hosts.cause or do.aws.error(action.deployment),
+        deployment=deployment,
+        failed=bool(cause),
+        cause=cause,
         reached=hosts.reached,
-        event=hosts.event,
+        event=hosts.event if cause else "",
         answers=hosts.answers,
         found=hosts.found,
     )
@@ -84,17 +90,7 @@ def _every_host_has_it(action: Finish, do: Effects) -> bool:
             raise UnsureError(f"CodeDeploy says that {deployment} succeeded, and of {hosts.unsure}")
     missed = ", ".join(hosts.missed)
     cause = (hosts.cause or f"{missed}: CodeDeploy gives no reason") if missed else ""
-    fact = Diagnosed(
-        at=do.now(),
-        deployment=deployment,
-        failed=bool(missed),
-        cause=cause,
-        reached=hosts.reached,
-        event=hosts.event if missed else "",
-        answers=hosts.answers,
-        found=hosts.found,
-    )
-    do.record(fact)
+    _record_hosts(deployment, hosts, do, cause=cause)
     return not missed
 
 

@@ -32,11 +32,10 @@ def start(action: StartDeployment, do: Effects) -> None:
     """Claim the rollout, or take it over, and create its deployment unless it exists."""
     rollout = action.rollout
     take = Take("deploy", rollout.release, rollout.number, action.take, rollout.stage)
-    mine = do.claim("deploy", take) if action.take > 1 else do.store.claim_rollout(do.service.name, rollout)
-    if not mine:
+    if not (do.claim("deploy", take) if action.take > 1 else _claimed(rollout, do)):
         return
     claim = _claim(rollout, do)
-    deployment = do.aws.find_deployment(do.service, claim) if action.take > 1 else None
+    deployment = do.aws.find_deployment(do.service, claim, since=rollout.at) if action.take > 1 else None
     if deployment is None:
         release = do.release(rollout.release)
         with do.declining(take, of=Exception):
@@ -57,11 +56,16 @@ def start(action: StartDeployment, do: Effects) -> None:
     do.record(_started(rollout, deployment, do.now()))
 
 
+def _claimed(rollout: Rollout, do: Effects) -> bool:
+    here = do.release(rollout.release).on(do.s.stage(rollout.stage))
+    return do.store.claim_rollout(do.service.name, rollout, bypassed=here.bypass(do.now()) is not None)
+
+
 def _create(action: StartDeployment, bundle: Bundle, document: dict[str, Any], content: str, do: Effects) -> str:
     """Write the bundle and create the deployment; its id. Raises UnsureError where nobody knows whether it exists."""
     rollout = action.rollout
     key = f"{do.service.name}/v{rollout.release}/{rollout.stage}-{rollout.number}.zip"
-    sha256 = do.aws.put_bundle(do.service, key, bundle, document)
+    sha256, etag = do.aws.put_bundle(do.service, key, bundle, document)
     bundled = Bundled(
         at=do.now(),
         release=rollout.release,
@@ -74,9 +78,9 @@ def _create(action: StartDeployment, bundle: Bundle, document: dict[str, Any], c
     do.record(bundled)
     claim = _claim(rollout, do)
     try:
-        return do.aws.create_deployment(do.service, claim, action.why, key)
+        return do.aws.create_deployment(do.service, claim, action.why, key, etag)
     except UnsureError:
-        deployment = do.aws.find_deployment(do.service, claim)
+        deployment = do.aws.find_deployment(do.service, claim, since=rollout.at)
         if deployment is None:
             raise
         return deployment
@@ -120,6 +124,7 @@ def release_document(release: Release, rollout: Rollout, do: Effects) -> dict[st
         "validation_seconds": service.validation_seconds,
         "memory_mb": service.memory_mb,
         "when_memory_is_short": service.when_memory_is_short,
+        "capabilities": list(service.capabilities),
         "environment": service.environment,
         "parameters": service.parameters,
     }
@@ -172,7 +177,7 @@ def _claim(rollout: Rollout, do: Effects) -> RolloutClaim:
 def find(action: FindDeployment, do: Effects) -> None:
     """Record whether a claimed deployment was ever created."""
     rollout = action.rollout
-    deployment = do.aws.find_deployment(do.service, _claim(rollout, do))
+    deployment = do.aws.find_deployment(do.service, _claim(rollout, do), since=rollout.at)
     if deployment is not None:
         do.record(_started(rollout, deployment, do.now()))
         return

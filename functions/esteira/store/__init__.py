@@ -15,15 +15,15 @@ event names no release.
 A latest row is written in the transaction that writes its fact, and only over an older one (``fact_key``). So it is
 never behind the facts. Where a newer one stands already, the fact is written without it.
 
-With these, a snapshot of two open releases takes four calls (``store.snapshot``), and facts that belong together take
-one (``write``). Every read is strongly consistent and bounded: by a limit, or by what is open. boto3 and botocore are
-known to ``store``, ``aws`` and ``targets`` only.
+With these, a snapshot of two open releases takes four calls (``store.snapshot_rows``), and facts that belong together
+take one (``write``). Every read is strongly consistent and bounded: by a limit, or by what is open. boto3 and
+botocore are known to ``store``, ``aws`` and ``targets`` only.
 """
 
 from __future__ import annotations
 
 from esteira.store.projections import Projections, View
-from esteira.store.snapshot import SnapshotRows, Snapshots
+from esteira.store.snapshot_rows import SnapshotRows, Snapshots
 
 __all__ = ["SnapshotRows", "Store", "View"]
 

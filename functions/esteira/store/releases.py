@@ -19,7 +19,7 @@ from esteira.core.facts import (
 )
 from esteira.core.state import Listed, Release
 from esteira.fact import Fact, from_row, to_row
-from esteira.store.facts import Facts
+from esteira.store.fact_rows import Facts
 from esteira.store.rows import OPEN, Row, facts_of, first_of, open_key, open_row, row_of
 
 BIRTH = "birth"  # in a release's open row: its birth once more, as JSON, so that a snapshot need not read it

@@ -22,7 +22,7 @@ fetch_parameters() {
     local text region=
     ((${#PARAMETERS[@]})) || return 0
     require aws
-    if [[ $IMAGE =~ \.dkr\.ecr(-fips)?\.([a-z0-9-]+)\.amazonaws\. ]]; then region=${BASH_REMATCH[2]}; fi
+    if [[ $IMAGE =~ \.dkr\.ecr(-fips)?\.([a-z0-9-]+)\. ]]; then region=${BASH_REMATCH[2]}; fi
     text=$(python3 "$HOOKS/parameters.py" "${HOOKS%/*}/release.json" "$(command -v aws)" "$region" 2>&1) ||
         fail "$(tail -n 1 <<<"$text")" \
             "put it under /STACK/parameters/$SERVICE/ (aws ssm put-parameter), or give the instance's role ssm:GetParameters on it, then: esteira retry"
@@ -128,14 +128,17 @@ start_new() {
 # The environment's values are neither on a command line, where every user of the host could read them, nor in a file
 # that a killed hook would leave behind. In a subshell: those of several lines go through docker's own environment.
 run_container() (
-    names=() limits=()
+    names=() limits=() added=() memory=$((MEMORY_MB ? MEMORY_MB : $(memory_mb MemTotal) * 9 / 10))
     for each in "${ENV_OTHERS[@]}"; do
         export "${each?}"
         names+=(--env "${each%%=*}")
     done
-    if ((MEMORY_MB)); then limits=(--memory "${MEMORY_MB}m" --memory-swap "${MEMORY_MB}m"); fi
+    # Always a limit: a container that takes everything would end nginx and CodeDeploy's agent as well.
+    if ((memory)); then limits=(--memory "${memory}m" --memory-swap "${memory}m"); fi
+    for each in "${CAPABILITIES[@]}"; do added+=(--cap-add "$each"); done
     docker run --detach --name "$CANDIDATE" --restart no --publish "127.0.0.1:$1:$PORT" \
         --read-only --tmpfs /tmp --security-opt no-new-privileges --pids-limit 2048 "${limits[@]}" \
+        --cap-drop ALL "${added[@]}" \
         --log-driver local --log-opt max-size=10m --log-opt max-file=3 \
         --env-file <(say "$ENV_FILE") "${names[@]}" \
         --label "esteira.service=$SERVICE" --label "esteira.release=$RELEASE" --label "esteira.number=$NUMBER" \
@@ -152,7 +155,7 @@ wait_until_healthy() {
     fail_if_out_of_memory
     state=$(inspect "$CANDIDATE" 'exit code {{.State.ExitCode}}')
     is_running "$CANDIDATE" || fail "GET $ASKED of $CANDIDATE: expected 200, got the end of the process ($state)" \
-        "mend what the log above says and push again; try it with: docker run --rm --read-only --tmpfs /tmp $IMAGE"
+        "mend what the log above says and push again; try it with: docker run --rm --read-only --tmpfs /tmp --cap-drop ALL $IMAGE"
     if [[ $got != [1-5][0-9][0-9] ]] && listens_elsewhere "$CANDIDATE"; then
         fail "expected $CANDIDATE to listen on port $PORT within $STARTUP_SECONDS s, got $WHERE: it listens there only" \
             "let it listen on 0.0.0.0:$PORT and push again, or write port: ${WHERE##*:} into esteira.yaml"
@@ -173,7 +176,7 @@ ask_golden_questions() {
     words=$(docker cp --follow-link "$CANDIDATE:$path" "$file" 2>&1) ||
         fail "the image's label esteira.golden names $path, expected a file there, got: $(tail -n 1 <<<"$words")" "$mend"
     [[ -f $file ]] || fail "the image's label esteira.golden names $path, expected a file there, got a directory" "$mend"
-    if ! words=$(python3 "$HOOKS/golden.py" "http://127.0.0.1:$(label "$CANDIDATE" port)" "$file" 2>&1); then
+    if ! words=$(python3 "$HOOKS/golden.py" "http://127.0.0.1:$(label "$CANDIDATE" port)" "$file" 2>&1 | masked "$CANDIDATE"); then
         fail_if_out_of_memory
         fail "$(tail -n 1 <<<"${words:-golden.py ended without a word}")" \
             "mend the model, or its golden questions ($path), and push again"

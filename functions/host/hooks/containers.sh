@@ -14,6 +14,13 @@ is_running() { [[ $(inspect "$1" '{{.State.Running}}') == true ]]; }
 # Every container of this service, running or not.
 containers() { docker ps --all --filter "label=esteira.service=$SERVICE" --format '{{.Names}}'; }
 
+# masked CONTAINER: standard input without secrets. What a hook prints goes into the release's history and its messages,
+# where it cannot be deleted. The container's environment tells the values of the release's parameters.
+masked() {
+    python3 -I -B "${HOOKS%/*}/guard/mask.py" "${HOOKS%/*}/release.json" <(inspect "$1" '{{json .Config.Env}}') 2>/dev/null ||
+        say "(not shown: its secrets could not be masked; on the host: docker logs $1)"
+}
+
 # What is asked where nobody said which path tells that the container is ready.
 HEALTH_CANDIDATES=(/ping /health /healthz /_stcore/health /)
 SETTLE_SECONDS=3

@@ -3,14 +3,15 @@
 (() => {
   "use strict";
 
-  const STORE = "heart-page"; // for this tab only, until it is closed
+  const STORE = "model-page"; // for this tab only, until it is closed
   const WAITS = [200, 500, 1000, 2000, 3000]; // milliseconds between attempts to connect; the last one repeats
   const RELOAD_PAUSE = 30000; // while two releases serve, the page must not reload in a loop
 
   const form = document.getElementById("form");
   const ask = document.getElementById("ask");
   const away = document.getElementById("away");
-  const fields = [...form.querySelectorAll("input[type=text]:not([hidden]), input[type=radio]")];
+  const fields = [...form.querySelectorAll("input[type=text]:not([hidden]), input[type=radio], textarea")];
+  const written = (field) => field.type === "text" || field.type === "textarea";
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
   // --- what was typed -------------------------------------------------------------------------------------------
@@ -34,7 +35,7 @@
   function typed() {
     const values = {};
     for (const field of fields) {
-      if (field.type === "text") values[field.id] = field.value;
+      if (written(field)) values[field.id] = field.value;
       else if (field.checked) values[field.name] = field.value;
     }
     return values;
@@ -42,7 +43,7 @@
 
   function fill(values) {
     for (const field of fields) {
-      if (field.type === "text") field.value = values[field.id] || "";
+      if (written(field)) field.value = values[field.id] || "";
       else field.checked = field.value === (values[field.name] || "");
     }
   }
@@ -77,7 +78,7 @@
       problem.textContent = sentence;
       field.classList.toggle("wrong", sentence !== "");
       field.setAttribute("aria-describedby", sentence ? `${name}-problem ${name}-help` : `${name}-help`);
-      if (field.matches("input")) {
+      if (field.matches("input, textarea")) {
         if (sentence) field.setAttribute("aria-invalid", "true");
         else field.removeAttribute("aria-invalid");
       }
@@ -87,7 +88,7 @@
   window.Shiny.addCustomMessageHandler("asked", ({ wrong }) => {
     if (wrong) {
       const field = document.getElementById(wrong);
-      (field.matches("input") ? field : field.querySelector("input")).focus();
+      (field.matches("input, textarea") ? field : field.querySelector("input")).focus();
       return;
     }
     const answer = document.getElementById("answer");
@@ -112,7 +113,7 @@
     if (!link) return;
     event.preventDefault();
     const field = document.getElementById(link.hash.slice(1));
-    (field.matches("input") ? field : field.querySelector("input")).focus();
+    (field.matches("input, textarea") ? field : field.querySelector("input")).focus();
   });
 
   // --- the connection -------------------------------------------------------------------------------------------

@@ -6,18 +6,20 @@ The commit hears of everything that happened to it; topic and chat only of what 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
-from esteira.aws_events import NotOurs, foreign, refusal
+from aws_events import NotOurs, foreign
 from esteira.config import Service, Settings
 from esteira.core.admission import Waits
 from esteira.core.facts import Notified, about_release, about_stage
 from esteira.core.status import Cause, Phase
 from esteira.fact import stamp
+from esteira.refusal import refusal
+from esteira.visible import visible
 
 Channel = Literal["commit", "topic", "webhook"]
 EVERYWHERE: tuple[Channel, ...] = ("commit", "topic", "webhook")
@@ -27,7 +29,8 @@ ENDED = {Phase.FAILED, Phase.ABORTED, Phase.ROLLED_BACK, Phase.REJECTED}
 
 
 class PhaseChange(BaseModel):
-    """The detail of a ``Release Phase Changed`` event."""
+    """The detail of a ``Release Phase Changed`` event. Anybody in the account may put one on the bus: what is told is
+    the table's (``announce.recorded``)."""
 
     service: str
     stage: str
@@ -36,6 +39,7 @@ class PhaseChange(BaseModel):
     attempt: Annotated[int, Field(ge=1)] = 1
     rollout: Annotated[int, Field(ge=0)] = 0
     phase: Phase
+    before: str = ""
     summary: str
     detail: tuple[str, ...] = ()
     next: str = ""
@@ -97,7 +101,8 @@ def read(event: object, settings: Settings) -> PhaseChange | HoldEnds | NotOurs:
 
 def news(said: PhaseChange | HoldEnds, service: Service) -> tuple[News, ...]:
     """Everything there is to tell about an event."""
-    return (_reminder(said, service),) if isinstance(said, HoldEnds) else tuple(_of_change(said, service))
+    found = (_reminder(said, service),) if isinstance(said, HoldEnds) else tuple(_of_change(said, service))
+    return tuple(replace(each, title=visible(each.title), text=visible(each.text)) for each in found)
 
 
 def _reminder(hold: HoldEnds, service: Service) -> News:
@@ -108,7 +113,8 @@ def _reminder(hold: HoldEnds, service: Service) -> News:
         f"hold-ends-soon#{stamp(hold.since)}",
         f"{service.name}: the hold on {hold.stage} ends soon",
         f"{service.name}: {hold.stage} is held until {until}, then releases deploy again. {hold.by} said: {hold.reason}"
-        f"\n\nNext: esteira hold --stage {hold.stage} --service {service.name} to hold it longer, or esteira resume",
+        f"\n\nNext: esteira hold --stage {hold.stage} --service {service.name} --reason … --for 4h "
+        "to hold it longer, or esteira resume",
     )
 
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": REGION}
+ACCESS_KEY = "local"  # the name of who signs with it
+
+
+def credentials(secret: str) -> dict[str, str]:
+    """The variables of a program that speaks to the local AWS whose secret key this is."""
+    return {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": secret, "AWS_DEFAULT_REGION": REGION}
 
 
 def arn(service: str, resource: str, *, region: str = REGION, account: str = ACCOUNT) -> str:

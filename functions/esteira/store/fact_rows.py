@@ -67,9 +67,14 @@ class Facts(Table):
         others = [self._put(open_row(service, *reopen))] if reopen is not None else []
         return self._all_or_none([heard, *(row_of(service, word) for word in words)], others)
 
-    def claim_rollout(self, service: str, rollout: Rollout) -> bool:
-        """Claim a stage's rollout; False if it was claimed, or the release aborted or superseded, meanwhile."""
-        keys = (f"aborted#{rollout.attempt:04d}", Superseded(at=rollout.at, release=rollout.release, by=0).key)
+    def claim_rollout(self, service: str, rollout: Rollout, *, bypassed: bool = False) -> bool:
+        """Claim a stage's rollout; False if it was claimed, or the release aborted, superseded or rejected, meanwhile.
+
+        A rejection does not stop a rollout that is ``bypassed``.
+        """
+        keys = [f"aborted#{rollout.attempt:04d}", Superseded(at=rollout.at, release=rollout.release, by=0).key]
+        if not bypassed:
+            keys.append(f"rejected#{rollout.stage}#{rollout.attempt:04d}#{rollout.digest}")
         absent = partial(self._absent, service, about_release(rollout.release))
         return self._all_or_none([row_of(service, rollout)], map(absent, keys if rollout.kind == "deploy" else ()))
 
