@@ -11,8 +11,8 @@ from typing import Any
 
 import boto3
 import pytest
-
 from console.local.account import CREDENTIALS
+
 from console.local.aws.aws_server import AwsServer
 from console.local.aws.stack import LocalAws
 from console.local.build.builder import run_build
