@@ -11,13 +11,13 @@ from typing import Any
 
 import boto3
 import pytest
-from console.local.account import CREDENTIALS
 
 from console.local.aws.aws_server import AwsServer
 from console.local.aws.stack import LocalAws
 from console.local.build.builder import run_build
 from console.local.engine import BuildJob, BuildResult
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
+from console.local.up.laptop import CREDENTIALS
 
 GIT = ("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main")
 REGION = "us-east-1"
