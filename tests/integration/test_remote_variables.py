@@ -17,10 +17,10 @@ from console.local.aws.stack import LocalAws
 from console.local.build.builder import run_build
 from console.local.engine import BuildJob, BuildResult
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
-from console.local.up.laptop import CREDENTIALS
 
 GIT = ("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main")
 REGION = "us-east-1"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "local"}  # the local AWS asks for its own key
 SPEC = """
 version: 0.2
 env:
@@ -40,7 +40,7 @@ Build = Callable[..., BuildResult]
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    with LocalAws(tmp_path / "aws", ScriptedEngine(), keep=False) as local_aws, AwsServer(local_aws) as server:
+    with LocalAws(tmp_path / "aws", ScriptedEngine(), keep=False) as local_aws, AwsServer(local_aws, "local") as server:
         yield server.url
 
 
