@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from console.local.aws.faults import Call, When
 from esteira import bundle
 from esteira.bundle import default
 from esteira.core.facts import GivenUp
@@ -237,7 +238,14 @@ def test_a_link_is_refused(story: Story, path: str, mode: str, said: str) -> Non
 
 def test_a_repository_that_cannot_be_read_is_asked_again(story: Story) -> None:
     """Nothing was made, so it is declined and tried again when its time has come; the release goes live."""
-    story.faults.hook = refusing("codecommit:GetFolder", "ThrottlingException")
+    refused, asked = refusing("codecommit:GetFolder", "ThrottlingException"), [0]
+
+    def once_born(moment: When, call: Call) -> None:
+        asked[0] += (moment, call.name) == ("before", "codecommit:GetFolder")
+        if asked[0] > 1:  # the first look is for esteira.yaml, when the release is made
+            refused(moment, call)
+
+    story.faults.hook = once_born
     commit(story, OWN)
     story.play()
     assert story.phases == ["deploying"]
