@@ -134,7 +134,7 @@ bench: $(STAMP) ## Measure what the README says, into bench/results.json
 
 lock: $(STAMP) ## Lock the dependencies anew: requirements.txt (all), functions/requirements.txt (what ships), the emulator
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --all-extras pyproject.toml --output-file requirements.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml --output-file functions/requirements.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url --no-annotate --no-header --group functions --output-file functions/requirements.txt
 	@cd model_service && for name in requirements requirements-build; do $(CURDIR)/$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header $$name.txt --output-file $$name.lock || exit 1; done
 	@printf '%s\n' aws-sam-cli==1.170.0 awslambdaric simplejson snapshot-restore-py | $(BIN)/uv pip compile --quiet --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header - --output-file console/local/sam/emulator.txt
 

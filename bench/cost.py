@@ -33,7 +33,7 @@ PRICES = {
     "DynamoDB read units": Price(0.125, QUOTED),
     "DynamoDB write units": Price(0.625, QUOTED),
     "Lambda requests": Price(0.20, QUOTED),
-    "Lambda GB-seconds": Price(16.6667, QUOTED),
+    "Lambda GB-seconds": Price(13.3334, QUOTED),  # arm64, the template's default; x86_64 is 16.6667
     "EventBridge custom events": Price(1.00, QUOTED),
     "S3 puts": Price(5.00, UNCHECKED),
     "SNS messages": Price(0.50, UNCHECKED),
@@ -45,7 +45,7 @@ LEFT_OUT = (
     "the registry's, the bucket's and the table's storage",
     "CloudWatch logs, metrics, dashboard and alarms (by the gigabyte and the month)",
     "mail",
-    "X-Ray, which is off unless the stack's Tracing is Active (then $5 for a million calls of functions)",
+    "X-Ray, which is off unless the stack has a TraceShare (then $5 for a million traced calls of functions)",
 )
 
 # How long a function would run on Lambda is not known here; these take it from what is.

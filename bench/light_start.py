@@ -114,15 +114,13 @@ def _subjects(folder: Path) -> list[LightSubject]:
     for artifact in (compiled, plain):
         _pack(artifact)
     _compile(compiled)
-    context = "esteira.bootstrap:from_environment"
+    context, traces = "esteira.bootstrap:from_environment", "esteira.aws.tracing:client_of_xray"
     return [
         *(LightSubject(name, compiled, name) for name in HANDLERS),
         LightSubject("a: one boto3 client", compiled, "one_client"),
         LightSubject("b: typical, no bytecode", plain, "typical"),
         LightSubject("intake, and its first client", compiled, "intake", (context,)),
-        LightSubject(
-            "intake, its first client and the tracer", compiled, "intake", (context, "esteira.telemetry:tracer")
-        ),
+        LightSubject("intake, its first client and traces", compiled, "intake", (context, traces)),
         LightSubject("intake, no bytecode", plain, "intake"),
         LightSubject("typical, compiled", compiled, "typical"),
     ]

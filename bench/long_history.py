@@ -79,6 +79,7 @@ class HistoryStage(Rehearsal):
     def __init__(self, folder: Path) -> None:
         self.script = HistoryScript()
         super().__init__(folder, ScriptedEngine(self.script.build, self.script.deploy, manual=True))
+        self.local_aws.lists.most = None  # what is counted are AWS's own pages
 
     @cached_property
     def context(self) -> Context:

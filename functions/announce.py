@@ -9,9 +9,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from aws_events import NotOurs
 from esteira import bootstrap
 from esteira.answer import Answer, answer
+from esteira.aws.tracing import about, traced
 from esteira.context import Context
-from esteira.telemetry import about, logger, measured, traced
-from notify.announce import announce
+from esteira.telemetry import logger, measured
+from notify.announce import announce, recorded
 from notify.news import HoldEnds, read
 
 
@@ -25,13 +26,16 @@ def handler(event: Any, _context: LambdaContext, *, given: Context | None = None
     for a malformed event, UntoldError where a channel could not be told.
     """
     context = given or bootstrap.from_environment()
-    said = read(event, context.settings)
-    if isinstance(said, NotOurs):
-        logger.debug(said.why)
-        return answer(why=said.why)
-    service = next((s for s in bootstrap.services(context) if s.name == said.service), None)
+    heard = read(event, context.settings)
+    if isinstance(heard, NotOurs):
+        logger.debug(heard.why)
+        return answer(why=heard.why)
+    service = next((s for s in bootstrap.services(context) if s.name == heard.service), None)
     if service is None:
-        return answer(why=f"no service is called {said.service}")
+        return answer(why=f"no service is called {heard.service}")
+    said = recorded(heard, service, context.store)
+    if said is None:
+        return answer(why=f"the table of {service.name} has no such hold")
     if isinstance(said, HoldEnds):
         release, phase, why = "", "", said.reason
     else:

@@ -10,12 +10,13 @@ from aws_events import NotOurs, read
 from esteira import bootstrap
 from esteira.advance import Outcome, advance
 from esteira.answer import Answer, answer
+from esteira.aws.tracing import about, traced
 from esteira.config import Service
 from esteira.context import Context
 from esteira.core.facts import ReleaseFact
 from esteira.each import each, remaining
 from esteira.ingest import ingest
-from esteira.telemetry import about, logger, measured, traced
+from esteira.telemetry import logger, measured
 from esteira.trail import HostReported
 
 

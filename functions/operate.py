@@ -9,9 +9,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from esteira import bootstrap, identity, operate
 from esteira.advance import advance
 from esteira.answer import Answer, answer
+from esteira.aws.tracing import about, traced
 from esteira.context import Context
 from esteira.refusal import Refused
-from esteira.telemetry import about, logger, measured, traced
+from esteira.telemetry import logger, measured
 
 
 @logger.inject_lambda_context

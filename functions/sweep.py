@@ -9,12 +9,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from esteira import bootstrap
 from esteira.advance import Outcome, advance
 from esteira.answer import Answer, answer
+from esteira.aws.tracing import traced
 from esteira.config import Service
 from esteira.context import Context
 from esteira.core.facts import Pushed
 from esteira.each import each, remaining, rotated
 from esteira.observe import observe, tell_found
-from esteira.telemetry import logger, measured, traced
+from esteira.telemetry import logger, measured
 
 
 @logger.inject_lambda_context

@@ -13,22 +13,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from console.cli import completion
+from console.cli.target_options import with_options
 from console.read.out import Line, Out
 from console.read.printable import document
 from console.read.session import Session, Shell
-from console.read.where import FAILED, REFUSED, UNDER_WAY, TroubleError, Where, find
+from console.read.target import Named, find
+from console.read.where import FAILED, REFUSED, UNDER_WAY, TroubleError, Where
 
 if TYPE_CHECKING:
     from console.read.views import Progress
 
 # How often the table is asked for what somebody waits for. Builds and deployments take minutes.
 POLL_SECONDS = 2.0
+# The options that name the controller.
+_PLACE = ("state", "aws", "profile", "region", "stack", "endpoints")
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,10 @@ class TypedCommand(Session):
         if sentence not in self.complaints:
             self.complaints.add(sentence)
             self.err.print((sentence, "red"))
+
+    def name_target(self, target: str) -> None:
+        """Say, before anything is changed, where."""
+        self.err.print((f"on {target}", "dim"))
 
     def follow(self, look: Callable[[], Progress], timeout: timedelta) -> Progress:
         """Look until what is waited for is over, and show meanwhile how far it is. Raises TroubleError at the
@@ -105,46 +111,6 @@ class TypedCommand(Session):
         yield say
 
 
-def _urls(context: click.Context, option: click.Parameter, words: tuple[str, ...]) -> tuple[str | None, str | None]:
-    """The endpoint of everything, and the endpoint of the functions. Raises BadParameter."""
-    told: dict[bool, str] = {}
-    for word in words:
-        url = word.removeprefix("lambda=")
-        if not url.startswith(("http://", "https://")):
-            raise click.BadParameter(f"{word!r} is neither URL nor lambda=URL", context, option)
-        told[url != word] = url
-    return told.get(False), told.get(True)
-
-
-_OPTIONS = (
-    click.option(
-        "--service",
-        envvar="ESTEIRA_SERVICE",
-        shell_complete=completion.services,
-        help="Which service. Default: the only one there is.",
-    ),
-    click.option("--stack", envvar="ESTEIRA_STACK", help="The controller's stack. Default: esteira."),
-    click.option(
-        "--endpoint",
-        "endpoints",
-        metavar="[lambda=]URL",
-        multiple=True,
-        callback=_urls,
-        help="What to speak to in place of AWS; lambda=URL: what runs the functions, if that is another (sam local "
-        "start-lambda). Default: $AWS_ENDPOINT_URL, $AWS_ENDPOINT_URL_LAMBDA.",
-    ),
-    click.option(
-        "--state",
-        envvar="ESTEIRA_STATE",
-        type=click.Path(path_type=Path, file_okay=False),
-        default=Path(".esteira"),
-        show_default=True,
-        help="Folder of the local stack. While that runs, commands go there.",
-    ),
-    click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, and nothing else."),
-)
-
-
 def command(body: Callable[..., None]) -> Callable[..., None]:
     """A command whose first argument is its ``TypedCommand``, in place of the options common to all."""
 
@@ -154,23 +120,19 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
         /,
         *,
         service: str | None,
-        stack: str | None,
-        endpoints: tuple[str | None, str | None],
-        state: Path,
         as_json: bool,
         **rest: Any,
     ) -> None:
         shell = context.find_object(Shell) or Shell()
+        given = {name: rest.pop(name) for name in _PLACE}
         try:
-            where = find(endpoints[0], stack, state, endpoints[1])
+            where = find(Named.by(given))
         except TroubleError as trouble:
             raise SystemExit(_told(trouble, as_json)) from None
         _run(lambda: body(TypedCommand(shell.connect(where), shell, service, as_json), **rest), where, as_json)
 
     functools.update_wrapper(typed, body)
-    for option in reversed(_OPTIONS):
-        typed = option(typed)
-    return typed
+    return with_options(typed)
 
 
 def _run(body: Callable[[], None], where: Where, as_json: bool) -> None:

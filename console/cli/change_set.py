@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from console.cli.service_parameters import TEMPLATE
+from console.local.paths import SERVICE_TEMPLATE
 from console.read.remote import Controller
 from console.read.trouble import code_of
 from console.read.where import UNDER_WAY, TroubleError
@@ -35,7 +35,7 @@ CHANGEABLE = (
 class ResourceChange:
     """One thing a change set would do."""
 
-    action: str  # Add, Modify, Remove, Import
+    action: str  # Add, Modify, Remove
     resource: str
     type: str
     replaces: str = ""  # True, Conditional or False, as CloudFormation says it
@@ -53,14 +53,15 @@ class StackOutcome:
 
 @dataclass(frozen=True)
 class StackWork:
-    """How something is done: the controller, the clock (aware, UTC), a way to wait, where to tell how far it is, and
-    how long to wait at most."""
+    """How something is done: the controller, the clock (aware, UTC), a way to wait, where to tell how far it is, how
+    long to wait at most, and what hears which account, Region and stack is about to be changed."""
 
     controller: Controller
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
     tell: Callable[[str], None]
     timeout: timedelta
+    name_target: Callable[[str], None]
 
     @property
     def cloudformation(self) -> Any:
@@ -80,19 +81,18 @@ def standing(work: StackWork, stack: str) -> Any | None:
 
 
 def change_stack(
-    work: StackWork, stack: str, parameters: list[dict[str, Any]], new: bool, *, dry_run: bool, adopt: bool
+    work: StackWork, stack: str, parameters: list[dict[str, Any]], new: bool, *, dry_run: bool
 ) -> StackOutcome:
     since = work.now()
     asked = {
         "StackName": stack,
         "ChangeSetName": f"esteira-{since:%Y%m%d%H%M%S}",
         "ChangeSetType": "CREATE" if new else "UPDATE",
-        "TemplateBody": TEMPLATE.read_text(encoding="utf-8"),
+        "TemplateBody": SERVICE_TEMPLATE.read_text(encoding="utf-8"),
         "Parameters": parameters,
         "Capabilities": CAPABILITIES,
         "Tags": [{"Key": "esteira", "Value": work.controller.where.stack}],
         "Description": "by esteira add-service",
-        **({"ImportExistingResources": True} if adopt else {}),
     }
     try:
         made = work.cloudformation.create_change_set(**asked)
@@ -114,7 +114,7 @@ def change_stack(
         return StackOutcome(stack, "not executed", changes)
     work.cloudformation.execute_change_set(ChangeSetName=made["Id"])
     status = follow_stack(work, made["StackId"], since)
-    if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"):
+    if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
         raise TroubleError(
             f"{stack} is {status}: {stack_failures(work, made['StackId'], since)}. Next: mend that, and again"
         )

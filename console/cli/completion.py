@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -76,10 +75,7 @@ def _service(context: click.Context) -> Service:
 
 def _controller(context: click.Context) -> Controller:
     from console.read.session import Shell
-    from console.read.where import find
+    from console.read.target import Named, find
 
     shell = context.find_object(Shell) or Shell()
-    endpoint, functions = context.params.get("endpoints") or (None, None)
-    state = context.params.get("state") or Path(os.environ.get("ESTEIRA_STATE") or ".esteira")
-    stack = context.params.get("stack") or os.environ.get("ESTEIRA_STACK")
-    return shell.connect(find(endpoint, stack, Path(state), functions))
+    return shell.connect(find(Named.by(context.params)))

@@ -43,7 +43,7 @@ class Elsewhere(click.Command):
         except ModuleNotFoundError as error:
             raise click.ClickException(
                 f"esteira {self.name} needs the package {error.name}, which is not installed. "
-                f"Next: pip install 'esteira[console]'"
+                f"Next: pipx reinstall esteira, or make setup in a checkout"
             ) from None
         return group.make_context(info_name, args, parent, **extra)
 
@@ -51,12 +51,15 @@ class Elsewhere(click.Command):
 # By module, the commands it holds; a name's dash is an underscore there unless another name stands beside it.
 _MODULES = {
     "read_commands": ("status", "releases", "show", "why", "tail", "windows"),
+    "init_command": ("init",),
     "look_commands": ("doctor", "dora", "ui", "replay", "completion"),
     "operate_commands": (
         *("rollback", "hold", "resume", "approve", "reject"),
         *("promote", "bypass", "retry", "abort", "quarantine"),
     ),
     "service_commands": ("add-service", "remove-service", "remains"),
+    "log_commands": ("logs",),
+    "use_commands": ("use",),
     "record_commands": ("receipt", "replay-decision", "backtest"),
 }
 _NAMED = {"completion": "completion_script", "remains": "what_remains"}

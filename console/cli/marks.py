@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from console.read.out import Line, Out, Piece
 from console.read.sentences_record import short
-from console.read.views import Bypass, Hold, ReleaseLine
+from console.read.views import Bypass, Hold, LiveOnStage, ReleaseLine
 
 COLOURS = {
     "pushed": "cyan",
@@ -28,13 +28,15 @@ LOUD = "bold reverse red"
 
 def row(out: Out, name: str, *line: Piece) -> None:
     """Print a name and what stands beside it."""
-    out.print((f"  {name:<10} ", "dim"), *line)
+    out.print((f"  {name:<10} ", "dim"), *line, hang=13)
 
 
 def log(out: Out, lines: Iterable[str]) -> None:
-    """Print log lines below a sentence."""
-    for line in lines:
-        out.print((f"    │ {line}", "dim"))
+    """Print log lines below a sentence, without secrets: a build's log is shown here as it was written."""
+    from guard.mask import masked  # few commands show a log
+
+    for line in masked("\n".join(lines)).splitlines():
+        out.print((f"    │ {line}", "dim"), hang=6)
 
 
 def phase(name: str) -> Piece:
@@ -50,9 +52,11 @@ def on_stages(line: ReleaseLine, between: str) -> Line:
     return pieces or ["-"]
 
 
-def named(line: ReleaseLine) -> Line:
-    """A release and its commit or tag."""
-    return (line.release, "bold"), f" ({short(line.commit) or line.tag})"
+def named(line: ReleaseLine | LiveOnStage, style: str = "bold") -> Line:
+    """A release, its commit or tag, and what the commit says of itself."""
+    by = f" by {line.author}" if line.author else ""
+    subject = f' "{line.subject}"' if line.subject else ""
+    return (line.release, style), f" ({short(line.commit) or line.tag}{subject}{by})"
 
 
 def held(stage: str, hold: Hold, now: datetime) -> str:

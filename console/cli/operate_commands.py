@@ -181,6 +181,7 @@ def _say(
     request = str(uuid.uuid4())
     asked = {name: value for name, value in more.items() if value is not None}
     said = {"action": action, "service": service, "request": request, "by": by or options.user(), "reason": reason}
+    call.name_target(call.controller.target)
     return request, call.controller.operate({**said, **asked})
 
 

@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 @click.command()
 @command
 def status(call: TypedCommand) -> None:
-    """What is live on each stage, why and since when; what is under way; what holds it."""
+    """What was pushed last and how it went, where the model answers, and what is live on each stage, why and since
+    when."""
     from console.cli import render_status
     from console.read import stage_status
 
-    now = call.now()
-    stages = stage_status.status(call.store, call.services(), now)
-    remotes = dict(call.controller.where.remotes)
-    call.tell({"stages": stages}, lambda out: render_status.status(out, stages, remotes, now))
+    now, found, where = call.now(), call.services(), call.controller.where
+    stages = stage_status.status(call.store, found, now)
+    services = stage_status.glance(call.store, found, stages, where.pages, now)
+    told = {"services": services, "stages": stages}
+    call.tell(told, lambda out: render_status.status(out, services, stages, where.remotes, now))
 
 
 @click.command()
@@ -45,16 +47,17 @@ def releases(call: TypedCommand, limit: int) -> None:
 
 @click.command()
 @options.which
+@click.option("--all", "whole", is_flag=True, help="Every fact and every decision, in order of time.")
 @command
-def show(call: TypedCommand, release: str) -> None:
-    """Everything about a release: how it was born, and each fact in order of time."""
+def show(call: TypedCommand, release: str, whole: bool) -> None:
+    """A release: where it stands, what it was made of, and what happened to it. --json has all of it."""
     from console.cli import render_release
     from console.read import account, release_lines
 
     service = call.service()
     number = release_lines.number_of(call.store, service, release)
     told = account.account(call.store, service, number, call.now())
-    call.tell(told, lambda out: render_release.account(out, told, call.now()))
+    call.tell(told, lambda out: render_release.account(out, told, call.now(), whole=whole))
 
 
 @click.command()
@@ -82,6 +85,7 @@ def tail(call: TypedCommand, release: str | None, timeout: timedelta) -> None:
     it was still under way at the --timeout.
     """
     from console.cli import render_release
+    from console.cli.build_lines import BuildLines
     from console.read import account, progress, release_lines
     from console.read import tail as following
 
@@ -89,10 +93,12 @@ def tail(call: TypedCommand, release: str | None, timeout: timedelta) -> None:
     newest = release_lines.newest
     number = release_lines.number_of(call.store, service, release) if release else newest(call.store, service)
     seen: Account | None = None
+    shown = BuildLines(call)
     with call.progress() as show:
         while True:
             now = call.now()
             told = account.account(call.store, service, number, now)
+            shown.print_new(told)
             for change in following.changes(seen, told, now):
                 call.tell(change, lambda out, change=change: render_release.change(out, change), None)  # type: ignore[misc]
             seen, how = told, progress.gone(service, told.line)

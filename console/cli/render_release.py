@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from console.cli.marks import LOUD, bypassed, log, on_stages, phase, row, time
+from console.cli.marks import LOUD, bypassed, log, on_stages, phase, row
 from console.read.out import Line, Out, Piece
 from console.read.sentences_record import short
 from console.read.views import Account, ReleaseLine, Said
@@ -14,8 +14,7 @@ from console.read.views import Account, ReleaseLine, Said
 if TYPE_CHECKING:
     from console.read.tail import ReleaseChange, State
 
-# What the controller noted for itself: dim, so that it is there and in nobody's way.
-_QUIET = {"claimed", "rollout-finished", "notified", "host-reported", "bundled", "commit-pushed", "decided", "unknown"}
+COLUMN = 32
 # By tail.State.
 _MARKS = {"done": ("●", "green"), "now": ("◐", "bold cyan"), "ended": ("✗", "red"), "ahead": ("○", "dim")}
 
@@ -27,7 +26,7 @@ def releases(out: Out, lines: Sequence[ReleaseLine], service: str) -> None:
         return
     several = len({stage for line in lines for stage in line.stages}) > 1
     on = ("stages",) if several else ()
-    heads = ("release", "phase", *on, "commit", "tag", "class", "pushed (UTC)", "why")
+    heads = ("release", "phase", *on, "commit", "tag", "class", "subject", "author", "pushed (UTC)", "why")
     classes = "\n" if out.is_wide else ","  # below one another in a drawn table
     rows: list[list[Line]] = [
         [
@@ -37,6 +36,8 @@ def releases(out: Out, lines: Sequence[ReleaseLine], service: str) -> None:
             [short(line.commit) or "-"],
             [line.tag or "-"],
             [classes.join(line.classes) or "-"],
+            [_cut(line.subject) or "-"],
+            [_cut(line.author) or "-"],
             [f"{line.pushed_at:%Y-%m-%d %H:%M}"],
             [*((f"BYPASS of {bypass.stage} ", LOUD) for bypass in line.bypasses), line.why],
         ]
@@ -45,25 +46,27 @@ def releases(out: Out, lines: Sequence[ReleaseLine], service: str) -> None:
     out.table(heads, rows)
 
 
-def account(out: Out, told: Account, now: datetime) -> None:
-    """Print everything about one release."""
+def account(out: Out, told: Account, now: datetime, *, whole: bool = False) -> None:
+    """Print a release: what matters of it in few lines, or the ``whole`` of it with every decision."""
     line = told.line
     out.print((f"{told.service} {line.release}", "bold"), " is ", phase(line.phase), f": {line.why}")
     log(out, line.log)
     for bypass in line.bypasses:
         bypassed(out, bypass, now)
-    out.print()
-    for name, value in _particulars(told):
+    for name, value in _particulars(told, whole=whole):
         row(out, name, value)
-    out.print()
-    for said in sorted((*told.facts, *told.decisions), key=lambda said: said.at):
+    rows = sorted((*told.facts, *told.decisions), key=lambda said: said.at)
+    shown = rows if whole else [said for said in told.facts if not said.minor]
+    for said in shown:
         fact(out, said)
+    if len(shown) < len(rows):
+        out.print((f"{len(rows) - len(shown)} more: esteira show {line.release} --all", "dim"))
 
 
 def fact(out: Out, said: Said) -> None:
-    """Print one fact or decision, dim where few look for it."""
-    style = "dim" if said.fact in _QUIET else "bold red" if said.fact == "bypassed" else ""
-    out.print((f"{said.at:%Y-%m-%d %H:%M:%S}  ", "dim"), (said.says, style))
+    """Print one fact or decision; a minor one is dim, so that it is there and in nobody's way."""
+    style = "dim" if said.minor else "bold red" if said.fact == "bypassed" else ""
+    out.print((f"{said.at:%Y-%m-%d %H:%M:%S}  ", "dim"), (said.says, style), hang=21)
     log(out, said.log)
 
 
@@ -73,7 +76,7 @@ def change(out: Out, told: ReleaseChange) -> None:
         fact(out, Said(told.at, told.name, told.says, told.log))
         return
     at = (f"{told.at:%Y-%m-%d %H:%M:%S}  ", "dim")
-    out.print(at, (told.release, "bold"), " is ", phase(told.name), f": {told.says}")
+    out.print(at, (told.release, "bold"), " is ", phase(told.name), f": {told.says}", hang=21)
     log(out, told.log)
 
 
@@ -86,22 +89,29 @@ def passed(steps: Iterable[tuple[str, State]], line: ReleaseLine) -> Line:
     return [*pieces, (f"   {line.phase}: {line.why}", "dim")]
 
 
-def _particulars(told: Account) -> list[tuple[str, str]]:
+def _cut(text: str) -> str:
+    """A text as short as a column has room for."""
+    return text if len(text) <= COLUMN else f"{text[: COLUMN - 1]}…"
+
+
+def _particulars(told: Account, *, whole: bool) -> list[tuple[str, str]]:
     line = told.line
     more = told.changed_count - len(told.changed)
     changed = ", ".join(told.changed) + (f" and {more} more" if more > 0 else "")
     rows = [
         ("commit", line.commit),
+        ("subject", line.subject),
+        ("author", line.author),
         ("tag", line.tag),
-        ("image", line.digest),
-        ("pushed", time(line.pushed_at)),
-        ("attempt", str(told.attempt)),
+        ("image", line.digest if whole else line.digest[:31]),
+        ("attempt", str(told.attempt) if told.attempt > 1 else ""),
         *((f"on {at.stage}", f"{at.phase}: {at.why}") for at in told.on if len(told.on) > 1),
         ("class", ", ".join(line.classes)),
         ("changed", changed),
         ("note", told.note),
         ("scan", told.findings),
-        *(("build", f"{b.id} (attempt {b.attempt}): {b.status}") for b in told.builds),
-        *(("deployment", f"{d.id} to {d.stage} (rollout {d.rollout}): {d.status}") for d in told.deployments),
     ]
+    if whole:
+        rows += [("build", f"{b.id} (attempt {b.attempt}): {b.status}") for b in told.builds]
+        rows += [("deployment", f"{d.id} to {d.stage} (rollout {d.rollout}): {d.status}") for d in told.deployments]
     return [(name, value) for name, value in rows if value]

@@ -2,40 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from console.cli.marks import COLOURS, bypassed, held, log, named, on_stages, phase, row, span, time
 from console.read.out import Line, Out
-from console.read.sentences_record import short
-from console.read.views import ReleaseLine, StageStatus, UnderWay
+from console.read.views import ReleaseLine, ServiceStatus, StageStatus, UnderWay
 
 if TYPE_CHECKING:
     from console.read.openings import StageWindows
 
+_ENDED = ("failed", "aborted", "rejected", "rolled back", "skipped")
 
-def status(out: Out, stages: Iterable[StageStatus], remotes: dict[str, str], now: datetime) -> None:
-    """Print the stages; ``remotes`` tells where a service is pushed to, where that is known."""
-    stages, known = tuple(stages), ""
-    several = {s.service for s in stages if sum(other.service == s.service for other in stages) > 1}
-    for n, stage in enumerate(stages):
+
+def status(
+    out: Out,
+    services: Iterable[ServiceStatus],
+    stages: Iterable[StageStatus],
+    remotes: Mapping[str, str],
+    now: datetime,
+) -> None:
+    """Print each service at a glance, then its stages; ``remotes`` tells where a service is pushed to, where that is
+    known."""
+    stages = tuple(stages)
+    for n, service in enumerate(services):
         if n:
             out.print()
-        out.print((f"{stage.service} on {stage.stage}", "bold"))
-        row(out, "live", *_live(stage, remotes, now, first=stage.service != known))
-        known = stage.service
-        if stage.live and stage.live.alarm:
-            row(out, "alarm", (stage.live.alarm, "bold red"))
-        for under_way in stage.under_way:
-            _under_way(out, under_way, now)
-        for sentence in (*stage.arrived, *filter(None, [stage.ordered])):
-            row(out, "waiting", sentence)
-        if stage.hold is not None:
-            option = f" --stage {stage.stage}" if stage.service in several else ""
-            row(out, "hold", (f"{held(stage.stage, stage.hold, now)}. Next: esteira resume{option}", "yellow"))
-        for bypass in stage.bypasses:
-            bypassed(out, bypass, now)
+        own = [stage for stage in stages if stage.service == service.service]
+        _glance(out, service, remotes, now)
+        for stage in own:
+            out.print()
+            _stage(out, stage, now, several=len(own) > 1)
+
+
+def _glance(out: Out, told: ServiceStatus, remotes: Mapping[str, str], now: datetime) -> None:
+    """What was pushed last and how it went, and where the model answers."""
+    newest = told.newest
+    if newest is None:
+        where = f"git push {remotes[told.service]} HEAD:main" if told.service in remotes else "git push"
+        out.print((told.service, "bold"), f": nothing was pushed yet. Next: {where}")
+    else:
+        # What is on its way, or live, is told with its stage below.
+        why = f": {newest.why}" if newest.phase in _ENDED else ""
+        pushed = f" was pushed {span(now - newest.pushed_at)} ago"
+        state = [] if newest.phase == "pushed" else [" and is ", phase(newest.phase)]
+        out.print((told.service, "bold"), " ", *named(newest), pushed, *state, why)
+        log(out, newest.log)
+    if told.url:
+        out.print("  answers at ", (told.url, "bold"), f" with {told.live}" if told.live else " once it is live")
+
+
+def _stage(out: Out, stage: StageStatus, now: datetime, *, several: bool) -> None:
+    out.print((f"{stage.service} on {stage.stage}", "bold"))
+    row(out, "live", *_live(stage, now))
+    if stage.live and stage.live.alarm:
+        row(out, "alarm", (stage.live.alarm, "bold red"))
+    for under_way in stage.under_way:
+        _under_way(out, under_way, now)
+    for sentence in (*stage.arrived, *filter(None, [stage.ordered])):
+        row(out, "waiting", sentence)
+    if stage.hold is not None:
+        option = f" --stage {stage.stage}" if several else ""
+        row(out, "hold", (f"{held(stage.stage, stage.hold, now)}. Next: esteira resume{option}", "yellow"))
+    for bypass in stage.bypasses:
+        bypassed(out, bypass, now)
 
 
 def why(out: Out, line: ReleaseLine, now: datetime) -> None:
@@ -71,15 +102,13 @@ def windows(out: Out, stages: Iterable[StageWindows], days: int, now: datetime) 
             row(out, "windows", (f"none in {days} day{'s' if days > 1 else ''}", "dim"))
 
 
-def _live(stage: StageStatus, remotes: dict[str, str], now: datetime, *, first: bool) -> Line:
+def _live(stage: StageStatus, now: datetime) -> Line:
     live = stage.live
     if live is None:
-        where = f"git push {remotes[stage.service]} main" if stage.service in remotes else "git push"
-        return [(f"nothing yet. Next: {where}" if first else "nothing yet", "dim")]
-    name = f" ({short(live.commit) or live.tag})"
+        return [("nothing yet", "dim")]
     since = f", since {time(live.since)} ({span(now - live.since)}): "
     watched = f"; watched until {time(live.watched_until)}" if live.watched_until else ""
-    return [(live.release, COLOURS["live"]), name, since, live.why, watched]
+    return [*named(live, COLOURS["live"]), since, live.why, watched]
 
 
 def _under_way(out: Out, line: UnderWay, now: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import click
@@ -23,11 +24,14 @@ from console.read.where import REFUSED, TroubleError
 @click.option("--port", help="The port the container listens on.")
 @click.option("--health-path", help="Answers 200 when the container is ready, such as /ping.")
 @click.option("--build-minutes", help="How long a build may run.")
+@click.option("--build-cache", type=click.Choice(["none", "local", "s3"]), help="Where builds keep their cache.")
 @click.option("--staging", type=click.Choice(["no", "yes"]), help="Whether a release runs on a host of staging first.")
 @click.option("--bake-minutes", help="How long a release is watched; production waits for staging's.")
 @click.option("--approval-votes", help="How many must approve before production; 0: nobody is asked.")
+@click.option("--bypass", type=click.Choice(["no", "yes"]), help="Whether esteira bypass may be said at all.")
+@click.option("--own-hooks", type=click.Choice(["no", "yes"]), help="Whether the repository may bring an appspec.yml.")
 @click.option("--log-retention-days", help="Days a build's log is kept.")
-@click.option("--adopt", is_flag=True, help="Take over the repositories and the bucket an earlier stack of it left.")
+@click.option("--adopt", is_flag=True, help="Use the repositories and the bucket that an earlier stack left.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @options.timeout
 @command
@@ -44,7 +48,7 @@ def add_service(
     _refuse_local(call, "add-service")
     wanted = {_parameter(option): value for option, value in given.items() if value is not None}
     with call.spinner() as say:
-        work = StackWork(call.controller, call.now, call.shell.sleep, say, timeout)
+        work = StackWork(call.controller, call.now, call.shell.sleep, say, timeout, call.name_target)
         outcome = service_stack.add(work, name, wanted, dry_run=dry_run, adopt=adopt)
     call.tell(outcome, lambda out: render_work.outcome(out, outcome))
 
@@ -62,10 +66,13 @@ def remove_service(call: TypedCommand, name: str, yes: bool, timeout: timedelta)
 
     _refuse_local(call, "remove-service")
     left = leftovers.kept(call.controller, name)  # before, so that whoever may not ask has not deleted anything either
+    with call.spinner() as say:
+        work = StackWork(call.controller, call.now, call.shell.sleep, say, timeout, call.name_target)
+        call.name_target(service_stack.target(work, name))
     if not yes and not click.confirm(f"Delete the host of {name} and all that is not data?", err=True):
         raise TroubleError("nothing was deleted. Next: the same with yes, or with --yes", REFUSED)
     with call.spinner() as say:
-        stack = service_stack.remove(StackWork(call.controller, call.now, call.shell.sleep, say, timeout), name)
+        stack = service_stack.remove(replace(work, tell=say), name)
     call.tell({"deleted": stack, "kept": left}, lambda out: render_work.kept(out, f"{stack} is deleted", left))
 
 
@@ -85,10 +92,9 @@ def _refuse_local(call: TypedCommand, typed: str) -> None:
     """Refuse what is CloudFormation's on the local stack, which has none."""
     where = call.controller.where
     if where.local:
+        local = {"add-service": "; esteira local add NAME adds a model here"}.get(typed, "")
         raise TroubleError(
-            f"esteira {typed} works by CloudFormation, which the local stack has not: it plays the one service of "
-            f"template.yaml, and all of it lies in its state folder. Next: for AWS, add --state with another folder",
-            REFUSED,
+            f"esteira {typed} works by CloudFormation, which the local stack has not. Next: add --aws{local}", REFUSED
         )
 
 

@@ -6,16 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from console.local.paths import SERVICE_TEMPLATE
 from console.read.where import REFUSED, TroubleError
 
 if TYPE_CHECKING:
     from console.local.template import Stack
-
-
-TEMPLATE = Path(__file__).resolve().parents[2] / "service.yaml"
 
 
 def check_parameters(given: Mapping[str, str]) -> None:
@@ -58,7 +55,7 @@ def _template() -> Stack:
     from console.local.template import TemplateError, read
 
     try:
-        return read(TEMPLATE)
+        return read(SERVICE_TEMPLATE)
     except TemplateError as error:
         raise TroubleError(str(error)) from error
 

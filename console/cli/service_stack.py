@@ -18,7 +18,7 @@ from console.cli.change_set import (
     standing,
 )
 from console.cli.service_parameters import check_parameters, given_before, stack_parameters
-from console.doctor.leftovers import names_taken
+from console.doctor.leftovers import Taken, names_taken, untagged
 from console.read.where import REFUSED, TroubleError
 
 
@@ -28,7 +28,8 @@ def add(
     """Deploy service.yaml as the stack of the service ``name``, or change that stack. The result is what came of it.
 
     ``given`` are service.yaml's parameters by their names; what is left out keeps its default, and in a stack that
-    stands its value. ``adopt`` takes over the repositories and the bucket that an earlier stack of the service left.
+    stands its value. With ``adopt`` the repositories and the bucket that an earlier stack of the service left serve
+    again, with their data.
     Raises TroubleError where it is refused, fails, or lasts too long.
     """
     controller = work.controller.where.stack
@@ -39,12 +40,21 @@ def add(
     before = standing(work, stack)
     check_parameters({**given_before(before), **given})
     if before is None:
-        if not adopt:
-            _require_free(work, name)
+        taken = _require_free(work, name, adopt)
+        given = {**given, **{one.parameter: "yes" for one in taken}}
     elif before["StackStatus"] not in CHANGEABLE:
         raise TroubleError(_unchangeable(stack, name, before["StackStatus"]), REFUSED)
     parameters = stack_parameters(given, before)
-    return change_stack(work, stack, parameters, before is None, dry_run=dry_run, adopt=adopt)
+    return change_stack(work, stack, parameters, before is None, dry_run=dry_run)
+
+
+def target(work: StackWork, name: str) -> str:
+    """The account, Region and stack in which the stack of a service is. Raises TroubleError where there is none."""
+    stack = stack_of(work.controller.where.stack, name)
+    before = standing(work, stack)
+    if before is None:
+        raise TroubleError(_no_stack(work, stack, name), REFUSED)
+    return work.controller.target_of(before["StackId"])
 
 
 def remove(work: StackWork, name: str) -> str:
@@ -84,10 +94,12 @@ def _require_controller(work: StackWork) -> None:
         raise TroubleError(
             f"{stack} is no controller of esteira: it has no output ServicesPath. Next: --stack NAME", REFUSED
         )
+    work.name_target(work.controller.target_of(row["StackId"]))
 
 
-def _require_free(work: StackWork, name: str) -> None:
-    """Refuse a name that something else in the account bears, which CloudFormation would find out halfway."""
+def _require_free(work: StackWork, name: str, adopt: bool) -> list[Taken]:
+    """What bears the service's names and is to be used. Refused where it is not, which CloudFormation would find out
+    halfway, or where the controller could not reach it."""
     controller = work.controller.where.stack
     registered = [s.name for s in work.controller.services()[0]]
     if name in registered:
@@ -97,12 +109,22 @@ def _require_free(work: StackWork, name: str) -> None:
             REFUSED,
         )
     taken = names_taken(work.controller, name)
-    if taken:
+    if taken and not adopt:
         raise TroubleError(
-            f"{name} cannot be made: there is {' and '.join(taken)} already. Next: esteira add-service {name} --adopt "
-            f"takes over what an earlier stack of this service left; or choose another name",
+            f"{name} cannot be made: there is {' and '.join(one.told for one in taken)} already. Next: esteira "
+            f"add-service {name} --adopt uses what an earlier stack of this service left; or choose another name",
             REFUSED,
         )
+    strange = untagged(work.controller, taken)
+    if strange:
+        arns = " ".join(one.arn for one in strange)
+        raise TroubleError(
+            f"{' and '.join(one.told for one in strange)} lacks the tag esteira={controller}, by which the "
+            f"controller may use it. Next: if it is this service's, aws resourcegroupstaggingapi tag-resources "
+            f"--tags esteira={controller} --resource-arn-list {arns}; then again",
+            REFUSED,
+        )
+    return taken
 
 
 def _unchangeable(stack: str, name: str, status: str) -> str:
@@ -117,8 +139,8 @@ def _no_stack(work: StackWork, stack: str, name: str) -> str:
     if name in [service.name for service in work.controller.services()[0]]:
         controller = work.controller.where.stack
         return (
-            f"{name} was not deployed by esteira add-service: there is no stack {stack}. Next: if it is the first one "
-            f"of {controller}, sam deploy --parameter-overrides ServiceName= leaves it out; else delete its own stack"
+            f"{name} was not deployed by esteira add-service: there is no stack {stack}. Next: delete the stack "
+            f"that it was deployed by; what it consists of: aws ssm get-parameter --name /{controller}/services/{name}"
         )
     return f"there is no stack {stack}. Next: esteira status names the services there are"
 

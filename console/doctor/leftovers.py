@@ -6,7 +6,7 @@ The templates keep these kinds of things when their stacks go (``DeletionPolicy`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,25 +64,58 @@ def kept(controller: Controller, service: str | None = None) -> tuple[Kept, ...]
     return tuple(row for row in found if service is None or _is_of(row, controller.where.stack, service))
 
 
-def names_taken(controller: Controller, service: str) -> list[str]:
+@dataclass(frozen=True)
+class Taken:
+    """A thing that bears a name which the stack of a service would give: in words, the parameter of service.yaml that
+    says that it exists, and its ARN."""
+
+    told: str
+    parameter: str
+    arn: str
+
+
+def names_taken(controller: Controller, service: str) -> list[Taken]:
     """What bears the names that a stack of ``service`` would give, which CloudFormation would find halfway."""
     client = controller.client
     account = client("sts").get_caller_identity()["Account"]
     bucket = f"{controller.where.stack}-bundles-{service}-{account}"
-    asked: tuple[tuple[str, Callable[[], Any], str], ...] = (
+    meta = client("sts").meta
+    here = f"{meta.region_name}:{account}"
+    asked: tuple[tuple[str, str, str, Callable[[], Any], str], ...] = (
         (
             f"a CodeCommit repository {service}",
+            "RepositoryExists",
+            f"codecommit:{here}:{service}",
             lambda: client("codecommit").get_repository(repositoryName=service),
             "RepositoryDoesNotExistException",
         ),
         (
             f"an ECR repository {service}",
+            "ImagesExist",
+            f"ecr:{here}:repository/{service}",
             lambda: client("ecr").describe_repositories(repositoryNames=[service]),
             "RepositoryNotFoundException",
         ),
-        (f"a bucket {bucket}", lambda: client("s3").head_bucket(Bucket=bucket), "404"),
+        (
+            f"a bucket {bucket}",
+            "BundlesExist",
+            f"s3:::{bucket}",
+            lambda: client("s3").head_bucket(Bucket=bucket),
+            "404",
+        ),
     )
-    return [what for what, ask, gone in asked if _is_there(ask, gone)]
+    return [
+        Taken(told, is_, f"arn:{meta.partition}:{arn}") for told, is_, arn, ask, gone in asked if _is_there(ask, gone)
+    ]
+
+
+def untagged(controller: Controller, taken: Sequence[Taken]) -> list[Taken]:
+    """Those that lack the tag ``esteira=<stack>``, by which the controller's roles reach what is theirs."""
+    client = controller.client("resourcegroupstaggingapi")
+    rows = client.get_resources(ResourceARNList=[one.arn for one in taken])["ResourceTagMappingList"] if taken else []
+    ours = {"Key": "esteira", "Value": controller.where.stack}
+    known = {row["ResourceARN"] for row in rows if ours in row["Tags"]}
+    return [one for one in taken if one.arn not in known]
 
 
 def _is_there(ask: Callable[[], Any], gone: str) -> bool:

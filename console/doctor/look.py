@@ -11,7 +11,6 @@ import subprocess
 from dataclasses import replace
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
 
 from console.doctor.account_checks import QUOTAS
@@ -19,10 +18,8 @@ from console.doctor.eyes import Eyes, answer_date
 from console.doctor.leftovers import names_taken
 from console.doctor.look_stack import look_at_stack
 from console.doctor.observed import Here, Identity, Observed, Silence, StackStatus, Use
+from console.local.paths import TEMPLATE
 from console.read.trouble import code_of
-
-TEMPLATE = Path(__file__).resolve().parents[2] / "template.yaml"
-
 
 SAM = TEMPLATE.parent / ".venv-sam" / "bin" / "sam"
 
@@ -140,10 +137,10 @@ def _default_vpc(eyes: Eyes) -> bool:
 
 def _taken(eyes: Eyes) -> tuple[str, tuple[str, ...]]:
     """The first service that would be deployed, and what bears its name already."""
-    from console.local.template import read
+    from console.local.template import SERVICE
 
-    name = eyes.wanted or str(read(TEMPLATE).document["Parameters"]["ServiceName"]["Default"])
-    return name, tuple(names_taken(eyes.controller, name))
+    name = eyes.wanted or SERVICE
+    return name, tuple(taken.told for taken in names_taken(eyes.controller, name))
 
 
 def _standing(eyes: Eyes) -> StackStatus | Silence | None:

@@ -10,6 +10,7 @@ from console.doctor.observed import Code, Instance, LastDeployment, Observed, Si
 from console.read.trouble import code_of
 from esteira.aws import Aws
 from esteira.config import Service
+from esteira.targets.ec2 import batches
 
 AGENT = "systemctl is-active codedeploy-agent"
 
@@ -123,10 +124,12 @@ def _agent(eyes: Eyes, instance: str) -> str | Silence:
 
 def _last(eyes: Eyes, service: Service) -> LastDeployment | None:
     asked = {"applicationName": service.application, "deploymentGroupName": service.last.group}
-    ids = eyes("codedeploy", "list_deployments", **asked)["deployments"]
+    ids = eyes.pages("codedeploy", "list_deployments", "deployments", **asked)  # in no order
     if not ids:
         return None
-    told = eyes("codedeploy", "batch_get_deployments", deploymentIds=ids[:100])["deploymentsInfo"]
+    told: list[Mapping[str, Any]] = []
+    for some in batches(ids):
+        told += eyes("codedeploy", "batch_get_deployments", deploymentIds=some)["deploymentsInfo"]
     last = max(told, key=lambda row: row["createTime"])
     targets = Aws(eyes.controller.client).targets(last["deploymentId"])
     began = {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from console.doctor.dead_letters import unread
 from console.doctor.eyes import Eyes
@@ -87,8 +89,17 @@ def _alarms(eyes: Eyes) -> Sequence[Alarm] | Silence:
     told = eyes.heard(lambda: eyes.pages("cloudwatch", "describe_alarms", "MetricAlarms", AlarmNames=names))
     if isinstance(told, Silence):
         return told
-    found = [Alarm(a["AlarmName"], a["StateValue"], a.get("AlarmDescription", "")) for a in told]
+    found = [_alarm(a, eyes.now()) for a in told]
     return [*found, *(Alarm(name, "gone") for name in names if name not in {alarm.name for alarm in found})]
+
+
+def _alarm(told: Mapping[str, Any], now: datetime) -> Alarm:
+    """An alarm's state; one that rings for want of figures before it can have had any has none yet."""
+    state, made = told["StateValue"], told.get("AlarmConfigurationUpdatedTimestamp")
+    asked = timedelta(seconds=told.get("Period", 0) * told.get("EvaluationPeriods", 0))
+    if state == "ALARM" and told.get("TreatMissingData") == "breaching" and made is not None and now - made < asked:
+        state = "INSUFFICIENT_DATA"
+    return Alarm(told["AlarmName"], state, told.get("AlarmDescription", ""))
 
 
 def _hearers(eyes: Eyes) -> Hearers | Silence:

@@ -53,11 +53,21 @@ def _standing(seen: Observed) -> Finding:
             if status.endswith("_IN_PROGRESS"):
                 return attend("stack", f"{seen.stack} is {status}. Next: ask again when it is over")
             why = f": {reason}" if reason else ""
+            if status in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED"):
+                return attend("stack", _never_made(seen.stack, status + why))
             look = f"aws cloudformation describe-stack-events --stack-name {seen.stack}"
             return attend(
                 "stack",
                 f"{seen.stack} is {status}{why}. Next: {look} tells the first failure; mend it, sam deploy again",
             )
+
+
+def _never_made(stack: str, told: str) -> str:
+    """A stack whose creation failed: CloudFormation updates none of these, though `sam deploy` tries to."""
+    return (
+        f"{stack} is {told}: its creation failed, nothing of it works, and no deployment can change it. Next: "
+        f"aws cloudformation delete-stack --stack-name {stack}, and when that is over: sam deploy --stack-name {stack}"
+    )
 
 
 def _names(taken: tuple[str, Sequence[str]] | Silence) -> Finding:
@@ -68,8 +78,8 @@ def _names(taken: tuple[str, Sequence[str]] | Silence) -> Finding:
         return ok("names", f"nothing is called {service} yet")
     return attend(
         "names",
-        f"there is {' and '.join(there)} already, at which a stack with the service {service} would stop. Next: "
-        f"deploy the controller alone (ServiceName=), then esteira add-service {service} --adopt; or remove them",
+        f"there is {' and '.join(there)} already, at which a service {service} would stop. Next: deploy the "
+        f"controller, then esteira add-service {service} --adopt; or remove them, or name the service otherwise",
     )
 
 

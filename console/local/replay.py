@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from console.local.paths import TEMPLATE
 from console.local.template import TemplateError, read
 from console.read.complete import split_log
 from console.read.out import Out, Piece
 from console.read.remote import Controller, Invoked
 from console.read.where import REFUSED, TroubleError
-
-TEMPLATE = Path(__file__).resolve().parents[2] / "template.yaml"
 
 
 @dataclass(frozen=True)

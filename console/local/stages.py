@@ -5,7 +5,7 @@ own, made like the last one's. What a stage asks for (votes, windows, alarms …
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -15,18 +15,29 @@ from esteira.config import Service
 
 Client = Callable[[str], Any]
 Rules = Mapping[str, Any]  # a stage of the registration; without a group it gets one of its own
+LARGEST = 4_096  # bytes of a Standard parameter
 # What a new group has from the one that is there.
 LIKE = ("serviceRoleArn", "deploymentConfigName")
 
 
-def give_stages(client: Client, services_path: str, stages: Sequence[Rules]) -> None:
-    """Give every service registered under the path these stages, in this order; what is there stays as it is.
+def registered(client: Client, services_path: str) -> dict[str, dict[str, Any]]:
+    """The registrations under the path, by their parameters' names."""
+    pages = client("ssm").get_paginator("get_parameters_by_path").paginate(Path=services_path, Recursive=True)
+    return {row["Name"]: json.loads(row["Value"]) for page in pages for row in page["Parameters"]}
+
+
+def give_stages(
+    client: Client, services_path: str, stages: Sequence[Rules], *, but: Collection[str] = frozenset()
+) -> None:
+    """Give every service registered under the path these stages, in this order; what is there stays as it is. ``but``
+    are parameters to leave alone.
 
     Raises ValueError, with a sentence, where a service cannot have them.
     """
     ssm = client("ssm")
-    for parameter in ssm.get_parameters_by_path(Path=services_path, Recursive=True)["Parameters"]:
-        service = json.loads(parameter["Value"])
+    for name, service in registered(client, services_path).items():
+        if name in but:
+            continue
         wanted = stages_of(service, stages)
         try:
             Service.model_validate(service | {"stages": wanted})
@@ -37,8 +48,13 @@ def give_stages(client: Client, services_path: str, stages: Sequence[Rules]) -> 
         for stage in wanted:
             _group(client("codedeploy"), service, stage["group"])
         if wanted != service["stages"]:
-            value = json.dumps(service | {"stages": wanted})
-            ssm.put_parameter(Name=parameter["Name"], Type="String", Value=value, Overwrite=True)
+            value = json.dumps(service | {"stages": wanted}, separators=(",", ":"))
+            if (size := len(value.encode())) > LARGEST:
+                raise ValueError(
+                    f"the registration of {service['name']} would have {size:,} bytes, and a parameter of SSM holds "
+                    f"{LARGEST:,}. Next: give its stages shorter rules"
+                )
+            ssm.put_parameter(Name=name, Type="String", Value=value, Overwrite=True)
 
 
 def stages_of(service: Mapping[str, Any], stages: Sequence[Rules]) -> list[dict[str, Any]]:

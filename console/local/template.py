@@ -1,4 +1,4 @@
-"""template.yaml as the local mode needs it: read, its parameters and intrinsics resolved, nested stacks included. It
+"""The templates as the local mode needs them: read, their parameters and intrinsics resolved. It
 creates nothing (``aws/resources.py`` does) and decides nothing.
 
 Only what is asked for is resolved, so that a dashboard or an instance may use whatever CloudFormation offers; what is
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from console.local.aws_account import ACCOUNT, REGION, arn
 from console.local.rules import EventRule, Schedule
 
 NOTHING = object()  # AWS::NoValue
-NESTED = ("AWS::Serverless::Application", "AWS::CloudFormation::Stack")
+SERVICE = "heart"  # what the one service of the local mode is called
 NAMES = {  # the property that names a resource of a type
     "AWS::CodeBuild::Project": "Name",
     "AWS::CodeCommit::Repository": "RepositoryName",
@@ -125,6 +125,13 @@ Loader.yaml_implicit_resolvers = {
 }
 
 
+def with_service(controller: Stack, parameters: Mapping[str, Any] | None = None) -> Stack:
+    """The controller with the stack of one service (service.yaml, ``heart`` unless told otherwise) beside it."""
+    given = {"ServiceName": SERVICE, "ControllerStack": controller.name, **(parameters or {})}
+    name = f"{controller.name}-{given['ServiceName']}"
+    return replace(controller, services=(read(controller.path.with_name("service.yaml"), name, given),))
+
+
 def read(path: Path, name: str = "esteira", parameters: Mapping[str, Any] | None = None) -> Stack:
     """The stack ``name`` that ``path`` describes with ``parameters`` over its defaults."""
     try:
@@ -140,27 +147,22 @@ def read(path: Path, name: str = "esteira", parameters: Mapping[str, Any] | None
 
 @dataclass
 class Stack:
-    """One stack of a template: ``parameters`` are the given ones."""
+    """One stack of a template: ``parameters`` are the given ones, ``services`` the stacks that go with a controller."""
 
     path: Path
     document: Mapping[str, Any]
     name: str
     parameters: dict[str, Any]
+    services: tuple[Stack, ...] = ()
     _resolving: list[str] = field(default_factory=list, repr=False)
 
     # what the local mode asks
 
     @cached_property
-    def nested(self) -> dict[str, Stack]:
-        """The nested stacks by their logical ids."""
-        return {id_: self._nested(id_) for id_, row in self._there() if row["Type"] in NESTED}
-
-    @cached_property
     def functions(self) -> tuple[FunctionSpec, ...]:
-        """The functions of this stack and the nested ones."""
+        """The functions of this stack."""
         kinds = ("AWS::Serverless::Function", "AWS::Lambda::Function")
-        own = [self._function(id_) for id_, row in self._there() if row["Type"] in kinds]
-        return (*own, *(f for stack in self.nested.values() for f in stack.functions))
+        return tuple(self._function(id_) for id_, row in self._there() if row["Type"] in kinds)
 
     @cached_property
     def rules(self) -> tuple[EventRule, ...]:
@@ -171,7 +173,7 @@ class Stack:
         for id_, row in self._of("AWS::Events::Rule"):
             if "EventPattern" in row:
                 found.append(EventRule(self.physical(id_), row["EventPattern"], tuple(self._targets(id_))))
-        return (*found, *(rule for stack in self.nested.values() for rule in stack.rules))
+        return tuple(found)
 
     @cached_property
     def schedules(self) -> tuple[Schedule, ...]:
@@ -194,15 +196,15 @@ class Stack:
                 found += [
                     Schedule(self.physical(id_), target, row["ScheduleExpression"]) for target in self._targets(id_)
                 ]
-        return (*found, *(schedule for stack in self.nested.values() for schedule in stack.schedules))
+        return tuple(found)
 
     def resources(self, *types: str) -> Iterator[Resource]:
-        """The resources of ``types`` in this stack and the nested ones, resolved, in the template's order."""
+        """The resources of ``types`` in this stack and its services', resolved, in the templates' order."""
         for id_, row in self._there():
             if row["Type"] in types:
                 properties = self.resolve(row.get("Properties", {}), f"Resources.{id_}")
                 yield Resource(self.name, id_, row["Type"], self.physical(id_), properties)
-        for stack in self.nested.values():
+        for stack in self.services:
             yield from stack.resources(*types)
 
     @cached_property
@@ -302,8 +304,6 @@ class Stack:
         if id_ not in self.document["Resources"]:
             raise self._error(where, f"asks for {id_}.{attribute}, and there is no {id_}; correct the name")
         kind = self.document["Resources"][id_]["Type"]
-        if kind in NESTED:
-            return self.nested[id_].outputs[attribute.removeprefix("Outputs.")]
         name = self.physical(id_)
         known = {
             (
@@ -345,14 +345,6 @@ class Stack:
         for id_, row in self._there():
             if row["Type"] == kind:
                 yield id_, self.resolve(row.get("Properties", {}), f"Resources.{id_}")
-
-    def _nested(self, id_: str) -> Stack:
-        row = self.document["Resources"][id_]["Properties"]
-        place = row.get("Location") or row.get("TemplateURL")
-        given = self.resolve(row.get("Parameters", {}), f"Resources.{id_}.Parameters")
-        if not isinstance(place, str) or "://" in place:
-            raise self._error(f"Resources.{id_}", "lies outside this folder; give a relative Location")
-        return read(self.path.parent / place, f"{self.name}-{id_}", given)
 
     def _function(self, id_: str) -> FunctionSpec:
         shared = self.document.get("Globals", {}).get("Function", {})

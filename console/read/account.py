@@ -13,10 +13,12 @@ from console.read.stage_status import order_of, rollout_facts
 from console.read.views import Account, At, ReleaseBuild, ReleaseDeployment, Said
 from esteira.config import Service
 from esteira.core.facts import (
+    Accepted,
     BuildEnded,
     BuildStarted,
     DeploymentReported,
     DeploymentStarted,
+    Diagnosed,
     ImageArrived,
     Rollout,
 )
@@ -25,6 +27,9 @@ from esteira.core.status import assess
 from esteira.fact import Fact
 from esteira.store import Store
 from esteira.trail import ImageScanned, about_decisions
+
+# What the controller noted for itself.
+_NOTES = {"claimed", "rollout-finished", "notified", "host-reported", "bundled", "commit-pushed", "decided", "unknown"}
 
 
 def account(store: Store, service: Service, number: int, now: datetime) -> Account:
@@ -106,4 +111,16 @@ def _deployments(release: Release) -> tuple[ReleaseDeployment, ...]:
 def said(fact: Fact) -> Said:
     """A fact as what it says."""
     says, log = split_log(sentence(fact))
-    return Said(fact.at, fact.name, says, log)
+    return Said(fact.at, fact.name, says, log, _minor(fact))
+
+
+def _minor(fact: Fact) -> bool:
+    match fact:
+        case BuildStarted() | DeploymentStarted(unchanged=False) | Rollout(kind="deploy") | Accepted() | ImageScanned():
+            return True
+        case DeploymentReported(milestone=milestone):
+            return milestone != "ended"
+        case Diagnosed(failed=failed):
+            return not failed
+        case _:
+            return fact.name in _NOTES

@@ -1,28 +1,33 @@
-"""The one place that text from outside passes before a person sees it: reasons, logs, names of commits.
-
-A terminal obeys control characters, and some characters turn the reading direction of a line. They are shown by their
-number instead. The same form is valid inside a JSON string.
-"""
+"""Values as JSON documents that a terminal or a page can show (``esteira.visible``)."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import Any
 
-_CONTROL = (*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
-_SHOWN = {number: f"\\u{number:04x}" for number in _CONTROL if chr(number) not in "\t\n"}
+from esteira.visible import visible
 
-
-def visible(text: str) -> str:
-    """The text with its control characters made visible; line ends and tabs stay."""
-    return text.translate(_SHOWN)
+# JSON's escapes of what cannot be seen, and what a page reads as their text.
+_AGAIN = {r"\u": r"\\u", r"\b": r"\\u0008", r"\f": r"\\u000c", r"\r": r"\\u000d"}
 
 
 def document(value: Any, indent: int | None = 2) -> str:
     """``value`` (dataclasses, times and plain values) as one JSON document; without ``indent``, in one line."""
     return visible(json.dumps(value, default=_plain, indent=indent, ensure_ascii=False))
+
+
+def page_document(value: Any) -> str:
+    """``value`` as one line of JSON for a page: what cannot be seen is still written out after the page has read it."""
+    return re.sub(r"\\.", _escaped_again, document(value, None))
+
+
+def _escaped_again(escape: re.Match[str]) -> str:
+    if escape[0] == r"\r" and escape.string.startswith(r"\n", escape.end()):
+        return ""  # CRLF is a line end
+    return _AGAIN.get(escape[0], escape[0])
 
 
 def _plain(thing: Any) -> Any:

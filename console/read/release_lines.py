@@ -98,6 +98,8 @@ def told(release: Release, status: Status, stages: dict[str, str], bypasses: tup
         classes=pushed.classes,
         pushed_at=pushed.at,
         bypasses=bypasses,
+        subject=pushed.subject,
+        author=pushed.author,
     )
 
 
@@ -116,6 +118,8 @@ def _listed(view: View, bypasses: tuple[Bypass, ...]) -> ReleaseLine:
         classes=view.classes,
         pushed_at=unstamp(view.pushed_at),
         bypasses=bypasses,
+        subject=view.subject,
+        author=view.author,
     )
 
 

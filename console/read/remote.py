@@ -9,17 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from console.read.clients import clients, wire
+from console.read.clients import clients, session, wire
 from console.read.where import REFUSED, TroubleError, Where, local_credentials
 from console.read.wire import through
 
 if TYPE_CHECKING:
     from esteira.config import Service
     from esteira.store import Store
-
-
-# The words that count by who says them, so that it has to be proven.
-PROVEN = {"approve", "reject", "promote", "bypass"}
 
 
 @dataclass(frozen=True)
@@ -66,6 +62,19 @@ class Controller:
         return self._client
 
     @cached_property
+    def target(self) -> str:
+        """The local stack's folder, or AWS's account, Region and stack: what a word is about to change."""
+        where = self.where
+        if where.endpoint or where.functions:
+            return f"{where.named} at {where.state}" if where.state else f"{where.named}, stack {where.stack}"
+        return self.target_of(str(self._configuration["FunctionArn"]))
+
+    def target_of(self, arn: str) -> str:
+        """The same, as the ARN of anything in that account and Region tells it."""
+        account, region = arn.split(":")[4:2:-1]
+        return f"AWS account {account}, {region}, stack {self.where.stack}"
+
+    @cached_property
     def table(self) -> str:
         """The name of the controller's table."""
         untold = self.where.endpoint or self.where.functions
@@ -104,8 +113,7 @@ class Controller:
     def operate(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Send an operator's request and return the answer. Raises TroubleError where it is refused or fails."""
         name = f"{self.where.stack}-operate"
-        proof = {"proof": self._proof(request)} if request["action"] in PROVEN else {}
-        answer = self.invoke(name, {**request, **proof})
+        answer = self.invoke(name, {**request, "proof": self._proof(request)})
         if answer.error:
             raise TroubleError(
                 f"{name} failed: {answer.error}. Next: esteira status tells whether it was heard; "
@@ -124,7 +132,6 @@ class Controller:
         from botocore.awsrequest import AWSRequest
         from botocore.credentials import Credentials
         from botocore.exceptions import NoCredentialsError
-        from botocore.session import get_session
 
         from esteira import identity
 
@@ -133,7 +140,7 @@ class Controller:
             name = re.sub(r"[^A-Za-z0-9+=.@_-]", "-", str(request.get("by", ""))) or pretended["aws_access_key_id"]
             credentials: Any = Credentials(name, pretended["aws_secret_access_key"])
         else:
-            credentials = get_session().get_credentials()
+            credentials = session(self.where).get_credentials()
         if credentials is None:
             raise NoCredentialsError
         headers = {"Content-Type": identity.CONTENT_TYPE, identity.HEADER: identity.digest(request)}
@@ -150,8 +157,14 @@ class Controller:
 
     def _table(self) -> str:
         """The table's name as the functions know it: CloudFormation made it up."""
-        told = self._ask("lambda", "GetFunctionConfiguration", FunctionName=f"{self.where.stack}-operate")
-        return str(told.get("Environment", {}).get("Variables", {}).get("ESTEIRA_TABLE") or self.where.stack)
+        return str(
+            self._configuration.get("Environment", {}).get("Variables", {}).get("ESTEIRA_TABLE") or self.where.stack
+        )
+
+    @cached_property
+    def _configuration(self) -> dict[str, Any]:
+        """How the function ``operate`` is configured; its ARN says which account and Region the stack is in."""
+        return self._ask("lambda", "GetFunctionConfiguration", FunctionName=f"{self.where.stack}-operate")
 
     def _listed_table(self) -> str:
         """The table's name where nobody tells a function's environment: the one called after the stack."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
-from console.read.release_lines import bypasses_of, line_of
+from console.read.release_lines import bypasses_of, line, line_of, releases
 from console.read.sentences import sentence
-from console.read.views import Hold, LiveOnStage, StageStatus, UnderWay, Vote
+from console.read.views import Hold, LiveOnStage, ReleaseLine, ServiceStatus, StageStatus, UnderWay, Vote
 from esteira.config import Service
 from esteira.core.admission import counted, needed
 from esteira.core.facts import RollbackOrdered, Rollout, about_stage
@@ -21,6 +21,38 @@ from esteira.store import Store
 def status(store: Store, services: Iterable[Service], now: datetime) -> tuple[StageStatus, ...]:
     """How every stage of ``services`` stands at ``now``."""
     return tuple(stage for service in services for stage in _status(store, service, now))
+
+
+def glance(
+    store: Store, services: Iterable[Service], stages: Iterable[StageStatus], pages: Mapping[str, str], now: datetime
+) -> tuple[ServiceStatus, ...]:
+    """Each service at a glance. ``stages`` is how they stand; ``pages`` is where the models of the local stack
+    answer."""
+    stages = tuple(stages)
+    return tuple(
+        ServiceStatus(
+            service=service.name,
+            newest=_newest(store, service, stages, now),
+            url=pages.get(service.name, service.url),
+            live=next((s.live.release for s in stages if _is_last(s, service) and s.live), ""),
+        )
+        for service in services
+    )
+
+
+def _newest(store: Store, service: Service, stages: Iterable[StageStatus], now: datetime) -> ReleaseLine | None:
+    """The release that was pushed last."""
+    pushed = store.newest(service.name)
+    if pushed is None:
+        return None
+    on_their_way = (told for s in stages if s.service == service.name for told in s.under_way)
+    listed = (*on_their_way, *releases(store, service, 1, now))
+    label = f"v{pushed.number}"
+    return next((told for told in listed if told.release == label), None) or line(store, service, pushed.number, now)
+
+
+def _is_last(stage: StageStatus, service: Service) -> bool:
+    return (stage.service, stage.stage) == (service.name, service.last.name)
 
 
 def _status(store: Store, service: Service, now: datetime) -> Iterator[StageStatus]:
@@ -79,6 +111,8 @@ def _live(
         tag=pushed.tag,
         digest=here.served_digest or release.digest,
         why=why,
+        subject=pushed.subject,
+        author=pushed.author,
         since=since,
         watched_until=watched_until if stage.baking > timedelta() and watched_until > now else None,
         alarm=status.why if status.cause == Cause.ALARM else "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from esteira.core.admission import Wait
@@ -40,6 +40,8 @@ class ReleaseLine:
     classes: tuple[str, ...]
     pushed_at: datetime
     bypasses: tuple[Bypass, ...]  # in force
+    subject: str = field(default="", kw_only=True)  # of its commit
+    author: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class LiveOnStage:
     tag: str
     digest: str
     why: str
+    subject: str
+    author: str
     since: datetime
     watched_until: datetime | None
     alarm: str
@@ -101,13 +105,26 @@ class StageStatus:
 
 
 @dataclass(frozen=True)
+class ServiceStatus:
+    """One service at a glance: what was pushed last and how that went, where its model answers ("": not known), and
+    which release answers there ("": none yet)."""
+
+    service: str
+    newest: ReleaseLine | None
+    url: str
+    live: str
+
+
+@dataclass(frozen=True)
 class Said:
-    """One fact: when it was heard, its kind, and what it says; ``log`` are lines that belong to it."""
+    """One fact: when it was heard, its kind, and what it says; ``log`` are lines that belong to it. A ``minor`` one is
+    a step that another one implies, or that the controller noted for itself."""
 
     at: datetime
     fact: str
     says: str
     log: tuple[str, ...]
+    minor: bool = False
 
 
 @dataclass(frozen=True)

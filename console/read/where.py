@@ -1,15 +1,9 @@
-"""Where the controller is: the local stack that left a note in its state folder, a named endpoint, or AWS.
-
-What a person can cause here leaves this file as ``TroubleError``: one sentence that ends in the next thing to type.
-"""
+"""A controller: the local stack of a state folder, a named endpoint, or AWS; and the error of a person who typed."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from configparser import Error as ConfigParserError
-from configparser import RawConfigParser
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,7 +23,8 @@ class TroubleError(Exception):
 class Where:
     """One controller: its stack's name, the endpoint that stands for AWS (None: AWS itself), whether it is the local
     stack, and the endpoint that runs the functions where that is another (``sam local start-lambda``). Of the local
-    stack also where a service is pushed to and answers, and where its dead letters lie."""
+    stack also its state folder, and where a service is pushed to and answers. Of AWS also the profile and the Region
+    that were named ("": those of this machine)."""
 
     stack: str
     endpoint: str | None = None
@@ -37,8 +32,10 @@ class Where:
     remotes: Mapping[str, str] = field(default_factory=dict)
     functions: str | None = None
     pages: Mapping[str, str] = field(default_factory=dict)
-    letters: Path | None = None
+    state: Path | None = None
     secret: str = field(default="", repr=False)  # the local stack's secret key
+    profile: str = ""
+    region: str = ""
 
     @property
     def named(self) -> str:
@@ -47,42 +44,10 @@ class Where:
             return "the local stack"
         return f"AWS at {self.endpoint}" if self.endpoint else "AWS"
 
-
-def find(endpoint: str | None, stack: str | None, state: Path, functions: str | None = None) -> Where:
-    """Which controller is meant. A note of a local stack in ``state`` counts unless an endpoint is given;
-    ``functions`` is the endpoint of its functions, if that is another.
-
-    Raises TroubleError where the note cannot be read, or the process that wrote it is gone: what was meant for the
-    local stack must not reach AWS.
-    """
-    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL") or None
-    functions = functions or os.environ.get("AWS_ENDPOINT_URL_LAMBDA") or None
-    note = state / "local.json"
-    if endpoint or not note.exists():
-        return Where(stack or "esteira", endpoint, functions=functions)
-    try:
-        told = json.loads(note.read_text())
-        pid, url = int(told["pid"]), str(told["endpoint"])
-        secret = _secret(Path(told["credentials"]))
-        where = Where(
-            stack or str(told.get("stack", "esteira")),
-            url,
-            True,
-            told.get("remotes", {}),
-            functions,
-            told.get("pages", {}),
-            state / "dead-letters.jsonl",
-            secret,
-        )
-    except (OSError, ValueError, KeyError, TypeError, ConfigParserError):
-        raise TroubleError(
-            f"{note} is not a local stack's note. Next: esteira local up writes it anew; to speak to AWS, remove it"
-        ) from None
-    if not _runs(pid):
-        raise TroubleError(
-            f"the local stack of {state} is not running. Next: esteira local up; to speak to AWS instead, remove {note}"
-        )
-    return where
+    @property
+    def letters(self) -> Path | None:
+        """Where the local stack's dead letters are."""
+        return self.state / "dead-letters.jsonl" if self.state else None
 
 
 def local_credentials(where: Where) -> dict[str, str]:
@@ -93,20 +58,3 @@ def local_credentials(where: Where) -> dict[str, str]:
         secret = where.secret or "local"
         return {"aws_access_key_id": "local", "aws_secret_access_key": secret, "region_name": "us-east-1"}
     return {}
-
-
-def _secret(credentials: Path) -> str:
-    """The secret key in the credentials file of a local stack."""
-    parser = RawConfigParser()
-    parser.read_string(credentials.read_text())
-    return parser["default"]["aws_secret_access_key"]
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -38,12 +38,13 @@ class Key(NamedTuple):
 @dataclass(frozen=True)
 class Wire:
     """The way to AWS, or to ``endpoint`` in its place. ``key`` and ``region`` are this machine's own unless given.
-    ``functions`` is the endpoint of Lambda, if that is another."""
+    ``functions`` is the endpoint of Lambda, if that is another; ``session`` makes botocore's session."""
 
     endpoint: str | None = None
     functions: str | None = None
     key: Key | None = None
     region: str = ""
+    session: Callable[[], Session] | None = None
 
     def __call__(self, service: str, operation: str, **request: Any) -> dict[str, Any]:
         """What AWS answers to a request that reads. Raises botocore's errors."""
@@ -140,7 +141,7 @@ class Wire:
     def _session(self) -> Session:
         from botocore.session import get_session
 
-        return get_session()
+        return (self.session or get_session)()
 
     @cached_property
     def _http(self) -> URLLib3Session:

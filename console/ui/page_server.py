@@ -22,15 +22,14 @@ from typing import Any, get_args
 
 from aiohttp import web
 
-from console.read.printable import document
+from console.read.printable import page_document
 from console.read.private import write_private
 from console.read.session import Session
 from console.read.trouble import explained
 from console.read.where import TroubleError
 from console.ui import board
 from console.ui.watch import Watch
-from esteira.config import Service
-from esteira.operate import Verb
+from esteira.config import Service, Verb
 
 HERE = Path(__file__).parent
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
@@ -165,9 +164,9 @@ class Page:
             lambda: board.overview(self._session.store, self._session.services(), self._session.now())
         )
         if status != 200:
-            return {"trouble": document(value, None)}
-        told = {f"service {service['service']}": document(service, None) for service in value}
-        return {**told, "services": document([service["service"] for service in value], None)}
+            return {"trouble": page_document(value)}
+        told = {f"service {service['service']}": page_document(service) for service in value}
+        return {**told, "services": page_document([service["service"] for service in value])}
 
     async def _changes(self, request: web.Request) -> web.StreamResponse:
         """Tell who says words and where, then each service, and anew whenever it is another than before, for as long as
@@ -176,12 +175,12 @@ class Page:
         await stream.prepare(request)
         hello = {"by": self._by, "where": self._session.controller.where.named}
         with suppress(ConnectionError):  # the page was closed
-            await stream.write(_event("hello", document(hello, None)).encode())
+            await stream.write(_event("hello", page_document(hello)).encode())
             async with aclosing(self._watch.news()) as all_news:
                 async for news in all_news:
                     events = [_event(name.partition(" ")[0], text) for name, text in news.items()]
                     # something is always sent, or nobody would notice that the page is gone
-                    clock = _event("clock", document({"now": self._session.now()}, None))
+                    clock = _event("clock", page_document({"now": self._session.now()}))
                     await stream.write("".join([*events, clock]).encode())
         return stream
 
@@ -230,7 +229,7 @@ def _event(kind: str, text: str) -> str:
 
 
 def _json(value: Any, status: int = 200) -> web.Response:
-    return web.Response(text=document(value, None), status=status, content_type="application/json")
+    return web.Response(text=page_document(value), status=status, content_type="application/json")
 
 
 async def serve(page: Page, port: int, say: Callable[[str], None], *, browser: bool) -> None:

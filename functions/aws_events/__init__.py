@@ -7,35 +7,31 @@ equals the fact from the observation, though AWS spells the states differently (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from aws_events.alarms import AlarmChange, observed_alarm, read_alarm
-from aws_events.builds import BuildChange, exported_by, observed_build, read_build
-from aws_events.deployments import (
-    DeploymentChange,
-    InstanceChange,
-    observed_deployment,
-    observed_instance,
-    read_deployment,
-)
-from aws_events.heard import Heard, NotOurs, Timestamp
-from aws_events.images import ImageAction, ImageScan, observed_image, read_image, read_scan
-from aws_events.pushes import ReferenceChange, read_push
+from aws_events.alarms import observed_alarm, read_alarm
+from aws_events.build_log import failed_command
+from aws_events.builds import exported_by, observed_build, read_build
+from aws_events.deployments import observed_deployment, observed_instance, read_deployment, read_instance
+from aws_events.heard import Heard, Nice, NotOurs, Timestamp
+from aws_events.images import observed_image, read_image, read_scan
+from aws_events.pushes import read_push
 from esteira.config import Service, Settings
 from esteira.core.facts import ImageArrived
 from esteira.fact import Fact
-from esteira.refusal import validated
+from esteira.refusal import Refused, validated
 from esteira.trail import ImageScanned
 
 __all__ = [
     "Heard",
     "NotOurs",
     "exported_by",
+    "failed_command",
     "foreign",
     "observed_alarm",
     "observed_build",
@@ -47,29 +43,31 @@ __all__ = [
 
 
 class Envelope(BaseModel):
-    """What every EventBridge event has; ``detail`` is read by the model of its kind."""
+    """What every EventBridge event has. Anybody's event passes; the reader of its kind judges ``detail``."""
 
-    source: str
-    detail_type: Annotated[str, Field(alias="detail-type")]
-    account: str = ""
-    region: str = ""
-    time: Timestamp | None = None
-    detail: dict[str, Any]
+    source: Annotated[str | None, Nice] = None
+    detail_type: Annotated[str | None, Nice, Field(alias="detail-type")] = None
+    account: Annotated[str | None, Nice] = None
+    region: Annotated[str | None, Nice] = None
+    time: Annotated[Timestamp | None, Nice] = None
+    detail: Any = None
 
 
 def read(event: object, services: Sequence[Service], now: datetime, settings: Settings) -> Heard | NotOurs:
     """What ``event`` tells about one of ``services``, or why it is not ours.
 
-    Raises Refused where it is of a kind that is ours and malformed.
+    First whose it is, then what is needed, then what is nice. Raises Refused where something is missing or malformed
+    that is needed of an event of ours.
     """
     envelope = validated(Envelope, event, "event")
-    known = _READERS.get((envelope.source, envelope.detail_type))
-    if known is None:
+    reader = _READERS.get((envelope.source or "", envelope.detail_type or ""))
+    if reader is None:
         return NotOurs(f"{envelope.source} / {envelope.detail_type} is not read here")
-    if elsewhere := foreign(envelope.account, envelope.region, settings):
+    if elsewhere := foreign(envelope.account or "", envelope.region or "", settings):
         return elsewhere
-    model, what, reader = known
-    heard = reader(validated(model, envelope.detail, f"{what} event"), services, now)
+    if not isinstance(envelope.detail, Mapping):
+        raise Refused(f"the {envelope.detail_type} event is refused: detail: it is no object")
+    heard = reader(envelope.detail, services, now)
     if isinstance(heard, NotOurs) or envelope.time is None:
         return heard
     return replace(heard, facts=tuple(_dated(f, min(envelope.time, now)) for f in heard.facts))
@@ -93,22 +91,14 @@ def _dated(fact: Fact, at: datetime) -> Fact:
     return replace(fact, scanned_at=at.replace(second=0, microsecond=0)) if isinstance(fact, ImageScanned) else fact
 
 
-_Reader = Callable[[Any, Sequence[Service], datetime], Heard | NotOurs]
-# By source and detail-type: what the detail is read as, what a refusal calls the event, and who reads it.
-_READERS: dict[tuple[str, str], tuple[type[BaseModel], str, _Reader]] = {
-    ("aws.codecommit", "CodeCommit Repository State Change"): (ReferenceChange, "CodeCommit", read_push),
-    ("aws.codebuild", "CodeBuild Build State Change"): (BuildChange, "CodeBuild", read_build),
-    ("aws.ecr", "ECR Image Action"): (ImageAction, "ECR", read_image),
-    ("aws.ecr", "ECR Image Scan"): (ImageScan, "ECR scan", read_scan),
-    ("aws.codedeploy", "CodeDeploy Deployment State-change Notification"): (
-        DeploymentChange,
-        "CodeDeploy",
-        read_deployment,
-    ),
-    ("aws.codedeploy", "CodeDeploy Instance State-change Notification"): (
-        InstanceChange,
-        "CodeDeploy",
-        read_deployment,
-    ),
-    ("aws.cloudwatch", "CloudWatch Alarm State Change"): (AlarmChange, "CloudWatch", read_alarm),
+_Reader = Callable[[Mapping[str, Any], Sequence[Service], datetime], Heard | NotOurs]
+# By source and detail-type: who reads it.
+_READERS: dict[tuple[str, str], _Reader] = {
+    ("aws.codecommit", "CodeCommit Repository State Change"): read_push,
+    ("aws.codebuild", "CodeBuild Build State Change"): read_build,
+    ("aws.ecr", "ECR Image Action"): read_image,
+    ("aws.ecr", "ECR Image Scan"): read_scan,
+    ("aws.codedeploy", "CodeDeploy Deployment State-change Notification"): read_deployment,
+    ("aws.codedeploy", "CodeDeploy Instance State-change Notification"): read_instance,
+    ("aws.cloudwatch", "CloudWatch Alarm State Change"): read_alarm,
 }

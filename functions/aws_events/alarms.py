@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from aws_events.heard import Heard, NotOurs, Timestamp
+from aws_events.heard import Heard, Nice, NotOurs, Timestamp, name_in
 from esteira.config import Service
 from esteira.core.facts import AlarmRang
 from esteira.fact import Fact
+from esteira.refusal import validated
 
 
 class _AlarmState(BaseModel, defer_build=True):
-    value: Literal["OK", "ALARM", "INSUFFICIENT_DATA"]
-    reason: str = ""
+    value: Literal["ALARM"]
+    reason: Annotated[str | None, Nice] = None
     timestamp: Timestamp
 
 
@@ -27,13 +28,18 @@ class AlarmChange(BaseModel, defer_build=True):
     state: _AlarmState
 
 
-def read_alarm(change: AlarmChange, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
-    listening = [s for s in services if any(change.alarm in stage.alarms for stage in s.stages)]
+def read_alarm(detail: Mapping[str, Any], services: Sequence[Service], now: datetime) -> Heard | NotOurs:
+    """An alarm that went off, to all who listen to it. CloudWatch tells again when what suppressed it is over."""
+    name, state = name_in(detail, "alarmName"), detail.get("state")
+    listening = [s for s in services if any(name in stage.alarms for stage in s.stages)]
     if not listening:
-        return NotOurs(f"no service listens to the alarm {change.alarm}")
-    if change.state.value != "ALARM":
-        return NotOurs(f"the alarm {change.alarm} is {change.state.value}, which takes nothing back")
-    rang = observed_alarm(change.alarm, change.state.timestamp, change.state.reason, now)
+        return NotOurs(f"no service listens to the alarm {name}")
+    if isinstance(state, Mapping) and state.get("value") in ("OK", "INSUFFICIENT_DATA"):
+        return NotOurs(f"the alarm {name} is {state['value']}, which takes nothing back")
+    if isinstance(state, Mapping) and state.get("actionsSuppressedBy"):
+        return NotOurs(f"the actions of the alarm {name} are suppressed, so it takes nothing back")
+    change = validated(AlarmChange, detail, "CloudWatch event")
+    rang = observed_alarm(change.alarm, change.state.timestamp, change.state.reason or "", now)
     return Heard(listening[0], rang, tuple(listening[1:]))
 
 

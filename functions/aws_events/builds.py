@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from aws_events.heard import Heard, NotOurs, service_with
+from aws_events.heard import Heard, Nice, NotOurs, name_in, service_with
 from esteira.claims import CLAIM_VARIABLE, build_claim
 from esteira.config import Service
 from esteira.core.facts import BuildEnded, BuildStarted
 from esteira.fact import Fact
-from esteira.refusal import Refused
+from esteira.refusal import Refused, validated
 
 # What a build exports is told to later builds, whose environment holds only so much: 20 names of at most 64
 # characters with values of at most 256, and 4,000 characters of them in all. What does not fit is left out.
@@ -24,48 +24,51 @@ EXPORTED_IN_ALL = 4_000
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
-class _Variable(BaseModel, defer_build=True):
-    name: str
-    value: str = ""
-
-
-class _Environment(BaseModel, defer_build=True):
-    variables: Annotated[tuple[_Variable, ...], Field(alias="environment-variables")] = ()
-
-
 class _BuildPhase(BaseModel, defer_build=True):
     kind: Annotated[str, Field(alias="phase-type")]
     status: Annotated[str | None, Field(alias="phase-status")] = None
-    context: Annotated[tuple[str, ...] | None, Field(alias="phase-context")] = None
+    context: Annotated[tuple[str, ...] | None, Nice, Field(alias="phase-context")] = None
 
 
 class _Information(BaseModel, defer_build=True):
-    environment: _Environment = _Environment()
-    phases: tuple[_BuildPhase, ...] = ()
-    began: Annotated[str, Field(alias="build-start-time")] = ""
+    phases: Annotated[tuple[Annotated[_BuildPhase | None, Nice], ...] | None, Nice] = None
+    began: Annotated[str | None, Nice, Field(alias="build-start-time")] = None
 
 
 class BuildChange(BaseModel, defer_build=True):
     """CodeBuild Build State Change. ``build-id`` is an ARN, the API's id the part after ``build/``."""
 
-    project: Annotated[str, Field(alias="project-name")]
     build: Annotated[str, Field(alias="build-id", pattern=r"^arn:[^\s]*:build/[^\s]+:[^\s]+$", max_length=500)]
     status: Annotated[str, Field(alias="build-status", pattern=r"^[A-Z_]{1,40}$")]
-    information: Annotated[_Information, Field(alias="additional-information")] = _Information()
+    information: Annotated[_Information | None, Nice, Field(alias="additional-information")] = None
 
 
-def read_build(change: BuildChange, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
-    sharing = [s for s in services if s.project == change.project]
+def read_build(detail: Mapping[str, Any], services: Sequence[Service], now: datetime) -> Heard | NotOurs:
+    """What a build that was started under a claim of ours came to."""
+    project = name_in(detail, "project-name")
+    sharing = [s for s in services if s.project == project]
     if not sharing:
-        return NotOurs(f"no service has the build project {change.project}")
-    variables = {v.name: v.value for v in change.information.environment.variables}
-    cause = _cause((p.kind, p.status, p.context or ()) for p in change.information.phases)
+        return NotOurs(f"no service has the build project {project}")
+    claim = _claim_in(detail)
+    if claim is None:
+        return NotOurs(f"a build of {project} was not started by esteira")
+    change = validated(BuildChange, detail, "CodeBuild event")
     build = change.build.split(":build/", 1)[1]
-    if not build.startswith(f"{change.project}:"):
-        raise Refused(f"the CodeBuild event is refused: build-id: it is not a build of {change.project}")
-    claim = variables.get(CLAIM_VARIABLE)
-    service = service_with(sharing, "name", (claim or "").split("/")[0]) or sharing[0]
-    return _build_facts(service, build, change.status, claim, cause, now, _start_time(change.information.began))
+    if not build.startswith(f"{project}:"):
+        raise Refused(f"the CodeBuild event is refused: build-id: it is not a build of {project}")
+    told = change.information or _Information()
+    cause = _cause((p.kind, p.status, p.context or ()) for p in told.phases or () if p is not None)
+    service = service_with(sharing, "name", claim.split("/")[0]) or sharing[0]
+    return _build_facts(service, build, change.status, claim, cause, now, _start_time(told.began or ""))
+
+
+def _claim_in(detail: Mapping[str, Any]) -> str | None:
+    """The claim among a build's environment variables, None without one: then it is somebody else's build."""
+    found: Any = detail
+    for name in ("additional-information", "environment", "environment-variables"):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    rows = [row for row in found if isinstance(row, Mapping)] if isinstance(found, list) else []
+    return next((name_in(row, "value") for row in rows if row.get("name") == CLAIM_VARIABLE), None)
 
 
 def observed_build(service: Service, build: Mapping[str, Any], now: datetime) -> tuple[Fact, ...]:
@@ -83,10 +86,15 @@ def observed_build(service: Service, build: Mapping[str, Any], now: datetime) ->
 
 
 def _cause(phases: Iterable[tuple[str, str | None, Iterable[str]]]) -> str:
-    """The first phase of a build that did not succeed, with its first context that says something; "" without one."""
+    """The first phase of a build that did not succeed, with its first context that says something; "" without one.
+
+    The context names the command that failed, which may hold a secret.
+    """
     for kind, status, contexts in phases:
         if status not in (None, "SUCCEEDED"):
-            return ": ".join(filter(None, (kind, next((c for c in contexts if c.strip(": ")), ""))))
+            from guard.mask import masked  # not while a function starts
+
+            return masked(": ".join(filter(None, (kind, next((c for c in contexts if c.strip(": ")), "")))))
     return ""
 
 

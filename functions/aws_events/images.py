@@ -6,63 +6,61 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, Field
 
-from aws_events.heard import Digest, Heard, NotOurs, service_with
+from aws_events.heard import Digest, Heard, NotOurs, name_in, service_with
 from esteira.config import Service
 from esteira.core.facts import ImageArrived
 from esteira.fact import Fact
-from esteira.refusal import Refused
+from esteira.refusal import validated
 from esteira.trail import ImageScanned
 
 Severity = Annotated[str, Field(pattern=r"^[A-Z_]{1,20}$")]
 Counts = Annotated[dict[Severity, int], Field(max_length=20)]
-# A bound on an optional value goes on the value: on the union, pydantic would measure None.
 Tag = Annotated[str, Field(max_length=300)]
-Blank = BeforeValidator(lambda v: None if v == "" else v)
 
 
 class ImageAction(BaseModel, defer_build=True):
-    """ECR Image Action. A push may have no tag, or an empty one."""
+    """ECR Image Action, of a push under a tag."""
 
-    action: Annotated[str, Field(alias="action-type")]
-    result: str
-    repository: Annotated[str, Field(alias="repository-name")]
-    tag: Annotated[Tag | None, Blank, Field(alias="image-tag")] = None
-    digest: Annotated[Digest | None, Blank, Field(alias="image-digest")] = None
+    tag: Annotated[Tag, Field(alias="image-tag")]
+    digest: Annotated[Digest, Field(alias="image-digest")]
 
 
 class ImageScan(BaseModel, defer_build=True):
     """ECR Image Scan (basic). A missing count map means none only when the scan is complete."""
 
-    status: Annotated[str, Field(alias="scan-status")]
-    repository: Annotated[str, Field(alias="repository-name")]
     digest: Annotated[Digest, Field(alias="image-digest")]
     counts: Annotated[Counts | None, Field(alias="finding-severity-counts")] = None
 
 
-def read_image(action: ImageAction, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
-    service = service_with(services, "images", action.repository)
+def read_image(detail: Mapping[str, Any], services: Sequence[Service], now: datetime) -> Heard | NotOurs:
+    """An image that arrived under an accepted tag. A push may have no tag, or an empty one."""
+    repository, tag = name_in(detail, "repository-name"), name_in(detail, "image-tag")
+    service = service_with(services, "images", repository)
     if service is None:
-        return NotOurs(f"no service has the image repository {action.repository}")
-    if (action.action, action.result) != ("PUSH", "SUCCESS"):
-        return NotOurs(f"{action.action} {action.result} of an image starts no release")
-    if action.tag is None:
+        return NotOurs(f"no service has the image repository {repository}")
+    came = (name_in(detail, "action-type"), name_in(detail, "result"))
+    if came != ("PUSH", "SUCCESS"):
+        return NotOurs(f"{' '.join(came)} of an image starts no release")
+    if not tag and not detail.get("image-tag"):
         return NotOurs("an image without a tag starts no release")
-    if not service.accepts_tag(action.tag):
-        return NotOurs(f"{service.name} accepts {', '.join(service.accepted_tags)}, not the tag {action.tag}")
-    if action.digest is None:
-        raise Refused("the ECR event is refused: image-digest: Field required for a push")
+    if tag and not service.accepts_tag(tag):
+        return NotOurs(f"{service.name} accepts {', '.join(service.accepted_tags)}, not the tag {tag}")
+    action = validated(ImageAction, detail, "ECR event")
     return Heard(service, (ImageArrived(at=now, tag=action.tag, digest=action.digest, heard=now),))
 
 
-def read_scan(scan: ImageScan, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
-    service = service_with(services, "images", scan.repository)
+def read_scan(detail: Mapping[str, Any], services: Sequence[Service], now: datetime) -> Heard | NotOurs:
+    """What a scan of one of our images found."""
+    repository, status = name_in(detail, "repository-name"), name_in(detail, "scan-status")
+    service = service_with(services, "images", repository)
     if service is None:
-        return NotOurs(f"no service has the image repository {scan.repository}")
-    if scan.status not in ("COMPLETE", "FAILED"):
-        return NotOurs(f"the scan of {scan.digest} is {scan.status}, not at an end")
-    return Heard(service, (_scanned(scan.digest, scan.status, scan.counts, now, now),))
+        return NotOurs(f"no service has the image repository {repository}")
+    if status not in ("COMPLETE", "FAILED"):
+        return NotOurs(f"the scan of an image of {repository} is {status or 'unknown'}, not at an end")
+    scan = validated(ImageScan, detail, "ECR scan event")
+    return Heard(service, (_scanned(scan.digest, status, scan.counts, now, now),))
 
 
 def observed_image(service: Service, image: Mapping[str, Any], now: datetime) -> tuple[Fact, ...]:

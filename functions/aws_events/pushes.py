@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from aws_events.heard import Commit, Heard, NotOurs, service_with
+from aws_events.heard import Commit, Heard, Nice, NotOurs, name_in, service_with
 from esteira.config import Service
 from esteira.core.facts import CommitPushed
-from esteira.refusal import Refused
+from esteira.refusal import validated
 
 
 class ReferenceChange(BaseModel, defer_build=True):
     """CodeCommit Repository State Change."""
 
-    event: str
-    repositoryName: str  # noqa: N815 - AWS's spelling, which the sentences of refusals then show
-    referenceType: str | None = None  # noqa: N815
-    referenceName: str | None = None  # noqa: N815
-    commitId: Commit | None = None  # noqa: N815
-    callerUserArn: Annotated[str, Field(max_length=2048)] | None = None  # noqa: N815
+    referenceName: str  # noqa: N815 - AWS's spelling, which the sentences of refusals then show
+    commitId: Annotated[Commit | None, Nice] = None  # noqa: N815
+    callerUserArn: Annotated[Annotated[str, Field(max_length=2048)] | None, Nice] = None  # noqa: N815
 
 
-def read_push(change: ReferenceChange, services: Sequence[Service], now: datetime) -> Heard | NotOurs:
-    watching = [s for s in services if s.repository == change.repositoryName]
+def read_push(detail: Mapping[str, Any], services: Sequence[Service], now: datetime) -> Heard | NotOurs:
+    """Who pushed which commit to the watched branch; only "look", where one of both is not told."""
+    repository, kind = name_in(detail, "repositoryName"), name_in(detail, "referenceType")
+    watching = [s for s in services if s.repository == repository]
     if not watching:
-        return NotOurs(f"no service has the repository {change.repositoryName}")
-    if change.referenceType != "branch":
-        return NotOurs(f"a {change.referenceType or 'commit without a reference'} starts no release")
-    if change.referenceName is None:
-        raise Refused("the CodeCommit event is refused: referenceName: Field required for a branch")
+        return NotOurs(f"no service has the repository {repository}")
+    if kind != "branch":
+        return NotOurs(f"a {kind or 'commit without a reference'} starts no release")
+    change = validated(ReferenceChange, detail, "CodeCommit event")
     service = service_with(watching, "branch", change.referenceName)
     if service is None:
         branches = ", ".join(f"{s.name} watches {s.branch}" for s in watching)

@@ -14,10 +14,11 @@ from functools import cache
 from pydantic import ValidationError
 
 from esteira.aws import Aws, client
+from esteira.aws.tracing import subsegment
 from esteira.config import Service, Settings
 from esteira.context import Context, Decision
 from esteira.store import Store
-from esteira.telemetry import logger, metrics, subsegment
+from esteira.telemetry import logger, metrics
 
 
 def now() -> datetime:
@@ -47,7 +48,7 @@ def from_environment() -> Context:
 
 
 def services(context: Context) -> tuple[Service, ...]:
-    """The registered services; a malformed registration is logged and left out."""
+    """The registered services; what is wrong with a registration is logged."""
     found, faults = context.aws.services(context.settings.services_path)
     for fault in faults:
         logger.error(fault)

@@ -17,7 +17,9 @@ from typing import Protocol
 from appspec.problem import NAME, File
 from esteira.config import Service
 
-DEFAULT = Path(__file__).parents[1] / "host"  # the default bundle ships beside this package
+# The default bundle ships beside this package, and so does what its hooks mask a log with.
+DEFAULT = Path(__file__).parents[1] / "host"
+GUARD = Path(__file__).parents[1] / "guard"
 RELEASE = "release.json"  # the controller writes it into every bundle
 
 FILES = 100  # and as many folders
@@ -63,8 +65,10 @@ class RefusedError(Exception):
 
 def default() -> Bundle:
     """The bundle of a release without its own ``appspec.yml``."""
-    paths = sorted(p for p in DEFAULT.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
-    return Bundle({p.relative_to(DEFAULT).as_posix(): File(p.read_bytes(), p.suffix == ".sh") for p in paths})
+    files = sorted(p for p in DEFAULT.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    paths = {p.relative_to(DEFAULT).as_posix(): p for p in files}
+    paths |= {f"guard/{p.name}": p for p in sorted(GUARD.glob("*.py"))}
+    return Bundle({name: File(p.read_bytes(), p.suffix == ".sh") for name, p in paths.items()})
 
 
 def of_commit(service: Service, commit: str, repository: Repository, *, judged: bool) -> Bundle:
@@ -77,6 +81,8 @@ def of_commit(service: Service, commit: str, repository: Repository, *, judged: 
         if NAME not in root.files:
             found = list(reading.misnamed(root)) if judged else []
             return Bundle({}, found[0]) if found else default()
+        if not service.own_hooks:
+            return Bundle({}, f"its {NAME} runs as root on the host, and own_hooks of {service.name} is off; remove it")
         own = reading.read({NAME: root.files[NAME]})[NAME]
         files = reading.read(dict(reading.used(own.content))) | {NAME: own}
     except RefusedError as refusal:

@@ -15,7 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from windows import Window, never
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$")]
+Branch = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$")]
+# Names as each service of AWS takes them: what is valid here is not refused there.
+Repository = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
+_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+Images = Annotated[str, Field(pattern=rf"^{_PART}(/{_PART})*$", min_length=2, max_length=256)]
+Project = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{1,149}$")]
+Deployed = Annotated[str, Field(pattern=r"^[A-Za-z0-9+=,.@_-]{1,100}$")]
+Bucket = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Parameter = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]{1,1011}$")]
@@ -43,15 +50,17 @@ class Stage(Strict):
     """Where a release runs, a CodeDeploy deployment group, and what must be so before it comes there.
 
     ``bake_minutes``: so long a release is watched after it came to life here. An alarm of ``alarms`` that goes off
-    within them takes it back, and the next stage waits for them to pass.
+    within them takes it back, and the next stage waits for them to pass. ``fault`` is what was wrong with the
+    registration (``registration.registered``): releases wait for it to be mended.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = "production"
-    group: Name
+    group: Deployed
     bake_minutes: Annotated[int, Field(ge=0, le=10080)] = 0
     alarms: Annotated[tuple[AlarmName, ...], Field(max_length=10)] = ()
     approvals: Approvals | None = None
     windows: Annotated[tuple[Window, ...], Field(max_length=20)] = ()
+    fault: str = ""
 
     @model_validator(mode="after")
     def _alarms_have_a_time_to_be_heard(self) -> Self:
@@ -94,6 +103,15 @@ class Guard(Strict):
     allow: tuple[Glob, ...] = ()
 
 
+Verb = Literal["rollback", "hold", "resume", "quarantine", "retry", "abort", "approve", "reject", "promote", "bypass"]
+# Who may say a word: an ARN as STS tells it, with * for any part of it.
+Principal = Annotated[str, Field(pattern=r"^arn:[a-z-]+:(iam|sts)::[0-9*]{1,12}:\S{1,500}$")]
+# Of the capabilities that Docker gives a container by itself those an image may be given back.
+Capability = Literal[
+    "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID", "SYS_CHROOT"
+]  # fmt: skip
+
+
 class Deadlines(Strict):
     """How long each wait may last, in minutes, before it ends in a phase with its reason."""
 
@@ -119,22 +137,26 @@ class Service(Strict):
     """One model: where it comes from, where its images stand, where it runs."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
-    repository: Name
-    branch: Name = "main"
-    images: Name
+    repository: Repository
+    branch: Branch = "main"
+    images: Images
     image_uri: str
-    project: Name
-    application: Name
+    project: Project
+    application: Deployed
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=8)]  # in the order a release takes them
-    bundles: Name
+    bundles: Bucket
+    url: Annotated[str, Field(max_length=2000)] = ""  # where its model answers, for people
 
-    port: Annotated[int, Field(ge=1, le=65535)] = 8080
-    health_path: Annotated[str, Field(pattern=r"^/")] = "/ping"
+    port: Annotated[int, Field(ge=0, le=65535)] = 0  # 0: what the image exposes, or what the host finds
+    health_path: Annotated[str, Field(pattern=r"^(/|$)")] = ""  # "": what the host finds
     startup_seconds: Annotated[int, Field(ge=1, le=1500)] = 60
     drain_seconds: Annotated[int, Field(ge=0, le=1500)] = 30
     validation_seconds: Annotated[int, Field(ge=1, le=1500)] = 120  # after that the host puts the former release back
     memory_mb: Annotated[int, Field(ge=0, le=2**24)] = 0  # the container's limit; 0: none
     when_memory_is_short: Literal["refuse", "stop-first"] = "refuse"
+    capabilities: tuple[Capability, ...] = ()  # what the container may do of what root may; none unless asked for
+    own_hooks: bool = True  # whether a commit's own appspec.yml, which runs as root on the host, is taken
+    words: dict[Verb, tuple[Principal, ...]] = {}  # who may say which; () nobody; a word that is not named: anybody
     environment: dict[Variable, str] = {}
     # By variable, the SSM parameter whose value the host fetches; its role reads those under /STACK/parameters/NAME/.
     parameters: dict[Variable, Parameter] = {}
@@ -146,6 +168,7 @@ class Service(Strict):
     gates: Annotated[dict[Metric, Gate], Field(max_length=20)] = {}
     gates_dry_run: bool = False  # write down what a gate would have refused, and refuse nothing
     webhook: Webhook | None = None
+    is_stopped: bool = False  # what the hosts are to get is wrong, so nothing is deployed
 
     @field_validator("stages")
     @classmethod

@@ -26,6 +26,15 @@ from esteira.posting import post
 from esteira.refusal import Refused
 
 HEADER = "x-esteira-request"
+# How addresses end in the partitions that do not end in amazonaws.com, by the Region's beginning.
+SUFFIXES = {
+    "cn-": "amazonaws.com.cn",
+    "eusc-": "amazonaws.eu",
+    "us-isob-": "sc2s.sgov.gov",
+    "us-isof-": "csp.hci.ic.gov",
+    "us-iso-": "c2s.ic.gov",
+    "eu-isoe-": "cloud.adc-e.uk",
+}
 BODY = b"Action=GetCallerIdentity&Version=2011-06-15"
 CONTENT_TYPE = "application/x-www-form-urlencoded; charset=utf-8"
 # What a signature needs to be checked, and no header more: not the host, which is ours to say.
@@ -54,7 +63,7 @@ def digest(request: Mapping[str, Any]) -> str:
 
 def address(region: str, endpoint: str = "") -> str:
     """Where STS is: the Region's own, or whatever stands for AWS (``AWS_ENDPOINT_URL``)."""
-    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    suffix = next((suffix for begins, suffix in SUFFIXES.items() if region.startswith(begins)), "amazonaws.com")
     return endpoint or f"https://sts.{region}.{suffix}/"
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from aws_events import observed_build
+from aws_events import failed_command, observed_build
 from esteira.config import Service
 from esteira.context import Context
-from esteira.core.facts import BuildStarted, ImageArrived, ReleaseFact
+from esteira.core.facts import BuildEnded, BuildStarted, ImageArrived, ReleaseFact
 from esteira.fact import Fact
 
 
@@ -29,8 +30,15 @@ def ingest(service: Service, facts: Iterable[Fact], context: Context) -> int:
         elif isinstance(fact, BuildStarted):
             new += _record_build(service, fact, context)
         else:
-            new += store.record(name, fact)
+            new += store.record(name, explained(fact, context))
     return new
+
+
+def explained(fact: Fact, context: Context) -> Fact:
+    """The end of a failed build with what its failed command said last; any other fact as it is."""
+    if not isinstance(fact, BuildEnded) or fact.status != "FAILED":
+        return fact
+    return replace(fact, cause="\n".join((fact.cause, *failed_command(context.aws.build_log(fact.build)))))
 
 
 def _record_build(service: Service, heard: BuildStarted, context: Context) -> bool:

@@ -1,40 +1,39 @@
 """What a push changed, and what must not be built: paths classed, ignored paths skipped, secrets refused.
 
-Pure but for ``read``, by which the caller hands over a file's bytes. Patterns are shell globs: one without a slash
-matches a file's name in any folder, one with a slash the whole path, where ``*`` also crosses folders.
+Pure: whoever calls hands over the files' contents. Patterns are shell globs: one without a slash matches a file's name
+in any folder, one with a slash the whole path, where ``*`` also crosses folders.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from esteira.config import Classes, Service
 
-# A push of more text files than this has the rest checked by name only: the function has a minute in all.
-READ_AT_MOST = 300
-
-_SECRET_NAMES = (
-    "*.pem", "*.p12", "*.pfx", "*.ppk", "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", ".aws/credentials",
-    "*/.aws/credentials",
-)  # fmt: skip
-_BINARY = (
-    ".bin", ".bmp", ".gif", ".gz", ".h5", ".ico", ".jpeg", ".jpg", ".mp4", ".npy", ".npz", ".onnx", ".parquet", ".pdf",
-    ".png", ".pt", ".pth", ".rds", ".safetensors", ".so", ".tar", ".webp", ".whl", ".woff", ".woff2", ".xz", ".zip",
-)  # fmt: skip
-_PRIVATE_KEY = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----")
-# The four-letter prefixes of long-lived and temporary access keys; AWS's documentation's own end in EXAMPLE.
-_ACCESS_KEY = re.compile(rb"(?<![A-Z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])")
+SUBMODULE = "160000"  # git's mode of one
+NAMED = 20  # of the files that were not searched, so many are named
 
 
 @dataclass(frozen=True)
 class Change:
-    """One changed path; ``blob`` is the id of its new content, "" where it was deleted."""
+    """One changed path; ``blob`` is the id of its new content, "" where it was deleted; ``mode`` is git's."""
 
     path: str
     blob: str
+    mode: str = ""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What came of searching the first ``through`` files of a push: a secret, or what could not be searched."""
+
+    through: int = 0
+    secret: str = ""
+    unread: int = 0
+    named: tuple[str, ...] = ()  # the first of those, with the reason
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,23 +47,44 @@ class Inspection:
     note: str
 
 
-def inspect(
-    service: Service, changes: Sequence[Change], first: bool, read: Callable[[str], bytes | None]
-) -> Inspection:
-    """Look at what a push changed.
+def to_search(service: Service, changes: Sequence[Change]) -> tuple[Change, ...]:
+    """The files to search, in their order: where secrets are likely first, what is large or binary last."""
+    from guard.reading import rank  # not while a function starts
 
-    ``first`` says that ``changes`` is the whole tree, which is never skipped. ``read`` returns a blob's bytes, or None
-    where it is too large to be had.
-    """
+    there = (c for c in changes if c.blob and not matches(c.path, service.guard.allow))
+    return tuple(sorted(there, key=lambda c: (rank(c.path), c.path)))
+
+
+def searched(search: Search, change: Change, content: bytes | str) -> Search:
+    """The search with one more file; ``content`` is a sentence where the file could not be read."""
+    from guard.reading import Looked, is_key_name, look
+
+    if is_key_name(change.path):
+        looked = Looked("looks like a private key or credential by its name")
+    else:
+        looked = Looked(unread=content) if isinstance(content, str) else look(change.path, content)
+    named = f"{change.path} ({looked.unread})"
+    note = looked.note or (f"the name of {change.path} is not UTF-8" if "\ufffd" in change.path else "")
+    return replace(
+        search,
+        through=search.through + 1,
+        secret=_refusal(change.path, looked.secret) if looked.secret else "",
+        unread=search.unread + bool(looked.unread),
+        named=(*search.named, named)[:NAMED] if looked.unread else search.named,
+        notes=(*search.notes, note)[:NAMED] if note else search.notes,
+    )
+
+
+def inspect(service: Service, changes: Sequence[Change], first: bool, search: Search) -> Inspection:
+    """What came of a push that was searched. ``first`` says that ``changes`` is the whole tree, never skipped."""
     paths = tuple(sorted(c.path for c in changes))
-    rejected, unread = _secrets(service, changes, read)
     ignored = not first and bool(paths) and all(matches(p, service.ignored_paths) for p in paths)
     return Inspection(
         classes=tuple(sorted({class_of(p, service.path_classes) for p in paths})),
         paths=paths,
-        skipped=f"only ignored paths changed: {_few(paths)}" if ignored and not rejected else "",
-        rejected=rejected,
-        note=f"{unread} files were checked by name only" if unread else "",
+        skipped=f"only ignored paths changed: {_few(paths)}" if ignored and not search.secret else "",
+        rejected=search.secret,
+        note="; ".join([*search.notes, *_unread(search)]) if not search.secret else "",
     )
 
 
@@ -82,31 +102,11 @@ def class_of(path: str, classes: Classes) -> str:
     return "application"
 
 
-def _secrets(service: Service, changes: Sequence[Change], read: Callable[[str], bytes | None]) -> tuple[str, int]:
-    """The sentence that names the first secret found, or "", and how many files were not read."""
-    there = [c for c in changes if c.blob and not matches(c.path, service.guard.allow)]
-    for change in there:
-        if matches(change.path.lower(), _SECRET_NAMES):
-            return _refusal(change.path, "looks like a private key or credential by its name"), 0
-    texts = [c for c in there if not c.path.lower().endswith(_BINARY)]
-    unread = max(0, len(texts) - READ_AT_MOST)
-    for change in texts[:READ_AT_MOST]:
-        content = read(change.blob)
-        if content is None:
-            unread += 1
-        elif found := _secret_in(content):
-            return _refusal(change.path, found), 0
-    return "", unread
-
-
-def _secret_in(content: bytes) -> str:
-    if b"\0" in content[:8000]:
-        return ""
-    if _PRIVATE_KEY.search(content):
-        return "holds a private key"
-    if any(not m[0].endswith(b"EXAMPLE") for m in _ACCESS_KEY.finditer(content)):
-        return "holds an AWS access key id"
-    return ""
+def _unread(search: Search) -> Iterable[str]:
+    if search.unread:
+        files = "1 file was" if search.unread == 1 else f"{search.unread} files were"
+        more = f" and {search.unread - len(search.named)} more" if search.unread > len(search.named) else ""
+        yield f"{files} not searched in full for secrets: {', '.join(search.named)}{more}"
 
 
 def _refusal(path: str, found: str) -> str:

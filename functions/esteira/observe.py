@@ -18,6 +18,7 @@ from esteira.core.facts import (
 )
 from esteira.core.state import Deployed, Snapshot, StageState
 from esteira.fact import Fact, stamp, unstamp
+from esteira.ingest import explained
 from esteira.snapshot import snapshot
 from esteira.trail import FoundBySweep, ImageScanned
 
@@ -34,7 +35,7 @@ def observe(service: Service, context: Context) -> None:
     deployments = (f for stage in s.stages for f in _deployment(s, stage, context))
     alarms = (f for stage in s.stages for f in _alarms(s, stage, context))
     for fact in (*_builds(s, context), *deployments, *alarms):
-        if context.store.record(service.name, fact):
+        if context.store.record(service.name, explained(fact, context)):
             tell_found(service.name, _release_of(fact, s), fact.name, context)
     for image in _images(s, context):
         if context.store.record_arrival(service.name, image):

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
-from esteira.config import Service, Strict
+from esteira.config import Service, Strict, Verb
 from esteira.context import Context
 from esteira.core.facts import (
     Aborted,
@@ -31,12 +33,20 @@ from esteira.identity import Proof
 from esteira.refusal import Refused, refusal
 from esteira.rollbacks import Impossible, back, quarantine_words, subjects
 from esteira.snapshot import snapshot
+from esteira.visible import first_invisible
 
-Verb = Literal["rollback", "hold", "resume", "quarantine", "retry", "abort", "approve", "reject", "promote", "bypass"]
 # Why a release is rejected that a bypass goes past; a quarantine and a secret in the tree are no rules of a stage.
 BY_RULE = (Cause.GATE, Cause.DISAPPROVED, Cause.APPROVAL_EXPIRED)
 REASONED = ("rollback", "hold", "quarantine", "abort", "reject", "bypass")
 Label = Annotated[str, Field(pattern=r"^v[1-9][0-9]{0,7}$")]
+
+
+def _printable(text: str) -> str:
+    if found := first_invisible(text):
+        raise PydanticCustomError(
+            "printable", "it has {found}, which cannot be seen in a line; write it without", {"found": found}
+        )
+    return text
 
 
 class Request(Strict):
@@ -45,8 +55,8 @@ class Request(Strict):
     action: Verb
     service: str
     request: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{8,64}$")]
-    by: Annotated[str, Field(min_length=1, max_length=200)]
-    reason: Annotated[str, Field(max_length=500)] = ""
+    by: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
+    reason: Annotated[str, Field(max_length=500), AfterValidator(_printable)] = ""
     stage: str = ""  # "": the last one; of approve, reject, promote and bypass the one the release waits for
     release: Label | None = None  # which one to retry, abort, quarantine, approve, reject, promote, bypass
     to: Label | None = None  # where to roll back to; None: to the last one that was live and healthy
@@ -80,9 +90,24 @@ def operate(request: Request, service: Service, context: Context) -> None:
 
     Raises Refused where that cannot be; then nothing was recorded. A request said before changes nothing.
     """
+    _require_allowed(request, service)
     if request.action in REASONED and not request.reason.strip():
         raise Refused(f"{request.action} needs a reason, which everybody will read. Next: add --reason '…'")
     _VERBS[request.action](_Asked(request, service, context))
+
+
+def _require_allowed(request: Request, service: Service) -> None:
+    """Refuse a word that the service's registration does not let this caller say.
+
+    The right to invoke the function is one right for all words, so who may say which stands with the service's rules.
+    """
+    allowed, word = service.words.get(request.action), f"{request.action} of {service.name}"
+    if allowed is None or any(request.arn and fnmatchcase(request.arn, pattern) for pattern in allowed):
+        return
+    if not allowed:
+        raise Refused(f"{word} is switched off: the registration lets nobody say it. Next: esteira status")
+    who = f"{request.arn} may not say it" if request.arn else "AWS did not prove who says it now"
+    raise Refused(f"{word} may be said by {', '.join(allowed)}, and {who}. Next: ask one of them")
 
 
 class _Asked:
@@ -174,7 +199,10 @@ def _rollback(asked: _Asked) -> None:
     request, stage = asked.request, asked.stage
     if stage.busy and stage.rollout:
         label = f"v{stage.rollout.release}"
-        raise Refused(f"{label} is being deployed to {stage.name}. Next: esteira abort {label}, then esteira rollback")
+        raise Refused(
+            f"{label} is being deployed to {stage.name}. "
+            f"Next: esteira abort {label} --reason …, then esteira rollback --reason …"
+        )
     to = int(request.to[1:]) if request.to else None
     order = back(asked.service, stage, to, **asked.said, context=asked.context)
     if isinstance(order, Impossible):
@@ -197,7 +225,7 @@ def _retry(asked: _Asked) -> None:
     newer = max([stages[0].live, stages[-1].live, *under_way], default=0)
     if newer > release.number:
         if release.on(stages[-1]).lives:
-            raise Refused(f"v{newer} is newer than {label}. Next: esteira rollback --to {label}")
+            raise Refused(f"v{newer} is newer than {label}. Next: esteira rollback --to {label} --reason …")
         raise Refused(f"v{newer} is newer than {label}, which was never live. Next: push {label}'s commit again")
     number, attempt = release.number, release.attempt + 1
     retried = Retried(at=asked.now, release=number, attempt=attempt, by=request.by, reason=request.reason)
@@ -220,7 +248,7 @@ def _abort(asked: _Asked) -> None:
     release, said = asked.release, asked.said
     label, phase = release.label, asked.assessed.overall.phase
     if phase is Phase.LIVE:
-        raise Refused(f"{label} is live already. Next: esteira rollback")
+        raise Refused(f"{label} is live already. Next: esteira rollback --reason …")
     if phase.ended:
         raise Refused(f"{label} is {phase}; there is nothing to abort. Next: esteira show {label}")
     about = {"release": release.number, "attempt": release.attempt}
@@ -266,7 +294,7 @@ def _promote(asked: _Asked) -> None:
     if len(stages) == 1:
         raise Refused(f"{asked.service.name} has one stage; there is nowhere to promote to. Next: esteira status")
     ahead = (stage for stage in stages[1:] if not release.on(stage).begun)
-    stage = asked.among(ahead, f"esteira rollback --to {release.label}")
+    stage = asked.among(ahead, f"esteira rollback --to {release.label} --reason …")
     if stage.before is None or not release.on(stage.before).lives:
         before = stage.before.name if stage.before else ""
         raise Refused(

@@ -10,17 +10,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 
 from esteira.config import Service
 from esteira.context import Context
 from esteira.core.facts import Notified
+from esteira.fact import stamp
 from esteira.refusal import Refused
+from esteira.store import Store
 from notify import webhook
 from notify.news import Channel, HoldEnds, News, PhaseChange, news
 
 
+class UnwrittenError(Exception):
+    """An event was quicker than the row that it is about; Lambda brings it again."""
+
+
 class UntoldError(Exception):
     """Some channels could not be told; the others were."""
+
+
+def recorded(said: PhaseChange | HoldEnds, service: Service, store: Store) -> PhaseChange | HoldEnds | None:
+    """What the table says of what an event names; None where it has no such thing. Raises UnwrittenError where it does
+    not say so yet."""
+    if isinstance(said, HoldEnds):
+        hold = next((s.hold for s in store.stages(service) if s.name == said.stage), None)
+        if hold is None or hold.until is None or stamp(hold.at) != stamp(said.since):
+            return None
+        return said.model_copy(update={"by": hold.by, "reason": hold.reason, "since": hold.at, "until": hold.until})
+    view = store.view(service.name, said.number)
+    if view is None and store.told(service.name, said.number, ()) is None:
+        raise Refused(f"the Release Phase Changed event is refused: {service.name} has no release v{said.number}")
+    is_news = view is None or (view.phase, view.cause, view.attempt) != (said.phase, said.cause, said.attempt)
+    if view is None or (is_news and view.phase == said.before and view.attempt <= said.attempt):
+        raise UnwrittenError(f"the table does not say yet that {service.name} v{said.number} is {said.phase}")
+    row = {name: value for name, value in asdict(view).items() if name in PhaseChange.model_fields}
+    stages = dict(each.split("=", 1) for each in view.stages)
+    named = {"release": f"v{view.number}", "service": service.name, "stage": view.stage or service.stages[0].name}
+    return PhaseChange.model_validate({**row, **named, "stages": stages, "before": said.before})
 
 
 def announce(said: PhaseChange | HoldEnds, service: Service, context: Context) -> tuple[Channel, ...]:

@@ -6,7 +6,7 @@ The commit hears of everything that happened to it; topic and chat only of what 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -19,6 +19,7 @@ from esteira.core.facts import Notified, about_release, about_stage
 from esteira.core.status import Cause, Phase
 from esteira.fact import stamp
 from esteira.refusal import refusal
+from esteira.visible import visible
 
 Channel = Literal["commit", "topic", "webhook"]
 EVERYWHERE: tuple[Channel, ...] = ("commit", "topic", "webhook")
@@ -28,7 +29,8 @@ ENDED = {Phase.FAILED, Phase.ABORTED, Phase.ROLLED_BACK, Phase.REJECTED}
 
 
 class PhaseChange(BaseModel):
-    """The detail of a ``Release Phase Changed`` event."""
+    """The detail of a ``Release Phase Changed`` event. Anybody in the account may put one on the bus: what is told is
+    the table's (``announce.recorded``)."""
 
     service: str
     stage: str
@@ -37,6 +39,7 @@ class PhaseChange(BaseModel):
     attempt: Annotated[int, Field(ge=1)] = 1
     rollout: Annotated[int, Field(ge=0)] = 0
     phase: Phase
+    before: str = ""
     summary: str
     detail: tuple[str, ...] = ()
     next: str = ""
@@ -98,7 +101,8 @@ def read(event: object, settings: Settings) -> PhaseChange | HoldEnds | NotOurs:
 
 def news(said: PhaseChange | HoldEnds, service: Service) -> tuple[News, ...]:
     """Everything there is to tell about an event."""
-    return (_reminder(said, service),) if isinstance(said, HoldEnds) else tuple(_of_change(said, service))
+    found = (_reminder(said, service),) if isinstance(said, HoldEnds) else tuple(_of_change(said, service))
+    return tuple(replace(each, title=visible(each.title), text=visible(each.text)) for each in found)
 
 
 def _reminder(hold: HoldEnds, service: Service) -> News:
@@ -109,7 +113,8 @@ def _reminder(hold: HoldEnds, service: Service) -> News:
         f"hold-ends-soon#{stamp(hold.since)}",
         f"{service.name}: the hold on {hold.stage} ends soon",
         f"{service.name}: {hold.stage} is held until {until}, then releases deploy again. {hold.by} said: {hold.reason}"
-        f"\n\nNext: esteira hold --stage {hold.stage} --service {service.name} to hold it longer, or esteira resume",
+        f"\n\nNext: esteira hold --stage {hold.stage} --service {service.name} --reason … --for 4h "
+        "to hold it longer, or esteira resume",
     )
 
 
@@ -137,7 +142,7 @@ def _own(c: PhaseChange, service: Service) -> News | None:
         text = f"{name} is live on {c.stage}, and an alarm rang that nothing could be done about: {c.summary}"
         following = f"esteira why {of}, then push a release that fixes it"
     elif c.phase is Phase.LIVE and c.stage == service.last.name:
-        text, following = f"{name} is live on {c.stage}: {c.summary}", ""
+        text, following = "\n".join((f"{name} is live on {c.stage}: {c.summary}", *c.detail)), ""
     elif c.phase in ENDED:
         where = f" on {c.stage}" if c.rollout else ""  # without a rollout it came to no stage
         text = f"{name} is {c.phase}{where}{f' ({c.cause})' if c.cause else ''}: {c.summary}"

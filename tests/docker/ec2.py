@@ -28,8 +28,8 @@ from typing import Any, Self
 import pytest
 
 from console.local.build.workspace import SYSTEM_PATH
+from esteira import bundle
 
-BUNDLE = Path(__file__).parents[2] / "functions" / "host"
 HOOKS = {
     "BeforeInstall": "hooks/before_install.sh",
     "ApplicationStart": "hooks/application_start.sh",
@@ -126,13 +126,15 @@ def add(tar: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> N
     tar.addfile(info, io.BytesIO(content))
 
 
-def image(registry: str, service: str, says: str, command: str = SERVE, golden: str = "", label: str = "") -> str:
+def image(registry: str, service: str, says: str, command: str = SERVE, golden: str = "", label: str = "",
+          exposes: str = "", platform: str = "") -> str:  # fmt: skip
     """Push an image whose page is ``says``, with /ping, a slow page and a model; return it by digest, the engine keeps
-    none. The model answers everything with a half; ``golden`` are its golden questions, ``label`` says where."""
+    none. The model answers everything with a half; ``golden`` are its golden questions, ``label`` says where,
+    ``exposes`` are the ports that it exposes, ``platform`` is what it says it is built for ("" is this machine's)."""
     rootfs = io.BytesIO()
     with tarfile.open(fileobj=rootfs, mode="w") as tar:
         add(tar, "bin/busybox", Path(shutil.which("busybox") or "").resolve().read_bytes(), 0o755)
-        for applet in ("sh", "httpd", "sleep", "echo", "seq", "nc", "printf", "tail"):
+        for applet in ("sh", "httpd", "sleep", "echo", "seq", "nc", "printf", "tail", "mkdir", "cp"):
             link = tarfile.TarInfo(f"bin/{applet}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)
@@ -150,7 +152,9 @@ def image(registry: str, service: str, says: str, command: str = SERVE, golden: 
     name = f"{registry}/{service}:{uuid.uuid4().hex[:8]}"
     changes = [f"CMD {json.dumps(['/bin/sh', '-c', command])}", "ENV PATH=/bin"]
     changes += [f"LABEL esteira.golden={label}"] if label else []
+    changes += [f"EXPOSE {exposes}"] if exposes else []
     options = [word for change in changes for word in ("--change", change)]
+    options += ["--platform", platform] if platform else []
     subprocess.run(["docker", "import", *options, "-", name], input=rootfs.getvalue(), check=True, capture_output=True)
     pushed = run("docker", "push", name)
     run("docker", "image", "rm", name)
@@ -285,9 +289,8 @@ class Host:
         archive = self.where / uuid.uuid4().hex / "deployment-archive"
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as zipped:
-            for path in sorted(BUNDLE.rglob("*")):
-                if path.is_file() and path.parent.name != "__pycache__":
-                    zipped.writestr(str(path.relative_to(BUNDLE)), path.read_bytes())
+            for name, file in bundle.default().files.items():
+                zipped.writestr(name, file.content)
             zipped.writestr("release.json", json.dumps(release))
         with zipfile.ZipFile(packed) as zipped:
             zipped.extractall(archive)

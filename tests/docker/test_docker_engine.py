@@ -270,8 +270,12 @@ def test_several_hosts_are_rolled_one_at_a_time_up_to_the_first_failure(state: P
         assert ended == ["exited", "exited"]
 
 
-def test_a_push_meets_ecrs_rules_and_a_pull_its_tags(state: Path, tmp_path: Path) -> None:
-    """The real client is refused a frozen tag and a repository nobody made, and pulls what a tag means to ECR."""
+def test_a_push_meets_ecrs_rules_and_a_pull_its_tags(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real client is refused before it has logged in as is printed, then a frozen tag and a repository nobody made;
+    and it pulls what a tag means to ECR."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker-config"))  # a person's own, where a login is kept
     engine = DockerEngine(state, {})
     with LocalAws(tmp_path / "aws", engine, Bus(), keep=False) as local_aws, local_aws.in_process():
         ecr = boto3.client("ecr", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
@@ -297,6 +301,10 @@ def test_a_push_meets_ecrs_rules_and_a_pull_its_tags(state: Path, tmp_path: Path
             run(*words)
             return subprocess.run([str(docker), "push", name], capture_output=True, text=True, check=False)
 
+        stranger = push("heart:v1", "one")
+        assert stranger.returncode == 1
+        assert "no basic auth credentials" in stranger.stderr
+        run("sh", "-c", engine.login)
         first = push("heart:v1", "one")
         assert first.returncode == 0, first.stderr
         (image,) = ecr.describe_images(repositoryName="heart")["imageDetails"]

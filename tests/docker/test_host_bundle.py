@@ -23,10 +23,32 @@ def test_a_first_release_becomes_live_through_the_proxy(host: Host) -> None:
     known = inspected(live)
     assert known["HostConfig"]["ReadonlyRootfs"]
     assert known["HostConfig"]["SecurityOpt"] == ["no-new-privileges"]
+    assert (known["HostConfig"]["CapDrop"], known["HostConfig"]["CapAdd"]) == (["ALL"], None)
+    assert 0 < known["HostConfig"]["Memory"] == known["HostConfig"]["MemorySwap"]
+    assert known["HostConfig"]["PidsLimit"] == 2048
     assert known["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
     assert {binding["HostIp"] for binding in known["HostConfig"]["PortBindings"]["8080/tcp"]} == {"127.0.0.1"}
     assert known["Config"]["Labels"]["esteira.release"] == "v1"
     assert 'GREETING=it\'s a "$HOME"\nof two lines' in known["Config"]["Env"]
+
+
+def test_a_container_gets_back_only_the_capabilities_that_were_asked_for(host: Host) -> None:
+    """An image that changes its user at its start needs two of root's; the other ones stay away."""
+    live = host.live(1, host.image("one"), capabilities=["SETGID", "SETUID"])
+    known = inspected(live)["HostConfig"]
+    assert (known["CapDrop"], sorted(one.removeprefix("CAP_") for one in known["CapAdd"])) == (
+        ["ALL"],
+        ["SETGID", "SETUID"],
+    )
+
+
+def test_an_image_of_another_processor_is_refused_before_anything_changes(host: Host) -> None:
+    """It would end with "exec format error" and nothing else; the sentence names both processors."""
+    host.live(1, host.image("one"))
+    ended = host.hook("BeforeInstall", host.bundle(2, host.image("two", platform="linux/s390x")))
+    assert ended.status == 1
+    assert "the image is built for s390x, expected " in ended.sentence
+    assert host.get()[:2] == (200, "one")
 
 
 def test_a_second_release_replaces_the_first_and_no_request_fails(host: Host) -> None:
@@ -314,7 +336,7 @@ def test_an_instance_without_a_role_is_told_what_to_give_it(host: Host) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"port": "8080"}, "port is '8080', expected a whole number from 1 to 65535"),
+        ({"port": "8080"}, "port is '8080', expected a whole number from 0 to 65535"),
         ({"health_path": "ping"}, "health_path is 'ping', expected a path that begins with /"),
         ({"service": "a; reboot"}, "service is 'a; reboot', expected lower-case letters"),
         ({"digest": "sha256:" + "1" * 64}, "expected it to end in @sha256:111"),

@@ -196,6 +196,35 @@ def test_secrets_come_from_ssm_by_name_and_stand_in_no_command_line(host: Host) 
     assert [path for path in files if b"s3cret" in path.read_bytes()] == []
 
 
+def test_a_secret_that_a_crashing_container_prints_does_not_leave_the_host(host: Host) -> None:
+    """Neither the value of a parameter, whatever it looks like, nor what the guard's rules find. The rest is shown."""
+    store(host, token=("plain words", 1))
+    password = "Tulipa" + "4711"
+    prints = (
+        'echo "logging in with $TOKEN"; echo "GET /?q=plain%20words"; '
+        f'echo "connecting with postgresql://heart:{password}@db.acme.org/heart" >&2; echo no such table; exit 3'
+    )
+    failed, ended = host.deploy(host.bundle(1, host.image("one", prints), parameters={"TOKEN": "/heart/token"}))
+    assert failed == "ApplicationStart"
+    assert "logging in with [masked]\nGET /?q=[masked]\n" in ended.log
+    assert "connecting with postgresql://heart:[masked]@db.acme.org/heart\n" in ended.log
+    assert "no such table\n" in ended.log
+    assert "plain words" not in ended.log
+    assert password not in ended.log
+
+
+def test_a_log_that_cannot_be_masked_is_not_shown(host: Host) -> None:
+    """Without the rules the hook says so and ends as it should; the live one is as it was."""
+    live = host.live(1, host.image("one"))
+    archive = host.bundle(2, host.image("two", "echo a secret; exit 3"))
+    (archive / "guard" / "search.py").unlink()
+    failed, ended = host.deploy(archive)
+    assert failed == "ApplicationStart"
+    assert "(not shown: its secrets could not be masked; on the host: docker logs " in ended.log
+    assert "a secret\n" not in ended.log
+    assert host.containers() == [live]
+
+
 def test_a_secret_that_was_changed_makes_a_new_container(host: Host) -> None:
     """The same release deployed again after its parameter changed runs with the new value."""
     image = host.image("one")

@@ -18,9 +18,9 @@ LETTER = {
 }
 
 
-def doctor(*typed: str) -> tuple[int, list[dict[str, Any]]]:
+def doctor(*typed: str, **variables: str) -> tuple[int, list[dict[str, Any]]]:
     command = [sys.executable, "-m", "console.cli.main", "doctor", "--json", *typed]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ESTEIRA_"))}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ESTEIRA_"))} | variables
     came = subprocess.run(command, capture_output=True, text=True, check=False, cwd=CHECKOUT, env=environment)
     return came.returncode, json.loads(came.stdout)["lines"] if came.stdout.startswith('{\n  "attend"') else []
 
@@ -49,7 +49,8 @@ def test_the_local_stack_is_looked_at_as_an_account_is(tmp_path: Path) -> None:
             "1 message could not be handled; of the first: esteira-intake failed: Refused: detail"
         )
 
-        status, lines = doctor("--endpoint", laptop.whereabouts.endpoint, "--state", str(tmp_path))
+        keys = {"AWS_SHARED_CREDENTIALS_FILE": laptop.whereabouts.credentials, "AWS_DEFAULT_REGION": "us-east-1"}
+        status, lines = doctor("--endpoint", laptop.whereabouts.endpoint, **keys)
         assert [line["check"] for line in lines if line["verdict"] == "attend" and line["check"] != "SAM CLI"] == []
 
 

@@ -24,6 +24,7 @@ from console.local.engine import DeployJob, DeployResult
 from console.local.process.host import ProcessHost
 from console.local.process.host_deployment import EVENTS
 from console.local.process.oci import Entry, ImageConfig, Registry, pack
+from console.local.process.port_of import LISTENING
 
 SECONDS = 20.0  # after which something that should have happened has not
 CHECKOUT = Path(__file__).parents[2]
@@ -102,6 +103,7 @@ def bundle_of(digest: str, release: str = "v1", **more: object) -> bytes:
     image = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/heart@{digest}"
     told = {"service": "heart", "release": release, "number": int(release[1:]), "commit": "c" * 40, "image": image}
     told |= {"stage": "production", "digest": digest, "startup_seconds": SECONDS, "drain_seconds": SECONDS}
+    told |= {"health_path": "/ping"}
     return zip_of({"release.json": json.dumps(told | more), "appspec.yml": "version: 0.0\nos: linux\n"})
 
 
@@ -172,7 +174,7 @@ def test_a_first_release_goes_through_every_event_and_answers(
         "COLOUR": "image",
         "SIZE": "release",
         "ESTEIRA_RELEASE": "v1",
-        "PYTHONPATH": f"{root}/app:/nowhere",
+        "PYTHONPATH": f"{LISTENING}:{root}/app:/nowhere",  # first what leads a server to the host's port
     }
     assert not [name for name in environment if name.startswith("AWS_")]
     remembered = json.loads((host.releases.parent / "live.json").read_text())

@@ -7,6 +7,7 @@ import ctypes
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -46,6 +47,7 @@ class Answer(BaseHTTPRequestHandler):
     def log_message(self, *said):
         pass
 
+print("the model listens", flush=True)
 HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Answer).serve_forever()
 """
 DOCKERFILE = """
@@ -167,14 +169,15 @@ def test_local_up_ends_with_ctrl_c_and_leaves_nothing_running(tmp_path: Path, te
     state = tmp_path / "state"
     with up(state) as (process, said):
         assert eventually(lambda: "esteira status" in said(), bool), said()  # its last line
-        remote = re.search(r"git push (\S+) main", said())
-        model = re.search(r"the model +(http://127\.0\.0\.1:\d+)", said())
+        remote = re.search(r"git remote add esteira (\S+)\n +git push esteira HEAD:main", said())
+        model = re.search(r"it answers at (http://127\.0\.0\.1:\d+)", said())
         endpoint = re.search(r"AWS_ENDPOINT_URL=(http://\S+)", said())
         assert remote, said()
         assert model, said()
         assert endpoint, said()
         team.push(remote[1], "one")
         assert eventually(lambda: page(model[1]), "one".__eq__) == "one", said()
+        assert repositories(said()) == ["heart"]
         family = descendants(process.pid)
         assert family, "the model runs in a process of its own"
 
@@ -193,6 +196,83 @@ def test_local_up_ends_with_ctrl_c_and_leaves_nothing_running(tmp_path: Path, te
     assert not (state / "local.json").exists()
 
 
+def repositories(said: str) -> list[str]:
+    """What another program is told that was given the variables that are printed."""
+    exported = re.search(r"export (.+)", said)
+    assert exported, said
+    given = dict(word.split("=", 1) for word in shlex.split(exported[1]))
+    asked = "import boto3; print(boto3.client('codecommit').list_repositories()['repositories'][0]['repositoryName'])"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    done = subprocess.run(
+        [sys.executable, "-c", asked], env={**kept, **given}, capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
+
+
+def test_what_was_asked_for_is_there_at_the_next_start(tmp_path: Path) -> None:
+    """A start without --stages keeps the stages, and with them the votes and windows that a stage was given since."""
+    state = tmp_path / "state"
+    with Laptop(state, stages=("staging", "production"), hosts=2, service="lungs") as laptop:
+        there = laptop.whereabouts
+        assert [*there.remotes] == ["lungs"]
+        assert {stage: len(hosts) for stage, hosts in there.stages["lungs"].items()} == {"staging": 2, "production": 2}
+        ssm = laptop.client("ssm")
+        service = json.loads(ssm.get_parameter(Name="/esteira/services/lungs")["Parameter"]["Value"])
+        service["stages"][1]["approvals"] = {"votes": 2}
+        ssm.put_parameter(Name="/esteira/services/lungs", Value=json.dumps(service), Overwrite=True)
+    with Laptop(state, service="other") as laptop:
+        again = laptop.whereabouts.stages["lungs"]
+        assert {stage: len(hosts) for stage, hosts in again.items()} == {"staging": 2, "production": 2}
+        kept = laptop.client("ssm").get_parameter(Name="/esteira/services/lungs")["Parameter"]["Value"]
+        assert json.loads(kept) == service
+    with Laptop(state, stages=("production",)) as laptop:  # asked for anew; what was said of production stays
+        kept = json.loads(laptop.client("ssm").get_parameter(Name="/esteira/services/lungs")["Parameter"]["Value"])
+        assert kept["stages"] == [service["stages"][1]]
+
+
+def test_a_second_model_joins_the_stack_while_it_runs(tmp_path: Path, team: Team) -> None:
+    """`local add` in the model's folder prints the commands that push it; pushed, it goes live beside the first one. It
+    is there after a stop and a start, and `local clean` removes all of it."""
+    first, second = tmp_path / "Heart Model", tmp_path / "Heart Model" / "lungs_2"
+    second.mkdir(parents=True)
+    with up(None, first) as (process, said):
+        assert eventually(lambda: "esteira status" in said(), bool), said()
+        added = esteira(second, "local", "add")
+        assert added.returncode == 0, added.stderr
+        remote = re.search(r"git remote add esteira (.+)", added.stdout)
+        model = re.search(r"it answers at (\S+)", added.stdout)
+        assert "lungs-2: in the model's git repository" in added.stdout
+        assert remote, added.stdout
+        assert model, added.stdout
+        team.push(shlex.split(remote[1])[0], "two")
+        assert eventually(lambda: page(model[1]), "two".__eq__) == "two", said()
+        status = json.loads(esteira(second, "status", "--json").stdout)
+        live = {stage["service"]: stage["live"] and stage["live"]["release"] for stage in status["stages"]}
+        assert live == {"heart-model": None, "lungs-2": "v1"}
+        assert "is running. Next: esteira local down" in esteira(first, "local", "clean", "--yes").stderr
+        assert "is stopped. Next: esteira local up" in esteira(second, "local", "down").stdout
+        assert process.wait(SECONDS) == 0
+    assert "is not running. Next: esteira local up" in esteira(second, "status").stderr
+    assert "heart-3 is added to the local stack" in esteira(second, "local", "add", "heart-3").stdout
+    assert "heart-3 is a service of" in esteira(second, "local", "add", "heart-3").stderr
+    assert "cannot be called 'Heart'" in esteira(second, "local", "add", "Heart").stderr
+    with Laptop(first / ".esteira") as laptop:
+        assert [*laptop.whereabouts.remotes] == ["heart-3", "heart-model", "lungs-2"]
+        assert eventually(lambda: page(laptop.whereabouts.pages["lungs-2"]), "two".__eq__) == "two"
+    assert esteira(first, "local", "clean", "--yes").returncode == 0
+    assert not (first / ".esteira").exists()
+
+
+def esteira(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder, as a person does who has it on PATH."""
+    command = [sys.executable, "-c", "from console.cli.main import main; main(prog_name='esteira')", *words]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ESTEIRA_"))}
+    environment["PYTHONPATH"] = f"{CHECKOUT}:{CHECKOUT / 'functions'}"
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False, env=environment
+    )
+
+
 @pytest.mark.slow
 def test_ctrl_c_is_heard_by_the_main_thread(tmp_path: Path) -> None:
     """A signal to a process goes to any of its threads; the stack ends with the main one interrupted as well."""
@@ -208,11 +288,9 @@ def interrupt(pid: int, thread: int) -> None:
 
 
 @contextlib.contextmanager
-def up(state: Path) -> Iterator[tuple[subprocess.Popen[str], Callable[[], str]]]:
-    """Run ``esteira local up`` on ``state``; yield it and what gives all it has said."""
-    process = subprocess.Popen(
-        command(state), cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+def up(state: Path | None, folder: Path = CHECKOUT) -> Iterator[tuple[subprocess.Popen[str], Callable[[], str]]]:
+    """Run ``esteira local up`` on ``state`` in ``folder``; yield it and what gives all it has said."""
+    process = subprocess.Popen(command(state), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     lines: list[str] = []
 
     def read() -> None:
@@ -229,7 +307,7 @@ def up(state: Path) -> Iterator[tuple[subprocess.Popen[str], Callable[[], str]]]
         reader.join(5)
 
 
-def command(state: Path) -> list[str]:
+def command(state: Path | None) -> list[str]:
     """The words of ``esteira local up`` in this interpreter."""
     return [
         sys.executable,
@@ -237,8 +315,7 @@ def command(state: Path) -> list[str]:
         "console.cli.main",
         "local",
         "up",
-        "--state",
-        str(state),
+        *(("--state", str(state)) if state else ()),
         "--sweep",
         "2",
         "--engine",

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from console.cli.main import main
 from console.local.aws.faults import Faults
+from console.local.aws.strict.lists import Lists
 from console.read.remote import Controller, Invoked
 from console.read.session import Shell
 from esteira import operate
@@ -77,7 +78,7 @@ class ListedTable(Table):
 def in_memory() -> Callable[[str], Any]:
     """Clients of an account in memory: a table, parameters, and a Lambda that only has a Region."""
     faults = Faults()
-    made = {name: Client(name, there, faults) for name, there in (("dynamodb", ListedTable()), ("ssm", Ssm()))}
+    made = {name: Client(name, there, faults, Lists()) for name, there in (("dynamodb", ListedTable()), ("ssm", Ssm()))}
     region = SimpleNamespace(meta=SimpleNamespace(region_name="us-east-1"))
     return lambda name: made.get(name, region)
 
@@ -93,13 +94,17 @@ class Operated:
         self.store = Store(client("dynamodb"), "esteira-Table")
         self.heart = heart
         self.register(self.heart)
-        note = {
+        self.note(pages={"heart": "http://127.0.0.1:8"})
+
+    def note(self, pages: dict[str, str]) -> None:
+        """Write down where the local stack is, as it does itself."""
+        told = {
             "endpoint": "http://127.0.0.1:9",
             "stack": "esteira",
             "pid": os.getpid(),
             "remotes": {"heart": "REMOTE"},
         }
-        (state / "local.json").write_text(json.dumps(note))
+        (self.state / "local.json").write_text(json.dumps({**told, "pages": pages}))
 
     def register(self, service: Service) -> None:
         self.ssm.put_parameter(

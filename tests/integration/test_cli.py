@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from click.testing import CliRunner
 from console.cli import render_release, render_status
 from console.cli.main import main
 from console.cli.options import duration
+from console.read.account import account
 from console.read.clients import clients
 from console.read.out import Out
 from console.read.release_lines import releases
@@ -69,7 +71,39 @@ def test_status_says_what_is_live_why_and_since_when(world: Operated) -> None:
 
 def test_status_of_an_empty_service_says_where_to_push(world: Operated) -> None:
     """Before the first release, status ends in the next thing to type."""
-    assert "nothing yet. Next: git push REMOTE main" in world.run("status").stdout
+    assert "heart: nothing was pushed yet. Next: git push REMOTE HEAD:main\n" in world.run("status").stdout
+
+
+def test_status_begins_with_the_last_push_and_where_the_model_answers(world: Operated) -> None:
+    """A newest release that failed is said first, with its cause and its log, above what is live; then the address."""
+    world.tell()
+    lines = world.run("status").stdout.splitlines()
+    assert lines[0].startswith("heart v4 (4abc0000) was pushed less than a minute ago and is rejected: key.pem holds")
+    assert lines[1] == "  answers at http://127.0.0.1:8 with v2"
+    told = world.read("status")["services"]
+    assert [(s["service"], s["newest"]["release"], s["url"], s["live"]) for s in told] == [
+        ("heart", "v4", "http://127.0.0.1:8", "v2")
+    ]
+    world.register(world.heart.model_copy(update={"url": "http://ec2.example/"}))
+    world.note(pages={})
+    assert world.run("status").stdout.splitlines()[1] == "  answers at http://ec2.example/ with v2"
+
+
+def test_a_plain_release_is_shown_in_ten_lines(world: Operated) -> None:
+    """What matters of it, and how to see the rest; on a terminal of 80 columns no word is broken and none is lost."""
+    world.tell()
+    lines = world.run("show", "v2").stdout.splitlines()
+    assert len(lines) <= 10
+    assert lines[-1] == "9 more: esteira show v2 --all"
+    whole = world.run("show", "v2", "--all").stdout
+    assert len(whole.splitlines()) == len(lines) + 10  # the nine, two more rows, without the last line
+    told = account(world.store, world.heart, 3, world.now)
+    seen, plain = StringIO(), StringIO()
+    render_release.account(Out(seen, terminal=True, width=80), told, world.now, whole=True)
+    render_release.account(Out(plain, terminal=False), told, world.now, whole=True)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", seen.getvalue())
+    assert shown.split() == plain.getvalue().split()
+    assert [line for line in shown.splitlines() if len(line) > 80 and " " in line.strip()] == []
 
 
 def test_after_a_rollback_status_says_who_went_back_and_why(world: Operated) -> None:
@@ -87,7 +121,18 @@ def test_releases_are_listed_newest_first_and_no_more_than_asked(world: Operated
     """The list is a table of plain lines when it is piped, with one line for each release."""
     world.tell()
     lines = world.run("releases", "--limit", "3").stdout.splitlines()
-    assert lines[0].split() == ["release", "phase", "commit", "tag", "class", "pushed", "(UTC)", "why"]
+    assert lines[0].split() == [
+        "release",
+        "phase",
+        "commit",
+        "tag",
+        "class",
+        "subject",
+        "author",
+        "pushed",
+        "(UTC)",
+        "why",
+    ]
     assert [line.split()[0] for line in lines[1:]] == ["v4", "v3", "v2"]
     assert "failed" in lines[2]
     assert "3abc0000" in lines[2]
@@ -246,7 +291,9 @@ def test_a_refusal_goes_to_stderr_with_status_2_and_changes_nothing(world: Opera
     world.tell()
     result = world.run("retry", "v2")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == "v2 is live and needs no retry. Next: esteira show v2\n"
+    assert (
+        result.stderr == f"on the local stack at {world.state}\nv2 is live and needs no retry. Next: esteira show v2\n"
+    )
     assert json.loads(world.run("resume", "--json").stdout)["refused"].startswith("production is not held")
     second = world.store.release("heart", 2)
     assert second is not None
@@ -462,8 +509,8 @@ def test_on_aws_the_table_is_the_one_the_function_uses(world: Operated) -> None:
         return Lambda() if name == "lambda" else world.client(name)
 
     world.tell()
-    (world.state / "local.json").unlink()
-    result = world.run("why", "v2", shell=Shell(lambda where: Controller(where, client)))
+    shell = Shell(lambda where: Controller(where, client))
+    result = CliRunner().invoke(main, ["why", "v2", "--aws"], obj=shell)
     assert result.stdout == "v2 (2abc0000) is live: deployment d-2 succeeded on production\n"
 
 

@@ -177,7 +177,7 @@ def test_show_tells_what_was_decided_where_it_was_decided(world: Operated) -> No
     told = world.read("show", "v1")
     assert [row["says"] for row in told["decisions"]] == ["decided to start build: it has no image"]
     assert "decided" not in {row["fact"] for row in told["facts"]}
-    lines = world.run("show", "v1").stdout.splitlines()
+    lines = world.run("show", "v1", "--all").stdout.splitlines()
     places = [
         next(n for n, line in enumerate(lines) if word in line) for word in ("became v1", "decided to", "started")
     ]
@@ -212,7 +212,7 @@ def test_under_the_two_person_rule_it_is_told_whose_vote_counts(
         assert "Next: esteira approve v1, which proves who you are" in world.run("approve", "v1").stderr
         world.record(Approved(at=START, request="r-2", by="rui", arn=rui, until=until, **about))
         assert "votes      1 of 1: ana said yes (does not count), rui said yes" in world.run("status").stdout
-        told = world.run("show", "v1").stdout
+        told = world.run("show", "v1", "--all").stdout
         assert f"{ana} made 1abc0000 the branch's tip" in told
         assert f"rui ({rui}) approved it for production, which counts until 2026-11-26 10:00 UTC" in told
 
@@ -241,8 +241,9 @@ def test_one_stage_looks_as_simple_as_ever(tmp_path: Path, monkeypatch: pytest.M
     with operated(tmp_path, monkeypatch, service()) as world:
         world.tell()
         world.push(5)
-        heading, live, *rest = world.run("status").stdout.splitlines()
-        assert heading == "heart on production"
+        newest, url, empty, heading, live, *rest = world.run("status").stdout.splitlines()
+        assert newest == "heart v5 (5abc0000) was pushed less than a minute ago"
+        assert (url, empty, heading) == ("  answers at http://127.0.0.1:8 with v2", "", "heart on production")
         assert live.startswith("  live       v2 (2abc0000), since 2026-11-23 10:16 UTC (19 minutes): deployment d-2")
         assert rest == ["  under way  v5 (5abc0000) is pushed: its build is about to start"]
         assert world.run("why", "v2").stdout == "v2 (2abc0000) is live: deployment d-2 succeeded on production\n"

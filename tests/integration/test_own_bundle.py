@@ -112,6 +112,20 @@ def test_a_bad_appspec_fails_the_release_and_nothing_is_deployed(story: Story) -
     assert story.stage_state.live == 1
 
 
+def test_a_repository_s_own_hooks_can_be_switched_off(story: Story) -> None:
+    """They run as root on the host, so an operator may forbid them; a commit without any is deployed as ever."""
+    story.live("1")
+    story.register(own_hooks=False)
+    commit(story, OWN)
+    story.play()
+    assert story.phases == ["live", "failed"]
+    assert "its appspec.yml runs as root on the host, and own_hooks of heart is off; remove it" in story.why(2)
+    assert story.deployed() == ["v1 Succeeded"]
+    commit(story, dict.fromkeys(OWN) | {"app.py": "three"})
+    story.play()
+    assert story.phases == ["superseded", "failed", "live"]
+
+
 def test_a_refused_release_does_not_hold_the_stage(story: Story) -> None:
     """The fix that is pushed next goes live; a retry of the refused one is refused again."""
     commit(story, OWN | {"scripts/after_install.sh": None})
@@ -256,7 +270,7 @@ def test_the_local_codecommit_lists_a_folder_as_aws_does(story: Story) -> None:
     root = client.get_folder(repositoryName=story.service.repository, commitSpecifier=sha, folderPath="")
     below = client.get_folder(repositoryName=story.service.repository, commitSpecifier=sha, folderPath="/conf/")
     assert [f["absolutePath"] for f in root["files"]] == ["appspec.yml"]
-    assert [f["relativePath"] for f in root["subFolders"]] == ["conf", "scripts"]
+    assert {f["relativePath"] for f in root["subFolders"]} == {"conf", "scripts"}
     assert [m["relativePath"] for m in root["subModules"]] == ["README.md"]
     assert below["folderPath"] == "conf"
     assert [(f["absolutePath"], f["fileMode"]) for f in below["files"]] == [("conf/app.conf", "NORMAL")]

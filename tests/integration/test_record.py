@@ -534,7 +534,7 @@ def test_a_row_of_a_kind_that_is_not_known_is_covered_and_passed_over(story: Sto
     assert ("release/00000002", "weighed#0001") in hand.checkpoint(2)
     assert hand.faults() == []
     assert unlike(story) == []
-    assert "another version of esteira recorded weighed#0001" in typed(story, "show", "v2").stdout
+    assert "another version of esteira recorded weighed#0001" in typed(story, "show", "v2", "--all").stdout
     with hand.altered("release/00000002", "weighed#0001", token={"S": "another"}):
         assert hand.faults() == []
     with hand.altered("release/00000002", "weighed#0001", grams={"N": "8"}):

@@ -113,7 +113,8 @@ class World:
         """What became of each host."""
         codedeploy = self.client("codedeploy")
         id_ = self.local_aws.codedeploy.deployments()[0]["deploymentId"]
-        ids = codedeploy.list_deployment_targets(deploymentId=id_)["targetIds"]
+        pages = codedeploy.get_paginator("list_deployment_targets").paginate(deploymentId=id_)
+        ids = [target for page in pages for target in page["targetIds"]]
         told = codedeploy.batch_get_deployment_targets(deploymentId=id_, targetIds=ids)["deploymentTargets"]
         return {one["instanceTarget"]["targetId"]: one["instanceTarget"]["status"] for one in told}
 

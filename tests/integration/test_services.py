@@ -27,7 +27,7 @@ from moto.ssm.models import Parameter
 from console.cli.main import main
 from console.cli.read_commands import status
 from console.cli.service_commands import _parameter, add_service
-from console.cli.service_parameters import TEMPLATE
+from console.local.paths import SERVICE_TEMPLATE
 from console.local.template import read
 from console.read.remote import Controller
 from console.read.session import Shell
@@ -42,6 +42,9 @@ CONTROLLER = {
 }
 
 
+BUCKET = "esteira-bundles-lungs-123456789012"
+
+
 class Account:
     """An account with a controller's stack in it."""
 
@@ -54,7 +57,8 @@ class Account:
 
     def run(self, *typed: str, shell: Shell | None = None, input_: str | None = None) -> Result:
         shell = shell or self.shell(self.client)
-        return CliRunner().invoke(main, [*typed, "--state", str(self.state)], obj=shell, input=input_)
+        where = () if "--state" in typed else ("--aws",)
+        return CliRunner().invoke(main, [*typed, *where], obj=shell, input=input_)
 
     def shell(self, client: Callable[[str], Any]) -> Shell:
         return Shell(lambda where: Controller(where, client), lambda: self.now, self.sleep)
@@ -188,7 +192,7 @@ def test_where_nothing_changes_it_says_so_and_leaves_no_change_set(account: Acco
 
     account.run("add-service", "lungs")
     result = account.run("add-service", "lungs")
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert (result.exit_code, result.stderr) == (0, "on AWS account 123456789012, us-east-1, stack esteira\n")
     assert "esteira-lungs is as it was asked for; nothing to change" in result.stdout
     empty = Empty(account.cloudformation)
     shell = account.shell(lambda name: empty if name == "cloudformation" else account.client(name))
@@ -229,7 +233,7 @@ def test_a_change_is_held_against_what_the_stack_has_already(account: Account) -
     account.run("add-service", "lungs", "--vpc-id", vpc, "--subnet-id", subnet, "--dry-run")
     account.cloudformation.create_stack(
         StackName="esteira-lungs",
-        TemplateBody=TEMPLATE.read_text(),
+        TemplateBody=SERVICE_TEMPLATE.read_text(),
         Parameters=[
             {"ParameterKey": k, "ParameterValue": v}
             for k, v in {"ServiceName": "lungs", "VpcId": vpc, "SubnetId": subnet}.items()
@@ -250,7 +254,7 @@ def test_a_stack_that_is_no_controller_gets_no_service(account: Account) -> None
 
 
 def test_a_name_that_is_taken_is_refused_before_half_of_it_is_made(account: Account) -> None:
-    """What bears the name already is named, with the way to take it over; --adopt asks CloudFormation to import it."""
+    """What bears the name already is named, with the way to use it."""
     account.client("codecommit").create_repository(repositoryName="lungs")
     account.client("ecr").create_repository(repositoryName="lungs")
     account.client("s3").create_bucket(Bucket="esteira-bundles-lungs-123456789012")
@@ -262,28 +266,59 @@ def test_a_name_that_is_taken_is_refused_before_half_of_it_is_made(account: Acco
     assert account.stacks() == ["esteira"]
 
 
-def test_adopting_asks_for_an_import(account: Account) -> None:
-    """With --adopt the change set says that what exists is to be imported; moto imports nothing."""
-    asked: list[dict[str, Any]] = []
+class Tagged:
+    """AWS's list of tags, of which moto's knows no CodeCommit: all that is asked for bears the controller's."""
 
-    class Heard:
-        """CloudFormation, overheard."""
+    def get_resources(self, ResourceARNList: list[str]) -> Any:  # noqa: N803 - boto3's word
+        tags = [{"Key": "esteira", "Value": "esteira"}]
+        return {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": tags} for arn in ResourceARNList]}
 
-        def __getattr__(self, name: str) -> Any:
-            real = getattr(account.cloudformation, name)
-            if name != "create_change_set":
-                return real
-            return lambda **given: asked.append(given) or real(**given)  # type: ignore[func-returns-value]
 
-    shell = account.shell(lambda name: Heard() if name == "cloudformation" else account.client(name))
-    account.run("add-service", "lungs", "--adopt", "--dry-run", shell=shell)
-    account.run("add-service", "lungs", "--dry-run", shell=shell)
-    assert [row.get("ImportExistingResources", False) for row in asked] == [True, False]
-    assert [row["Capabilities"] for row in asked] == [["CAPABILITY_IAM"]] * 2
+@pytest.fixture
+def adopt(account: Account) -> Callable[[], Any]:
+    """`add-service lungs --adopt` where an earlier stack left its data; moto knows no RetainExceptOnCreate."""
+    account.client("codecommit").create_repository(repositoryName="lungs")
+    account.client("ecr").create_repository(repositoryName="lungs")
+    account.client("s3").create_bucket(Bucket=BUCKET)
+    shell = account.shell(lambda name: Tagged() if name == "resourcegroupstaggingapi" else account.client(name))
+    return lambda: account.run("add-service", "lungs", "--adopt", shell=shell)
+
+
+def test_a_service_that_was_removed_comes_back_with_its_data(account: Account, adopt: Callable[[], Any]) -> None:
+    """CloudFormation imports nothing whose name is made of parameters, so the new stack is told what exists: it leaves
+    that alone and makes the rest. A change of it later does not forget."""
+    kept = account.client("codecommit").get_repository(repositoryName="lungs")["repositoryMetadata"]["repositoryId"]
+    assert account.run("add-service", "lungs").exit_code == 2
+    assert adopt().exit_code == 0
+    assert account.run("add-service", "lungs", "--port", "9000").exit_code == 0
+    again = account.client("codecommit").get_repository(repositoryName="lungs")["repositoryMetadata"]["repositoryId"]
+    assert again == kept
+    rows = account.cloudformation.list_stack_resources(StackName="esteira-lungs")["StackResourceSummaries"]
+    made = {row["LogicalResourceId"] for row in rows}
+    assert made & {"Repository", "Images", "Bundles"} == set()
+    assert {"Project", "Host", "Registration", "BuildRole"} <= made
+
+
+def test_only_what_was_left_is_adopted_and_the_rest_is_made(account: Account, adopt: Callable[[], Any]) -> None:
+    """Whoever emptied and deleted the bucket meanwhile gets a new one."""
+    account.client("s3").delete_bucket(Bucket=BUCKET)
+    assert adopt().exit_code == 0
+    account.client("s3").head_bucket(Bucket=BUCKET)
+
+
+def test_what_the_controller_could_not_reach_is_not_adopted(account: Account) -> None:
+    """Its rights go by the tag: a repository without it would be a service that fails at its first push."""
+    account.client("ecr").create_repository(repositoryName="lungs")
+    result = account.run("add-service", "lungs", "--adopt")
+    assert result.exit_code == 2
+    assert "an ECR repository lungs lacks the tag esteira=esteira" in result.stderr
+    arn = "arn:aws:ecr:us-east-1:123456789012:repository/lungs"
+    assert f"tag-resources --tags esteira=esteira --resource-arn-list {arn}" in result.stderr
+    assert account.stacks() == ["esteira"]
 
 
 def test_a_service_deployed_otherwise_is_not_made_a_second_time(account: Account) -> None:
-    """The first service, nested in the controller, or one deployed by hand, is registered: its name is refused."""
+    """One deployed by hand is registered: its name is refused."""
     registration = {
         "name": "heart", "repository": "heart", "images": "heart", "image_uri": "x/heart", "project": "heart-build",
         "application": "heart", "stages": [{"name": "production", "group": "heart-production"}], "bundles": "b-heart",
@@ -477,24 +512,27 @@ def test_who_may_not_ask_what_stays_deletes_nothing(account: Account) -> None:
 
 def test_every_parameter_of_the_template_is_an_option() -> None:
     """service.yaml's parameters and the command's options are the same, but for the name and the controller."""
-    declared = set(read(TEMPLATE, parameters={"ServiceName": "lungs"}).document["Parameters"])
+    declared = set(read(SERVICE_TEMPLATE, parameters={"ServiceName": "lungs"}).document["Parameters"])
     not_parameters = {"name", "adopt", "dry_run", "timeout", *(p.name for p in status.params)}
     options = {_parameter(str(p.name)) for p in add_service.params if p.name not in not_parameters}
-    assert options == declared - {"ServiceName", "ControllerStack"}
+    found = {"RepositoryExists", "ImagesExist", "BundlesExist"}  # by --adopt, from what there is
+    assert options == declared - {"ServiceName", "ControllerStack"} - found
 
 
 def test_the_template_is_short_enough_to_be_sent_as_it_is() -> None:
     """CloudFormation takes a template of 51,200 bytes in a call; a longer one would want a bucket."""
-    assert len(TEMPLATE.read_bytes()) < 51_200
+    assert len(SERVICE_TEMPLATE.read_bytes()) < 51_200
 
 
 def test_the_local_stack_says_that_it_has_no_cloudformation(account: Account) -> None:
     """On the laptop there is one service, template.yaml's; the sentence says so and nothing is asked for."""
     import os
 
-    note = {"endpoint": "http://127.0.0.1:9", "stack": "esteira", "pid": os.getpid()}
+    keys = account.state / "credentials"
+    keys.write_text("[default]\naws_secret_access_key = local\n")
+    note = {"endpoint": "http://127.0.0.1:9", "stack": "esteira", "pid": os.getpid(), "credentials": str(keys)}
     (account.state / "local.json").write_text(json.dumps(note))
     for typed in (("add-service", "lungs"), ("remove-service", "heart", "--yes"), ("remains",)):
-        result = account.run(*typed)
+        result = account.run(*typed, "--state", str(account.state))
         assert (result.exit_code, result.stdout) == (2, "")
         assert "which the local stack has not" in result.stderr

@@ -9,7 +9,9 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from console.local.aws_account import REGION
 from console.local.paths import ROOT, TEMPLATE
 from console.local.template import read
 from esteira import bootstrap
+from esteira.aws.tracing import is_sampled
 from esteira.core.status import Cause
 from tests.insights import Answer, Line, QueryError, run
 from tests.integration.conftest import Story
@@ -41,10 +44,10 @@ CUT_OFF = {
 
 @dataclass(frozen=True)
 class Seen:
-    """What a story left behind: the lines by function, and the parts of traces that reached X-Ray's daemon."""
+    """What a story left behind: the lines by function, and the segments that reached X-Ray."""
 
     written: list[Written]
-    traces: list[dict[str, Any]]
+    segments: list[dict[str, Any]]
 
     @property
     def lines(self) -> list[Line]:
@@ -70,8 +73,15 @@ class Seen:
 
     def annotated(self, trace: str) -> set[tuple[str, str]]:
         """What X-Ray finds a trace by."""
-        parts = [part for part in self.traces if part["trace_id"] == trace]
+        parts = [part for segment in self.segments if segment["trace_id"] == trace for part in parts_of(segment)]
         return {(key, value) for part in parts for key, value in part.get("annotations", {}).items()}
+
+
+def parts_of(part: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A segment and all that is within it."""
+    yield part
+    for inner in part["subsegments"]:
+        yield from parts_of(inner)
 
 
 @pytest.fixture(scope="module")
@@ -83,21 +93,25 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
         "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "functions"))),
         **next(f.environment for f in STACK.functions if f.name == "esteira-intake"),
         "AWS_REGION": REGION,
-        "LAMBDA_TASK_ROOT": str(folder),
+        "AWS_LAMBDA_FUNCTION_NAME": "esteira-intake",
     }
     words = [sys.executable, "-m", "tests.integration.watched", str(folder)]
     played = subprocess.run(words, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
     assert played.returncode == 0, played.stderr[-3000:]
     rows = [json.loads(line) for line in played.stdout.splitlines()]
-    return Seen(
-        [Written(**row["written"]) for row in rows if "written" in row], [row["part"] for row in rows if "part" in row]
-    )
+    written = [Written(**row["written"]) for row in rows if "written" in row]
+    return Seen(written, [row["segment"] for row in rows if "segment" in row])
 
 
 def dashboard() -> dict[str, Any]:
     """The dashboard's body as CloudFormation fills it in."""
     text, variables = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
-    filled: dict[str, Any] = json.loads(substituted(text, {"Logs": substituted(variables["Logs"]["Fn::Sub"])}))
+    # The two alarms that are off by default, as where they are on.
+    asked = {name: variables[name]["Fn::If"][1]["Fn::Sub"] for name in ("FailedReleases", "SlowReleases")}
+    logs = variables["Logs"]["Fn::Sub"]
+    filled: dict[str, Any] = json.loads(
+        substituted(text, {name: substituted(row) for name, row in {**asked, "Logs": logs}.items()})
+    )
     return filled
 
 
@@ -336,6 +350,27 @@ def test_the_dashboard_shows_every_alarm() -> None:
     assert len(status["alarms"]) == len(alarms())
 
 
+@pytest.mark.parametrize(("metric", "phases"), [("FailedReleases", {"failed", "rejected"}), ("SlowReleases", {"live"})])
+def test_what_the_two_optional_alarms_count_is_in_the_lines(metric: str, phases: set[str], seen: Seen) -> None:
+    """Their filters name fields that the functions write, of the phases they are about, in every log that has them."""
+    filters = {name: row for name, row in RESOURCES.items() if row["Type"] == "AWS::Logs::MetricFilter"}
+    ours = [
+        r["Properties"] for r in filters.values() if r["Properties"]["MetricTransformations"][0]["MetricName"] == metric
+    ]
+    texts = {
+        row["FilterPattern"]["Fn::Sub"] if isinstance(row["FilterPattern"], dict) else row["FilterPattern"]
+        for row in ours
+    }
+    [pattern] = texts
+    fields = set(re.findall(r"\$\.(\w+)", pattern))
+    told = [json.loads(w.text) for w in seen.written]
+    counted = [row for row in told if fields <= row.keys() and row.get("phase") in phases]
+    assert {row["phase"] for row in counted} == phases
+    groups = {row["LogGroupName"]["Ref"] for row in ours}
+    writing = {w.function for w, row in zip(seen.written, told, strict=True) if fields <= row.keys()}
+    assert {f"esteira-{group.removesuffix('Log').lower()}" for group in groups} >= writing
+
+
 # --- alarms and the runbook -------------------------------------------------------------------------------------------
 
 
@@ -376,7 +411,7 @@ def test_the_runbook_names_every_saved_query_and_every_cause(seen: Seen) -> None
 
 
 def test_a_release_is_followed_through_all_four_functions_by_its_annotation(seen: Seen) -> None:
-    """What the functions sent to X-Ray's daemon is found by the release in every trace that did something for it."""
+    """What the functions sent to X-Ray is found by the release in every trace that did something for it."""
     functions: dict[str, set[str]] = {}
     for written in seen.written:
         said = json.loads(written.text)
@@ -389,17 +424,42 @@ def test_a_release_is_followed_through_all_four_functions_by_its_annotation(seen
     assert functions["v1"] == {f"{STACK.name}-{function}" for function in FUNCTIONS}
 
 
-def test_the_parts_of_a_trace_hang_together(seen: Seen) -> None:
-    """Every AWS call lies in its decision's part or the handler's, which lies in the segment that Lambda makes."""
-    for trace in {part["trace_id"] for part in seen.traces}:
-        parts = {part["id"]: part for part in seen.traces if part["trace_id"] == trace}
-        outside = {p["parent_id"] for p in parts.values() if p["parent_id"] not in parts}
-        assert outside == {f"{int(trace.rpartition('-')[2], 16):016x}"}
-        assert [p["name"] for p in parts.values() if p["parent_id"] in outside] == ["## handler"]
+def test_every_call_is_one_segment_with_its_decisions_and_the_calls_of_each_within(seen: Seen) -> None:
+    """Each part lies within the time of what it is in; the calls to AWS are named by AWS's service and operation."""
+    assert len({segment["trace_id"] for segment in seen.segments}) == len(seen.segments) > 20
+    assert {segment["trace_id"] for segment in seen.segments} >= {written.trace for written in seen.written}
+    for segment in seen.segments:
+        ids = [part["id"] for part in parts_of(segment)]
+        assert len(set(ids)) == len(ids)
+        for part in parts_of(segment):
+            assert part["end_time"] >= part["start_time"]
+            assert all(inner["start_time"] >= part["start_time"] for inner in part["subsegments"])
+            assert all(inner["end_time"] <= part["end_time"] for inner in part["subsegments"])
+    every = [part for segment in seen.segments for part in parts_of(segment)]
+    calls = {(part["name"], part["aws"]["operation"]) for part in every if part.get("namespace") == "aws"}
+    # What the story plays of other services is no boto3 client.
+    assert {("S3", "PutObject"), ("SSM", "GetParametersByPath")} <= calls
+    assert {"StartBuild", "AcceptImage"} <= {part["name"] for part in every}
+    assert "XRay" not in {name for name, _ in calls}
+
+
+def test_what_failed_is_a_fault_in_its_trace(seen: Seen) -> None:
+    """The call of the function that ended in an error, with what it said."""
+    said = {segment["cause"]["exceptions"][0]["type"] for segment in seen.segments if segment.get("fault")}
+    assert said
+    raised = {document["errorType"] for document in seen.documents if "errorType" in document}
+    assert said == raised
 
 
 def test_a_trace_stays_within_what_xray_indexes(seen: Seen) -> None:
     """Fifty annotations a trace: each is put once, however many decisions it is about."""
-    for trace in {part["trace_id"] for part in seen.traces}:
-        parts = [part for part in seen.traces if part["trace_id"] == trace]
-        assert sum(len(part.get("annotations", {})) for part in parts) <= 12
+    for segment in seen.segments:
+        assert sum(len(part.get("annotations", {})) for part in parts_of(segment)) <= 12
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.05, 0.25, 1.0])
+def test_of_many_calls_the_share_that_was_asked_for_is_traced(share: float) -> None:
+    """X-Ray's price is by the trace; the id decides, so the functions need remember nothing."""
+    ids = [f"1-00000000-{sha256(str(n).encode()).hexdigest()[:24]}" for n in range(20_000)]
+    assert abs(sum(is_sampled(id_, share) for id_ in ids) / len(ids) - share) < 0.01
+    assert not is_sampled("", 1.0)

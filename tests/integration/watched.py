@@ -1,9 +1,9 @@
 """A story as Lambda runs it, for what it leaves behind: ``python -m tests.integration.watched FOLDER`` plays it and
-prints everything the functions wrote, and every part of a trace that reached X-Ray's daemon, a JSON line for each.
+prints everything the functions wrote, and every segment that reached X-Ray, a JSON line for each.
 
-In a process of its own, because the X-Ray SDK and Powertools read the environment when they are imported:
-LAMBDA_TASK_ROOT and what template.yaml gives the functions. Each invocation has a trace of its own, as one by an event
-of AWS's has. Builds and deployments end as the story says; the controller, its telemetry and the SDK are real.
+In a process of its own, because Powertools reads the environment when it is imported: what template.yaml gives the
+functions. Each invocation has a trace of its own, as one by an event of AWS's has. Builds and deployments end as the
+story says; the controller, its telemetry and the calls to X-Ray are real, and moto plays X-Ray as it plays the rest.
 """
 
 from __future__ import annotations
@@ -13,22 +13,19 @@ import itertools
 import json
 import logging
 import os
-import socket
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from aws_xray_sdk import global_sdk_config
 
 from console.local.aws.bus import Chaos
 from console.local.aws.functions import Invocation
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
 from esteira import bootstrap, telemetry
+from esteira.aws.tracing import client_of_xray, watch_calls
 from tests.integration.conftest import Story, refusing
 
 FAILED_BUILD = BuildOutcome("FAILED", "COMMAND_EXECUTION_ERROR: Error while executing command: pytest. Reason: exit 1")
@@ -71,9 +68,7 @@ def play(story: Story) -> None:
     story.faults.hook = refusing("codecommit:GetBranch")
     story.pass_time(300)
     story.faults.hook = None
-    global_sdk_config.set_sdk_enabled(False)  # this call is nobody's function's
     story.aws_client("ssm").put_parameter(Name="/esteira/services/lungs", Value='{"name": "lungs"}', Type="String")
-    global_sdk_config.set_sdk_enabled(True)
     story.pass_time(300)
 
 
@@ -111,41 +106,25 @@ def listened_to(call: Callable[[str, Any], Invocation], name: Callable[[str], st
     return invoke
 
 
-@contextmanager
-def daemon() -> Iterator[list[bytes]]:
-    """Listen as X-Ray's daemon does, by UDP on loopback; what came is complete when this is left.
+def listen(segments: list[dict[str, Any]]) -> None:
+    """Note every segment that the functions' client sends to X-Ray; moto, which plays it, refuses an incomplete one."""
 
-    In the process that sends: another one may have to wait for a processor until the socket is full, and UDP loses.
-    """
-    datagrams: list[bytes] = []
-    over = threading.Event()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
-        door.bind(("127.0.0.1", 0))
-        door.settimeout(0.2)
-        os.environ["AWS_XRAY_DAEMON_ADDRESS"] = f"127.0.0.1:{door.getsockname()[1]}"
+    def note(params: dict[str, Any], **_: Any) -> None:
+        texts = params["TraceSegmentDocuments"]
+        assert all(len(text.encode()) <= 64 * 1024 for text in texts)
+        segments.extend(json.loads(text) for text in texts)
 
-        def listen() -> None:
-            while True:
-                try:
-                    datagrams.append(door.recv(65536))
-                except TimeoutError:
-                    if over.is_set():
-                        return
-
-        listener = threading.Thread(target=listen)
-        listener.start()
-        try:
-            yield datagrams
-        finally:
-            over.set()
-            listener.join()
+    client_of_xray().meta.events.register("provide-client-params.xray.PutTraceSegments", note)
 
 
 def main(folder: Path) -> None:
     heard: list[Written] = []
-    with daemon() as datagrams, Story(folder) as story:
-        for quiet in ("POWERTOOLS_METRICS_DISABLED", "POWERTOOLS_TRACE_DISABLED"):
-            del os.environ[quiet]
+    segments: list[dict[str, Any]] = []
+    watch_calls()  # as the first call of a process does, before any client is made
+    with Story(folder) as story:
+        listen(segments)
+        del os.environ["POWERTOOLS_METRICS_DISABLED"]
+        os.environ["ESTEIRA_TRACE_SHARE"] = "1"
         logging.getLogger("esteira").setLevel("INFO")
         functions = story.bus.functions
         theirs = bootstrap.from_environment()  # what a function's desk tells and follows by
@@ -154,10 +133,8 @@ def main(folder: Path) -> None:
         play(story)
     for written in heard:
         print(json.dumps({"written": asdict(written)}))
-    for datagram in datagrams:
-        header, _, part = datagram.decode().partition("\n")
-        assert json.loads(header) == {"format": "json", "version": 1}
-        print(json.dumps({"part": json.loads(part)}))
+    for segment in segments:
+        print(json.dumps({"segment": segment}))
 
 
 if __name__ == "__main__":

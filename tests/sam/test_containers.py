@@ -24,7 +24,7 @@ from console.local.sam.start_lambda import Served
 from console.read.remote import answered
 from console.read.where import TroubleError
 from tests.sam.chapters import STEPS, Told, beginning, handlers, name_of, play
-from tests.sam.world import EVENTS, SECRET, client, template, world
+from tests.sam.world import EVENTS, SECRET, client, leave_note, template, world
 
 pytestmark = pytest.mark.docker
 
@@ -100,8 +100,7 @@ def test_a_typed_invoke_sends_a_file_to_its_function_and_prints_what_it_answered
     """What the README says to type, against a stack that left its note; an event no rule takes wakes nobody."""
     with world(tmp_path / "aws", at, port) as here:
         here.before("codecommit_created")
-        note = {"endpoint": here.url, "pid": os.getpid(), "stack": "esteira"}
-        (tmp_path / "local.json").write_text(json.dumps(note))
+        leave_note(tmp_path, here.url)
         files = [str(EVENTS / f"{name}.json") for name in ("codecommit_created", "codebuild_phase_change")]
         variables = {**os.environ, "ESTEIRA_STATE": str(tmp_path), "COLUMNS": "400"}
         variables.pop("AWS_ENDPOINT_URL", None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,17 +34,14 @@ pytestmark = [
 MAKE: Any = boto3.client  # typed for literal names only
 CLIENT = cache(MAKE)
 
-# The first service is nested; here the local AWS's own stands for it.
 TRANSLATE = """
 import json, sys
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 template = yaml_parse(open(sys.argv[1]).read())
 template["Globals"]["Function"]["CodeUri"] = "s3://artifacts/code.zip"
-del template["Resources"]["FirstService"]
-template["Outputs"] = {name: row for name, row in template["Outputs"].items() if not name.startswith("FirstService")}
 loader = type("Loader", (), {"load": lambda self: {}})()
-json.dump(transform(template, {"ServiceName": ""}, loader), sys.stdout)
+json.dump(transform(template, {}, loader), sys.stdout)
 """
 
 
@@ -73,10 +71,7 @@ class Account:
         sqs = CLIENT("sqs")
         sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName="esteira-dead-letters")["QueueUrl"])  # the stack's comes
         self.cloudformation = CLIENT("cloudformation")
-        given = [{"ParameterKey": "ServiceName", "ParameterValue": ""}]
-        self.cloudformation.create_stack(
-            StackName="esteira", TemplateBody=plain, Parameters=given, Capabilities=["CAPABILITY_NAMED_IAM"]
-        )
+        self.cloudformation.create_stack(StackName="esteira", TemplateBody=plain, Capabilities=["CAPABILITY_NAMED_IAM"])
         self.host = self.launch()
 
     def launch(self) -> str:
@@ -94,10 +89,11 @@ class Account:
         rows = self.cloudformation.list_stack_resources(StackName="esteira")["StackResourceSummaries"]
         return [row["PhysicalResourceId"] for row in rows if row["ResourceType"] == kind]
 
-    def doctor(self, *typed: str) -> tuple[int, dict[str, list[tuple[str, str]]]]:
+    def doctor(self, *typed: str, now: datetime | None = None) -> tuple[int, dict[str, list[tuple[str, str]]]]:
         """The exit status, and what was said by verdict."""
-        shell = Shell(lambda where: Controller(where, CLIENT), sleep=lambda seconds: None)
-        result = CliRunner().invoke(main, ["doctor", "--json", "--state", str(self.state), *typed], obj=shell)
+        clock = {"now": lambda: now} if now else {}
+        shell = Shell(lambda where: Controller(where, CLIENT), sleep=lambda seconds: None, **clock)
+        result = CliRunner().invoke(main, ["doctor", "--json", "--aws", *typed], obj=shell)
         assert result.exit_code in (0, 1), result.output
         lines = json.loads(result.stdout)["lines"]
         said: dict[str, list[tuple[str, str]]] = {"ok": [], "attend": [], "skip": []}
@@ -122,7 +118,7 @@ def account(tmp_path: Path, plain: str, monkeypatch: pytest.MonkeyPatch) -> Iter
 def test_a_clock_that_is_off_is_told_by_the_date_of_an_answer(account: Account) -> None:
     """The local AWS answers with the day it is, and this command was told another."""
     shell = Shell(lambda where: Controller(where, CLIENT), account.story.clock.now)
-    result = CliRunner().invoke(main, ["doctor", "--state", str(account.state), "--stack", "nowhere"], obj=shell)
+    result = CliRunner().invoke(main, ["doctor", "--stack", "nowhere"], obj=shell)
     assert result.exit_code == 1
     assert "min behind AWS's; AWS refuses signatures that are 5 min off" in result.stdout
 
@@ -195,6 +191,18 @@ def test_an_alarm_that_rings_is_told_in_its_own_words_and_so_is_one_that_is_gone
     assert any(text.startswith(f"{gone} is gone") for text in told)
 
 
+def test_an_alarm_for_want_of_figures_is_no_alarm_before_it_can_have_had_any(account: Account) -> None:
+    """SweepMissingAlarm rings from its creation to the first sweep, and is passed over; later it is not."""
+    rings = next(name for name in account.resources("AWS::CloudWatch::Alarm") if "SweepMissing" in name)
+    CLIENT("cloudwatch").set_alarm_state(AlarmName=rings, StateValue="ALARM", StateReason="no datapoints")
+    said = account.doctor()[1]
+    assert about("alarms", said["attend"]) == []
+    assert "1 with no data yet" in about("alarms", said["ok"])[0]
+    later = datetime.now(UTC) + timedelta(minutes=31)
+    told = about("alarms", account.doctor(now=later)[1]["attend"])
+    assert [text.partition(" ")[0] for text in told] == [rings]
+
+
 def test_a_dead_letter_is_told_with_its_cause_and_stays_where_it_is(account: Account) -> None:
     """Looking at the queue takes nothing out of it: the next who looks sees the same."""
     [url] = account.resources("AWS::SQS::Queue")
@@ -224,7 +232,7 @@ def test_a_registration_that_is_malformed_and_a_service_that_is_not_there_are_to
     assert status == 1
     assert "the registration /esteira/services/lungs is refused" in about("registration", said["attend"])[0]
     shell = Shell(lambda where: Controller(where, CLIENT))
-    result = CliRunner().invoke(main, ["doctor", "--service", "liver", "--state", str(account.state)], obj=shell)
+    result = CliRunner().invoke(main, ["doctor", "--service", "liver", "--aws"], obj=shell)
     assert (result.exit_code, result.stderr) == (
         2,
         "no service is called 'liver'. Next: --service with one of: heart\n",

@@ -19,7 +19,7 @@ from console.local.ports import free_port, is_open
 from console.local.sam.invoke import fresh, image
 from console.local.sam.sam_cli import TOOLS
 from tests.sam.chapters import beginning
-from tests.sam.world import EVENTS, World, template, world
+from tests.sam.world import EVENTS, World, leave_note, template, world
 
 pytestmark = pytest.mark.docker
 
@@ -40,7 +40,7 @@ def here(tmp_path: Path) -> Iterator[World]:
     """A world with a push in it, whose note says that it is the local stack of the state folder."""
     with world(tmp_path / "aws", beginning()) as here:
         here.before("codecommit_created")
-        (tmp_path / "local.json").write_text(json.dumps({"endpoint": here.url, "pid": os.getpid(), "stack": "esteira"}))
+        leave_note(tmp_path, here.url)
         yield here
 
 

@@ -7,6 +7,7 @@ moto's backends belong to the process, so there is one world at a time.
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 from collections.abc import Iterator, Mapping
@@ -25,10 +26,11 @@ from console.local.aws.clock import Clock
 from console.local.aws.git import NOTHING
 from console.local.aws.resources import create_resources
 from console.local.aws.stack import LocalAws
-from console.local.aws_account import credentials
+from console.local.aws_account import ACCESS_KEY, credentials
 from console.local.paths import ROOT, TEMPLATE
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome, ScriptedEngine, manifest_for
-from console.local.template import Stack, read
+from console.local.template import Stack, read, with_service
+from console.local.up.laptop import CREDENTIALS_FILE
 from esteira.audit import hash_of
 from esteira.claims import CLAIM_VARIABLE
 
@@ -60,8 +62,8 @@ DEPLOYMENTS = {
 
 @cache
 def template() -> Stack:
-    """Template.yaml, read once."""
-    return read(TEMPLATE)
+    """Both templates, read once."""
+    return with_service(read(TEMPLATE))
 
 
 @dataclass
@@ -200,6 +202,14 @@ def timeless_rows(rows: list[Any]) -> list[str]:
 
 def _kind(row: Any) -> str:
     return str(row["fact"]["S"]) if "fact" in row else ""
+
+
+def leave_note(state: Path, url: str) -> None:
+    """What a running local stack leaves in its state folder: where it is, and by which keys."""
+    keys = state / "credentials"
+    keys.write_text(CREDENTIALS_FILE.format(key=ACCESS_KEY, secret=SECRET))
+    note = {"endpoint": url, "pid": os.getpid(), "stack": "esteira", "credentials": str(keys)}
+    (state / "local.json").write_text(json.dumps(note))
 
 
 def variables(url: str) -> Mapping[str, str]:

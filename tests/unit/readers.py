@@ -124,10 +124,17 @@ def _golden() -> tuple[Read, tuple[type[Exception], ...]]:
 def _dockerfile() -> tuple[Read, tuple[type[Exception], ...]]:
     from console.local.process.docker_images import DockerError, Images
     from console.local.process.dockerfile import Recipe
+    from console.local.process.packages import Packages
+
+    class Uninstalled(Packages):
+        """What a RUN asks for is read and not installed, which would be the installer's time and memory."""
+
+        def install(self, *_: Any) -> tuple[str, str]:
+            return "", ""
 
     folder = Path(tempfile.mkdtemp())
-    images = Images(folder / "images")
-    return lambda text: Recipe(text.decode(), {}, images, say=lambda _: None).stage(), (DockerError,)
+    images, packages = Images(folder / "images"), Uninstalled(folder / "packages")
+    return lambda text: Recipe(text, {}, images, packages, say=lambda _: None).stage(), (DockerError,)
 
 
 def _endless() -> tuple[Read, tuple[type[Exception], ...]]:

@@ -53,8 +53,6 @@ UNLIMITED = {"cloudwatch:DescribeAlarms"}
 
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html: the log group is there already
 LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
-# https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html: what Tracing: Active uploads
-TRACE = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html: by the kind of destination
 BURY = {"SQS": {"sqs:SendMessage"}, "SNS": {"sns:Publish"}}
 
@@ -138,9 +136,8 @@ def _prefix(service: str) -> str:
 
 
 def running(function: Mapping[str, Any]) -> set[str]:
-    """The rights that a function's own settings need: its log, its traces, where its failures go."""
+    """The rights that a function's own settings need: its log, and where its failures go."""
     found = set(LOG) if "LoggingConfig" in function else set()
-    found |= TRACE if function.get("Tracing") in ("Active", {"Ref": "Tracing"}) else set()
     failure = function.get("EventInvokeConfig", {}).get("DestinationConfig", {}).get("OnFailure")
     return found | (BURY[failure["Type"]] if failure else set())
 

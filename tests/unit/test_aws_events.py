@@ -316,18 +316,13 @@ def test_what_is_about_something_else_is_not_ours(event: Any, why: str) -> None:
 @pytest.mark.parametrize(
     ("event", "field"),
     [
-        ({}, "source"),
         ([], "the document"),
-        ({"source": "aws.ecr", "detail-type": "ECR Image Action"}, "detail"),
-        ({"source": "aws.ecr", "detail-type": "ECR Image Action", "detail": "{}"}, "detail"),
-        (edited("codecommit_updated", commitId="main"), "commitId"),
+        (event_of("ecr_push_release_tag") | {"detail": None}, "detail"),
+        (event_of("ecr_push_release_tag") | {"detail": "{}"}, "detail"),
         (edited("codecommit_updated", referenceName=None), "referenceName"),
-        (edited("codecommit_updated", repositoryName=7), "repositoryName"),
         (edited("codebuild_succeeded", build_id="heart-build:1"), "build-id"),
         (edited("codebuild_succeeded", build_status="ok"), "build-status"),
         (edited("codebuild_succeeded", build_id=f"arn:aws:codebuild:us-east-1:1:build/lungs{BUILD[5:]}"), "build-id"),
-        (event_of("codebuild_succeeded") | {"time": "10:00"}, "time"),
-        (event_of("codebuild_succeeded") | {"time": "2026-11-23T10:00:00"}, "time"),
         (with_claim("heart/v0/build/1"), "ESTEIRA_CLAIM"),
         (with_claim("heart/v1/production/1"), "ESTEIRA_CLAIM"),
         (edited("ecr_push_release_tag", image_digest="sha256:12"), "image-digest"),
@@ -342,6 +337,95 @@ def test_a_malformed_event_of_ours_is_refused_with_the_field_it_is_wrong_in(even
     """Who looks into the dead-letter queue reads what was wrong."""
     with pytest.raises(Refused, match=f"is refused: {field}"):
         read(event, [HEART], NOON, SETTINGS)
+
+
+def with_state(**fields: Any) -> Any:
+    """The alarm's event with other fields in its state."""
+    event = event_of("cloudwatch_alarm")
+    event["detail"]["state"] |= fields
+    return event
+
+
+def malformed(name: str, **fields: Any) -> Any:
+    """An event of somebody else's, with these fields of its detail."""
+    event = event_of(name)
+    event["detail"] |= {key.replace("_", "-"): value for key, value in fields.items()}
+    return event
+
+
+@pytest.mark.parametrize(
+    ("event", "why"),
+    [
+        ({}, "is not read here"),
+        ({"source": 7, "detail-type": []}, "is not read here"),
+        (event_of("ecr_push_release_tag") | {"account": "999999999999", "detail": 7}, "account 999999999999"),
+        (event_of("ecr_push_release_tag") | {"account": {}, "detail": 7}, "account unknown"),
+        (malformed("codecommit_other_repository", commitId=7, referenceName=None), "no service has the repository"),
+        (malformed("codebuild_foreign", build_id=7, build_status=None), "was not started by esteira"),
+        (malformed("codebuild_foreign", additional_information="none"), "was not started by esteira"),
+        (malformed("ecr_push_failed", image_digest=7), "starts no release"),
+        (malformed("ecr_push_untagged", image_digest="x"), "without a tag"),
+        (
+            malformed("ecr_scan_complete", repository_name="lungs", finding_severity_counts=7),
+            "no service has the image",
+        ),
+        (malformed("codedeploy_success", application="lungs", deploymentId=7), "no service has the deployment group"),
+        (malformed("cloudwatch_alarm", alarmName="lungs-errors", state=7), "no service listens"),
+        (with_state(value="OK", timestamp="?"), "takes nothing back"),
+        (with_state(actionsSuppressedBy="Alarm", actionsSuppressedReason="a deployment"), "are suppressed"),
+        (edited("codecommit_updated", repositoryName=7), "no service has the repository"),
+    ],
+)
+def test_what_is_not_ours_may_be_malformed(event: Any, why: str) -> None:
+    """It is first asked whose an event is. What others put on the bus is no dead letter of ours."""
+    heard = read(event, listening("heart"), NOON, SETTINGS)
+    assert isinstance(heard, NotOurs)
+    assert why in heard.why
+
+
+@pytest.mark.parametrize("information", ["phases", "build-start-time", "environment", "everything"])
+def test_a_builds_end_is_heard_although_a_nicety_is_malformed(information: str) -> None:
+    """A phase that cannot be read costs its sentence and not the build's end."""
+    event = event_of("codebuild_failed")
+    told = event["detail"]["additional-information"]
+    if information == "phases":
+        told["phases"] = [{"phase-type": 7}, *[{**phase, "phase-context": {"odd": 1}} for phase in told["phases"]]]
+    elif information == "everything":
+        event["detail"]["additional-information"] = {"environment": told["environment"], "phases": 7}
+    elif information == "build-start-time":
+        told["build-start-time"] = {"odd": 1}
+    else:
+        told["environment"]["environment-variables"] = [7, *told["environment"]["environment-variables"]]
+    heard = read(event, [HEART], NOON, SETTINGS)
+    assert isinstance(heard, Heard)
+    assert [fact.status for fact in heard.facts if isinstance(fact, BuildEnded)] == ["FAILED"]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        edited("codecommit_updated", commitId="main"),
+        edited("codecommit_updated", callerUserArn={"odd": 1}),
+    ],
+)
+def test_a_push_that_does_not_say_all_is_a_reason_to_look(event: Any) -> None:
+    """Which commit it was is asked of CodeCommit anyway."""
+    assert read(event, [HEART], NOON, SETTINGS) == Heard(HEART, ())
+
+
+@pytest.mark.parametrize("time", ["10:00", "2026-11-23T10:00:00", None, 7])
+def test_an_event_whose_time_cannot_be_read_came_now(time: Any) -> None:
+    """Its time only dates what happened; what happened is known without."""
+    heard = read(event_of("ecr_push_release_tag") | {"time": time}, [HEART], NOON, SETTINGS)
+    assert isinstance(heard, Heard)
+    assert [fact.at for fact in heard.facts] == [NOON]
+
+
+def test_an_alarm_without_a_reason_rings_all_the_same() -> None:
+    """The reason is for people; when it went off is what is needed."""
+    heard = read(with_state(reason={"odd": 1}), listening("heart"), NOON, SETTINGS)
+    assert isinstance(heard, Heard)
+    assert len(heard.facts) == 1
 
 
 def test_an_empty_tag_is_no_tag() -> None:

@@ -25,7 +25,7 @@ def registration(**said: Any) -> str:
 def test_a_registration_needs_only_where_things_are() -> None:
     """All that has a default may be left out; what comes back is the same service."""
     assert Service.model_validate_json(registration()) == HEART
-    assert (HEART.branch, HEART.port, HEART.health_path, HEART.last.name) == ("main", 8080, "/ping", "production")
+    assert (HEART.branch, HEART.port, HEART.health_path, HEART.last.name) == ("main", 0, "", "production")
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_registration_needs_only_where_things_are() -> None:
         ({"stages": []}, "stages"),
         ({"stages": [{"group": "a"}, {"group": "b"}]}, "stages"),
         ({"stages": [{"name": "Prod", "group": "a"}]}, "stages.0.name"),
-        ({"port": 0}, "port"),
+        ({"port": -1}, "port"),
         ({"health_path": "ping"}, "health_path"),
         ({"accepted_tags": [""]}, "accepted_tags.0"),
         ({"deadlines": {"build_minutes": 0}}, "deadlines.build_minutes"),

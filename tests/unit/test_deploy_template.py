@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from console.local.paths import TEMPLATE
-from console.local.sam.deploy_template import Fitted, fitted, nested, run_by, types
+from console.local.sam.deploy_template import Fitted, fitted, run_by, types
 from console.local.template import Loader
 
 REPOSITORY = "AWS::CodeCommit::Repository"
@@ -119,11 +119,6 @@ def test_the_functions_call_where_they_are_told_to() -> None:
     assert function["Environment"]["Variables"].keys() == before["Environment"]["Variables"].keys()
     assert function["Runtime"] == "python3.99"
     assert function["Timeout"] == before["Timeout"]
-
-
-def test_the_nested_template_is_found() -> None:
-    """It is fitted too."""
-    assert nested(yaml.load(TEMPLATE.read_text(), Loader)) == {"FirstService": "service.yaml"}
 
 
 def _waiting_in_lists(whole: Any) -> Any:

@@ -233,6 +233,16 @@ def test_before_the_first_deployment_there_is_nothing_to_attend_to() -> None:
     ]
 
 
+@pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "ROLLBACK_FAILED"])
+def test_a_stack_whose_creation_failed_is_told_with_the_two_commands(status: str) -> None:
+    """`sam deploy` takes it for a stack to update, and CloudFormation updates none: it has to go first."""
+    told = said(replace(WELL, stack_status=StackStatus(status, "Host failed")), "attend")
+    [line] = [text for text in told if text.startswith("stack: ")]
+    assert f"esteira is {status}: Host failed: its creation failed" in line
+    assert "aws cloudformation delete-stack --stack-name esteira" in line
+    assert line.endswith("sam deploy --stack-name esteira")
+
+
 def test_what_an_earlier_stack_left_is_told_before_a_new_one_stops_at_it() -> None:
     """A repository that a deleted stack kept makes the next deployment fail halfway; it is known before, with the way
     to take it over."""

@@ -28,6 +28,7 @@ NUMBERS = st.integers(0, 9_999)
 # The fields that a kind's key and partition are made of. Of two facts under one key, the first stays.
 IDENTITY: dict[str, set[str]] = {
     "Pushed": {"number"},
+    "Searched": {"commit", "base", "through"},
     "ImageArrived": {"tag", "digest"},
     "ImageTaken": {"tag", "digest", "missing"},
     "ImageScanned": {"digest", "scanned_at", "findings"},

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from aws_events import Heard, NotOurs, observed_build, observed_deployment, observed_image, observed_instance, read
+from esteira.aws.cloudwatch import Alarms
 from esteira.core.facts import DeploymentReported, ImageArrived
 from esteira.fact import Fact
 from esteira.trail import ImageScanned
@@ -215,3 +217,12 @@ def test_a_scan_under_way_is_no_finding(status: str) -> None:
     """It has not said anything yet, neither in an event."""
     assert isinstance(read(event("ecr_scan_clean", scan_status=status), [HEART], NOON, SETTINGS), NotOurs)
     assert observed_image(HEART, image(["latest"], status), LATER) == ()
+
+
+def test_an_alarm_whose_actions_are_suppressed_does_not_ring() -> None:
+    """A composite alarm that its suppressor keeps quiet takes nothing back, whoever tells of it."""
+    quiet = {"AlarmName": "quiet", "StateUpdatedTimestamp": NOON, "ActionsSuppressedBy": "Alarm"}
+    loud = {"AlarmName": "loud", "StateUpdatedTimestamp": NOON}
+    pages = SimpleNamespace(paginate=lambda **_: [{"CompositeAlarms": [quiet, loud]}])
+    found = Alarms(lambda _: SimpleNamespace(get_paginator=lambda _: pages)).alarms(["quiet", "loud"])
+    assert [name for name, _, _ in found] == ["loud"]

@@ -53,22 +53,6 @@ def test_every_default_is_one_that_its_own_parameter_takes(name: str) -> None:
         assert row.get("Default") in row.get("AllowedValues", [row.get("Default")]), parameter
 
 
-def test_what_the_controller_hands_to_its_first_service_is_taken_there() -> None:
-    """A parameter that is handed through has the same constraints on both sides, so nothing fails in the nested stack
-    that the first stack let pass. Only the service's name may be empty here: it leaves the service out."""
-    nested = document("template.yaml")["Resources"]["FirstService"]["Properties"]["Parameters"]
-    here, there = parameters("template.yaml"), parameters("service.yaml")
-    handed = {inner: outer["Ref"] for inner, outer in nested.items() if outer["Ref"] in here}
-    assert len(handed) == 10
-    for inner, outer in handed.items():
-        ours = {key: value for key, value in here[outer].items() if key in CONSTRAINTS}
-        theirs = {key: value for key, value in there[inner].items() if key in CONSTRAINTS}
-        if inner == "ServiceName":
-            assert ours.pop("AllowedPattern") == f"^$|{theirs.pop('AllowedPattern')}"
-            assert (ours.pop("Default"), theirs.pop("MinLength")) == ("heart", 1)
-        assert ours == theirs, inner
-
-
 @pytest.mark.parametrize("taken", ["", "0.0.0.0/0", "203.0.113.0/24", "255.255.255.255/32"])
 def test_a_range_of_addresses_is_taken(taken: str) -> None:
     """AllowedCidr takes an IPv4 range, or nothing."""
@@ -90,14 +74,17 @@ def test_nobody_is_asked_for_a_key() -> None:
 
 def test_the_outputs_are_the_next_things_to_type() -> None:
     """With a name and a range given, the commands and addresses come out whole, with nothing left to fill in."""
-    controller = read(ROOT / "template.yaml", "esteira", {"AllowedCidr": "0.0.0.0/0"}).outputs
-    assert controller["FirstServiceCloneCommand"] == "git clone codecommit::us-east-1://heart"
-    assert controller["FirstServicePushCommand"] == "git push codecommit::us-east-1://heart HEAD:main"
-    assert controller["FirstServicePageUrl"].startswith("http://esteira-FirstService-Host-PublicDnsName/")
+    controller = read(ROOT / "template.yaml", "esteira").outputs
     assert controller["DoctorCommand"] == "esteira doctor --stack esteira"
+    assert controller["AddServiceCommand"] == "esteira add-service NAME --stack esteira"
     assert controller["DashboardUrl"].endswith("region=us-east-1#dashboards/dashboard/esteira")
-    assert "portNumber=80,localPortNumber=8080" in controller["FirstServiceTunnelCommand"]
-    assert not [name for name, value in controller.items() if "${" in str(value)]
+    given = {"ServiceName": "heart", "AllowedCidr": "0.0.0.0/0"}
+    service = read(ROOT / "service.yaml", "esteira-heart", given).outputs
+    assert service["CloneCommand"] == "git clone codecommit::us-east-1://heart"
+    assert service["PushCommand"] == "git push codecommit::us-east-1://heart HEAD:main"
+    assert service["PageUrl"].startswith("http://esteira-heart-Host-PublicDnsName/")
+    assert "portNumber=80,localPortNumber=8080" in service["TunnelCommand"]
+    assert not [name for name, value in (controller | service).items() if "${" in str(value)]
 
 
 def test_a_page_that_nobody_may_reach_says_so_in_place_of_an_address() -> None:
@@ -107,19 +94,13 @@ def test_a_page_that_nobody_may_reach_says_so_in_place_of_an_address() -> None:
     assert "AllowedCidr" in told
 
 
-def test_the_controller_alone_promises_no_service() -> None:
-    """With an empty ServiceName no output speaks of a first service."""
-    told = read(ROOT / "template.yaml", "esteira", {"ServiceName": ""}).outputs
-    assert not [name for name in told if name.startswith("FirstService")]
-
-
 def test_samconfig_overrides_only_parameters_there_are_with_values_they_take() -> None:
     """Every override of every environment, also those that wait in a comment, fits template.yaml."""
     text = (ROOT / "samconfig.toml").read_text(encoding="utf-8")
     environments = tomllib.loads(text)
     given = [row for env in environments.values() if isinstance(env, dict) for row in overrides(env)]
     given += re.findall(r'^ +# "(\w+=[^"]*)"', text, flags=re.MULTILINE)
-    assert len(given) == 11
+    assert len(given) == 5
     declared = parameters("template.yaml")
     for name, value in (row.split("=", 1) for row in given):
         row = declared[name]

@@ -222,7 +222,7 @@ def test_any_document_is_read_or_refused(name: str, process: Callable[[str], Rea
 @pytest.mark.parametrize("name", READERS)
 def test_any_of_many_documents_is_read_or_refused(name: str, process: Callable[[str], ReaderProcess]) -> None:
     """Many; their number stands in docs/hardening.md."""
-    tried(name, process(name), 3000)
+    tried(name, process(name), 5000)
 
 
 def tried(name: str, process: ReaderProcess, count: int) -> None:

@@ -45,16 +45,20 @@ def test_announce_can_change_nothing_but_its_own_memory() -> None:
         "dynamodb:BatchGetItem",
         "dynamodb:DeleteItem",
         "dynamodb:PutItem",
+        "dynamodb:Query",
         "sns:Publish",
         "ssm:GetParameter",
         "ssm:GetParametersByPath",
+        "xray:PutTraceSegments",
     }
 
 
 def test_those_who_advance_share_their_rights_because_they_use_the_same() -> None:
     """Were one of them to need less than AdvancePolicy grants, the policy would have to be split. What the sweep asks
-    besides, it alone may: the alarms, of which the others hear by an event."""
-    assert set(called("intake.handler")) == set(called("operate.handler"))
+    besides, it alone may: the alarms, of which the others hear by an event. A failed build's log is read by those who
+    hear of it."""
+    assert set(called("intake.handler")) - set(called("operate.handler")) == {"logs:GetLogEvents"}
+    assert set(called("operate.handler")) - set(called("intake.handler")) == set()
     assert set(called("sweep.handler")) - set(called("intake.handler")) == {"cloudwatch:DescribeAlarms"}
     assert set(called("intake.handler")) - set(called("sweep.handler")) == set()
 
@@ -65,12 +69,13 @@ def test_no_role_has_rights_that_stand_elsewhere() -> None:
 
 
 def test_each_function_has_its_own_role_which_lambda_alone_may_take() -> None:
-    """No two functions share a role; and no role of the templates may be taken by anybody but one service."""
+    """No two functions share a role; and each role may be taken by one service alone, or by GitHub's workflows."""
     assert len({template("template.yaml").role_of(function) for function in HANDLERS}) == len(HANDLERS)
     trusted = {
         role: [list(s["Principal"].items()) for s in properties["AssumeRolePolicyDocument"]["Statement"]]
         for name in TEMPLATES
         for role, properties in template(name).of_type("AWS::IAM::Role").items()
+        if role != "GitHubRole"  # its trust has a test of its own
     }
     services = {role: [f"{principal[0][1]}".removesuffix(".amazonaws.com")] for role, [principal] in trusted.items()}
     lambdas = {template("template.yaml").role_of(function): ["lambda"] for function in HANDLERS}
@@ -129,8 +134,8 @@ def test_a_call_that_is_made_no_more_leaves_a_right_too_many() -> None:
         ("Action: [logs:CreateLogStream, logs:PutLogEvents]\n                Resource: !GetAtt SweepLog",
          "Action: [logs:PutLogEvents]\n                Resource: !GetAtt SweepLog",
          {"SweepFunction": (["logs:CreateLogStream, called by Lambda itself"], [])}),
-        ("    Tracing: !Ref Tracing\n", "",
-         {f: ([], ["xray:PutTelemetryRecords", "xray:PutTraceSegments"]) for f in HANDLERS}),
+        ("Action: xray:PutTraceSegments", "Action: xray:PutTelemetryRecords",
+         {f: (["xray:PutTraceSegments, called by "], ["xray:PutTelemetryRecords"]) for f in HANDLERS}),
         ("codebuild:StopBuild", "codebuild:StopBuildBatch",
          {f: (["codebuild:StopBuild, called by "], ["codebuild:StopBuildBatch"]) for f in list(HANDLERS)[:3]}),
     ],
@@ -384,6 +389,26 @@ def test_a_build_may_do_what_the_buildspecs_here_ask_for_and_pull_what_it_pushed
     [project] = template("service.yaml").of_type("AWS::CodeBuild::Project").values()
     assert (project["Source"]["Type"], project["LogsConfig"]["CloudWatchLogs"]["Status"]) == ("CODECOMMIT", "ENABLED")
     assert held("BuildRole") == asked[0] | rights.PULL | rights.LOG | {"codecommit:GitPull"}
+
+
+def test_github_may_push_one_branch_and_images_for_one_repository() -> None:
+    """The role of a workflow trusts the branch and the tags of one repository, no pull request and no fork."""
+    role = template("service.yaml").of_type("AWS::IAM::Role")["GitHubRole"]
+    [trust] = role["AssumeRolePolicyDocument"]["Statement"]
+    issuer = "token.actions.githubusercontent.com"
+    assert trust["Principal"]["Federated"]["Fn::Sub"].endswith(f":oidc-provider/{issuer}")
+    assert trust["Condition"]["StringEquals"] == {f"{issuer}:aud": "sts.amazonaws.com"}
+    subjects = [each["Fn::Sub"] for each in trust["Condition"]["StringLike"][f"{issuer}:sub"]]
+    assert subjects == [
+        "repo:${GitHubRepository}:ref:refs/heads/${Branch}",
+        "repo:${GitHubRepository}:ref:refs/tags/*",
+    ]
+    workflows = [rights.ROOT / "examples" / "github" / name for name in ("mirror.yml", "image.yml")]
+    asked = set().union(*(rights.commands(path.read_text(encoding="utf-8")) for path in workflows))
+    git = {"codecommit:GitPull", "codecommit:GitPush"}
+    assert held("GitHubRole") == asked | rights.PULL | git
+    pushes = [g for g in template("service.yaml").held_by("GitHubRole") if g.action == "codecommit:GitPush"]
+    assert ["refs/heads/${Branch}" in push.condition for push in pushes] == [True]
 
 
 def test_codedeploy_may_look_for_hosts_and_nothing_else() -> None:

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from console.local.template import TemplateError, read
+from console.local.template import TemplateError, read, with_service
 
 pytestmark = pytest.mark.unit
 
 CONTROLLER = """
 Transform: AWS::Serverless-2016-10-31
 Parameters:
-  ServiceName: { Type: String, Default: heart }
+  Spare: { Type: String, Default: "yes" }
   Minutes: { Type: Number, Default: 5 }
 Conditions:
-  HasService: !Not [!Equals [!Ref ServiceName, ""]]
+  HasSpare: !Equals [!Ref Spare, "yes"]
 Globals:
   Function:
     Timeout: 60
@@ -50,12 +50,11 @@ Resources:
     Properties:
       EventPattern: { source: [esteira] }
       Targets: [{ Id: one, Arn: !GetAtt IntakeFunction.Arn }]
-  First:
-    Type: AWS::Serverless::Application
-    Condition: HasService
-    Properties: { Location: service.yaml, Parameters: { Name: !Ref ServiceName } }
+  SpareTopic:
+    Type: AWS::SNS::Topic
+    Condition: HasSpare
 Outputs:
-  Clone: { Value: !GetAtt First.Outputs.Clone, Condition: HasService }
+  Spare: { Value: !Ref SpareTopic, Condition: HasSpare }
 """
 
 SERVICE = """
@@ -83,7 +82,7 @@ Outputs:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two small templates, one nested in the other."""
+    """Two small templates, a controller's and a service's."""
     (tmp_path / "template.yaml").write_text(CONTROLLER)
     (tmp_path / "service.yaml").write_text(SERVICE)
     return tmp_path / "template.yaml"
@@ -117,24 +116,24 @@ def test_a_schedule_is_read_with_its_parameters_resolved(folder: Path) -> None:
     assert (schedule.target, schedule.expression, schedule.scheduler) == ("IntakeFunction", "rate(10 minutes)", False)
 
 
-def test_a_nested_stack_gets_its_parameters_and_gives_its_outputs(folder: Path) -> None:
-    """service.yaml is read where template.yaml nests it."""
-    stack = read(folder)
+def test_a_service_stands_beside_its_controller(folder: Path) -> None:
+    """service.yaml is read as the stack that `esteira add-service` would make."""
+    stack = with_service(read(folder), {"Name": "heart"})
     (code,) = stack.resources("AWS::CodeCommit::Repository")
-    assert (code.stack, code.name) == ("esteira-First", "heart")
-    assert stack.outputs["Clone"].endswith("/heart")
+    assert (code.stack, code.name) == ("esteira-heart", "heart")
     (registration,) = stack.resources("AWS::SSM::Parameter")
     assert registration.name == "/services/heart"
     assert json.loads(registration.properties["Value"]) == {"repository": "heart", "image": "image", "shell": "${kept}"}
     assert "Description" not in registration.properties
+    assert list(read(folder).resources("AWS::CodeCommit::Repository")) == []
 
 
 def test_a_condition_that_does_not_hold_leaves_its_resource_out(folder: Path) -> None:
-    """An empty service name deploys the controller alone."""
-    stack = read(folder, parameters={"ServiceName": ""})
-    assert stack.nested == {}
-    assert list(stack.resources("AWS::CodeCommit::Repository")) == []
-    assert stack.outputs == {}
+    """Neither the resource nor the output that names it is there."""
+    there, gone = read(folder), read(folder, parameters={"Spare": "no"})
+    assert [r.logical_id for r in there.resources("AWS::SNS::Topic")] == ["Topic", "SpareTopic"]
+    assert [r.logical_id for r in gone.resources("AWS::SNS::Topic")] == ["Topic"]
+    assert (list(there.outputs), list(gone.outputs)) == (["Spare"], [])
 
 
 @pytest.mark.parametrize(
@@ -157,7 +156,7 @@ def test_what_is_not_understood_is_refused_with_its_place(tmp_path: Path, broken
 
 def test_the_projects_own_templates_are_read_whole() -> None:
     """The four functions, the rules for all four sources, the sweep's clock, and one valid registration."""
-    stack = read(Path(__file__).parents[2] / "template.yaml")
+    stack = with_service(read(Path(__file__).parents[2] / "template.yaml"))
     assert {f.handler for f in stack.functions} == {f"{n}.handler" for n in ("intake", "sweep", "operate", "announce")}
     sources = {source for rule in stack.rules for source in rule.pattern["source"]}
     assert sources >= {"aws.codecommit", "aws.codebuild", "aws.ecr", "aws.codedeploy", "esteira"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 import yaml
 from cfnlint import api  # type: ignore[import-untyped] # cfn-lint ships no types
 
+from console.local.template import read
 from esteira.config import Approvals, Service, Stage
 
 pytestmark = pytest.mark.unit
@@ -103,7 +103,7 @@ def test_the_four_functions_are_declared_as_the_rest_of_the_house_expects_them()
         assert properties["FunctionName"] == {"Fn::Sub": f"${{AWS::StackName}}-{word}"}
     assert shared["CodeUri"] == "functions/"
     assert shared["Timeout"] <= 60
-    assert shared["Tracing"] == {"Ref": "Tracing"}
+    assert "Tracing" not in shared, "the functions send their own traces (esteira.aws.tracing)"
     assert set(shared["Environment"]["Variables"]) == {
         "ESTEIRA_TABLE",
         "ESTEIRA_SERVICES_PATH",
@@ -111,6 +111,7 @@ def test_the_four_functions_are_declared_as_the_rest_of_the_house_expects_them()
         "POWERTOOLS_SERVICE_NAME",
         "POWERTOOLS_METRICS_NAMESPACE",
         "LOG_LEVEL",
+        "ESTEIRA_TRACE_SHARE",
         "AWS_ENDPOINT_URL",
     }
     assert shared["Environment"]["Variables"]["AWS_ENDPOINT_URL"] == ""
@@ -155,7 +156,8 @@ def test_every_function_and_the_queue_are_watched() -> None:
     """Errors and throttles of each function, the queue's depth and age, a missing sweep, events that are lost and
     registrations that are refused reach the alarm topic."""
     alarms = _resources("template.yaml", "AWS::CloudWatch::Alarm")
-    watched = {(a["MetricName"], next(iter(a["Dimensions"][0]["Value"].values()))) for a in alarms.values()}
+    always = {name: a for name, a in alarms.items() if "Condition" not in _read("template.yaml")["Resources"][name]}
+    watched = {(a["MetricName"], next(iter(a["Dimensions"][0]["Value"].values()))) for a in always.values()}
     expected = {(metric, function) for metric in ("Errors", "Throttles") for function in FUNCTIONS}
     queue = "DeadLetters.QueueName"
     assert watched == expected | {
@@ -190,61 +192,32 @@ def test_a_service_s_host_is_watched_and_rings_where_the_controller_does() -> No
 
 
 def test_the_facts_are_encrypted_restorable_and_outlive_the_stack() -> None:
-    """The table is paid per request, has point-in-time recovery and expiry, and is kept when the stack goes."""
+    """The table is paid per request, has point-in-time recovery and expiry, and is kept when the stack goes; a creation
+    that failed leaves none behind."""
     table = _read("template.yaml")["Resources"]["Table"]
     properties = table["Properties"]
-    assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     assert [key["AttributeName"] for key in properties["KeySchema"]] == ["pk", "sk"]
     assert properties["BillingMode"] == "PAY_PER_REQUEST"
     assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-    assert properties["SSESpecification"] == {"SSEEnabled": True}
+    assert "SSESpecification" not in properties, (
+        "SSEEnabled is a KMS key, paid for by request; without it DynamoDB's own"
+    )
     assert properties["TimeToLiveSpecification"] == {"AttributeName": "expires", "Enabled": True}
 
 
-VALUES = {
-    "ServiceName": "heart",
-    "Repository.Name": "heart",
-    "Branch": "main",
-    "Images": "heart",
-    "Images.RepositoryUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/heart",
-    "Project": "heart-build",
-    "Application": "heart",
-    "ProductionGroup": "heart-production",
-    "StagingGroup": "heart-staging",
-    "Bundles": "esteira-bundles-heart-123456789012",
-    "BuildMinutes": "45",
-}
-
-
 def _registration(**given: str) -> dict[str, Any]:
-    """The document that service.yaml writes with these parameters, its variables filled in."""
-    [parameter] = _resources("service.yaml", "AWS::SSM::Parameter").values()
-    assert parameter["Name"] == {"Fn::Sub": "/${ControllerStack}/services/${ServiceName}"}
-    defaults = {name: str(p["Default"]) for name, p in _read("service.yaml")["Parameters"].items() if "Default" in p}
-    values = defaults | VALUES | given
-    there = {"HasStaging": values["Staging"] == "yes", "AsksForVotes": values["ApprovalVotes"] != "0"}
-
-    def resolved(value: Any) -> str:
-        match value:
-            case {"Fn::If": [condition, yes, no]}:
-                return resolved(yes if there[condition] else no)
-            case {"Fn::Sub": [text, more]}:
-                return _filled(text, values | {name: resolved(each) for name, each in more.items()})
-            case {"Fn::Sub": text}:
-                return _filled(text, values)
-        return str(value)
-
-    document: dict[str, Any] = json.loads(resolved(parameter["Value"]))
+    """The document that service.yaml writes with these parameters."""
+    stack = read(ROOT / "service.yaml", "esteira-heart", {"ServiceName": "heart", **given})
+    [parameter] = stack.resources("AWS::SSM::Parameter")
+    assert parameter.name == "/esteira/services/heart"
+    document: dict[str, Any] = json.loads(parameter.properties["Value"])
     return document
-
-
-def _filled(text: str, values: dict[str, str]) -> str:
-    return re.sub(r"\$\{([A-Za-z.]+)\}", lambda match: values[match[1]], text)
 
 
 def test_the_registration_is_a_document_the_controller_accepts() -> None:
     """With its variables filled in, the SSM parameter holds JSON with the agreed keys that validates as a Service."""
-    document = _registration()
+    document = _registration(BuildMinutes="45")
     assert set(document) == {
         "name",
         "repository",
@@ -255,13 +228,15 @@ def test_the_registration_is_a_document_the_controller_accepts() -> None:
         "application",
         "stages",
         "bundles",
+        "url",
         "port",
         "health_path",
         "deadlines",
     }
     service = Service.model_validate(document)
-    assert (service.project, service.last.group, service.port) == ("heart-build", "heart-production", 8080)
+    assert (service.project, service.last.group, service.port) == ("heart-build", "heart-production", 0)
     assert service.deadlines.build_minutes == 45
+    assert service.url == ""  # nobody is let in
     assert service.stages == (Stage(name="production", group="heart-production"),)
 
 
@@ -277,20 +252,68 @@ def test_a_stage_before_production_and_what_production_asks_for_are_parameters(
     assert service.stages == (*first, last)
 
 
+def test_bypass_and_a_repository_s_own_hooks_can_be_switched_off() -> None:
+    """Both are on by default, as before; off, the registration says so in the controller's words."""
+    default = Service.model_validate(_registration())
+    assert (default.words, default.own_hooks) == ({}, True)
+    strict = Service.model_validate(_registration(Bypass="no", OwnHooks="no"))
+    assert (strict.words, strict.own_hooks) == ({"bypass": ()}, False)
+
+
 def test_the_host_of_staging_is_as_production_s() -> None:
     """Made of the same template by the same script, which signals for another resource; found by another tag."""
     hosts = copy.deepcopy(_resources("service.yaml", "AWS::EC2::Instance"))
-    [template] = _resources("service.yaml", "AWS::EC2::LaunchTemplate").values()
-    script = template["LaunchTemplateData"]["UserData"]["Fn::Base64"]["Fn::Sub"]
-    told = [line for line in script.splitlines() if not line.startswith("# ")]
-    staging = hosts["StagingHost"].pop("UserData")["Fn::Base64"]["Fn::Sub"]
-    assert staging.replace("--resource StagingHost ", "--resource Host ").splitlines() == told
+    del hosts["StagingHost"]["UserData"]  # test_user_data.py compares the scripts
     as_production = json.loads(json.dumps(hosts["StagingHost"]).replace("staging", "production"))
     assert as_production == hosts["Host"]
     groups = _resources("service.yaml", "AWS::CodeDeploy::DeploymentGroup")
     assert json.loads(json.dumps(groups["StagingGroup"]).replace("staging", "production")) == groups["ProductionGroup"]
     there = _read("service.yaml")["Resources"]
-    assert [name for name, r in there.items() if r.get("Condition") == "HasStaging"] == ["StagingGroup", "StagingHost"]
+    conditional = {name for name, r in there.items() if r.get("Condition") == "HasStaging"}
+    assert conditional == {"StagingGroup", "StagingHost", "StagingHostStartReason", "StagingHostStarted"}
+
+
+DATA = {"RepositoryExists": "Repository", "ImagesExist": "Images", "BundlesExist": "Bundles"}
+
+
+@pytest.mark.parametrize("parameter", DATA)
+def test_what_an_earlier_stack_left_is_used_by_its_name_and_not_made_again(parameter: str) -> None:
+    """What exists is not in the stack, and all else names it as before: host, build and registration are the same."""
+    made = read(ROOT / "service.yaml", "esteira-heart", {"ServiceName": "heart"})
+    used = read(ROOT / "service.yaml", "esteira-heart", {"ServiceName": "heart", parameter: "yes"})
+    kinds = {row["Type"] for row in made.document["Resources"].values()}
+    before, after = ({r.logical_id: r for r in stack.resources(*kinds)} for stack in (made, used))
+    assert before.keys() - after.keys() == {DATA[parameter]}
+    assert {name: row for name, row in before.items() if name in after} == after
+    assert made.outputs == used.outputs
+
+
+@pytest.mark.parametrize(("cache", "kind"), [("none", "NO_CACHE"), ("local", "LOCAL"), ("s3", "S3")])
+def test_a_build_has_the_cache_that_was_asked_for(cache: str, kind: str) -> None:
+    """A buildspec's cache paths do nothing in a project without one; only the one in S3 needs rights."""
+    stack = read(ROOT / "service.yaml", "esteira-heart", {"ServiceName": "heart", "BuildCache": cache})
+    [project] = stack.resources("AWS::CodeBuild::Project")
+    assert project.properties["Cache"]["Type"] == kind
+    policies = list(stack.resources("AWS::IAM::ManagedPolicy"))
+    assert len(policies) == (kind == "S3")
+    if policies:
+        [statement] = policies[0].properties["PolicyDocument"]["Statement"]
+        assert statement["Resource"] == f"arn:aws:s3:::{project.properties['Cache']['Location']}/*"
+
+
+def test_a_failed_start_can_say_why() -> None:
+    """A signal for a CreationPolicy carries no reason in AWS's own model, so every host has a wait condition beside it,
+    which it may tell the reason, and which waits longer than the script that tells it."""
+    from botocore.session import Session
+
+    call = Session().get_service_model("cloudformation").operation_model("SignalResource")
+    assert set(call.input_shape.members) == {"StackName", "LogicalResourceId", "UniqueId", "Status"}
+    conditions = _resources("service.yaml", "AWS::CloudFormation::WaitCondition")
+    hosts = set(_resources("service.yaml", "AWS::EC2::Instance"))
+    assert {c["Handle"]["Ref"] for c in conditions.values()} == {f"{host}StartReason" for host in hosts}
+    assert {int(c["Timeout"]) for c in conditions.values()} == {1200}
+    for host in hosts:
+        assert _read("service.yaml")["Resources"][host]["CreationPolicy"]["ResourceSignal"]["Timeout"] == "PT15M"
 
 
 def test_the_host_cannot_be_entered_from_outside_and_keeps_its_credentials_from_containers() -> None:
@@ -339,12 +362,10 @@ def test_what_the_controller_reaches_by_tag_bears_the_tag() -> None:
     assert writing["Resource"]["Fn::Sub"].endswith(":s3:::${AWS::StackName}-bundles-*/*")
 
 
-def test_the_nested_service_is_given_only_parameters_it_has() -> None:
-    """Every parameter of the nested stack exists in service.yaml, and none without a default is missing."""
-    [nested] = _resources("template.yaml", "AWS::Serverless::Application").values()
-    parameters = _read(nested["Location"])["Parameters"]
-    assert set(nested["Parameters"]) <= set(parameters)
-    assert {name for name, parameter in parameters.items() if "Default" not in parameter} <= set(nested["Parameters"])
+def test_no_service_can_take_the_controller_down() -> None:
+    """The controller's stack has no stack within it: one that fails would roll all of it back."""
+    kinds = {row["Type"] for row in _read("template.yaml")["Resources"].values()}
+    assert kinds & {"AWS::Serverless::Application", "AWS::CloudFormation::Stack"} == set()
 
 
 UNHEARD = {"codebuild_phase_change"}

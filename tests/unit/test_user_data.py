@@ -1,8 +1,10 @@
-"""The script that makes an Amazon Linux 2023 machine a host: sound bash, with all that the bundle's hooks call."""
+"""The script that makes an Amazon Linux 2023 machine a host: sound bash, with all that the bundle's hooks call; and run
+here, between stand-ins for dnf, systemd and cfn-signal, it ends as it should and says why where it does not."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_templates import ROOT, _resources
+from console.local.template import read
+from tests.unit.test_templates import ROOT
 
 pytestmark = pytest.mark.unit
 
@@ -26,14 +29,22 @@ PACKAGES = {
     "python3": "python3",
     "setsid": "util-linux",
 }
+PLACE = "https://aws-codedeploy-us-east-1.s3.us-east-1.amazonaws.com/releases/"
+# Each notes what it was asked for; dnf and systemctl fail where FAILS names what they are asked for.
+STAND_IN = """#!/bin/bash
+echo "$(basename "$0") $*" >>"$CALLS"
+[[ " $* " != *" $FAILS"* || -z $FAILS ]] || { printf 'Error: \\303\\244 no %s\\n' "$FAILS" >&2; exit 7; }
+"""
 
 
-def script() -> str:
+def script(resource: str = "Host") -> str:
     """The user data as the machine gets it, CloudFormation's variables filled in."""
-    (template,) = _resources("service.yaml", "AWS::EC2::LaunchTemplate").values()
-    text: str = template["LaunchTemplateData"]["UserData"]["Fn::Base64"]["Fn::Sub"]
-    said = {"AWS::StackName": "heart", "AWS::Region": "eu-west-1", "AWS::URLSuffix": "amazonaws.com"}
-    return re.sub(r"\$\{(AWS::\w+)\}", lambda found: said[found[1]], text)
+    stack = read(ROOT / "service.yaml", "esteira-heart", {"ServiceName": "heart", "Staging": "yes"})
+    if resource == "Host":
+        (template,) = stack.resources("AWS::EC2::LaunchTemplate")
+        return str(template.properties["LaunchTemplateData"]["UserData"])
+    (host,) = (row for row in stack.resources("AWS::EC2::Instance") if row.logical_id == resource)
+    return str(host.properties["UserData"])
 
 
 def required() -> set[str]:
@@ -50,33 +61,112 @@ def shellcheck(path: Path) -> str:
     return subprocess.run([program, path], capture_output=True, text=True, check=False).stdout
 
 
-def test_the_user_data_is_sound_bash(tmp_path: Path) -> None:
-    """shellcheck has nothing to say about it, whatever CloudFormation fills in."""
+class Machine:
+    """A folder in place of the machine's root: stand-ins on the PATH, a log and what was called."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.calls = folder, folder / "calls"
+        programs = folder / "bin"
+        programs.mkdir()
+        for name in ("dnf", "systemctl", "cfn-signal", "sleep"):
+            (programs / name).write_text(STAND_IN)
+            (programs / name).chmod(0o755)
+        text = script().replace("/opt/aws/bin/", f"{programs}/").replace("/var/log/", f"{folder}/")
+        (folder / "user-data").write_text(text.replace("/etc/docker", f"{folder}/docker"))
+
+    def start(self, fails: str = "") -> int:
+        """Run the script; dnf and systemctl fail at what contains `` fails``."""
+        environment = {"PATH": f"{self.folder}/bin:{os.environ['PATH']}", "CALLS": str(self.calls), "FAILS": fails}
+        came = subprocess.run(["bash", self.folder / "user-data"], env=environment, capture_output=True, check=False)
+        return came.returncode
+
+    def called(self, program: str) -> list[str]:
+        """What a program was asked for, in order."""
+        lines = self.calls.read_text().splitlines()
+        return [line.removeprefix(f"{program} ") for line in lines if line.startswith(f"{program} ")]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+@pytest.mark.parametrize("resource", ["Host", "StagingHost"])
+def test_the_user_data_is_sound_bash(resource: str, tmp_path: Path) -> None:
+    """shellcheck has nothing to say about it, whatever CloudFormation fills in; EC2 takes 16 KB of it."""
     path = tmp_path / "user-data.sh"
-    path.write_text(script())
-    assert script().startswith("#!/bin/bash\n")
+    text = script(resource)
+    path.write_text(text)
+    assert text.startswith("#!/bin/bash\n")
     assert shellcheck(path) == ""
-    assert "${" not in script()
+    assert len(text.encode()) < 16_384
+
+
+def test_the_host_of_staging_has_the_same_script_but_for_what_it_signals() -> None:
+    """One text serves both hosts; only the resource and the place for the reason differ."""
+    told = script("StagingHost").replace("StagingHostStartReason", "HostStartReason")
+    assert told.replace("RESOURCE=StagingHost ", "RESOURCE=Host ") == script()
 
 
 def test_all_that_the_hooks_call_is_installed() -> None:
     """Every tool a hook requires is in a package that the user data installs, or is always there."""
     (installed,) = re.findall(r"^dnf install -y (.*)$", script(), re.MULTILINE)
     assert required() == set(PACKAGES)
-    assert set(PACKAGES.values()) - {""} <= set(installed.split())
-    assert "ruby" in installed.split(), "CodeDeploy's agent is installed with it"
+    assert set(installed.split()) == set(PACKAGES.values()) - {""}
 
 
-def test_a_restart_of_the_engine_leaves_the_model_running() -> None:
+def test_a_restart_of_the_engine_leaves_the_model_running(machine: Machine) -> None:
     """Docker's configuration is JSON and asks for live-restore, before the engine is started."""
-    (configuration,) = re.findall(r"^echo '(.*)' >/etc/docker/daemon.json$", script(), re.MULTILINE)
-    assert json.loads(configuration)["live-restore"] is True
+    machine.start()
+    assert json.loads((machine.folder / "docker" / "daemon.json").read_text())["live-restore"] is True
     assert script().index("daemon.json") < script().index("systemctl enable --now docker")
 
 
-def test_the_host_signals_how_its_setup_ended() -> None:
-    """The first thing it does is to promise CloudFormation a word, so that a failure is no timeout."""
-    commands = [line for line in script().splitlines() if line and not line.startswith("#")]
-    assert commands[0].startswith("trap '/opt/aws/bin/cfn-signal --exit-code $? ")
-    assert commands[0].endswith("' EXIT")
-    assert commands[1] == "set -euxo pipefail"
+def test_a_machine_gets_the_pinned_agent_without_ruby_and_says_that_it_stands(machine: Machine) -> None:
+    """Version 2 of the agent, of this processor, is installed and runs, and both of CloudFormation's ears hear so."""
+    assert machine.start() == 0
+    agent = f"install -y {PLACE}codedeploy-agent-2.1.0-9745926189.{os.uname().machine}.rpm"
+    assert machine.called("dnf")[1:] == [agent]
+    assert machine.called("systemctl")[1] == "enable --now codedeploy-agent"
+    reason, host = machine.called("cfn-signal")
+    assert reason == "--exit-code 0 esteira-heart-HostStartReason"
+    assert host == "--exit-code 0 --stack esteira-heart --resource Host --region us-east-1"
+
+
+@pytest.mark.parametrize("fails", [f"install -y {PLACE}codedeploy-agent-2.", "is-active"])
+def test_where_version_2_is_not_to_be_had_or_dies_the_pinned_version_1_is_tried(fails: str, machine: Machine) -> None:
+    """A Region without the new agent has hosts all the same: with Ruby 3.2, the newest that the old one takes."""
+    machine.start(fails)
+    remove, ruby, agent = machine.called("dnf")[2:]
+    assert (remove, ruby) == ("remove -y codedeploy-agent", "install -y ruby3.2")
+    assert agent == f"install -y {PLACE}codedeploy-agent-1.8.1-26.noarch.rpm"
+
+
+@pytest.mark.parametrize(
+    ("fails", "step"),
+    [
+        ("install -y awscli-2", "installing the packages"),
+        ("enable --now docker", "starting docker and nginx"),
+        (f"install -y {PLACE}", "installing the CodeDeploy agent"),
+        ("is-active", "installing the CodeDeploy agent"),
+    ],
+)
+def test_a_failed_start_says_why_in_the_stack_s_events(fails: str, step: str, machine: Machine) -> None:
+    """The reason comes first and by the way that carries one; on one line, printable, and short enough for an event."""
+    assert machine.start(fails) != 0
+    (reason, host) = machine.called("cfn-signal")
+    told = re.fullmatch(r"--exit-code [1-9]\d* --reason (.*) esteira-heart-HostStartReason", reason)
+    assert told
+    assert told[1].startswith(f"{step} failed: ")
+    assert f"no {fails}"[:60] in told[1]
+    assert told[1].isascii()
+    assert told[1].isprintable()
+    assert re.fullmatch(r"--exit-code [1-9]\d* --stack esteira-heart --resource Host --region us-east-1", host)
+
+
+def test_a_reason_is_never_longer_than_an_event_holds(machine: Machine) -> None:
+    """Of a long log only the end is told: it is where the cause stands."""
+    noisy = f"{STAND_IN}head -c 5000 /dev/zero | tr '\\0' 'x'\n"
+    (machine.folder / "bin" / "dnf").write_text(noisy)
+    machine.start("is-active")
+    assert len(machine.called("cfn-signal")[0]) < 900

@@ -16,7 +16,7 @@ from console.local.aws.resources import create_resources
 from console.local.aws.stack import LocalAws
 from console.local.paths import TEMPLATE
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
-from console.local.template import read
+from console.local.template import read, with_service
 from esteira.aws import Aws, client
 from esteira.store import Store
 from tests.wire.adapters import AT, Wire
@@ -28,7 +28,7 @@ def wire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
     """The resources of the template, one commit, and the adapters exactly as a function makes them."""
     for name, value in (("ACCESS_KEY_ID", "local"), ("SECRET_ACCESS_KEY", "local"), ("DEFAULT_REGION", "us-east-1")):
         monkeypatch.setenv(f"AWS_{name}", value)
-    template = read(TEMPLATE)
+    template = with_service(read(TEMPLATE))
     settings = next(f.environment for f in template.functions if f.handler.startswith("intake."))
     bus = Bus(clock=Clock.stopped(AT))
     with (

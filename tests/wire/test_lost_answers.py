@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 
@@ -48,8 +49,8 @@ DECIDED = Decided(at=AT, release=1, action="Wait", why="a test", round=0, place=
 
 def deploy(wire: Wire) -> str:
     """Upload the default bundle and deploy it."""
-    wire.aws.put_bundle(wire.service, "one.zip", default(), {"number": 1})
-    return wire.aws.create_deployment(wire.service, CLAIM, "a test", "one.zip")
+    _, etag = wire.aws.put_bundle(wire.service, "one.zip", default(), {"number": 1})
+    return wire.aws.create_deployment(wire.service, CLAIM, "a test", "one.zip", etag)
 
 
 def deployments(wire: Wire) -> int:
@@ -67,9 +68,22 @@ def test_a_deployment_whose_answer_is_lost_is_unsure_and_found_by_its_claim(wire
     with pytest.raises(UnsureError, match=str(CLAIM)):
         deploy(wire)
     assert (wire.lossy.counts["codedeploy:CreateDeployment"], deployments(wire)) == (1, 1)
-    assert wire.aws.find_deployment(wire.service, CLAIM) is not None
     assert wire.aws.find_deployment(wire.service, CLAIM, since=AT) is not None
     assert wire.aws.find_deployment(wire.service, CLAIM._replace(rollout=2), since=AT) is None
+
+
+def test_a_deployment_is_of_the_very_bundle_that_was_written(wire: Wire) -> None:
+    """The revision names the object's ETag, as S3 gave it, so the host's agent takes nothing that came to lie there."""
+    id_ = deploy(wire)
+    told = wire.aws.client("codedeploy").get_deployment(deploymentId=id_)["deploymentInfo"]["revision"]["s3Location"]
+    lying = wire.aws.client("s3").head_object(Bucket=told["bucket"], Key=told["key"])
+    assert told["eTag"] == lying["ETag"].strip('"')
+
+
+def test_a_deployment_of_before_the_claim_is_not_looked_at(wire: Wire) -> None:
+    """A list comes in no order that CodeDeploy promises, so what is looked through is bounded by time."""
+    deploy(wire)
+    assert wire.aws.find_deployment(wire.service, CLAIM, since=AT + timedelta(hours=1)) is None
 
 
 def test_a_deployment_that_never_arrived_is_unsure_and_not_found(wire: Wire) -> None:
@@ -78,14 +92,14 @@ def test_a_deployment_that_never_arrived_is_unsure_and_not_found(wire: Wire) -> 
     with pytest.raises(UnsureError):
         deploy(wire)
     assert (wire.lossy.counts["codedeploy:CreateDeployment"], deployments(wire)) == (1, 0)
-    assert wire.aws.find_deployment(wire.service, CLAIM) is None
+    assert wire.aws.find_deployment(wire.service, CLAIM, since=AT) is None
 
 
 def test_a_throttled_deployment_is_tried_again_after_a_pause(wire: Wire) -> None:
     """A throttle made nothing, so the call is sent again, and one deployment comes of it."""
     wire.lossy.spoil("codedeploy:CreateDeployment", THROTTLED)
-    assert wire.aws.find_deployment(wire.service, CLAIM) is None
-    assert deploy(wire) == wire.aws.find_deployment(wire.service, CLAIM)
+    assert wire.aws.find_deployment(wire.service, CLAIM, since=AT) is None
+    assert deploy(wire) == wire.aws.find_deployment(wire.service, CLAIM, since=AT)
     assert (wire.lossy.counts["codedeploy:CreateDeployment"], deployments(wire), len(wire.pauses)) == (2, 1, 1)
 
 
@@ -101,7 +115,7 @@ def test_a_busy_group_is_busy_and_not_unsure(wire: Wire) -> None:
     """AWS's refusal of a second deployment is a refusal: nothing exists."""
     deploy(wire)
     with pytest.raises(BusyError):
-        wire.aws.create_deployment(wire.service, CLAIM._replace(rollout=2), "a test", "one.zip")
+        wire.aws.create_deployment(wire.service, CLAIM._replace(rollout=2), "a test", "one.zip", "etag")
     assert deployments(wire) == 1
 
 
@@ -109,7 +123,7 @@ def test_a_service_that_cannot_be_reached_made_nothing(wire: Wire) -> None:
     """Where no connection comes about the call was never sent, so it is declined."""
     wire.lossy.close()
     with pytest.raises(DeclinedError, match="never reached AWS"):
-        wire.aws.create_deployment(wire.service, CLAIM, "a test", "one.zip")
+        wire.aws.create_deployment(wire.service, CLAIM, "a test", "one.zip", "etag")
 
 
 # --- a put that meets its own row (C2)
@@ -211,7 +225,7 @@ CHANGES = {
     ),
 }
 # These may be sent twice, and say so: see esteira.aws.telling.
-TOLD_TWICE = {"events:PutEvents", "sns:Publish"}
+TOLD_TWICE = {"events:PutEvents", "sns:Publish", "xray:PutTraceSegments"}
 
 
 @pytest.mark.parametrize("operation", CHANGES)

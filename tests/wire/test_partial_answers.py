@@ -113,7 +113,7 @@ def test_a_deployment_that_is_listed_and_not_given_may_be_the_one(wire: Wire) ->
     deploy(wire)
     wire.lossy.spoil("codedeploy:BatchGetDeployments", Fault(change=without("deploymentsInfo")))
     with pytest.raises(PartialError, match="gives 0"):
-        wire.aws.find_deployment(wire.service, CLAIM)
+        wire.aws.find_deployment(wire.service, CLAIM, since=AT)
 
 
 def test_a_host_that_is_listed_and_not_given_is_not_a_host_that_has_it(wire: Wire) -> None:

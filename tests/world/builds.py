@@ -46,7 +46,7 @@ class CodeBuild:
         build = self._new(p)
         if token:
             self._tokens[token] = (build["id"], now)
-        self._start(build)
+        self._start(build, p.get("buildspecOverride"))
         return {"build": dict(build)}
 
     def stop_build(self, p: Params) -> dict[str, Any]:
@@ -64,10 +64,10 @@ class CodeBuild:
         return {"builds": found, "buildsNotFound": [id_ for id_ in p["ids"] if id_ not in self._builds]}
 
     def list_builds_for_project(self, p: Params) -> dict[str, Any]:
-        """ListBuildsForProject, newest first, the first hundred."""
+        """ListBuildsForProject, newest first."""
         assert p["sortOrder"] == "DESCENDING"
         ids = [id_ for id_, build in self._builds.items() if build["projectName"] == p["projectName"]]
-        return {"ids": ids[::-1][:100]}
+        return {"ids": ids[::-1]}
 
     # --- a build's life
 
@@ -95,7 +95,7 @@ class CodeBuild:
         self._builds[id_] = build
         return build
 
-    def _start(self, build: dict[str, Any]) -> None:
+    def _start(self, build: dict[str, Any], buildspec: str | None) -> None:
         stop = self._stops[build["id"]] = threading.Event()
         self._emit(build, "SUBMITTED")
         job = BuildJob(
@@ -105,7 +105,7 @@ class CodeBuild:
             repository=NOWHERE,
             commit=build.get("sourceVersion", ""),
             environment={row["name"]: row["value"] for row in build["environment"]["environmentVariables"]},
-            buildspec=None,
+            buildspec=buildspec,
             log=NOWHERE,
             timeout=1800.0,
             stop=stop,

@@ -86,10 +86,10 @@ class CodeCommit:
         return {"branch": {"branchName": p["branchName"], "commitId": commit}}
 
     def get_commit(self, p: Params) -> dict[str, Any]:
-        """GetCommit: what is asked of it here is the parents."""
+        """GetCommit: what is asked of it here is the parents, the message and the author."""
         commit = self._commit(p["commitId"], "CommitIdDoesNotExistException")
         parents = [self.parents[commit]] if self.parents[commit] else []
-        return {"commit": {"commitId": commit, "parents": parents, "message": "change\n"}}
+        return {"commit": {"commitId": commit, "parents": parents, "message": "change\n", "author": {"name": "Ana"}}}
 
     def get_differences(self, p: Params) -> dict[str, Any]:
         """GetDifferences, by path."""

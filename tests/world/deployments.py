@@ -69,9 +69,10 @@ class CodeDeploy:
         return {"deploymentsInfo": [dict(self._deployments[id_]) for id_ in ids]}
 
     def list_deployments(self, p: Params) -> dict[str, Any]:
-        """ListDeployments of a group, newest first, the first hundred."""
-        ids = [i for i, d in self._deployments.items() if d["deploymentGroupName"] == p["deploymentGroupName"]]
-        return {"deployments": ids[::-1][:100]}
+        """ListDeployments of a group, made since a time."""
+        group, start = p["deploymentGroupName"], p.get("createTimeRange", {}).get("start")
+        rows = [d for d in self._deployments.values() if d["deploymentGroupName"] == group]
+        return {"deployments": [d["deploymentId"] for d in rows if start is None or d["createTime"] >= start]}
 
     def stop_deployment(self, p: Params) -> dict[str, Any]:
         """StopDeployment: the deployment goes on until the engine has stopped."""

@@ -1,12 +1,14 @@
 """The door of an in-memory AWS: a client as boto3 gives it, whose calls go straight to a method of a stand-in.
 
-No botocore below it: no request is written, sent or parsed, so a call costs microseconds. What botocore does to a call
-(parameter validation, retries, timeouts) is tested elsewhere, with the real one.
+No botocore below it: no request is written, sent or parsed, so a call costs microseconds. A request is judged as AWS
+judges it (``console.local.aws.strict``). What botocore does to a call (retries, timeouts) is tested elsewhere, with the
+real one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from botocore import xform_name
@@ -14,15 +16,21 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 
 from console.local.aws.api import AwsError
 from console.local.aws.faults import Call, Faults, When
+from console.local.aws.strict.judge import judge
+from console.local.aws.strict.lists import Lists
 
-# What a hook raises "after" a call: AWS performed it, and the caller never hears.
+# The name of the token of a service's next page.
 PAGED = {
-    "ssm": ("Parameters", "NextToken"),
-    "ecr": ("imageDetails", "nextToken"),
-    "codecommit": ("differences", "NextToken"),
+    "cloudwatch": "NextToken",
+    "codebuild": "nextToken",
+    "codecommit": "NextToken",
+    "codedeploy": "nextToken",
+    "ecr": "nextToken",
+    "ssm": "NextToken",
 }
 
 
+# What a hook raises "after" a call: AWS performed it, and the caller never hears.
 class LostAnswerError(ConnectionClosedError):
     """AWS performed the call and the connection closed before its answer."""
 
@@ -43,8 +51,8 @@ def losing(wanted: Callable[[Call], bool]) -> Callable[[When, Call], None]:
 class Client:
     """One service's client: ``client.start_build(**parameters)`` calls the stand-in's ``start_build``."""
 
-    def __init__(self, service: str, stand_in: Any, faults: Faults) -> None:
-        self._service, self._stand_in, self._faults = service, stand_in, faults
+    def __init__(self, service: str, stand_in: Any, faults: Faults, lists: Lists) -> None:
+        self._service, self._stand_in, self._faults, self._lists = service, stand_in, faults, lists
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._stand_in, name)
@@ -55,7 +63,10 @@ class Client:
             said = Call(self._service, operation, parameters)
             try:
                 self._faults.before(said)
-                answer = method(parameters)
+                judge(self._service, operation, parameters)
+                answer = self._faults.perform(
+                    said, lambda asked: self._lists.answer(self._service, operation, asked, method)
+                )
                 self._faults.after(said)
             except AwsError as error:
                 raise client_error(error, operation) from error
@@ -66,7 +77,7 @@ class Client:
 
     def get_paginator(self, name: str) -> Paginator:
         """A paginator of an operation that gives pages."""
-        return Paginator(getattr(self, name), PAGED[self._service][1])
+        return Paginator(getattr(self, name), PAGED[self._service])
 
 
 class Paginator:
@@ -75,11 +86,12 @@ class Paginator:
     def __init__(self, call: Callable[..., Any], token: str) -> None:
         self._call, self._token = call, token
 
-    def paginate(self, **parameters: Any) -> Iterator[Any]:
-        """Each page, as the operation answers it."""
+    def paginate(self, PaginationConfig: Mapping[str, int] | None = None, **parameters: Any) -> Iterator[Any]:  # noqa: N803 - botocore's name
+        """Each page, as the operation answers it, until there are so many rows as ``MaxItems`` says."""
+        most, rows = (PaginationConfig or {}).get("MaxItems", math.inf), 0
         page = self._call(**parameters)
         yield page
-        while self._token in page:
+        while self._token in page and (rows := rows + sum(len(v) for v in page.values() if isinstance(v, list))) < most:
             page = self._call(**parameters, **{self._token: page[self._token]})
             yield page
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC
+from hashlib import md5
 from typing import Any
 
 from console.local.aws.api import AwsError
@@ -46,7 +47,20 @@ class S3:
     def put_object(self, p: Params) -> dict[str, Any]:
         """PutObject."""
         self.objects[p["Bucket"], p["Key"]] = bytes(p["Body"])
-        return {}
+        return {"ETag": f'"{md5(p["Body"], usedforsecurity=False).hexdigest()}"'}
+
+
+class Logs:
+    """What builds wrote, by the stream's name. A build that wrote nothing has no stream."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, list[str]] = {}
+
+    def get_log_events(self, p: Params) -> dict[str, Any]:
+        """GetLogEvents: the last ones."""
+        if p["logStreamName"] not in self.lines:
+            raise AwsError("ResourceNotFoundException", "The specified log stream does not exist.")
+        return {"events": [{"timestamp": 0, "message": f"{line}\n"} for line in self.lines[p["logStreamName"]]]}
 
 
 class CloudWatch:

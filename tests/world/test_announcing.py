@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -15,10 +16,12 @@ import pytest
 
 from console.local.aws.bus import Chaos
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
+from esteira.fact import stamp
 from notify import webhook
 from notify.announce import UntoldError
 from tests.world.story import Story, dying, refusing
 
+EVENTS = Path(__file__).parents[2] / "events"
 PARAMETER = "/esteira/parameters/heart/chat"
 SECRET = "T0-very-secret"
 STAGES = [
@@ -343,6 +346,67 @@ def test_a_comment_whose_token_was_used_with_other_words_is_told(story: Story) -
     for text in ("it builds", "it is deployed"):
         story.context.aws.comment(story.service, commit, text, "heart-v1-started")
     assert comments(story, commit) == ["it builds"]
+
+
+@pytest.mark.parametrize(
+    ("phase", "cause", "before"),
+    [("rejected", "guard", "deploying"), ("live", "", "deploying"), ("failed", "", "live")],
+)
+def test_what_an_event_says_is_not_believed(story: Story, chat: Chat, phase: str, cause: str, before: str) -> None:
+    """Anybody in the account may put an event on the bus: nobody reads its words, and nobody hears twice what is so."""
+    words = "a secret was found. Rotate your key at https://evil.example"
+    [commit] = story.live("one")
+    said, heard = comments(story, commit), len(chat.heard)
+    text = (EVENTS / "release_phase_changed.json").read_text()
+    event = {**json.loads(text), "time": stamp(story.clock.now())}
+    named = {"service": "heart", "release": "v1", "number": 1, "attempt": 1, "rollout": 1, "stage": "production"}
+    changed = {"phase": phase, "before": before, "cause": cause, "commit": commit, "stages": {"production": phase}}
+    event["detail"] = {**named, **changed, "summary": words, "detail": [words], "next": words}
+    story.bus.put(event)
+    story.deliver()
+    assert (comments(story, commit), len(chat.heard)) == (said, heard)
+    assert "evil" not in str(story.local_aws.codecommit.comments) + str(chat.heard)
+
+
+def test_an_event_about_a_hold_that_nobody_said_is_not_told(story: Story, chat: Chat) -> None:
+    """The reason and the name are the table's; where it has no such hold nobody hears of one."""
+    story.live("one")
+    heard = len(chat.heard)
+    event = json.loads((EVENTS / "hold_ends_soon.json").read_text())
+    event["detail"] |= {"service": "heart", "stage": "production", "reason": "call https://evil.example", "by": "aws"}
+    story.bus.put(event)
+    story.deliver()
+    assert len(chat.heard) == heard
+
+
+def test_an_event_that_is_quicker_than_the_table_is_brought_again(story: Story, chat: Chat) -> None:
+    """Nothing is told of what the table does not say yet; Lambda's next try tells it."""
+    story.bus.keep = True
+    commit = story.push("one")
+    story.deliver()
+    story.end_build()
+    view = story.store.view("heart", 1)
+    assert view is not None
+    event = next(e for e in story.bus.events if e["source"] == "esteira" and e["detail"]["phase"] == "deploying")
+    quicker = {**event, "detail": {**event["detail"], "phase": "live", "before": view.phase, "summary": "x"}}
+    said = comments(story, commit)
+    answers: list[str] = []
+    story.bus.watch = lambda done: answers.append(done.answer.said)
+    story.bus.put(quicker)
+    story.deliver()
+    assert set(answers) == {"UnwrittenError: the table does not say yet that heart v1 is live"}
+    assert comments(story, commit) == said
+
+
+def test_nothing_that_cannot_be_seen_is_told(story: Story, chat: Chat) -> None:
+    """A log's control characters are in neither the comment nor the chat; their numbers are."""
+    story.deploys = DeployOutcome(False, "500 \x1b]0;title\x07 \u202egnp.exe \u200b", hook="ApplicationStart")
+    commit = story.push("one")
+    story.play()
+    told = str([c["comment"]["content"] for c in story.local_aws.codecommit.comments if c["afterCommitId"] == commit])
+    assert "\\\\u001b]0;title" in told
+    for text in (told, str(chat.heard)):
+        assert not set(text) & set("\x1b\x07\u202e\u200b")
 
 
 def test_a_hold_that_ends_soon_is_told_once(story: Story, chat: Chat) -> None:

@@ -69,7 +69,7 @@ def _say(action: str, **request: object) -> Any:
 
 
 def _reject(stage: Any) -> None:
-    stage.commit({"key.pem": b"a key"})
+    stage.commit({"key.ppk": b"a key"})
     stage.play()
     _recover(stage)
 

@@ -19,6 +19,7 @@ Cost = dict[str, int]
 def story() -> Iterator[Story]:
     """A story that has not begun, in memory alone."""
     with Story() as story:
+        story.local_aws.lists.most = None  # pages as long as AWS's
         yield story
 
 

@@ -53,11 +53,11 @@ class Anything(RuleBasedStateMachine):
 
     # --- people
 
-    @rule(path=st.sampled_from(("app.py", "app.py", "app.py", "README.md", "key.pem")))
+    @rule(path=st.sampled_from(("app.py", "app.py", "app.py", "README.md", "key.ppk")))
     def push(self, path: str) -> None:
         """A commit of code, of documentation, or of a key; a key is gone again with the next one."""
         self.pushes += 1
-        self.commits.append(self.story.change({"key.pem": None, path: str(self.pushes)}))
+        self.commits.append(self.story.change({"key.ppk": None, path: str(self.pushes)}))
 
     @precondition(lambda self: self.commits)
     @rule(data=st.data())

@@ -37,7 +37,7 @@ def test_every_reader_says_the_same_of_an_end(story: Story, how: str) -> None:
     story.deploys = DeployOutcome(how != "deployment", "GET /ping answered 500", log_tail="ValueError")
     if how == "hold":
         story.operate("hold", minutes=60)
-    story.change({"key.pem" if how == "guard" else "app.py": "two"})
+    story.change({"key.ppk" if how == "guard" else "app.py": "two"})
     story.deliver()
     if how == "abort":
         story.operate("abort", release="v2")

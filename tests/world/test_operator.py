@@ -23,6 +23,20 @@ def refused(answer: dict[str, Any]) -> str:
     return str(answer["refused"])
 
 
+# --- what is written
+
+
+@pytest.mark.parametrize("field", ["by", "reason"])
+@pytest.mark.parametrize("text", ["ana\x1b]0;x\x07", "ana\u202e", "ana\nrui"])
+def test_a_name_and_a_reason_are_one_line_that_can_be_read(story: Story, field: str, text: str) -> None:
+    """Everybody reads them, on terminals too: what cannot be seen is refused, and nothing is recorded."""
+    story.live("one")
+    answer = story.operate("hold", **{"by": "ana", "reason": "audit", field: text})
+    assert f"{field}: it has \\u" in refused(answer)
+    assert NEXT.search(refused(answer))
+    assert story.stage_state.hold is None
+
+
 # --- rollback
 
 
@@ -84,7 +98,7 @@ def test_a_rollback_is_refused_while_something_deploys(story: Story) -> None:
     story.deliver()
     story.end_build()
     assert refused(story.operate("rollback")) == (
-        "v3 is being deployed to production. Next: esteira abort v3, then esteira rollback"
+        "v3 is being deployed to production. Next: esteira abort v3 --reason …, then esteira rollback --reason …"
     )
     story.operate("abort", release="v3")
     story.play()
@@ -336,7 +350,10 @@ def test_an_abort_that_comes_too_late_leaves_the_release_live(story: Story) -> N
 
 @pytest.mark.parametrize(
     ("release", "sentence"),
-    [("v2", "v2 is live already. Next: esteira rollback"), ("v1", "v1 is superseded; there is nothing to abort.")],
+    [
+        ("v2", "v2 is live already. Next: esteira rollback --reason …"),
+        ("v1", "v1 is superseded; there is nothing to abort."),
+    ],
 )
 def test_an_abort_of_what_is_over_is_refused(story: Story, release: str, sentence: str) -> None:
     """Live, and ended."""
@@ -416,9 +433,9 @@ def test_a_retry_is_refused_for_what_it_cannot_change(story: Story) -> None:
     story.live("two")
     story.builds = BuildOutcome()
     story.live("three")
-    story.change({"key.pem": "key"})
+    story.change({"key.ppk": "key"})
     story.play()
-    story.change({"key.pem": None, "README.md": "hello"})
+    story.change({"key.ppk": None, "README.md": "hello"})
     story.play()
     assert story.phases == ["superseded", "failed", "live", "rejected", "skipped"]
     for release, sentence in {

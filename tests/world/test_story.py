@@ -210,9 +210,9 @@ def test_a_skipped_push_supersedes_nothing(story: Story) -> None:
 def test_code_that_came_with_a_secret_is_built_once_the_secret_is_gone(story: Story) -> None:
     """What a rejected push changed still counts: removing its key with a change of documentation builds it."""
     story.live("one")
-    story.change({"app.py": "two", "mlops.pem": "key"})
+    story.change({"app.py": "two", "mlops.ppk": "key"})
     story.play()
-    fixed = story.change({"README.md": "hello", "mlops.pem": None})
+    fixed = story.change({"README.md": "hello", "mlops.ppk": None})
     story.play()
     assert story.phases == ["superseded", "rejected", "live"]
     assert story.release_documents()[-1]["commit"] == fixed
@@ -221,12 +221,12 @@ def test_code_that_came_with_a_secret_is_built_once_the_secret_is_gone(story: St
 def test_a_secret_is_rejected_again_while_it_is_in_the_tree(story: Story) -> None:
     """A later push that leaves the key where it is does not slip through."""
     story.live("one")
-    story.change({"mlops.pem": "key"})
+    story.change({"mlops.ppk": "key"})
     story.play()
     story.push("two")
     story.play()
     assert story.phases == ["live", "rejected", "rejected"]
-    assert "mlops.pem" in story.why(3)
+    assert "mlops.ppk" in story.why(3)
 
 
 def test_a_skipped_push_moves_no_base(story: Story) -> None:
@@ -249,11 +249,11 @@ def test_the_first_push_is_built_whatever_is_in_it(story: Story) -> None:
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("credentials/mlops.pem", "anything"),
+        ("credentials/mlops.ppk", "anything"),
         ("id_rsa", "anything"),
         ("home/.aws/credentials", "anything"),
         ("config.txt", f"aws_access_key_id = {ACCESS_KEY_ID}"),
-        ("deep/notes.cfg", "-----BEGIN " + "RSA PRIVATE KEY-----\nnone"),
+        ("deep/notes.cfg", "-----BEGIN " + "RSA PRIVATE KEY-----\n" + "MIIEowIBAAKCAQEA0Z3VS5JJcds" * 2),
     ],
 )
 def test_a_tree_with_a_secret_in_it_is_not_built(story: Story, path: str, body: str) -> None:
@@ -272,11 +272,11 @@ def test_a_tree_with_a_secret_in_it_is_not_built(story: Story, path: str, body: 
 
 def test_what_the_registration_allows_is_no_secret(story: Story) -> None:
     """guard.allow takes globs of paths; what it does not name is refused still."""
-    story.register(guard={"allow": ["tests/*.pem"]})
-    story.change({"app.py": "one", "tests/ca.pem": "a public certificate"})
+    story.register(guard={"allow": ["tests/*.ppk"]})
+    story.change({"app.py": "one", "tests/fake.ppk": "a fixture"})
     story.play()
     assert story.phases == ["live"]
-    story.change({"other.pem": "key"})
+    story.change({"other.ppk": "key"})
     story.play()
     assert story.phases == ["live", "rejected"]
 

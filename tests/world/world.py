@@ -20,12 +20,13 @@ from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
 from console.local.aws.faults import Faults
 from console.local.aws.functions import Functions, LocalFunction, load
+from console.local.aws.strict.lists import Lists
 from console.local.paths import FUNCTIONS, TEMPLATE, quiet_functions
 from console.local.rehearse.rehearsal import START
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
 from console.local.rehearse.scenario import Scenario, settings_of
 from console.local.stages import Rules, stages_of
-from console.local.template import Stack, read
+from console.local.template import Stack, read, with_service
 from esteira.aws import Aws
 from esteira.config import Service
 from esteira.context import Context
@@ -35,10 +36,10 @@ from tests.world.code import CodeCommit
 from tests.world.deployments import CodeDeploy
 from tests.world.door import Client
 from tests.world.registry import Ecr
-from tests.world.services import S3, CloudWatch, Events, Sns, Ssm
+from tests.world.services import S3, CloudWatch, Events, Logs, Sns, Ssm
 from tests.world.table import Table
 
-_template = cache(lambda: read(TEMPLATE))
+_template = cache(lambda: with_service(read(TEMPLATE)))
 
 
 class World(Scenario):
@@ -79,12 +80,14 @@ class World(Scenario):
         assert runner is not None, "the World is single-threaded: make its engine with manual=True"
         return SimpleNamespace(
             clock=self.clock,
+            lists=Lists(),
             dynamodb=Table(),
             codecommit=CodeCommit(self.bus),
             ecr=Ecr(self.bus, moving),
             codebuild=CodeBuild(self.engine, runner, self.bus, {row["Name"]: row["Value"] for row in rows}),
             codedeploy=CodeDeploy(self.engine, runner, self.bus, s3.objects),
             cloudwatch=CloudWatch(self.bus),
+            logs=Logs(),
             ssm=Ssm(),
             s3=s3,
             events=Events(self.bus),
@@ -111,7 +114,7 @@ class World(Scenario):
     def client(self, name: str, *, once: bool = False) -> Any:
         """The client of a service, as boto3 would give it: each sends a call once."""
         if name not in self._clients:
-            self._clients[name] = Client(name, getattr(self.local_aws, name), self.faults)
+            self._clients[name] = Client(name, getattr(self.local_aws, name), self.faults, self.local_aws.lists)
         return self._clients[name]
 
     aws_client = client

@@ -28,16 +28,19 @@ from moto.codebuild.responses import CodeBuildResponse
 from moto.codecommit.responses import CodeCommitResponse
 from moto.codedeploy.responses import CodeDeployResponse
 from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
-from moto.core.exceptions import JsonRESTError
-from moto.core.responses import ActionResult
+from moto.core.exceptions import JsonRESTError, ServiceException
+from moto.core.responses import ActionResult, BaseResponse
 from moto.core.utils import camelcase_to_underscores
 from moto.dynamodb.models.utilities import dynamo_json_dump
 from moto.dynamodb.responses import DynamoHandler
 from moto.ecr.responses import ECRResponse
 from moto.events.responses import EventsHandler
+from moto.logs.responses import LogsResponse
 
 from console.local.aws.api import AwsError, Operation
 from console.local.aws.faults import Call, Faults
+from console.local.aws.strict.judge import judge
+from console.local.aws.strict.lists import Lists
 from console.local.aws_account import REGION
 
 RESPONSES: dict[str, type] = {
@@ -48,6 +51,7 @@ RESPONSES: dict[str, type] = {
     "dynamodb": DynamoHandler,
     "ecr": ECRResponse,
     "events": EventsHandler,
+    "logs": LogsResponse,
 }
 QUERY_PROTOCOL = {"cloudwatch"}  # the others of RESPONSES speak AWS's JSON protocol
 BaseClient: Any = BotocoreClient  # its private doors are what in_process opens
@@ -56,7 +60,9 @@ STUBBER = BotocoreStubber()
 
 
 class LocalStack(Protocol):
-    """What the doors need of the stack."""
+    """What the doors need of the stack. ``lists`` cuts the lists that it answers."""
+
+    lists: Lists
 
     @property
     def lock(self) -> Any:
@@ -75,7 +81,7 @@ class LocalStack(Protocol):
 # onto moto
 
 
-def install(operations: Mapping[str, Mapping[str, Operation]]) -> Callable[[], None]:
+def install(operations: Mapping[str, Mapping[str, Operation]], lists: Lists) -> Callable[[], None]:
     """Put ``operations`` (by service and AWS's operation name) onto moto's response classes; the returned call takes
     them off.
     """
@@ -86,7 +92,8 @@ def install(operations: Mapping[str, Mapping[str, Operation]]) -> Callable[[], N
                 continue
             method = _method_name(name)
             replaced.append((place, method, place.__dict__.get(method)))
-            setattr(place, method, _method(operation) if service in QUERY_PROTOCOL else _json_method(operation))
+            cut = _cut(lists, service, name, operation)
+            setattr(place, method, _method(cut) if service in QUERY_PROTOCOL else _json_method(cut))
 
     def uninstall() -> None:
         for place, method, original in reversed(replaced):
@@ -96,6 +103,38 @@ def install(operations: Mapping[str, Mapping[str, Operation]]) -> Callable[[], N
                 setattr(place, method, original)
 
     return uninstall
+
+
+def _cut(lists: Lists, service: str, name: str, operation: Operation) -> Operation:
+    return lambda params: lists.answer(service, name, params, operation)
+
+
+def strictly() -> Callable[[], None]:
+    """Let moto judge every request that comes over HTTP before it performs it; the returned call ends that.
+
+    S3 and Lambda have responses of another kind there.
+    """
+    original = BaseResponse.call_action
+
+    def call_action(response: Any) -> Any:
+        try:
+            response.parse_parameters(response.normalized_request)
+            judge(response.boto3_service_name, response._get_action(), response.params)
+        except AwsError as error:
+            status, headers, body = response.serialized(ActionResult(_Refused(error.code, error.message)))
+            return status, headers, body
+        return original(response)
+
+    BaseResponse.call_action = call_action
+
+    def leniently() -> None:
+        BaseResponse.call_action = original
+
+    return leniently
+
+
+class _Refused(ServiceException):  # type: ignore[misc, unused-ignore]
+    """What AWS answers to a request that is not well-formed."""
 
 
 def _method_name(operation: str) -> str:
@@ -204,11 +243,14 @@ def _calls(stack: LocalStack, faults: Faults, original: Any, elsewhere: frozense
         call = Call(service, operation_name, api_params)
         try:
             faults.before(call)
+            judge(service, operation_name, api_params)
         except AwsError as error:
             raise _client_error(client, operation_name, error) from None
         operation = None if service in elsewhere else stack.operation(service, operation_name)
         if operation is None:
-            result = original(client, operation_name, api_params)
+            result = stack.lists.answer(
+                service, operation_name, api_params, lambda asked: original(client, operation_name, asked)
+            )
         else:
             result = _perform(stack, faults, client, operation_name, api_params, operation)
         try:
@@ -259,11 +301,18 @@ def _perform(stack: LocalStack, faults: Faults, client: Any, name: str, params: 
         if report.has_errors():
             raise ParamValidationError(report=report.generate_report())
 
+    call = Call(model.service_model.service_name, name, params)
+
+    def listed(asked: Any) -> dict[str, Any]:
+        return stack.lists.answer(call.service, name, asked, operation)
+
     def send() -> Any:
-        if (model.service_model.service_name, name) in UNLOCKED:
+        if (call.service, name) in UNLOCKED:
             return operation(params)
         with stack.lock:
-            return deepcopy(operation(params))
+            return deepcopy(
+                faults.perform(call, lambda asked: stack.lists.answer(call.service, name, asked, operation))
+            )
 
     try:
         result = _sent(faults, client, model, context, send)
@@ -277,13 +326,20 @@ def _perform(stack: LocalStack, faults: Faults, client: Any, name: str, params: 
 
 
 def _client_error(client: Any, operation: str, error: AwsError) -> Exception:
+    status = _status(client.meta.service_model.shape_for_error_code(error.code))
     told = {
         "Error": {"Code": error.code, "Message": error.message},
-        "ResponseMetadata": {"RequestId": "local", "HTTPStatusCode": 400, "HTTPHeaders": {}, "RetryAttempts": 0},
+        "ResponseMetadata": {"RequestId": "local", "HTTPStatusCode": status, "HTTPHeaders": {}, "RetryAttempts": 0},
         **error.fields,
     }
     raised: Exception = client.exceptions.from_code(error.code)(told, operation)
     return raised
+
+
+def _status(shape: Any) -> int:
+    """The HTTP status that AWS models for an error, 400 for one that it does not model."""
+    metadata = shape.metadata if shape is not None else {}
+    return int(metadata.get("error", {}).get("httpStatusCode") or (500 if metadata.get("fault") else 400))
 
 
 def _requests(stack: LocalStack, faults: Faults, original: Any, elsewhere: frozenset[str]) -> Any:

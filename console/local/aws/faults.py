@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from console.local.aws.api import AwsError
+from console.local.aws.strict.partial import Perform, partially
 
 When = Literal["before", "after"]
 
@@ -53,14 +54,15 @@ class Faults:
     """Counts every call and asks ``hook`` before and after each; the hook may raise :class:`Throttle` or
     :class:`Crash`.
 
-    ``lose`` is asked each time AWS performed a call, also when it was sent again: True loses the answer. ``counts``
-    holds ``service:operation`` → calls asked, ``calls`` every call in order when ``keep`` is set, and ``watch`` is told
-    of each, but of those that the hook makes itself.
+    ``lose`` is asked each time AWS performed a call, also when it was sent again: True loses the answer. ``cut`` is
+    asked of each call: True does a part of a batch. ``counts`` holds ``service:operation`` → calls asked, ``calls``
+    every call in order when ``keep`` is set, and ``watch`` is told of each, but of those that the hook makes itself.
     """
 
     def __init__(self, hook: Hook | None = None, *, keep: bool = False) -> None:
         self.hook = hook
         self.lose: Lose | None = None
+        self.cut: Lose | None = None
         self.counts: Counter[str] = Counter()
         self.calls: list[Call] = []
         self.watch: Callable[[Call], None] | None = None
@@ -85,6 +87,12 @@ class Faults:
     def loses(self, call: Call) -> bool:
         """Whether the answer to what AWS performed just now is lost on its way."""
         return self.lose is not None and self.lose(call)
+
+    def perform(self, call: Call, perform: Perform) -> dict[str, Any]:
+        """What AWS answers to a call: ``perform`` does it, or a part of it where it is a batch that is cut."""
+        if self.cut is not None and self.cut(call):
+            return partially(call.name, call.params, perform)
+        return perform(call.params)
 
     def _ask(self, when: When, call: Call) -> None:
         if self.hook is None:

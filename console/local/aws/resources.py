@@ -1,5 +1,5 @@
 """What the templates declare, made in the local AWS by boto3, and nothing that they do not. What is there already stays
-as it is; a changed parameter is put again.
+as it is.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ THERE = (
     "ApplicationAlreadyExistsException",
     "BucketAlreadyOwnedByYou",
     "DeploymentGroupAlreadyExistsException",
+    "ParameterAlreadyExists",
     "RepositoryAlreadyExistsException",
     "RepositoryNameExistsException",
     "ResourceAlreadyExistsException",
@@ -24,7 +25,7 @@ Client = Callable[[str], Any]
 
 
 def create_resources(stack: Stack, client: Client) -> list[Resource]:
-    """Create every resource of ``stack`` (and its nested ones) that the local AWS has a place for, in an order that
+    """Create every resource of ``stack`` (and its services') that the local AWS has a place for, in an order that
     works; what was declared. ``client`` gives a boto3 client by its service's name.
     """
     declared: list[Resource] = []
@@ -136,15 +137,10 @@ def _queue(resource: Resource, client: Client) -> None:
 
 
 def _parameter(resource: Resource, client: Client) -> None:
-    row, ssm = resource.properties, client("ssm")
-    try:
-        if ssm.get_parameter(Name=resource.name)["Parameter"]["Value"] == row["Value"]:
-            return
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ParameterNotFound":
-            raise
+    """A registration that is there may have been changed since: by ``--stages``, or by hand."""
+    row = resource.properties
     text = row.get("Description", "")
-    ssm.put_parameter(Name=resource.name, Type=row["Type"], Value=row["Value"], Description=text, Overwrite=True)
+    client("ssm").put_parameter(Name=resource.name, Type=row["Type"], Value=row["Value"], Description=text)
 
 
 # by type, in the order they can be made

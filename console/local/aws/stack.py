@@ -36,6 +36,8 @@ from console.local.aws.dynamodb import DynamoDb
 from console.local.aws.ecr import Ecr
 from console.local.aws.faults import Faults
 from console.local.aws.functions import UnknownFunctionError
+from console.local.aws.logs import BuildLogs
+from console.local.aws.strict.lists import Lists
 from console.local.aws.work import Runner, Threads
 from console.local.engine import Engine
 
@@ -55,7 +57,8 @@ class LocalAws:
     its doors.
 
     moto's backends belong to the process, so there is one stack at a time. ``keep=False`` neither reads nor writes the
-    state (tests); ``snapshot_every`` is in seconds; ``dice`` makes ids repeatable.
+    state (tests); ``snapshot_every`` is in seconds; ``dice`` makes ids repeatable. ``lists.most`` is how many rows a
+    page has, None for AWS's own numbers (a benchmark counts calls).
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class LocalAws:
         self.clock = clock or (bus.clock if bus else Clock())
         self.bus = bus or Bus(clock=self.clock)
         self.lock = threading.RLock()
+        self.lists = Lists()
         self._keep = keep
         self._snapshot_every = snapshot_every
         self._replaying = False
@@ -92,6 +96,7 @@ class LocalAws:
         hosts = {"hosts": engine.hosts} if hasattr(engine, "hosts") else {}
         self.codedeploy = CodeDeploy(engine.deploy, self._runner, logs / "deployments", *common, chance, **hosts)
         self.cloudwatch = CloudWatch(*common)
+        self.logs = BuildLogs(logs / "builds")
         self.dynamodb = DynamoDb(self.clock)
         self._operations = self._all_operations()
 
@@ -99,11 +104,13 @@ class LocalAws:
         BackendDict.reset()
         self.folder.mkdir(parents=True, exist_ok=True)
         operations = {s: g for s, g in self._operations.items() if s in doors.RESPONSES}
-        self._uninstall = [doors.install(operations), sts.install()]
+        self._uninstall = [doors.install(operations, self.lists), sts.install()]
         if hasattr(self.engine, "attach"):
             self.engine.attach(self)
         if self._keep:
             self._restore()
+        self._uninstall.append(doors.strictly())  # after the journal, which may be of a time when it was lenient
+        if self._keep:
             self._saver = threading.Thread(target=self._save_often, name="snapshot", daemon=True)
             self._saver.start()
         return self
@@ -216,6 +223,7 @@ class LocalAws:
             "ecr": self.ecr.operations,
             "events": {"PutEvents": self.put_events},
             "lambda": {"Invoke": self.invoke},
+            "logs": self.logs.operations,
         }
 
     def _restore(self) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 CAN = "aws ecr get-login-password, and aws ssm get-parameters --names …"
@@ -64,6 +66,14 @@ def _parameters(ssm: Any, given: argparse.Namespace) -> str:
     answer = ssm.get_parameters(Names=given.names, WithDecryption=given.with_decryption)
     told = {name: answer.get(name, []) for name in ("Parameters", "InvalidParameters")}
     return json.dumps(told, indent=4, default=str)
+
+
+def program() -> str:
+    """The script that calls the small ``aws`` with the console's interpreter. ``-I`` shuts out the caller's
+    PYTHONPATH and directory: both may hold a module with the same name as ours."""
+    here = Path(__file__).resolve().parents[3]
+    code = f"import sys; sys.path.insert(0, {str(here)!r}); from {__name__} import main; sys.exit(main())"
+    return f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -c {shlex.quote(code)} "$@"\n'
 
 
 if __name__ == "__main__":

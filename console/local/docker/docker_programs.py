@@ -12,15 +12,13 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
+from console.local.build.aws_cli import program
 from console.local.build.workspace import SYSTEM_PATH
 from console.local.docker.registry_server import NAME
 
-ROOT = Path(__file__).resolve().parents[3]
 HOST_LABEL = "esteira.host"
 
 _DOCKER = """#!/usr/bin/env bash
@@ -90,12 +88,5 @@ class Docker:
         text = _DOCKER
         for mark, value in parts.items():
             text = text.replace(mark, value)
-        local_aws = {} if shutil.which("aws", path=SYSTEM_PATH) else {"aws": f"#!/bin/sh\n{_small_aws()}\n"}
+        local_aws = {} if shutil.which("aws", path=SYSTEM_PATH) else {"aws": program()}
         return {"docker": text, **local_aws}
-
-
-def _small_aws() -> str:
-    code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from console.local.build.aws_cli import main; sys.exit(main())"
-    )
-    return f'exec {shlex.quote(sys.executable)} -I -c {shlex.quote(code)} "$@"'

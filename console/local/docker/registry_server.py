@@ -16,6 +16,7 @@ import hmac
 import json
 import re
 import secrets
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -81,7 +82,7 @@ class RegistryServer:
     @property
     def login(self) -> str:
         """What a person types to log in; the password is in a file, and in no list of processes."""
-        return f"docker login --username {USER} --password-stdin {self.address} < {self._password}"
+        return f"docker login --username {USER} --password-stdin {self.address} < {shlex.quote(str(self._password))}"
 
     def close(self) -> None:
         """End the door and the registry; what was pushed stays in the folder."""

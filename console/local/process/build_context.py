@@ -61,12 +61,17 @@ def _as_regex(piece: str) -> str:
     return known.get(piece) or (piece.replace("[^", "[^/") if is_class else re.escape(piece))
 
 
+def is_pattern(source: str) -> bool:
+    """Whether it is one of Docker's patterns, which may match nothing."""
+    return re.search(r"[*?\[]", source) is not None
+
+
 def found_in(tree: Mapping[str, Entry], source: str) -> list[str]:
     """The paths of ``tree`` that ``source`` names; "" is its root."""
     path = posixpath.normpath(posixpath.join("/", source)).lstrip("/")
     if not path:
         return [""]
-    if re.search(r"[*?\[]", path):
+    if is_pattern(path):
         pattern = compiled(path)
         return sorted(name for name in tree if pattern.fullmatch(name))
     return [path] if path in tree else []

@@ -19,14 +19,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from console.local.paths import FUNCTIONS
 from console.local.ports import LOOPBACK, get_status
+from console.local.process.health import Health, HealthSearch
 from console.local.process.oci import ImageConfig
+from console.local.process.port_of import ANYWHERE, ContainerPort, noted
+from guard.mask import masked, secret_values
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 # Below every system's range for outgoing connections: one of those could take the port before the container does.
@@ -35,6 +38,7 @@ POLL_SECONDS = 0.05
 ONE_ANSWER_SECONDS = 5.0
 TAIL_LINES = 50
 TAIL_CHARACTERS = 2048  # what CodeDeploy's agent sends
+ANY_PORT = ContainerPort(0)
 # Docker's own figures for --restart unless-stopped.
 FIRST_RESTART_SECONDS = 0.1
 LONGEST_RESTART_SECONDS = 60.0
@@ -86,18 +90,22 @@ def write_interpreter(bin_directory: Path, interpreter: Path) -> None:
         script.chmod(0o755)
 
 
-def program_of(image: ImageConfig, root: Path, path: str, environment: Mapping[str, str]) -> Program:
+def program_of(
+    image: ImageConfig, root: Path, path: str, environment: Mapping[str, str], packages: Sequence[Path] = ()
+) -> Program:
     """The image's ENTRYPOINT and CMD as a process under ``root``, with ``environment`` laid over the image's ENV.
 
-    ``path`` comes before the image's own PATH. Nothing of the caller's environment is passed on. Absolute paths of the
-    image, in its command and its ENV, become those under ``root``. HOST asks a server that heeds it to stay on this
-    machine. Raises ValueError if the image names no command.
+    ``path`` comes before the image's own PATH, ``packages`` after its PYTHONPATH. Nothing of the caller's environment
+    is passed on. Absolute paths of the image, in its command and its ENV, become those under ``root``. HOST asks a
+    server that heeds it to stay on this machine. Raises ValueError if the image names no command.
     """
     argv = (*image.entrypoint, *image.cmd)
     if not argv:
         raise ValueError("the image has neither ENTRYPOINT nor CMD: add a CMD to its Dockerfile and push again")
     own = {name: _under(root, value) for name, value in image.env.items()}
     own["PATH"] = ":".join(filter(None, (path, own.get("PATH"), SYSTEM_PATH)))
+    modules = ":".join(filter(None, (own.get("PYTHONPATH"), *map(str, packages))))
+    own |= {"PYTHONPATH": modules} if modules else {}
     base = {"HOME": str(root), "LANG": "C.UTF-8", "HOST": LOOPBACK}
     return Program(
         (_executable(root, argv[0]), *(_under(root, word) for word in argv[1:])),
@@ -168,9 +176,11 @@ class Lifeline:
 class Container:
     """One release's process on a loopback port of its own, which it keeps over restarts."""
 
-    def __init__(self, program: Program, log: Path, lifeline: Lifeline) -> None:
+    def __init__(self, program: Program, log: Path, lifeline: Lifeline, listens: ContainerPort = ANY_PORT) -> None:
         self.port = free_port()
         self.log = log
+        self.listens = listens
+        self._notes = log.with_name("listening")
         self._program = program
         self._lifeline = lifeline
         self._process: subprocess.Popen[bytes] | None = None
@@ -188,12 +198,13 @@ class Container:
     def start(self) -> None:
         """Start the process, its output appended to the log. Raises OSError with a sentence if it cannot be run."""
         program = self._program
+        self._notes.unlink(missing_ok=True)
         with self.log.open("ab") as output:
             try:
                 self._process = subprocess.Popen(
-                    program.argv,
+                    self.listens.command(program.argv, self.port),
                     cwd=program.directory,
-                    env={**program.environment, "PORT": str(self.port)},
+                    env=self.listens.environment(program.environment, self.port, self._notes),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -218,24 +229,24 @@ class Container:
         self._lifeline.release(process.pid)
         self._process = None
 
-    def why_unhealthy(self, path: str, seconds: float, stopped: Callable[[], bool]) -> str:
-        """Wait until GET ``path`` answers 200: "". Otherwise the sentence why not, at once if the process ends.
+    def await_health(self, path: str, seconds: float, stopped: Callable[[], bool]) -> Health | str:
+        """Wait until GET ``path`` answers 200, or a path of the short list where none is given. Otherwise the sentence
+        why not, at once if the process ends.
 
         Gives up after ``seconds``, or when ``stopped()`` is true.
         """
         deadline = time.monotonic() + seconds
-        seen = ""
+        asked = f"GET {path}" if path else "a request"
+        search = HealthSearch(path, lambda at: self._one_answer(at, deadline - time.monotonic()), time.monotonic)
         while True:
             if not self.running:
-                return f"the container {self.last_words()} before it answered GET {path}"
-            answer = self._one_answer(path, max(deadline - time.monotonic(), POLL_SECONDS))
-            if answer == "200":
-                return ""
-            seen = answer or seen
+                return f"the container {self.last_words()} before it answered {asked}"
+            if not (why := self._unreachable()) and (found := search.look()):
+                return found
             if stopped():
-                return f"stopped before the container answered GET {path}"
+                return f"stopped before the container answered {asked}"
             if time.monotonic() > deadline:
-                return self._never_healthy(path, seconds, seen)
+                return why or self._never_healthy(asked, seconds, search.seen)
             time.sleep(POLL_SECONDS)
 
     def ask_golden(self, questions: Path, stopped: Callable[[], bool]) -> GoldenResult:
@@ -254,7 +265,7 @@ class Container:
                 if stopped():
                     asking.kill()
         lines = output.strip().splitlines() or [f"golden.py ended without a word, with status {asking.returncode}"]
-        return GoldenResult(asking.returncode == 0, lines[-1])
+        return GoldenResult(asking.returncode == 0, masked(lines[-1], self._secrets()))
 
     def last_words(self) -> str:
         """How the process ended, as a predicate: ``exited with status 3``, ``was ended by SIGKILL``."""
@@ -264,20 +275,47 @@ class Container:
         return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"exited with status {status}"
 
     def log_tail(self) -> str:
-        """The last 50 lines of the log, the last 2,048 characters of those."""
-        return log_tail(self.log)
+        """The last 50 lines of the log without secrets, the last 2,048 characters of those."""
+        return log_tail(self.log, self._secrets())
+
+    def _secrets(self) -> list[str]:
+        return secret_values(f"{name}={value}" for name, value in self._program.environment.items())
+
+    @property
+    def found_port(self) -> int:
+        """The port that the container's server meant to listen on, 0 where that is not known."""
+        there = [port for _, port in noted(self._notes)]
+        return self.listens.number or next((port for port in there if port != self.port), 0)
+
+    def _unreachable(self) -> str:
+        """Why nobody outside a real container would reach this one's server; "" where somebody would."""
+        bound = noted(self._notes)
+        port = self.found_port
+        here = [host for host, asked in bound if asked == port]
+        if here and not any(host in ANYWHERE for host in here) and port != self.port:
+            return (
+                f"expected the container to listen on 0.0.0.0:{port}, got {here[0]}:{port}: in a container nobody "
+                f"outside reaches that; let it listen on 0.0.0.0 and push again"
+            )
+        elsewhere = [asked for _, asked in bound if asked not in (port, self.port)]
+        if elsewhere and not here and not any(asked == self.port for _, asked in bound):
+            return (
+                f"expected the container to listen on port {port}, {self.listens.said_by or 'as it was told'}, got "
+                f"{elsewhere[0]}: write port: {elsewhere[0]} into esteira.yaml, or let it listen on {port}"
+            )
+        return ""
 
     def _one_answer(self, path: str, seconds: float) -> str:
         try:
-            return str(get_status(self.port, path, min(seconds, ONE_ANSWER_SECONDS)))
+            return str(get_status(self.port, path, min(max(seconds, POLL_SECONDS), ONE_ANSWER_SECONDS)))
         except OSError:
             return ""
 
-    def _never_healthy(self, path: str, seconds: float, seen: str) -> str:
+    def _never_healthy(self, asked: str, seconds: float, seen: str) -> str:
         if seen:
-            return f"GET {path} answered {seen} for {seconds:g} s"
+            return f"{seen} for {seconds:g} s"
         return (
-            f"GET {path} was not answered on port {self.port} for {seconds:g} s: "
+            f"{asked} was not answered on port {self.port} for {seconds:g} s: "
             "the container must listen on the port its environment names, PORT"
         )
 
@@ -334,15 +372,18 @@ def free_port() -> int:
     raise OSError(f"no free port between {PORTS.start} and {PORTS.stop} on {LOOPBACK}: end what listens there")
 
 
-def log_tail(log: Path) -> str:
-    """The last 50 lines of a file, the last 2,048 characters of those; "" if there is no such file."""
+def log_tail(log: Path, values: Iterable[str] = ()) -> str:
+    """The last 50 lines of a file without secrets, ``values`` among them, and the last 2,048 characters of those; "" if
+    there is no such file."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 8 * TAIL_CHARACTERS))
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""
-    return "\n".join(text.splitlines()[-TAIL_LINES:])[-TAIL_CHARACTERS:]
+    return "\n".join(masked(text, values).splitlines()[-TAIL_LINES:])[
+        -TAIL_CHARACTERS:
+    ]  # cut first, half a secret stays
 
 
 def _cannot_run(program: Program, error: OSError) -> str:

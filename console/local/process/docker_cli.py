@@ -27,6 +27,7 @@ from console.local.process.oci import (
     Registry,
     pack,
 )
+from console.local.process.packages import LABEL, Packages
 
 CAN = "login, logout, build, tag, push, images, inspect, version and info"
 
@@ -116,7 +117,7 @@ class _Desk:
         print("Removed login credentials (there were none)")
 
     def build(self, args: list[str]) -> None:
-        given = _build_parser().parse_args(args)
+        given = _build_parser().parse_args([_without_true(word) for word in args])
         context = Path(given.context)
         if given.context == "-" or "://" in given.context or not context.is_dir():
             raise DockerError(f"build: the context {given.context} is not a directory; name one, usually a dot.")
@@ -124,15 +125,17 @@ class _Desk:
         if not file.is_file():
             raise DockerError(f"build: there is no {file}; commit a Dockerfile there, or name it with -f.")
         recipe = Recipe(
-            text=file.read_text(),
+            text=file.read_bytes(),
             context=read_context(context, _ignore_text(context, file)),
             images=self.images,
+            packages=Packages.beside(self.registry),
             args=dict(_build_arg(pair) for pair in given.build_arg),
             say=_say,
         )
         stage = recipe.stage(given.target)
         labels = dict(pair.partition("=")[::2] for pair in given.label)
-        config = replace(stage.config, labels={**stage.config.labels, **labels})
+        packages = {LABEL: ",".join(stage.packages)} if stage.packages else {}
+        config = replace(stage.config, labels={**stage.config.labels, **packages, **labels})
         base = {} if stage.base == "scratch" else {"org.opencontainers.image.base.name": stage.base}
         tags = [Reference.parse(tag) for tag in given.tag]
         digest = pack(self.images.registry, stage.layers, config, given.platform, base)
@@ -140,6 +143,8 @@ class _Desk:
         for reference in tags or [Reference("", "untagged", digest.removeprefix("sha256:")[:12])]:
             self.images.tag(reference, digest)
         self._tell_built(given, stage, tags, digest)
+        for tag in given.tag if given.push else ():
+            self.push([tag])
 
     def _tell_built(self, given: argparse.Namespace, stage: BuildStage, tags: Sequence[Reference], digest: str) -> None:
         image_id = self.images.image_id(digest)
@@ -164,17 +169,25 @@ class _Desk:
     def push(self, args: list[str]) -> None:
         parser = _parser("push")
         parser.add_argument("-q", "--quiet", action="store_true")
+        parser.add_argument("-a", "--all-tags", action="store_true")
         parser.add_argument("reference")
-        given = parser.parse_args(args)
+        given = parser.parse_args([_without_true(word) for word in args])
         reference = Reference.parse(given.reference)
+        references = [tag for tag in map(Reference.parse, self.images.tags()) if tag.repository == reference.repository]
+        if given.all_tags and not references:
+            self.images.need(str(reference))
+        for each in references if given.all_tags else [reference]:
+            self._push(each, quiet=given.quiet)
+
+    def _push(self, reference: Reference, *, quiet: bool) -> None:
         digest = self.images.need(str(reference))
         self.images.registry.copy(digest, self.registry)  # before ECR tells the world, which may fetch it at once
         manifest = self.registry.blob(digest)
         _put_image(reference, manifest.decode())
         self.images.note_push(reference, digest)
-        if not given.quiet:
+        if not quiet:
             print(f"The push refers to repository [{reference.repository}]")
-        print(str(reference) if given.quiet else f"{reference.tag}: digest: {digest} size: {len(manifest)}")
+        print(str(reference) if quiet else f"{reference.tag}: digest: {digest} size: {len(manifest)}")
 
     def list_images(self, args: list[str]) -> None:
         parser = _parser("images")
@@ -237,12 +250,29 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--platform", default="linux/amd64")
     parser.add_argument("--iidfile", default="")
     parser.add_argument("-q", "--quiet", action="store_true")
-    for nothing_to_do in ("--pull", "--no-cache", "--rm", "--force-rm", "--compress", "--load"):
+    parser.add_argument("--push", action="store_true")
+    for nothing_to_do in ("--pull", "--no-cache", "--rm", "--force-rm", "--compress", "--load", "--squash"):
         parser.add_argument(nothing_to_do, action="store_true")
-    for nothing_to_do in ("--progress", "--cache-from", "--cache-to", "--network", "--provenance", "--sbom"):
+    for nothing_to_do in (
+        "--progress",
+        "--cache-from",
+        "--cache-to",
+        "--network",
+        "--provenance",
+        "--sbom",
+        "--builder",
+        "--memory",
+        "--shm-size",
+        "--ulimit",
+    ):
         parser.add_argument(nothing_to_do, action="append")
     parser.add_argument("context")
     return parser
+
+
+def _without_true(word: str) -> str:
+    """A switch as ``--no-cache=true`` is the switch."""
+    return word.removesuffix("=true") if word.startswith("--") and word.count("=") == 1 else word
 
 
 def _build_arg(pair: str) -> tuple[str, str]:
@@ -255,7 +285,7 @@ def _ignore_text(context: Path, dockerfile: Path) -> str:
     """The text of the Dockerfile's own ignore file, else of the context's, else none."""
     for path in (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), context / ".dockerignore"):
         if path.is_file():
-            return path.read_text()
+            return path.read_text(errors="surrogateescape")
     return ""
 
 

@@ -1,9 +1,7 @@
 """A Dockerfile turned into an image, as far as that goes without an engine: its files packed, its settings kept.
 
 In three steps: lines to instructions, words with their variables put in, instructions to a stage (paths, layers,
-config). Nothing is run: a ``RUN`` is said and passed over, and so is a ``COPY --from`` of what only a ``RUN`` of that
-stage can have made, as the packages that a first stage installs. A container of this image has the packages of the
-Python it is started with.
+config). Of a ``RUN`` only what ``run`` knows is carried out; a Dockerfile that needs more is refused.
 """
 
 from __future__ import annotations
@@ -13,8 +11,11 @@ from dataclasses import dataclass, field, replace
 
 from console.local.process.build_stage import BuildStage, Ground
 from console.local.process.docker_images import DockerError, Images
-from console.local.process.dockerfile_text import Instruction, instructions, split_words
+from console.local.process.dockerfile_text import Instruction, instructions
+from console.local.process.dockerfile_words import expanded
 from console.local.process.oci import Entry
+from console.local.process.packages import Packages
+from console.local.process.run import apply_run
 from console.local.process.stage_files import copy
 from console.local.process.stage_settings import (
     apply_arg,
@@ -26,7 +27,6 @@ from console.local.process.stage_settings import (
     apply_label,
     apply_maintainer,
     apply_onbuild,
-    apply_run,
     apply_shell,
     apply_stopsignal,
     apply_user,
@@ -42,15 +42,16 @@ MOST_STAGES = 100  # each takes from the one before, and is built within its bui
 class Recipe:
     """A Dockerfile and what ``docker build`` was given with it. ``say`` prints one plain line."""
 
-    text: str
+    text: bytes | str
     context: Mapping[str, Entry]
     images: Images
+    packages: Packages
     args: Mapping[str, str] = field(default_factory=dict)
     say: Callable[[str], None] = print
 
     def stage(self, target: str = "") -> BuildStage:
         """The stage called ``target``, or the last, with the stages it takes from. Raises :class:`DockerError`."""
-        read = list(instructions(self.text))
+        read = instructions(self.text)
         starts = [index for index, found in enumerate(read) if found.word == "FROM"]
         if not starts:
             raise DockerError("The Dockerfile has no FROM; begin it with FROM and the name of a base image.")
@@ -64,7 +65,8 @@ class Recipe:
         building = _Building(self, read[: starts[0]])
         for begin, end in zip(starts, [*starts[1:], len(read)], strict=True):
             building.blocks.append(read[begin:end])
-        return building.named(target) if target else building.number(len(starts) - 1)
+        building.wanted = building.named(target) if target else len(starts) - 1
+        return building.number(building.wanted)
 
 
 class _Building:
@@ -74,6 +76,7 @@ class _Building:
         self.recipe = recipe
         self.blocks: list[list[Instruction]] = []
         self._done: dict[int, BuildStage] = {}
+        self.wanted = 0
         self.globals: dict[str, str] = {}
         for found in before:
             declare(found, self.globals, recipe.args, self.globals)
@@ -81,20 +84,20 @@ class _Building:
     def index(self, name: str, below: int | None = None) -> int | None:
         """Which stage ``name`` (a name or a number) is, among those before ``below``; None for no stage."""
         for index, block in enumerate(self.blocks[:below]):
-            parts = block[0].text.split()
+            parts = block[0].words
             if name == str(index) or (
                 len(parts) > 2 and parts[-2].lower() == "as" and parts[-1].lower() == name.lower()
             ):
                 return index
         return None
 
-    def named(self, name: str) -> BuildStage:
+    def named(self, name: str) -> int:
         index = self.index(name)
         if index is None:
             raise DockerError(
                 f"--target {name}: the Dockerfile has no stage of that name; name one of its FROM … AS NAME."
             )
-        return self.number(index)
+        return index
 
     def number(self, index: int) -> BuildStage:
         if index not in self._done:
@@ -112,12 +115,18 @@ class _Building:
             return None if found is None else self.number(found)
 
         recipe = self.recipe
-        return Ground(recipe.context, recipe.args, self.globals, earlier, recipe.say)
+        last = index == self.wanted
+        return Ground(recipe.context, recipe.args, self.globals, earlier, recipe.say, recipe.packages, last)
 
     def _begin(self, first: Instruction, index: int) -> BuildStage:
-        parts = [part for part in split_words(first, self.globals) if not part.startswith("--")]
-        if len(parts) not in (1, 3):
-            first.refuse("it is written FROM IMAGE or FROM IMAGE AS NAME.")
+        if len(first.words) not in (1, 3) or (len(first.words) == 3 and first.words[1].lower() != "as"):
+            first.refuse("it is written FROM IMAGE or FROM IMAGE AS NAME; a note stands in a line of its own.")
+        try:
+            parts = [expanded(word, self.globals, first.escape) for word in first.words]
+        except ValueError as error:
+            first.refuse(str(error))
+        if not parts[0]:
+            first.refuse("the image's name is empty; give the ARG in it a default before FROM.")
         earlier = self.index(parts[0], index)
         if earlier is not None:
             made = self.number(earlier)

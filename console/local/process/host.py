@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from console.local.engine import DeployJob, DeployResult
+from console.local.process.health import Health
 from console.local.process.host_deployment import HostDeployment, never_begun
 from console.local.process.host_release import RunningRelease, sentence_of
 from console.local.process.host_state import HostState
@@ -105,10 +106,13 @@ class ProcessHost:
         directory = state.new_directory(live)
         container = state.container(live, directory, state.unpack(live, directory))
         container.start()
-        why = container.why_unhealthy(live.health_path, live.startup_seconds, state.closing.is_set)
+        found = container.await_health(live.health_path, live.startup_seconds, state.closing.is_set)
+        why, health = (
+            ("", found) if isinstance(found, Health) else (found, Health(live.health_path, live.health_status))
+        )
         # Turned to even if it is not healthy: it was live, nothing else is, and its supervisor goes on trying.
         state.front.turn_to(container.port)
-        state.succeed(live, directory, container)
+        state.succeed(live, directory, container, health)
         shutil.rmtree(state.releases / live.directory, ignore_errors=True)
         state.prune()
         return why and f"{live.service} {live.release} was live and is not well: {why}. It is started again on and on"

@@ -15,6 +15,7 @@ from typing import Literal, TypeVar
 
 from console.local.engine import DeployJob, DeployResult, DeployStatus, LifecycleEvent
 from console.local.process.container import Container
+from console.local.process.health import Health
 from console.local.process.host_release import HostRelease, StepError, release_in, sentence_of
 from console.local.process.host_state import ROOT, HostState
 from console.local.process.oci import ImageConfig
@@ -49,10 +50,12 @@ class HostDeployment:
         self._job = job
         self._events: list[LifecycleEvent] = []
         self._note = ""
+        self._found = ""
         self._release: HostRelease | None = None
         self._directory: Path | None = None
         self._image: ImageConfig | None = None
         self._container: Container | None = None
+        self._health: Health | None = None
         self._turned_from: int | None = None
         self._turned = False
         self._end_of_old: Callable[[], None] = lambda: None
@@ -93,7 +96,7 @@ class HostDeployment:
         except BaseException:
             self._undo()
             raise
-        self._record(name, "Succeeded", started, self._note)
+        self._record(name, "Succeeded", started, self._note, self._found if name == "ApplicationStart" else "")
         return "Succeeded"
 
     def _application_stop(self) -> None:
@@ -120,14 +123,16 @@ class HostDeployment:
         """Start beside the live release, wait for health, ask its golden questions, and only then turn the front."""
         release, container, front = _given(self._release), _given(self._container), self._host.front
         container.start()
-        why = container.why_unhealthy(release.health_path, release.startup_seconds, self._is_stopped)
+        found = container.await_health(release.health_path, release.startup_seconds, self._is_stopped)
         self._heed_stop()
-        if why:
-            raise StepError(why)
+        if isinstance(found, str):
+            raise StepError(found)
+        self._health = found
         asked = self._ask_golden(container)
         self._turned_from, self._turned = front.target, True
         front.turn_to(container.port)
         self._note = f"healthy on port {container.port}{asked}; requests go to it from now on"
+        self._found = found_lines(release, container, self._health)
 
     def _ask_golden(self, container: Container) -> str:
         """Ask the questions that the image's label names. The answer is for the note; "" without a label."""
@@ -150,17 +155,18 @@ class HostDeployment:
     def _validate_service(self) -> None:
         """The health path through the public port, answered by the new container's own process."""
         release, container = _given(self._release), _given(self._container)
-        asked = f"GET {release.health_path} through port {self._host.front.port}"
+        health = _given(self._health)
+        asked = f"GET {health.path} through port {self._host.front.port}"
         try:
-            answer = self._host.front.ask(release.health_path, VALIDATE_SECONDS)
+            answer = self._host.front.ask(health.path, VALIDATE_SECONDS)
         except OSError as error:
             raise StepError(f"{asked} was not answered: {error}") from error
         if answer.upstream != container.port or not container.running:
             raise StepError(f"{asked} was not answered by the new container, which {container.last_words()}")
-        if answer.status != 200:
+        if answer.status != health.status:
             raise StepError(f"{asked} answered {answer.status}")
-        self._end_of_old = self._host.succeed(release, _given(self._directory), container)
-        self._note = f"{asked} answered 200"
+        self._end_of_old = self._host.succeed(release, _given(self._directory), container, health)
+        self._note = f"{asked} answered {health.status}"
 
     def _is_stopped(self) -> bool:
         return self._host.is_stopped(self._job)
@@ -199,6 +205,17 @@ def _given(value: _T | None) -> _T:
     if value is None:
         raise RuntimeError("a lifecycle event ran before the one it builds on")
     return value
+
+
+def found_lines(release: HostRelease, container: Container, health: Health) -> str:
+    """What had to be found out, a line each, with the line of esteira.yaml that would say it. The controller reads them
+    out of the lifecycle event's log, as it does from the hooks of the default bundle."""
+    port, by = container.found_port, container.listens.said_by or "where the container listens"
+    lines = [f"found: port {port}, {by}; in esteira.yaml: port: {port}"] if port and not release.port else []
+    if not release.health_path:
+        path = health.path
+        lines.append(f"found: health path {path}, which answers {health.status}; in esteira.yaml: health: {path}")
+    return "\n".join(lines)
 
 
 def _skipped(name: str) -> LifecycleEvent:

@@ -9,7 +9,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from console.local.paths import FUNCTIONS
+from esteira import bundle
 
 RELEASE_FILE = "release.json"
 RELEASE_FILE_BYTES = 1024 * 1024
@@ -31,8 +31,8 @@ class HostRelease(BaseModel):
     stage: str = Field(min_length=1)
     image: str
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
-    port: int = Field(default=8080, gt=0, lt=65536)  # a container's of its own; here PORT says which it is
-    health_path: str = Field(default="/ping", pattern=r"^/[!-~]*$")
+    port: int = Field(default=0, ge=0, lt=65536)  # the container's own; 0: what the image exposes, or is found
+    health_path: str = Field(default="", pattern=r"^(/[!-~]*)?$")  # "": is found
     startup_seconds: float = Field(default=30, gt=0)
     drain_seconds: float = Field(default=10, ge=0)
     environment: dict[str, str] = {}
@@ -49,6 +49,7 @@ class RunningRelease(HostRelease):
 
     directory: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     since: datetime
+    health_status: int = 200  # what health_path answered when the release was accepted
 
 
 def release_in(bundle: bytes) -> HostRelease:
@@ -73,9 +74,7 @@ def release_in(bundle: bytes) -> HostRelease:
 
 def _is_foreign(names: set[str]) -> bool:
     """Whether a bundle of these files brings hooks of its own. This host does itself what the default one's do."""
-    default = FUNCTIONS / "host"
-    ours = {p.relative_to(default).as_posix() for p in default.rglob("*") if p.is_file()}
-    return "appspec.yml" in names and not names <= ours
+    return "appspec.yml" in names and not names <= set(bundle.default().files)
 
 
 def sentence_of(error: Exception) -> str:

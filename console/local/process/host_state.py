@@ -15,8 +15,11 @@ from console.local.engine import DeployJob
 from console.local.ports import LOOPBACK
 from console.local.process.container import Container, Lifeline, Supervisor, program_of, write_interpreter
 from console.local.process.front import Front
+from console.local.process.health import Health
 from console.local.process.host_release import RELEASE_FILE, HostRelease, RunningRelease
 from console.local.process.oci import ImageConfig, Registry
+from console.local.process.packages import Packages
+from console.local.process.port_of import ContainerPort
 
 ROOT, LOG = "root", "container.log"
 _log = logging.getLogger(__name__)
@@ -83,15 +86,19 @@ class HostState:
 
     def container(self, release: HostRelease, directory: Path, image: ImageConfig) -> Container:
         """The container of an unpacked image, not started. Raises ValueError if the image names no command."""
-        path = f"{self._directory / 'bin'}:{self._interpreter.parent}"
+        sets = Packages.beside(self._registry).of(image.labels)
+        path = ":".join(map(str, (*(each / "bin" for each in sets), self._directory / "bin", self._interpreter.parent)))
         environment = {**release.environment, "ESTEIRA_RELEASE": release.release}
-        program = program_of(image, directory / ROOT, path, environment)
-        return Container(program, directory / LOG, self._lifeline)
+        program = program_of(image, directory / ROOT, path, environment, sets)
+        return Container(program, directory / LOG, self._lifeline, ContainerPort.of(release.port, image))
 
-    def succeed(self, release: HostRelease, directory: Path, container: Container) -> Callable[[], None]:
+    def succeed(
+        self, release: HostRelease, directory: Path, container: Container, health: Health
+    ) -> Callable[[], None]:
         """Remember the release as the live one and watch over it. Returns what ends the one before it."""
+        found = {"health_path": health.path, "health_status": health.status}
         live = RunningRelease.model_validate(
-            release.model_dump() | {"directory": directory.name, "since": datetime.now(UTC)}
+            release.model_dump() | found | {"directory": directory.name, "since": datetime.now(UTC)}
         )
         self._remember(live)
         before = self.running

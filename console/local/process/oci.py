@@ -32,6 +32,7 @@ _LAYER_TYPES = (
     "application/vnd.docker.image.rootfs.diff.tar.gzip",
 )
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64"}  # as docker reads --platform
 _SECOND = 1_000_000_000  # the config counts in nanoseconds
 
 
@@ -57,6 +58,7 @@ class Healthcheck:
     interval: float = 0
     timeout: float = 0
     start_period: float = 0
+    start_interval: float = 0
     retries: int = 0
 
 
@@ -173,10 +175,12 @@ def pack(
 ) -> str:
     """Write an image of ``layers`` (path without its first slash → entry) into ``registry``; its manifest's digest."""
     tars = [_tar(entries) for entries in layers]
-    system, _, architecture = platform.partition("/")
+    system, _, rest = platform.partition("/")
+    architecture, _, variant = rest.partition("/")
     config_bytes = _json(
         {
-            "architecture": architecture,
+            "architecture": _ARCHITECTURES.get(architecture, architecture),
+            **({"variant": variant} if variant else {}),
             "os": system,
             "config": _config_to(config),
             "rootfs": {"type": "layers", "diff_ids": [digest_of(tar) for tar in tars]},
@@ -340,6 +344,7 @@ def _healthcheck_to(check: Healthcheck | None) -> dict[str, Any]:
         "Interval": round(check.interval * _SECOND),
         "Timeout": round(check.timeout * _SECOND),
         "StartPeriod": round(check.start_period * _SECOND),
+        "StartInterval": round(check.start_interval * _SECOND),
         "Retries": check.retries,
     }
     return {key: value for key, value in written.items() if value}
@@ -367,5 +372,6 @@ def _healthcheck_from(read: Mapping[str, Any]) -> Healthcheck:
         interval=read.get("Interval", 0) / _SECOND,
         timeout=read.get("Timeout", 0) / _SECOND,
         start_period=read.get("StartPeriod", 0) / _SECOND,
+        start_interval=read.get("StartInterval", 0) / _SECOND,
         retries=read.get("Retries", 0),
     )

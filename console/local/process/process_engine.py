@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from console.local.build.aws_cli import program
 from console.local.build.builder import run_build
 from console.local.build.workspace import Programs
 from console.local.engine import HOST, BuildJob, BuildResult, DeployJob, DeployResult, host_ids
@@ -80,7 +81,8 @@ class ProcessEngine:
 
 def small_docker(registry: Registry) -> Programs:
     """The ``docker`` of a build without a Docker engine, whose pushes end in ``registry``."""
-    return lambda workspace: {"docker": _small_docker(workspace / "images", registry.directory)}
+    aws = program()
+    return lambda workspace: {"docker": _small_docker(workspace / "images", registry.directory), "aws": aws}
 
 
 def _small_docker(images: Path, registry: Path) -> str:

@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from console.local.process.build_context import found_in
-from console.local.process.build_stage import BuildStage, Ground
-from console.local.process.dockerfile_text import Instruction, json_list, options_of, split_words
+from console.local.process.build_context import found_in, is_pattern
+from console.local.process.build_stage import ENGINE, BuildStage, Ground
+from console.local.process.dockerfile_text import Instruction
 from console.local.process.oci import Entry, with_parents
 
 # What a base image has, so that "COPY model.pkl /opt" goes into it.
@@ -19,22 +19,30 @@ _USUAL_DIRECTORIES = re.compile(
 )
 
 
+_FETCHED = re.compile(r"://|^git@|\.(tar(\.\w+)?|tgz|tbz2?|txz)$")
+
+
 def copy(found: Instruction, stage: BuildStage, ground: Ground) -> None:
-    options, rest = options_of(found)
-    unknown = set(options) - {"from", "chown", "chmod", "link"}
-    if found.heredoc or unknown:
-        what = "a heredoc" if found.heredoc else f"--{min(unknown)}"
-        found.refuse(f"{what} is not carried out here; put the file into the context and COPY it by its name.")
-    *sources, target = json_list(rest) or split_words(replace(found, text=rest), stage.variables) or [""]
+    options = {name: stage.expand(found, value) for name, value in found.options.items()}
+    unknown = set(options) - {"from", "chown", "chmod", "link", "parents", "exclude", "checksum", "keep-git-dir"}
+    undone = {"parents", "exclude", "checksum", "keep-git-dir"} & set(options)
+    if unknown:
+        found.refuse(f"--{min(unknown)} is not a flag of {found.word}; leave it out.")
+    if undone:
+        found.refuse(f"--{min(undone)} is not carried out by the process engine; {ENGINE}")
+    *sources, target = [stage.expand(found, word) for word in found.words] or [""]
     if not sources:
         found.refuse(f"it is written {found.word} SOURCE… TARGET.")
-    if found.word == "ADD" and any(re.search(r"://|^git@|\.(tar(\.\w+)?|tgz)$", source) for source in sources):
-        found.refuse("nothing is fetched or unpacked here; put the files into the context and COPY them.")
+    if found.heredocs:
+        found.refuse(f"a here-document as a file is not carried out by the process engine; {ENGINE}")
+    if found.word == "ADD" and any(_FETCHED.search(source) for source in sources):
+        found.refuse(f"the process engine fetches and unpacks nothing; {ENGINE}")
     tree: Mapping[str, Entry] = ground.context
     if "from" in options:
         other = _other(found, options["from"], ground)
         tree, taken = other.tree, _taken_from(found, other, sources, ground.say)
-        stage.runs = stage.runs or other.runs
+        stage.packages = tuple(dict.fromkeys((*stage.packages, *other.packages)))
+        stage.undone, stage.installs = stage.undone or other.undone, stage.installs or other.installs
     else:
         taken = [match for source in sources for match in _matches(found, tree, source)]
     if not taken:
@@ -49,35 +57,46 @@ def copy(found: Instruction, stage: BuildStage, ground: Ground) -> None:
 def _other(found: Instruction, name: str, ground: Ground) -> BuildStage:
     stage = ground.earlier(name)
     if stage is None:
-        found.refuse(
-            f"{name} is no earlier stage of this Dockerfile, and no image can be pulled here; "
-            "build with the Docker engine, or put the files into the context and COPY them."
-        )
+        found.refuse(f"{name} is an image, and the process engine pulls none; {ENGINE}")
     return stage
 
 
 def _taken_from(found: Instruction, other: BuildStage, sources: Sequence[str], say: Callable[[str], None]) -> list[str]:
-    """What ``sources`` name in another stage. What is not there is refused, or said where a RUN could have made it."""
+    """What ``sources`` name in another stage. What is not there came with its packages, or it is refused."""
     matches = {source: found_in(other.tree, source) for source in sources}
     for source in (source for source, matched in matches.items() if not matched):
-        if not other.runs:
+        if other.installs:
+            say(f"COPY {found.text}: {source} stands for the packages that were installed there.")
+        elif other.undone:
+            other.undone[0].refuse(other.undone[1])
+        elif other.base != "scratch":
+            found.refuse(f"{source} is of the image {other.base}, and the process engine pulls none; {ENGINE}")
+        elif not is_pattern(source):
             found.refuse(f"{source} was not copied into that stage, and no RUN makes it; correct the path.")
-        say(
-            f"COPY {found.text}: {source} is left out. It is made by RUN, which this engine does not run; "
-            "here the packages of the console's own Python serve."
-        )
-    if other.runs and any(matches.values()):
-        say(f"COPY {found.text}: takes what was copied into that stage, not what its RUN would make.")
     return [path for matched in matches.values() for path in matched]
 
 
 def _matches(found: Instruction, context: Mapping[str, Entry], source: str) -> list[str]:
+    """What a source names, a symbolic link followed. A pattern may match nothing, as for BuildKit."""
     matched = found_in(context, source)
-    if not matched:
+    if not matched and not is_pattern(source):
         found.refuse(
             f"{source} is not in the build context, or .dockerignore leaves it out; commit it, or correct this."
         )
-    return matched
+    return [_followed(found, context, path) for path in matched]
+
+
+def _followed(found: Instruction, context: Mapping[str, Entry], path: str) -> str:
+    """The path that a chain of symbolic links within the context leads to."""
+    seen: list[str] = []
+    while (entry := context.get(path)) and entry.kind == "link":
+        if path in seen:
+            found.refuse(f"{path} is a symbolic link that leads to itself; commit the file.")
+        seen.append(path)
+        path = posixpath.normpath(posixpath.join("/", posixpath.dirname(path), entry.target)).lstrip("/")
+    if path and path not in context:
+        found.refuse(f"{seen[0]} is a symbolic link to {path}, which is not in the build context; commit the file.")
+    return path
 
 
 def _placed(

@@ -7,19 +7,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from console.local.process.build_stage import BuildStage, Ground
-from console.local.process.dockerfile_text import Instruction, json_list, options_of, split_words
+from console.local.process.build_stage import ENGINE, BuildStage, Ground
+from console.local.process.dockerfile_text import Instruction
+from console.local.process.dockerfile_words import expanded, expanded_words
 from console.local.process.oci import Entry, Healthcheck, with_parents
-
-
-def _one(found: Instruction, stage: BuildStage) -> str:
-    return " ".join(split_words(found, stage.variables))
 
 
 def declare(found: Instruction, into: dict[str, str], given: Mapping[str, str], outer: Mapping[str, str]) -> None:
     """ARG: the value given on the command line, else the default, else what an ARG before FROM said."""
-    for word in split_words(found, into):
-        name, equals, default = word.partition("=")
+    for word in found.words:
+        try:
+            name, equals, default = expanded(word, into, found.escape).partition("=")
+        except ValueError as error:
+            found.refuse(str(error))
         value = given.get(name, default if equals else outer.get(name))
         if value is not None:
             into[name] = value
@@ -30,12 +30,11 @@ def apply_arg(found: Instruction, stage: BuildStage, ground: Ground) -> None:
 
 
 def _pairs(found: Instruction, stage: BuildStage) -> dict[str, str]:
-    parts = split_words(found, stage.variables)
-    if parts and "=" not in parts[0]:  # the old form: ENV NAME the rest of the line
-        return {parts[0]: " ".join(parts[1:])}
-    if not parts or not all("=" in part for part in parts):
+    """Names and values; every value is put in by what was set before the instruction."""
+    words = [stage.expand(found, word) for word in found.words]
+    if not words or not all(words[::2]):
         found.refuse("it is written NAME=value, and a value with spaces in quotes.")
-    return dict(part.split("=", 1) for part in parts)
+    return dict(zip(words[::2], words[1::2], strict=True))
 
 
 def apply_env(found: Instruction, stage: BuildStage, _: Ground) -> None:
@@ -46,8 +45,16 @@ def apply_label(found: Instruction, stage: BuildStage, _: Ground) -> None:
     stage.config = replace(stage.config, labels={**stage.config.labels, **_pairs(found, stage)})
 
 
+def _one(found: Instruction, stage: BuildStage) -> str:
+    if len(found.words) != 1:
+        found.refuse("it takes exactly one argument; write one.")
+    return stage.expand(found, found.words[0])
+
+
 def apply_maintainer(found: Instruction, stage: BuildStage, _: Ground) -> None:
-    stage.config = replace(stage.config, labels={**stage.config.labels, "maintainer": found.text})
+    if not found.words:
+        found.refuse("it takes exactly one argument; write one.")
+    stage.config = replace(stage.config, labels={**stage.config.labels, "maintainer": found.words[0]})
 
 
 def apply_workdir(found: Instruction, stage: BuildStage, _: Ground) -> None:
@@ -65,23 +72,36 @@ def apply_stopsignal(found: Instruction, stage: BuildStage, _: Ground) -> None:
 
 
 def apply_expose(found: Instruction, stage: BuildStage, _: Ground) -> None:
-    ports = []
-    for word in split_words(found, stage.variables):
-        if not re.fullmatch(r"\d{1,5}(/(tcp|udp|sctp))?", word.lower()):
-            found.refuse(f"{word!r} is not a port; write a number, or a number and /tcp or /udp.")
-        ports.append(word.lower() if "/" in word else f"{word}/tcp")
+    if not found.words:
+        found.refuse("it takes at least one port; write one.")
+    try:
+        words = [part for word in found.words for part in expanded_words(word, stage.variables, found.escape)]
+    except ValueError as error:
+        found.refuse(str(error))
+    ports = [port for word in words for port in _ports(found, word)]
     stage.config = replace(stage.config, exposed_ports=tuple(dict.fromkeys((*stage.config.exposed_ports, *ports))))
 
 
+def _ports(found: Instruction, word: str) -> list[str]:
+    """``80``, ``80/udp``, ``8000-8002``, and the container's part of ``8080:80`` or ``127.0.0.1:8080:80``."""
+    ports, _, protocol = word.lower().rpartition(":")[2].partition("/")
+    match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", ports)
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not match or not first <= last <= 65_535 or protocol not in ("", "tcp", "udp", "sctp"):
+        found.refuse(f"{word!r} is not a port; write a number from 1 to 65535, and /tcp or /udp behind it if need be.")
+    return [f"{port}/{protocol or 'tcp'}" for port in range(first, last + 1)]
+
+
 def apply_volume(found: Instruction, stage: BuildStage, _: Ground) -> None:
-    paths = json_list(found.text) or split_words(found, stage.variables)
+    if not found.words:
+        found.refuse("it takes at least one path; write one.")
+    paths = [stage.expand(found, word) for word in found.words]
     stage.config = replace(stage.config, volumes=tuple(dict.fromkeys((*stage.config.volumes, *paths))))
 
 
 def _command(found: Instruction, stage: BuildStage) -> tuple[str, ...]:
     """The exec form as it is, the shell form behind the stage's shell."""
-    exec_form = json_list(found.text)
-    return (*stage.shell, found.text) if exec_form is None else tuple(exec_form)
+    return found.words if found.exec_form or not found.words else (*stage.shell, found.words[0])
 
 
 def apply_cmd(found: Instruction, stage: BuildStage, _: Ground) -> None:
@@ -95,49 +115,42 @@ def apply_entrypoint(found: Instruction, stage: BuildStage, _: Ground) -> None:
 
 
 def apply_shell(found: Instruction, stage: BuildStage, _: Ground) -> None:
-    shell = json_list(found.text)
-    if not shell:
+    if not found.exec_form or not found.words:
         found.refuse('it is written as a list, SHELL ["/bin/bash", "-c"].')
-    stage.shell = tuple(shell)
+    stage.shell = found.words
 
 
 def apply_healthcheck(found: Instruction, stage: BuildStage, _: Ground) -> None:
-    options, rest = options_of(found)
-    kind, _space, command = rest.partition(" ")
+    kind, *command = found.words or [""]
+    options = found.options
     if kind.upper() not in ("CMD", "NONE"):
         found.refuse("it is written HEALTHCHECK [--interval=30s …] CMD command, or HEALTHCHECK NONE.")
-    exec_form = json_list(command.strip())
-    test = ("CMD-SHELL", command.strip()) if exec_form is None else ("CMD", *exec_form)
-    times = {name.replace("-", "_"): _seconds(found, text) for name, text in options.items() if name in _TIMES}
-    unknown = set(options) - set(_TIMES) - {"retries"}
+    if (kind.upper() == "CMD") != bool(command):
+        found.refuse("a command stands behind CMD, and nothing behind NONE.")
+    if unknown := set(options) - set(_TIMES) - {"retries"}:
+        found.refuse(f"--{min(unknown)} is not a flag of HEALTHCHECK; leave it out.")
     if not options.get("retries", "0").isdecimal():
         found.refuse(f"--retries={options['retries']} is not a number; write one.")
-    if unknown:
-        found.refuse(f"--{min(unknown)} is not carried out here; leave it out.")
-    stage.config = replace(
-        stage.config,
-        healthcheck=Healthcheck(
-            ("NONE",) if kind.upper() == "NONE" else test, retries=int(options.get("retries", "0")), **times
-        ),
-    )
+    times = {name.replace("-", "_"): _seconds(found, text) for name, text in options.items() if name in _TIMES}
+    test = ("CMD", *command) if found.exec_form else ("CMD-SHELL", *command)
+    check = Healthcheck(test, retries=int(options.get("retries", "0")), **times)
+    stage.config = replace(stage.config, healthcheck=check if kind.upper() == "CMD" else Healthcheck(("NONE",)))
 
 
-_TIMES = ("interval", "timeout", "start-period")
+_TIMES = ("interval", "timeout", "start-period", "start-interval")
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
 
 
 def _seconds(found: Instruction, text: str) -> float:
-    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[hms])", text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
+    """A time as Go writes it: ``1m30s``, ``1.5h``, ``500ms``."""
+    parts = re.findall(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)", text)
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if text != "0" and (not parts or "".join(number + unit for number, unit in parts) != text):
         found.refuse(f"{text!r} is not a time; write 30s or 1m30s.")
-    return sum(float(number) * units[unit] for number, unit in parts)
-
-
-def apply_run(found: Instruction, stage: BuildStage, ground: Ground) -> None:
-    stage.runs = True
-    shown = found.text if len(found.text) <= 100 else f"{found.text[:99]}…"
-    ground.say(f"RUN {shown}: not executed; this small docker packs files, the Docker engine runs commands.")
+    if 0 < seconds < 1e-3:
+        found.refuse(f"{text!r} is less than 1ms, which Docker refuses; write a longer time.")
+    return seconds
 
 
 def apply_onbuild(found: Instruction, _stage: BuildStage, _ground: Ground) -> None:
-    found.refuse("the small docker does not do that; write the instruction in the Dockerfile that needs it.")
+    found.refuse(f"the process engine does not carry out ONBUILD; {ENGINE}")

@@ -253,9 +253,9 @@ class _User:
     def _push(self) -> None:
         self._pushes += 1
         roll = self._dice.random()
-        path = "README.md" if roll < 0.06 else "key.pem" if roll < 0.09 else "app.py"
+        path = "README.md" if roll < 0.06 else "key.ppk" if roll < 0.09 else "app.py"
         # A key that was pushed is gone again with the next push.
-        files = {"key.pem": None, path: str(self._pushes).encode()}
+        files = {"key.ppk": None, path: str(self._pushes).encode()}
         self._commits.append(self._stage.commit(files, f"push {self._pushes}"))
 
     def _push_image(self) -> None:

@@ -25,7 +25,7 @@ from console.local.paths import FUNCTIONS, TEMPLATE, quiet_functions
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
 from console.local.rehearse.scenario import Scenario, settings_of
 from console.local.stages import Rules, give_stages
-from console.local.template import read
+from console.local.template import read, with_service
 from esteira.aws import Aws
 from esteira.context import Context, Decision
 from esteira.store import Store
@@ -40,7 +40,7 @@ def _made(service: str, *, once: bool = False) -> Any:
 
 
 # Made once: a test suite has hundreds of stages, and whichever is entered answers every client of the process.
-_template = cache(lambda: read(TEMPLATE))
+_template = cache(lambda: with_service(read(TEMPLATE)))
 _client = cache(_made)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

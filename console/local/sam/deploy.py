@@ -38,6 +38,8 @@ from console.local.sam.deploy_rehearsal import (
     LACKED,
     LOG,
     PARAMETERS,
+    SECOND,
+    SERVICE,
     STACK,
     DeployError,
     DeployRehearsal,
@@ -46,7 +48,7 @@ from console.local.sam.deploy_rehearsal import (
 )
 from console.local.sam.ministack import CREDENTIALS, TOOLS, Ministack, MinistackError, find
 from console.local.sam.sam_cli import SamError
-from console.local.template import TemplateError, read
+from console.local.template import TemplateError, read, with_service
 
 
 @contextmanager
@@ -67,7 +69,7 @@ def rehearsal(folder: Path, say: Say, tools: Path = TOOLS) -> Iterator[DeployReh
         beside = open_.enter_context(LocalAws(folder / "beside", engine, bus, keep=False))
         server = open_.enter_context(AwsServer(beside, signed=False))  # ministack makes up the keys
         client = cache(partial(_client, server.url))
-        create_resources(read(TEMPLATE, STACK, PARAMETERS), client)
+        create_resources(with_service(read(TEMPLATE, STACK, PARAMETERS)), client)
         emulator = open_.enter_context(Ministack(folder / "emulator", enforced=True, tools=tools))
         say(
             "ministack",
@@ -85,11 +87,13 @@ def run(folder: Path, say: Say) -> None:
     with rehearsal(folder, say) as here:
         here.deploy()
         there = here.look(here.stack())
-        second = here.second_service()
+        services = [here.add_service(SERVICE), here.add_service(SECOND)]
+        here.fail_to_add(SECOND)
         with granted(here, there):
             here.work(there)
         here.update()
-        here.delete(second)
+        for service in services:
+            here.delete(service)
         here.delete(here.stack(**CHANGE))
 
 

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from console.local.paths import ROOT, TEMPLATE
 from console.local.sam.artifact import HERE, Interpreter, compiled, runtime, services, trim, version_of
 from console.local.sam.deploy_rehearsal import NEEDED, DeployError, Say
-from console.local.sam.deploy_template import Document, fitted, nested, run_by, types
+from console.local.sam.deploy_template import Document, fitted, run_by, types
 from console.local.sam.ministack import TOOLS, Ministack
 from console.local.sam.sam_cli import SamError, artifact_of, last_words, sam
 from console.local.template import Loader, read
@@ -29,8 +29,6 @@ def build(folder: Path, python: Path, say: Say) -> None:
     source = folder / "source"
     source.mkdir()
     document = _document(TEMPLATE)
-    for place in nested(document).values():
-        shutil.copy(TEMPLATE.with_name(place), source / place)
     (source / TEMPLATE.name).write_text(json.dumps(run_by(document, f"python{has}", {})))
     command = ["build", "--template-file", str(source / TEMPLATE.name), "--base-dir", str(ROOT), "--cached"]
     command += ["--build-dir", str(folder / "build"), "--beta-features"]
@@ -42,6 +40,7 @@ def build(folder: Path, python: Path, say: Say) -> None:
     trim(artifact, services())
     compiled(artifact, Interpreter(program=str(python)))
     other = "" if wanted == has else f", not the template's {wanted}, which the emulator's environment has not"
+    shutil.copy(TEMPLATE.with_name("service.yaml"), folder / "build" / "service.yaml")
     say("sam build", f"for Python {has} on {HERE}{other}")
 
 
@@ -50,8 +49,7 @@ def fit(built: Path, emulator: Ministack, endpoints: Mapping[str, str], say: Say
 
     Raises DeployError where it does not know what is needed.
     """
-    top = built / "template.yaml"
-    for path in (top, *(built / place for place in nested(_document(top)).values())):
+    for path in (built / "template.yaml", built / "service.yaml"):
         document = _document(path)
         unknown = unknown_types(emulator.client("cloudformation"), types(document))
         if unknown & NEEDED:

@@ -24,7 +24,6 @@ from console.local.aws_account import arn
 from console.local.paths import TEMPLATE
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
 from console.local.sam.artifact import HERE
-from console.local.sam.deploy_template import nested
 from console.local.sam.deployed import LOOK_UPS, Found, absent, differences, found, is_there, retained
 from console.local.sam.ministack import CREDENTIALS, Ministack
 from console.local.sam.sam_cli import last_words, sam
@@ -32,10 +31,10 @@ from console.local.template import Stack, read
 from esteira.store import Store
 
 STACK, SERVICE, SECOND, STAGE = "esteira", "heart", "lungs", "production"
-PARAMETERS = {"Architecture": HERE, "ServiceArchitecture": HERE}
+PARAMETERS = {"Architecture": HERE}
 CHANGE = {"SweepMinutes": "10", "LogRetentionDays": "7"}  # neither is its default
 CHANGED = ("RetentionInDays", "ScheduleExpression")  # the properties they are seen in
-CAPABILITIES = ("CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
+CAPABILITIES = ("CAPABILITY_NAMED_IAM",)
 # What the functions ask the local AWS for: these belong together, and the first three the emulator has not.
 LACKED = ("CODECOMMIT", "CODEBUILD", "CODEDEPLOY", "ECR", "S3")
 # Without these there is nothing to rehearse, so an emulator that refuses one of them is an error.
@@ -228,23 +227,46 @@ class DeployRehearsal:
         rows = self.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{STACK}-{name}")["events"]
         return [row["message"].strip() for row in rows]
 
-    def second_service(self) -> Stack:
-        """Deploy service.yaml as a stack of its own and let the same controller work for it; return the stack."""
-        (place,) = nested(self.stack().document).values()
-        path = self.built / place
-        given = {"ControllerStack": STACK, "ServiceName": SECOND, "Architecture": HERE}
-        create_resources(read(TEMPLATE.with_name("service.yaml"), SECOND, given), self.beside_client)
+    def add_service(self, name: str) -> Stack:
+        """Deploy service.yaml as a stack of its own and let the controller work for it; return the stack."""
+        stack = self._create(f"{STACK}-{name}", name)
+        create_resources(read(TEMPLATE.with_name("service.yaml"), stack.name, stack.parameters), self.beside_client)
+        self._await("stack_create_complete", stack.name)
+        self.say("add", f"service.yaml as the stack {stack.name}, a service of {STACK}")
+        self.look(stack)
+        return stack
+
+    def fail_to_add(self, taken: str) -> None:
+        """Let the creation of a service fail, by a name that is taken, and see the controller and the services stand.
+        Raises DeployError where one does not."""
+        stack = self._create(f"{STACK}-failing", taken)
+        cloudformation = self.client("cloudformation")
+        try:
+            cloudformation.get_waiter("stack_create_complete").wait(
+                StackName=stack.name, WaiterConfig={"Delay": 1, "MaxAttempts": int(PATIENCE)}
+            )
+        except WaiterError:
+            rows = cloudformation.describe_stacks()["Stacks"]
+        else:
+            raise DeployError(f"a second stack of {taken} should fail, as its names are taken, and it stands")
+        status = {row["StackName"]: row["StackStatus"] for row in rows}
+        failed = status.pop(stack.name, "gone")
+        standing = {name for name in status if name == STACK or name.startswith(f"{STACK}-")}
+        if any(status[name] != "CREATE_COMPLETE" for name in standing) or len(standing) != 3:
+            raise DeployError(f"after a service that failed the other stacks should stand, and they are {status}")
+        cloudformation.delete_stack(StackName=stack.name)
+        self.say("a failure", f"a service that could not be made is {failed}; {', '.join(sorted(standing))} stand")
+
+    def _create(self, stack: str, service: str) -> Stack:
+        path = self.built / "service.yaml"
+        given = {"ControllerStack": STACK, "ServiceName": service, "Architecture": HERE}
         self.client("cloudformation").create_stack(
-            StackName=SECOND,
+            StackName=stack,
             TemplateBody=path.read_text(),
             Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in given.items()],
             Capabilities=list(CAPABILITIES),
         )
-        self._await("stack_create_complete", SECOND)
-        self.say("add", f"service.yaml as the stack {SECOND}, a second service of the same controller")
-        stack = read(path, SECOND, given)
-        self.look(stack)
-        return stack
+        return read(path, stack, given)
 
     # --- change and end
 
@@ -269,16 +291,11 @@ class DeployRehearsal:
         cloudformation.delete_stack(StackName=stack.name)
         self._await("stack_delete_complete", stack.name)
         left = [one for one in there if is_there(one, self.client)]
-        # Known of this emulator: of a nested stack it deletes all, whatever the DeletionPolicy.
-        nested_ones = {id_ for one in stack.nested.values() for id_ in retained(one)}
-        if {one.logical_id for one in left} - nested_ones != retained(stack):
+        if {one.logical_id for one in left} != retained(stack):
             names = ", ".join(map(str, left)) or "nothing"
             raise DeployError(f"deletion should leave {', '.join(sorted(retained(stack)))}, and left {names}")
         kept = ", ".join(f"{one.physical_id} ({one.type})" for one in left)
         self.say("delete", f"{len(there) - len(left)} resources of {stack.name} are gone; left as it says: {kept}")
-        if lost := nested_ones - {one.logical_id for one in left}:
-            names = ", ".join(sorted(lost))
-            self.say("", f"known of this emulator: the nested stack's {names} went, though the template retains them")
 
     def _await(self, state: str, name: str) -> None:
         """Wait for a stack. Raises DeployError where it gets elsewhere, with the reasons."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from console.local.template import NAMES, NESTED
+from console.local.template import NAMES
 
 SERVERLESS = "AWS::Serverless::"  # expanded by SAM's own translator before an emulator looks at types
 REFERENCE = re.compile(r"\$\{([A-Za-z0-9]+)(?:\.([A-Za-z0-9.]+))?\}")
@@ -33,15 +33,6 @@ def types(document: Mapping[str, Any]) -> tuple[str, ...]:
     """The types of a template's resources that CloudFormation itself must know, each once, in order."""
     found = {str(row["Type"]) for row in document["Resources"].values()}
     return tuple(sorted(kind for kind in found if not kind.startswith(SERVERLESS)))
-
-
-def nested(document: Mapping[str, Any]) -> dict[str, str]:
-    """Where the templates of the nested stacks lie, by logical id."""
-    rows = {id_: row for id_, row in document["Resources"].items() if row["Type"] in NESTED}
-    places = {
-        id_: row["Properties"].get("Location") or row["Properties"].get("TemplateURL") for id_, row in rows.items()
-    }
-    return {id_: place for id_, place in places.items() if isinstance(place, str)}
 
 
 def fitted(document: Mapping[str, Any], unknown: frozenset[str]) -> Fitted:

@@ -12,11 +12,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from console.local.template import NESTED, Stack, TemplateError
+from console.local.template import Stack, TemplateError
 
 Client = Callable[[str], Any]
-# What a template declares of these is read elsewhere: a function with its events, a nested stack by its own template.
-UNREAD = {"AWS::Serverless::Function", *NESTED}
+UNREAD = {"AWS::Serverless::Function"}  # what a template declares of a function is read with its events
 # Where a queue's address begins is the place's own: AWS's, or the emulator's.
 _QUEUES = re.compile(r"https?://[^/\s]+(?=/\d{12}/)")
 Declared = Mapping[str, Any]
@@ -48,21 +47,19 @@ class Difference:
         return f"{self.resource} {self.told}"
 
 
-def found(stack: Stack, client: Client, name: str = "") -> Iterator[Found]:
-    """The resources that the deployed ``stack`` and its nested ones list."""
+def found(stack: Stack, client: Client) -> Iterator[Found]:
+    """The resources that the deployed ``stack`` lists."""
     declared = _declared(stack)
-    pages = client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=name or stack.name)
+    pages = client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack.name)
     for row in (row for page in pages for row in page["StackResourceSummaries"]):
         id_, physical = row["LogicalResourceId"], row.get("PhysicalResourceId", "")
         yield Found(id_, row["ResourceType"], physical, declared.get(id_, {}))
-        if id_ in stack.nested:
-            yield from found(stack.nested[id_], client, physical)
 
 
 def absent(stack: Stack, there: list[Found]) -> list[str]:
-    """The logical ids that the templates declare and no stack lists."""
+    """The logical ids that the template declares and no stack lists."""
     listed = {one.logical_id for one in there}
-    return sorted(id_ for one in (stack, *stack.nested.values()) for id_ in _declared(one) if id_ not in listed)
+    return sorted(id_ for id_ in _declared(stack) if id_ not in listed)
 
 
 def differences(one: Found, client: Client) -> list[Difference]:
@@ -88,7 +85,7 @@ def is_there(one: Found, client: Client) -> bool:
 
 
 def retained(stack: Stack) -> set[str]:
-    """The logical ids of what outlives the stack by its DeletionPolicy; nested ones have their own."""
+    """The logical ids of what outlives the stack by its DeletionPolicy."""
     rows = stack.document["Resources"].items()
     return {id_ for id_, row in rows if str(row.get("DeletionPolicy", "")).startswith("Retain")}
 

@@ -33,7 +33,8 @@ from console.local.sam.sam_cli import LOCAL, SamError, build, last_words, sam
 from console.local.template import FunctionSpec, Stack, read
 from console.read.out import Out
 from console.read.remote import Invoked, answered
-from console.read.where import TroubleError, Where, find
+from console.read.target import Named, find
+from console.read.where import TroubleError, Where
 
 DOOR_PORT = 4566
 START_SECONDS = 20.0
@@ -229,7 +230,7 @@ def _docker(*arguments: str) -> str:
 
 def running(state: Path) -> Where:
     """The local stack of ``state``. Raises TroubleError where none runs: a container must not reach AWS."""
-    where = find(None, None, state)
+    where = find(Named(state=state))
     host = urlsplit(where.endpoint or "").hostname
     if host not in ("127.0.0.1", "localhost"):
         raise TroubleError(f"no local stack of {state} is running. Next: esteira local up, in another terminal")

@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from console.local.up.demo_report import DemoOutcome, Watched, faults, history_table, report
 from console.local.up.demo_team import DemoError, Team
@@ -25,6 +26,7 @@ from console.local.up.load import Load, Tally
 from console.local.up.standstill import STANDSTILL, Logs, Standstill
 from esteira.core.status import Phase
 from esteira.store import Store, View
+from esteira.visible import visible
 
 SERVICE = "heart"
 LOOK = 0.2  # seconds between two looks at a release
@@ -58,7 +60,7 @@ class Demo:
         self._step("3. git push: an image that crashes at start", "forget the model")
         self._team.add_key()
         self._step("4. git push: a private key in the tree", "add the credentials")
-        self._console.rule("5. esteira rollback --to v1", align="left")
+        self._console.rule("5. esteira rollback --to v1 --reason …", align="left")
         answer = self._operate({"action": "rollback", "to": "v1", "reason": "the demo goes back"})
         if "refused" in answer:
             raise DemoError(f"the rollback was refused: {answer['refused']}")
@@ -97,7 +99,9 @@ class Demo:
 
     def _say(self, view: View, seconds: float) -> None:
         self._console.print(
-            f"  {seconds:5.1f} s  v{view.number} [bold]{view.phase}[/]  {view.why}", highlight=False, soft_wrap=True
+            f"  {seconds:5.1f} s  v{view.number} [bold]{view.phase}[/]  {escape(visible(view.why))}",
+            highlight=False,
+            soft_wrap=True,
         )
         self._say_dim(list(view.detail), soft_wrap=True)
 
@@ -108,7 +112,7 @@ class Demo:
 
     def _say_dim(self, lines: list[str], **more: Any) -> None:
         for line in lines:
-            self._console.print(" " * INDENT + line, style="dim", highlight=False, markup=False, **more)
+            self._console.print(" " * INDENT + visible(line), style="dim", highlight=False, markup=False, **more)
 
     def _operate(self, request: dict[str, Any]) -> dict[str, Any]:
         full = {"service": SERVICE, "by": "demo", "request": f"demo-{time.time_ns()}", **request}
@@ -139,7 +143,7 @@ def conclude(outcome: DemoOutcome, console: Console) -> int:
     console.print(f"{tally.sent} requests while releases came and went, {tally.failed} failed; answered: {answered}")
     found = faults(outcome)
     for fault in found:
-        console.print(f"[red]not as promised: {fault}[/]")
+        console.print(f"[red]not as promised: {escape(visible(fault))}[/]")
     if not found:
         console.print("[green]all as promised[/]; next: make test, or esteira local up and push to it yourself")
     return 1 if found else 0
@@ -164,7 +168,7 @@ def main(report_file: Path | None) -> None:
             if report_file is not None:
                 report_file.write_text(json.dumps(report(outcome), indent=1) + "\n")
     except DemoError as error:
-        console.print(f"[red]the demo broke: {error}[/]")
+        console.print(f"[red]the demo broke: {escape(visible(str(error)))}[/]")
         sys.exit(1)
     sys.exit(conclude(outcome, console))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from console.local.up.load import Tally
@@ -13,6 +14,7 @@ from esteira.core.facts import BuildEnded, DeploymentReported
 from esteira.core.state import Release
 from esteira.core.status import Phase
 from esteira.store import View
+from esteira.visible import visible
 
 WANTED = {1: Phase.LIVE, 2: Phase.ROLLED_BACK, 3: Phase.FAILED, 4: Phase.REJECTED}
 
@@ -79,7 +81,7 @@ def history_table(history: Sequence[View]) -> Table:
     """The history as a table."""
     rows = Table("version", "commit", "phase", "why", title="esteira releases", title_justify="left")
     for view in history:
-        rows.add_row(f"v{view.number}", view.commit[:8], view.phase, view.why.splitlines()[0])
+        rows.add_row(f"v{view.number}", view.commit[:8], view.phase, escape(visible(view.why.splitlines()[0])))
     return rows
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 from console.local.paths import MODEL_SERVICE
 
-# The demo makes this text up; it is no key.
-PRETENDED_KEY = "-----BEGIN RSA PRIVATE KEY-----\nnot a key: the demo needs a file that looks like one\n"
+# Not a key, but the guard has to take it for one: random text between a key's header and footer.
+_RANDOM = base64.encodebytes(os.urandom(192)).decode()
+PRETENDED_KEY = f"-----BEGIN RSA PRIVATE KEY-----\n{_RANDOM}-----END RSA PRIVATE KEY-----\n"
 COPY_MODEL = "COPY models/ models/\n"
 LEFT_OUT = ("__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", ".cache", ".hypothesis", "models")
 

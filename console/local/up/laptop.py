@@ -22,11 +22,13 @@ from console.local.aws.functions import Functions, LocalFunction, load, set_envi
 from console.local.aws.resources import create_resources
 from console.local.aws.stack import LocalAws
 from console.local.aws_account import ACCESS_KEY, REGION, credentials
-from console.local.paths import FUNCTIONS, TEMPLATE, quiet_functions
+from console.local.paths import FUNCTIONS, SERVICE_TEMPLATE, TEMPLATE, quiet_functions
 from console.local.process.process_engine import ProcessEngine
-from console.local.stages import give_stages
-from console.local.template import read
+from console.local.stages import give_stages, registered
+from console.local.template import read, with_service
+from console.local.up.memory import Asked, remember, remembered
 from console.read.private import write_private
+from console.read.state_folder import prepare
 
 if TYPE_CHECKING:
     from console.local.docker.docker_engine import DockerEngine
@@ -88,7 +90,8 @@ def choose_engine(wanted: EngineName | Literal["auto"], state: Path) -> tuple[En
 class Laptop:
     """A running local stack, as a context. ``watch`` hears every invocation of a function and what it answered;
     each deployment group has ``hosts`` hosts, and the first one is the stage's page. Every service has ``stages``, in
-    this order; () are those of its template."""
+    this order. Without them, and without ``hosts``, they are as this folder's stack had them before; of a new one the
+    stages are those of its template, and its first service is called ``service``."""
 
     def __init__(
         self,
@@ -99,29 +102,32 @@ class Laptop:
         page_port: int = 0,
         watch: Callable[[Delivered], None] | None = None,
         engine: EngineName = "process",
-        hosts: int = 1,
+        hosts: int | None = None,
         stages: Sequence[str] = (),
+        service: str = "heart",
     ) -> None:
         self._state = state.absolute()
         self._engine_name = engine
-        self._hosts = hosts
-        self._stages = tuple(stages)
+        before = remembered(self._state)
+        self._restage = bool(stages)
+        self._asked = Asked(before.services or (service,), tuple(stages) or before.stages, hosts or before.hosts)
         self._sweep_every = sweep_every
         self._workers = workers
         self._page_port = page_port
         self._watch = watch
         self._lock = _Lock(self._state / "lock")
-        self._template = read(TEMPLATE, STACK)
+        self._template = with_service(read(TEMPLATE, STACK), {"ServiceName": self._asked.services[0]})
         self._before: dict[str, str | None] = {}
         self._clients: dict[str, Any] = {}
+        self._groups: set[str] = set()  # those whose hosts run
         self.whereabouts: Whereabouts
 
     def __enter__(self) -> Self:
-        self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        prepare(self._state)
         self._lock.take()
         kept = _kept(self._state)
         quiet_functions()
-        ports = _ports(kept, self._page_port)
+        ports = _ports(kept, f"{self._asked.services[0]}-production", self._page_port)
         self._engine = self._new_engine(ports)
         self._bus = Bus(
             self._template.rules,
@@ -163,10 +169,10 @@ class Laptop:
 
     def _new_engine(self, ports: Mapping[str, int]) -> ProcessEngine | DockerEngine:
         if self._engine_name == "process":
-            return ProcessEngine(self._state, ports, self._build_environment, self._hosts)
+            return ProcessEngine(self._state, ports, self._build_environment, self._asked.hosts)
         from console.local.docker.docker_engine import DockerEngine
 
-        return DockerEngine(self._state, ports, self._build_environment, self._hosts)
+        return DockerEngine(self._state, ports, self._build_environment, self._asked.hosts)
 
     def _open(self, kept: Mapping[str, Any]) -> None:
         port = int(str(kept.get("endpoint", ":0")).rsplit(":", 1)[1])
@@ -183,15 +189,43 @@ class Laptop:
         quiet_functions()
         _forget_clients()
         self.whereabouts = Whereabouts(self._server.url, STACK, os.getpid(), self._engine.name, {}, {}, "")
+        self._create(self._asked)
+        remember(self._state, self._asked)
+        self._note()
+        self._bus.start(self._workers, self._sweep_every)
+
+    def grow(self) -> tuple[str, ...]:
+        """Take in the services that ``esteira local add`` wrote down since; their names."""
+        asked = remembered(self._state)
+        new = tuple(name for name in asked.services if name not in self._asked.services)
+        if new:
+            self._create(asked)
+            self._asked = asked
+            self._note()
+        return new
+
+    def _create(self, asked: Asked) -> None:
+        """Make what the templates declare, for every service. A registration that is there stays as it is, unless its
+        stages were asked for anew."""
+        before = registered(self.client, self._services_path)
         create_resources(self._template, self.client)
-        if self._stages:
+        for name in asked.services[1:]:
+            given = {"ServiceName": name, "ControllerStack": STACK}
+            create_resources(read(SERVICE_TEMPLATE, f"{STACK}-{name}", given), self.client)
+        if asked.stages:
+            stages = [{"name": name} for name in asked.stages]
             try:
-                give_stages(self.client, self._services_path, [{"name": name} for name in self._stages])
+                give_stages(self.client, self._services_path, stages, but=() if self._restage else before)
             except ValueError as error:
                 raise LaptopError(f"{error}. Next: esteira local up --stages staging,production") from None
+        self._restage = False
+
+    def _note(self) -> None:
+        """Tell the other commands where everything is."""
         self.whereabouts = self._found()
-        (self._state / "local.json").write_text(json.dumps(asdict(self.whereabouts), indent=1))
-        self._bus.start(self._workers, self._sweep_every)
+        fresh = self._state / "local.json.new"
+        fresh.write_text(json.dumps(asdict(self.whereabouts), indent=1))
+        fresh.replace(self._state / "local.json")
 
     def _found(self) -> Whereabouts:
         """Where everything is: each service's remote, and each of its stages' hosts."""
@@ -208,11 +242,12 @@ class Laptop:
         return Whereabouts(*here, pages, remotes, logs, hosts, stages, file, self._engine.login)
 
     def _resumed(self, group: str) -> list[str]:
-        """Where the hosts of a deployment group answer, each with what it ran before."""
+        """Where the hosts of a deployment group answer, each with what it ran before the stack was stopped."""
         there = [self._engine.host(group, id_) for id_ in self._engine.hosts(group)]
-        for host in there:
+        for host in () if group in self._groups else there:
             if why := host.resume():
                 _log.warning(why)
+        self._groups.add(group)
         return [f"http://127.0.0.1:{host.port}" for host in there]
 
     @property
@@ -298,15 +333,15 @@ def _kept_engine(state: Path) -> EngineName | Literal[""]:
     return ""
 
 
-def _ports(kept: Mapping[str, Any], wanted: int) -> Mapping[str, int]:
-    """Each stage's page's port by deployment group: the one it had before if it is free, and for production the
-    wanted one."""
+def _ports(kept: Mapping[str, Any], group: str, wanted: int) -> Mapping[str, int]:
+    """Each stage's page's port by deployment group: the one it had before if it is free, and for ``group`` the wanted
+    one."""
     ports = {}
     for service, stages in kept.get("stages", {}).items():
         for stage, hosts in stages.items():
             port = int(hosts[0].rsplit(":", 1)[1])
             ports[f"{service}-{stage}"] = port if _free(port) else 0
-    return {**ports, **({"heart-production": wanted} if wanted else {})}
+    return {**ports, **({group: wanted} if wanted else {})}
 
 
 def _free(port: int) -> bool:

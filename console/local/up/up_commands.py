@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from rich.console import Console
@@ -15,6 +17,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from console.local.aws_account import REGION
+from console.local.up.banner import service_lines
+from console.local.up.memory import service_name
+from console.local.up.stack_commands import STATE, add, clean, down, state_of
+from console.local.up.standstill import Logs
+from console.read.state_folder import found_above
+from esteira.visible import visible
+
+if TYPE_CHECKING:
+    from console.local.up.laptop import Laptop, Whereabouts
 
 
 @click.group()
@@ -22,10 +33,12 @@ def local() -> None:
     """The AWS on your laptop: no account, and Docker only if it is there."""
 
 
+for _command in (add, down, clean):
+    local.add_command(_command)
+
+
 @local.command()
-@click.option(
-    "--state", type=click.Path(path_type=Path), default=Path(".esteira"), show_default=True, help="What it keeps."
-)
+@STATE
 @click.option("--sweep", type=click.FloatRange(1, 3600), default=15, show_default=True, help="Seconds between sweeps.")
 @click.option("--page-port", type=click.IntRange(0, 65535), default=0, help="Where the model answers; 0: a free port.")
 @click.option(
@@ -35,51 +48,79 @@ def local() -> None:
     show_default=True,
     help="What builds and runs. auto: Docker where an engine answers and nginx and docker-registry are there.",
 )
-@click.option("--hosts", type=click.IntRange(1, 9), default=1, show_default=True, help="Hosts in a deployment group.")
+@click.option("--hosts", type=click.IntRange(1, 9), help="Hosts in a deployment group. Default: as before, or 1.")
 @click.option(
     "--stages",
     default="",
     metavar="NAME,…",
-    help="The stages of every service, in order, as staging,production; each has hosts of its own. Else: production.",
+    help="The stages of every service, in order, as staging,production; each has hosts of its own. Default: as before, "
+    "or production.",
 )
 def up(
-    state: Path, sweep: float, page_port: int, engine: Literal["auto", "docker", "process"], hosts: int, stages: str
+    state: Path | None,
+    sweep: float,
+    page_port: int,
+    engine: Literal["auto", "docker", "process"],
+    hosts: int | None,
+    stages: str,
 ) -> None:
-    """Start everything on 127.0.0.1 and stay until Ctrl-C, which leaves nothing running."""
+    """Start everything on 127.0.0.1 and stay until Ctrl-C, which leaves nothing running.
+
+    The stack is that of .esteira in this folder or above; where there is none, a new one with a service that is called
+    after this folder.
+    """
     from console.local.up.laptop import Laptop, LaptopError, choose_engine
 
-    console = Console()
+    console, folder = Console(), state_of(state)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    names = [name.strip() for name in stages.split(",") if name.strip()]
     try:
-        chosen, why = choose_engine(engine, state)
-        tell = _teller(console)
-        names = [name.strip() for name in stages.split(",") if name.strip()]
+        chosen, why = choose_engine(engine, folder)
         with Laptop(
-            state, sweep_every=sweep, page_port=page_port, watch=tell, engine=chosen, hosts=hosts, stages=names
+            folder,
+            sweep_every=sweep,
+            page_port=page_port,
+            watch=_teller(console),
+            engine=chosen,
+            hosts=hosts,
+            stages=names,
+            service=service_name(folder.parent),
         ) as laptop:
-            where = laptop.whereabouts
-            about = f"with the {where.engine} engine ({escape(why)})"
-            console.print(f"[bold]esteira[/] is up, {about}; Ctrl-C stops it", highlight=False, soft_wrap=True)
-            for service, remote in where.remotes.items():
-                console.print(f"  git push      git push {remote} main   [dim]({service})[/]", soft_wrap=True)
-                several = len(where.stages[service]) > 1
-                for stage, addresses in where.stages[service].items():
-                    console.print(f"  the model     {addresses[0]}{f'   {stage}' if several else ''}", soft_wrap=True)
-                    for which, address in enumerate(addresses[1:], 2):
-                        console.print(f"  … on host {which}   {address}", soft_wrap=True)
-            named = f"AWS_SHARED_CREDENTIALS_FILE={where.credentials} AWS_DEFAULT_REGION={REGION}"
-            console.print(f"  AWS           export AWS_ENDPOINT_URL={where.endpoint} {named}", soft_wrap=True)
-            if where.login:
-                console.print(f"  images        {where.login}", soft_wrap=True)
-            console.print(f"  logs          {where.logs}", soft_wrap=True)
-            console.print("  ask           esteira status · releases · why v1 · rollback", soft_wrap=True)
-            while not stop.wait(0.5):  # a signal that reaches another thread wakes no wait without an end
-                pass
-            console.print("stopping …")
+            _stay(console, laptop, stop, folder, why)
     except (LaptopError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(visible(str(error))) from error
+
+
+def _stay(console: Console, laptop: Laptop, stop: threading.Event, folder: Path, why: str) -> None:
+    """Print where everything is, and then what happens, until it is to stop."""
+    about = f"with the {laptop.whereabouts.engine} engine ({escape(why)})"
+    console.print(f"[bold]esteira[/] is up, {about}; Ctrl-C stops it", highlight=False, soft_wrap=True)
+    _show(console, laptop.whereabouts, tuple(laptop.whereabouts.remotes), folder)
+    building = Logs(Path(laptop.whereabouts.logs))
+    while not stop.wait(0.5):  # a signal that reaches another thread wakes no wait without an end
+        for line in building.build_lines():
+            console.print(f"[dim]build   [/] {escape(visible(line))}", style="dim", soft_wrap=True, highlight=False)
+        _show(console, laptop.whereabouts, laptop.grow(), folder)
+    console.print("stopping …")
+
+
+def _show(console: Console, where: Whereabouts, services: Sequence[str], state: Path) -> None:
+    """Print how these services are pushed to and where they answer, and where everything else is."""
+    if not services:
+        return
+    for service in services:
+        model = state.parent if service == service_name(state.parent) else None
+        for line in service_lines(service, where.remotes[service], where.stages[service], model):
+            console.print(line, soft_wrap=True, markup=False, highlight=False)
+    named_keys = f"AWS_SHARED_CREDENTIALS_FILE={shlex.quote(where.credentials)} AWS_DEFAULT_REGION={REGION}"
+    console.print(f"  AWS           export AWS_ENDPOINT_URL={where.endpoint} {named_keys}", soft_wrap=True)
+    if where.login:
+        console.print(f"  images        {where.login}", soft_wrap=True)
+    console.print(f"  logs          {where.logs}", soft_wrap=True)
+    named = "" if found_above(Path.cwd()) == state else f" --state {state}"
+    console.print(f"  ask           esteira status{named}", soft_wrap=True)
 
 
 def _teller(console: Console) -> Any:
@@ -89,11 +130,11 @@ def _teller(console: Console) -> Any:
     def tell(delivered: Any) -> None:
         payload = delivered.answer.payload
         if delivered.answer.error:
-            text = f"[red]{delivered.function}: {delivered.answer.said}[/]"
+            text = f"[red]{escape(visible(f'{delivered.function}: {delivered.answer.said}'))}[/]"
         else:
             rows = payload if isinstance(payload, list) else [payload]
             said = [f"{r['release']} {r['phase']}: {r['why'].splitlines()[0]}" for r in rows if r.get("release")]
-            text = "; ".join(said)
+            text = escape(visible("; ".join(said)))
         with lock:
             if text and text != last[0] and not delivered.function.endswith("announce"):
                 last[0] = text
@@ -162,3 +203,12 @@ def chaos(
             f"a promise broke; the same dice again: esteira local chaos --releases {releases} --stages {stages} "
             f"--seed {seed}"
         )
+
+
+@local.command()
+def leniencies() -> None:
+    """What the local AWS lets through and AWS would not: what only an account can tell."""
+    from console.local.aws.strict.leniencies import LENIENCIES
+
+    for one in LENIENCIES.values():
+        click.echo(f"{one.here}\n  AWS: {one.aws}")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+KINDS = ("MetricAlarm", "CompositeAlarm", "LogAlarm")
+
 
 @dataclass(frozen=True)
 class Alarms:
@@ -15,14 +17,18 @@ class Alarms:
     client: Callable[..., Any]
 
     def alarms(self, names: Sequence[str]) -> list[tuple[str, datetime, str]]:
-        """Those of the alarms that are in ALARM now: name, since when, and CloudWatch's reason.
+        """Those of the alarms that are in ALARM now: name, since when, and CloudWatch's reason. One whose actions are
+        suppressed is left out.
 
         Since when is when it went off: StateUpdatedTimestamp moves on while it rings.
         """
-        answer = self.client("cloudwatch").describe_alarms(
-            AlarmNames=list(names), StateValue="ALARM", AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+        pages = (
+            self.client("cloudwatch")
+            .get_paginator("describe_alarms")
+            .paginate(AlarmNames=list(names), StateValue="ALARM", AlarmTypes=list(KINDS))
         )
-        found = (*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", []))
+        rows = (alarm for page in pages for kind in KINDS for alarm in page.get(f"{kind}s", ()))
+        found = [alarm for alarm in rows if not alarm.get("ActionsSuppressedBy")]
         return [
             (
                 a["AlarmName"],

@@ -8,7 +8,7 @@ from typing import Any
 
 from esteira.claims import CLAIM_VARIABLE, BuildClaim
 from esteira.config import Service, commit_tag
-from esteira.errors import PartialError, making
+from esteira.errors import PartialError, is_refusal, making
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,19 @@ class Builds:
 
     client: Callable[..., Any]
 
-    def start_build(self, service: Service, claim: BuildClaim, commit: str, token: str, live: Mapping[str, str]) -> str:
+    def start_build(
+        self,
+        service: Service,
+        claim: BuildClaim,
+        commit: str,
+        token: str,
+        live: Mapping[str, str],
+        buildspec: str = "",
+    ) -> str:
         """Start the build of ``commit``; its id, ``PROJECT:UUID``. Raises DeclinedError, UnsureError.
 
         ``token`` makes it the same build for five minutes, so it may be sent twice. ``live`` are the variables that
-        tell it about the release that is live now.
+        tell it about the release that is live now. ``buildspec`` takes the place of the commit's buildspec.yml.
         """
         variables = {
             **live,
@@ -32,6 +40,7 @@ class Builds:
             "IMAGE_URI": service.image_uri,
             "IMAGE_TAG": commit_tag(commit),
         }
+        override = {"buildspecOverride": buildspec} if buildspec else {}
         with making(claim):
             answer = self.client("codebuild").start_build(
                 projectName=service.project,
@@ -40,6 +49,7 @@ class Builds:
                 environmentVariablesOverride=[
                     {"name": name, "value": value, "type": "PLAINTEXT"} for name, value in variables.items()
                 ],
+                **override,
             )
         return str(answer["build"]["id"])
 
@@ -49,7 +59,10 @@ class Builds:
         A later one is somebody's copy, or CodeBuild's own retry.
         """
         codebuild = self.client("codebuild")
-        ids = codebuild.list_builds_for_project(projectName=service.project, sortOrder="DESCENDING")["ids"]
+        pages = codebuild.get_paginator("list_builds_for_project").paginate(
+            projectName=service.project, sortOrder="DESCENDING", PaginationConfig={"MaxItems": 100}
+        )
+        ids = [build for page in pages for build in page["ids"]]
         builds = self.builds(ids)
         for build in sorted(builds, key=lambda b: ids.index(b["id"]), reverse=True):
             variables = {v["name"]: v["value"] for v in build["environment"]["environmentVariables"]}
@@ -67,6 +80,17 @@ class Builds:
             return []
         builds: Sequence[Mapping[str, Any]] = self.client("codebuild").batch_get_builds(ids=list(ids))["builds"]
         return builds
+
+    def build_log(self, build: str) -> Sequence[str]:
+        """The last lines of a build's log, none where CloudWatch has no such log, or none yet."""
+        project, _, stream = build.partition(":")
+        try:
+            told = self.client("logs").get_log_events(logGroupName=f"/aws/codebuild/{project}", logStreamName=stream)
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            return ()
+        return [event["message"].rstrip("\n") for event in told["events"]]
 
     def stop_build(self, build: str) -> None:
         """Ask a build to stop; one that ended is left as it is, so it may be sent twice."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from esteira.bundle import Folder
 from esteira.config import Service
-from esteira.errors import code_of
+from esteira.errors import code_of, is_refusal
 from esteira.inspection import Change
+
+LONGEST_COMMENT = 10_240  # characters that CodeCommit takes
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,18 @@ class Commits:
             raise
         return str(answer["branch"]["commitId"])
 
+    def described(self, service: Service, commit: str) -> dict[str, str]:
+        """The subject of a commit and its author's name; {} where CodeCommit does not tell."""
+        try:
+            asked = self.client("codecommit").get_commit(repositoryName=service.repository, commitId=commit)
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            return {}
+        told = asked["commit"]
+        subject, _, _ = str(told.get("message", "")).strip().partition("\n")
+        return {"subject": subject[:200], "author": str(told.get("author", {}).get("name", ""))[:100]}
+
     def changes(self, service: Service, base: str, commit: str) -> tuple[list[Change], bool]:
         """What changed from ``base`` to ``commit``, and whether that is the whole tree: without a base, or where the
         base is in the repository no more."""
@@ -45,7 +60,9 @@ class Commits:
         changes = []
         for difference in (d for page in pages for d in page["differences"]):
             after, before = difference.get("afterBlob"), difference.get("beforeBlob")
-            changes.append(Change((after or before)["path"], after["blobId"] if after else ""))
+            # git's names are bytes: what is no text arrives as lone surrogates, which no table and no log takes
+            path = re.sub("[\ud800-\udfff]", "\ufffd", (after or before)["path"])
+            changes.append(Change(path, after["blobId"] if after else "", after.get("mode", "") if after else ""))
         return changes
 
     def blob(self, service: Service, blob: str) -> bytes | None:
@@ -87,7 +104,7 @@ class Commits:
             codecommit.post_comment_for_compared_commit(
                 repositoryName=service.repository,
                 afterCommitId=commit,
-                content=text,
+                content=text if len(text) <= LONGEST_COMMENT else f"{text[: LONGEST_COMMENT - 1]}…",
                 clientRequestToken=token,
                 **before,
             )

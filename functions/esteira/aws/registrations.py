@@ -6,10 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
 from esteira.config import Service
-from esteira.refusal import refusal
+from esteira.registration import registered
 
 
 @dataclass(frozen=True)
@@ -19,15 +17,15 @@ class Registrations:
     client: Callable[..., Any]
 
     def services(self, path: str) -> tuple[tuple[Service, ...], tuple[str, ...]]:
-        """The services registered under the SSM path, and a sentence for each registration that is malformed."""
+        """The services registered under the SSM path, by name, and a sentence for each registration that has something
+        wrong. SSM lists in no order."""
         services: list[Service] = []
         faults: list[str] = []
         pages = self.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=path, Recursive=True)
-        for parameter in (p for page in pages for p in page["Parameters"]):
-            try:
-                services.append(Service.model_validate_json(parameter["Value"]))
-            except ValidationError as error:
-                faults.append(str(refusal(error, f"registration {parameter['Name']}")))
+        for parameter in sorted((p for page in pages for p in page["Parameters"]), key=lambda p: str(p["Name"])):
+            service, fault = registered(parameter["Name"], parameter["Value"])
+            services += [service] if service else []
+            faults += [fault] if fault else []
         return tuple(services), tuple(faults)
 
     def secret(self, parameter: str) -> str:

@@ -31,5 +31,5 @@ class Telling:
             raise PartialError(f'EventBridge did not take the event "{kind}", {said}; it is put again at the next call')
 
     def publish(self, topic_arn: str, subject: str, text: str) -> None:
-        """Tell the people who listen to the topic; SNS takes a hundred characters of subject, without line breaks."""
-        self.client("sns").publish(TopicArn=topic_arn, Subject=subject[:100], Message=text)
+        """Tell the people who listen to the topic; SNS takes less than a hundred characters of subject."""
+        self.client("sns").publish(TopicArn=topic_arn, Subject=subject[:99], Message=text)

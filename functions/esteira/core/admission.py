@@ -25,6 +25,7 @@ class Waits(StrEnum):
     APPROVAL = "approval"
     HOLD = "hold"
     WINDOW = "window"
+    REGISTRATION = "registration"
     ROLLOUT = "rollout"
     ROLLBACK = "rollback"
 
@@ -47,6 +48,8 @@ def waits(here: OnStage, now: datetime) -> tuple[Wait, ...]:
     before = tuple(_before(here))
     if before:
         return before
+    if here.stage.rules and here.stage.rules.fault:
+        return (Wait(Waits.REGISTRATION, here.stage.rules.fault, next="correct it, then: esteira status"),)
     rules = () if here.bypass(now) else tuple(_rules(here, now))
     return (*rules, *_rollouts(here.stage))
 

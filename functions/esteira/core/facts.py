@@ -51,11 +51,26 @@ class Pushed(Fact, about=RELEASES, key="release#{number:08d}"):
     skipped: str = ""
     outdated: str = ""
     note: str = ""
+    settings: str = ""  # what the commit's esteira.yaml says, as JSON
+    default_build: bool = False  # the commit has no buildspec.yml
+    subject: str = ""  # the first line of the commit's message
+    author: str = ""  # who its author says they are
 
     @property
     def effective(self) -> bool:
         """Whether the release takes part at all: an effective release supersedes the ones before it."""
         return not (self.rejected or self.skipped or self.outdated)
+
+
+class Searched(Fact, about="commit/{commit}", key="searched#{base}#{through:08d}", kept_days=30):
+    """So many files of a large push were searched for secrets, and none was found; the rest are not searched yet."""
+
+    commit: str
+    base: str
+    through: int
+    unread: int = 0
+    named: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class ImageArrived(Fact, about=RELEASES, key="open#image#{tag}#{digest}"):
@@ -285,7 +300,8 @@ class Diagnosed(DeploymentFact, key="diagnosed"):
     """What became of a deployment on its hosts, read once when it had ended.
 
     ``failed``: some host is without it, whatever CodeDeploy calls it; ``cause`` says why, log lines below its sentence,
-    and ``event`` is the lifecycle event. ``reached``: some host runs it, or may. ``answers`` are the hosts' own words.
+    and ``event`` is the lifecycle event. ``reached``: some host runs it, or may. ``answers`` are the hosts' own words,
+    ``found`` what they had to find out, such as the container's port.
     """
 
     failed: bool
@@ -293,6 +309,7 @@ class Diagnosed(DeploymentFact, key="diagnosed"):
     reached: bool = field(default=False, compare=False)
     event: str = field(default="", compare=False)
     answers: tuple[str, ...] = field(default=(), compare=False)
+    found: tuple[str, ...] = field(default=(), compare=False)
 
 
 class Replaced(ReleaseFact, key="replaced#{stage}#{rollout:08d}"):

@@ -343,7 +343,7 @@ def _called_off(r: Release, rollout: Rollout) -> bool:
 def _next_rollout(m: Moment, stage: StageState) -> Iterator[Action]:
     """Give the stage its next rollout: to restore the live release, to carry out a rollback, or to deploy the newest
     release that is ready."""
-    if stage.busy:
+    if stage.busy or m.s.service.is_stopped:
         return
     restored = _restored(m.s, stage)
     if restored is not None and stage.rollout is not None:

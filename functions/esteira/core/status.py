@@ -201,7 +201,7 @@ def _succeeded(here: OnStage, last: Deployed) -> Status:
     unanswered = here.release.given_up("alarm", last.number, name)
     if unanswered is not None:
         return Status(Phase.LIVE, f"{summary}; {unanswered.why}", cause=Cause.ALARM)
-    return Status(Phase.LIVE, summary)
+    return Status(Phase.LIVE, summary, last.diagnosed.found if last.diagnosed else ())
 
 
 def _given_up(here: OnStage, last: Deployed, given_up: GivenUp) -> Status:
@@ -292,7 +292,7 @@ def _refused(here: OnStage, now: datetime) -> Status | None:
     release, name, gated = here.release, here.stage.name, here.release.gated
     # Asked before the first stage: what a bypass let onto it is not stopped on its further way.
     if here.stage.before is None and gated and gated.refused and not gated.dry_run:
-        remedy = f"push a better model, or esteira bypass {release.label} --reason …"
+        remedy = f"push a better model, or esteira bypass {release.label} --reason … --for 30m"
         return Status(Phase.REJECTED, "; ".join(gated.refused), next=remedy, cause=Cause.GATE)
     no = here.rejected
     if no is not None:

@@ -2,41 +2,81 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 
+from esteira import settings
 from esteira.core.actions import OpenCommit, OpenImage
 from esteira.core.facts import Pushed
 from esteira.errors import is_refusal
 from esteira.fact import stamp
-from esteira.inspection import inspect
+from esteira.inspection import inspect, to_search
 from esteira.perform.effects import Effects
+from esteira.perform.search import search
 
 # Events tell whole seconds and clocks differ: an image is older than a release only by more than this.
 SAME_TIME = timedelta(seconds=2)
+BUILDSPEC = "buildspec.yml"  # CodeBuild reads no other name by itself
 
 
-def open_commit(action: OpenCommit, do: Effects) -> bool:
-    """Inspect what the push changed and make the release. False: the number was taken meanwhile."""
+def open_commit(action: OpenCommit, do: Effects) -> bool | None:
+    """Inspect what the push changed and make the release. False: the number was taken meanwhile. None: the time was
+    used up before all files were searched; how far that came is recorded, and the next call goes on."""
     newest, service = do.s.newest, do.service
-    changes, first = do.aws.changes(service, newest.base if newest else "", action.commit)
-    seen = inspect(service, changes, first, lambda blob: do.aws.blob(service, blob))
-    now, ended = do.now(), bool(seen.rejected or seen.skipped)
+    base = newest.base if newest else ""
+    changes, first = do.aws.changes(service, base, action.commit)
+    found = search(to_search(service, changes), base, action.commit, do)
+    if found is None:
+        return None
+    seen = inspect(service, changes, first, found)
+    own = _own(action.commit, do) if not (seen.rejected or seen.skipped) else Own()
+    rejected = seen.rejected or own.rejected
+    now, ended = do.now(), bool(rejected or seen.skipped)
     pushed = Pushed(
         at=now,
         number=action.release,
         source="commit",
         commit=action.commit,
         tip=action.commit,
-        base=(newest.base if newest else "") if ended else action.commit,
+        base=base if ended else action.commit,
         mark=(newest.mark if newest else "") if ended else stamp(now),
         classes=seen.classes,
         changed=seen.paths[:20],
         changed_count=len(seen.paths),
-        rejected=seen.rejected,
+        rejected=rejected,
         skipped=seen.skipped,
         note=seen.note,
+        settings=own.settings,
+        default_build=own.default_build,
+        **do.aws.described(service, action.commit),
     )
     return do.store.birth(service.name, pushed)
+
+
+@dataclass(frozen=True)
+class Own:
+    """What a commit brings of its own: its settings, and whether it is built by the default buildspec. ``rejected``
+    says why it cannot be released as it stands."""
+
+    settings: str = ""
+    default_build: bool = False
+    rejected: str = ""
+
+
+def _own(commit: str, do: Effects) -> Own:
+    root = do.aws.folder(do.service, commit, "")
+    if root is None:
+        return Own()  # the commit is gone, which the build will say
+    if BUILDSPEC not in root.files and "buildspec.yaml" in root.files:
+        return Own(rejected=f"buildspec.yaml is not read by CodeBuild; rename it to {BUILDSPEC} and push again")
+    if settings.FILE not in root.files:
+        return Own(default_build=BUILDSPEC not in root.files)
+    content = do.aws.blob(do.service, root.files[settings.FILE][0])
+    try:
+        read = settings.read(content if content is not None else bytes(settings.LARGEST + 1))
+    except settings.SettingsError as error:
+        return Own(rejected=f"{error}. Correct it and push again")
+    return Own(settings.stored(read), BUILDSPEC not in root.files)
 
 
 def open_image(action: OpenImage, do: Effects) -> bool | None:

@@ -6,6 +6,7 @@ A build is claimed first. Where it is not the first take, CodeBuild is asked bef
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from aws_events import exported_by
 from esteira.claims import BuildClaim
@@ -19,6 +20,8 @@ from esteira.core.facts import (
 )
 from esteira.core.state import Release
 from esteira.perform.effects import Effects, Take
+
+DEFAULT = Path(__file__).parents[1] / "buildspec.yml"  # for a commit without one
 
 
 def start(action: StartBuild, do: Effects) -> None:
@@ -36,7 +39,8 @@ def start(action: StartBuild, do: Effects) -> None:
                 do.record(accepted)
                 return
             token = str(claim).replace("/", "-")
-            build = do.aws.start_build(do.service, claim, commit, token, _about_live(do))
+            buildspec = DEFAULT.read_text() if do.release(action.release).pushed.default_build else ""
+            build = do.aws.start_build(do.service, claim, commit, token, _about_live(do), buildspec)
     do.record(BuildStarted(at=do.now(), release=number, attempt=action.attempt, build=build))
 
 

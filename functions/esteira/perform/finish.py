@@ -35,6 +35,7 @@ def _record_hosts(deployment: str, hosts: Hosts, do: Effects, *, cause: str) -> 
         reached=hosts.reached,
         event=hosts.event if cause else "",
         answers=hosts.answers,
+        found=hosts.found,
     )
     do.record(fact)
 

@@ -16,8 +16,9 @@ def record(action: Record, do: Effects) -> None:
 def project(action: Project, do: Effects) -> None:
     """Write the status for listings; before that, put an event on the bus if the status is news."""
     release, status = do.release(action.release), action.status
+    stage = status.stage or do.s.first.name
+    rollout = release.on(do.s.stage(stage)).last_rollout
     if action.news:
-        stage = status.stage or do.s.first.name
         do.aws.emit(
             {
                 "service": do.service.name,
@@ -25,7 +26,7 @@ def project(action: Project, do: Effects) -> None:
                 "release": release.label,
                 "number": release.number,
                 "attempt": release.attempt,
-                "rollout": release.on(do.s.stage(stage)).last_rollout,
+                "rollout": rollout,
                 "phase": status.phase.value,
                 "before": action.before,
                 "summary": status.summary[:2000],
@@ -38,7 +39,7 @@ def project(action: Project, do: Effects) -> None:
                 "digest": release.digest,
             }
         )
-    do.store.project(do.service.name, release, status, action.stages, do.now())
+    do.store.project(do.service.name, release, status, action.stages, do.now(), rollout)
 
 
 def stop(action: StopBuild | StopDeployment, do: Effects) -> None:

@@ -25,6 +25,7 @@ from esteira.core.state import Release
 from esteira.errors import UnsureError
 from esteira.perform.effects import Effects, Take
 from esteira.rollbacks import RollbackWords, back
+from esteira.settings import restored
 
 
 def start(action: StartDeployment, do: Effects) -> None:
@@ -34,7 +35,7 @@ def start(action: StartDeployment, do: Effects) -> None:
     if not (do.claim("deploy", take) if action.take > 1 else _claimed(rollout, do)):
         return
     claim = _claim(rollout, do)
-    deployment = do.aws.find_deployment(do.service, claim) if action.take > 1 else None
+    deployment = do.aws.find_deployment(do.service, claim, since=rollout.at) if action.take > 1 else None
     if deployment is None:
         release = do.release(rollout.release)
         with do.declining(take, of=Exception):
@@ -64,7 +65,7 @@ def _create(action: StartDeployment, bundle: Bundle, document: dict[str, Any], c
     """Write the bundle and create the deployment; its id. Raises UnsureError where nobody knows whether it exists."""
     rollout = action.rollout
     key = f"{do.service.name}/v{rollout.release}/{rollout.stage}-{rollout.number}.zip"
-    sha256 = do.aws.put_bundle(do.service, key, bundle, document)
+    sha256, etag = do.aws.put_bundle(do.service, key, bundle, document)
     bundled = Bundled(
         at=do.now(),
         release=rollout.release,
@@ -77,9 +78,9 @@ def _create(action: StartDeployment, bundle: Bundle, document: dict[str, Any], c
     do.record(bundled)
     claim = _claim(rollout, do)
     try:
-        return do.aws.create_deployment(do.service, claim, action.why, key)
+        return do.aws.create_deployment(do.service, claim, action.why, key, etag)
     except UnsureError:
-        deployment = do.aws.find_deployment(do.service, claim)
+        deployment = do.aws.find_deployment(do.service, claim, since=rollout.at)
         if deployment is None:
             raise
         return deployment
@@ -107,7 +108,7 @@ def _bundle_refused(rollout: Rollout, release: Release, bundle: Bundle, now: dat
 
 def release_document(release: Release, rollout: Rollout, do: Effects) -> dict[str, Any]:
     """What the host reads as ``release.json``."""
-    service = do.service
+    service, own = do.service, restored(release.pushed.settings)
     return {
         "service": service.name,
         "release": release.label,
@@ -116,13 +117,14 @@ def release_document(release: Release, rollout: Rollout, do: Effects) -> dict[st
         "stage": rollout.stage,
         "image": f"{service.image_uri}@{rollout.digest}",
         "digest": rollout.digest,
-        "port": service.port,
-        "health_path": service.health_path,
+        "port": own.port or service.port,
+        "health_path": own.health or service.health_path,
         "startup_seconds": service.startup_seconds,
         "drain_seconds": service.drain_seconds,
         "validation_seconds": service.validation_seconds,
         "memory_mb": service.memory_mb,
         "when_memory_is_short": service.when_memory_is_short,
+        "capabilities": list(service.capabilities),
         "environment": service.environment,
         "parameters": service.parameters,
     }
@@ -175,7 +177,7 @@ def _claim(rollout: Rollout, do: Effects) -> RolloutClaim:
 def find(action: FindDeployment, do: Effects) -> None:
     """Record whether a claimed deployment was ever created."""
     rollout = action.rollout
-    deployment = do.aws.find_deployment(do.service, _claim(rollout, do))
+    deployment = do.aws.find_deployment(do.service, _claim(rollout, do), since=rollout.at)
     if deployment is not None:
         do.record(_started(rollout, deployment, do.now()))
         return

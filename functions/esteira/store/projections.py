@@ -32,6 +32,10 @@ class View:
     cause: str = ""
     stage: str = ""
     stages: tuple[str, ...] = ()
+    attempt: int = 1
+    rollout: int = 0  # the last one on ``stage``
+    subject: str = ""
+    author: str = ""
 
     @property
     def why(self) -> str:
@@ -46,7 +50,13 @@ class Projections(Releases):
     """The history as lists show it."""
 
     def project(
-        self, service: str, release: Release, status: Status, stages: Mapping[str, Status], at: datetime
+        self,
+        service: str,
+        release: Release,
+        status: Status,
+        stages: Mapping[str, Status],
+        at: datetime,
+        rollout: int = 0,
     ) -> None:
         """Write where a release stands now, in all and on each stage it came to, for lists and so that a change of it
         is noticed: the view and the open row in one call."""
@@ -66,6 +76,10 @@ class Projections(Releases):
             cause=status.cause,
             stage=status.stage,
             stages=tuple(f"{name}={there.phase.value}" for name, there in stages.items()),
+            attempt=release.attempt,
+            rollout=rollout,
+            subject=pushed.subject,
+            author=pushed.author,
         )
         put = self._put(_view_row(service, view))
         listed = {**asdict(status.listed), "detail": list(status.detail)}
@@ -83,6 +97,10 @@ class Projections(Releases):
         views = [View(**{k: v for k, v in row.items() if k in names}) for row in rows]
         return [_typed(view) for view in views]
 
+    def view(self, service: str, number: int) -> View | None:
+        """A release's row of the history, None where it is not written yet."""
+        return next((view for view in self.views(service, 1, number + 1) if view.number == number), None)
+
     def find(self, service: str, commit: str, depth: int = 1000) -> int | None:
         """The newest release of a commit (or its first characters) among the last ``depth``, if there is one."""
         before = None
@@ -98,7 +116,8 @@ class Projections(Releases):
 def _typed(view: View) -> View:
     """A view as DynamoDB gives it, with its own types."""
     classes, detail, stages = tuple(view.classes), tuple(view.detail), tuple(view.stages)
-    return replace(view, number=int(view.number), classes=classes, detail=detail, stages=stages)
+    number, attempt, rollout = int(view.number), int(view.attempt), int(view.rollout)
+    return replace(view, classes=classes, detail=detail, stages=stages, number=number, attempt=attempt, rollout=rollout)
 
 
 def _view_row(service: str, view: View) -> Row:

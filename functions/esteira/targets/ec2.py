@@ -11,7 +11,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import sleep as wait
 from typing import Any
 
@@ -22,12 +22,15 @@ from esteira.claims import RolloutClaim, rollout_claim
 from esteira.config import Service
 from esteira.errors import THROTTLED, DeclinedError, PartialError, code_of, making
 
+CLOCKS = timedelta(minutes=5)  # by how much CodeDeploy's clock and ours may differ
+
 
 @dataclass(frozen=True)
 class Hosts:
     """What became of a deployment on its hosts: which ones are without it (``missed``), whether one took it, and why
     the first failed (``cause``) and in which lifecycle ``event``, "" if none says. ``unsure`` names a host, with its
-    state, that has not come to an end. ``answers`` are all their words (``facts.Diagnosed``)."""
+    state, that has not come to an end. ``answers`` are all their words, ``found`` what they had to find out
+    (``facts.Diagnosed``)."""
 
     missed: tuple[str, ...] = ()
     reached: bool = False
@@ -35,6 +38,7 @@ class Hosts:
     cause: str = ""
     event: str = ""
     answers: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,8 @@ class Ec2:
     client: Callable[..., Any]
     sleep: Sleep = wait
 
-    def put_bundle(self, service: Service, key: str, bundle: Bundle, release: Mapping[str, Any]) -> str:
-        """Upload what the host is to run: the bundle and its ``release.json``, zipped; the zip's SHA-256.
+    def put_bundle(self, service: Service, key: str, bundle: Bundle, release: Mapping[str, Any]) -> tuple[str, str]:
+        """Upload what the host is to run: the bundle and its ``release.json``, zipped; the zip's SHA-256 and its ETag.
 
         The same release gives the same bytes under the same key, so it may be sent twice. Raises DeclinedError,
         UnsureError.
@@ -61,13 +65,15 @@ class Ec2:
                 entry.external_attr = (0o755 if file.executable else 0o644) << 16
                 archive.writestr(entry, file.content)
         with making(f"the bundle {key}"):
-            self.client("s3").put_object(Bucket=service.bundles, Key=key, Body=packed.getvalue())
-        return hashlib.sha256(packed.getvalue()).hexdigest()
+            put = self.client("s3").put_object(Bucket=service.bundles, Key=key, Body=packed.getvalue())
+        return hashlib.sha256(packed.getvalue()).hexdigest(), put["ETag"].strip('"')
 
-    def create_deployment(self, service: Service, claim: RolloutClaim, why: str, key: str) -> str:
-        """Deploy the bundle under ``key``; the deployment's id. Raises DeclinedError, BusyError, UnsureError."""
+    def create_deployment(self, service: Service, claim: RolloutClaim, why: str, key: str, etag: str) -> str:
+        """Deploy the bundle under ``key``, and no other object that may come to lie there: the host's agent compares
+        the ETag. The deployment's id. Raises DeclinedError, BusyError, UnsureError."""
         group = service.stage(claim.stage).group
-        revision = {"revisionType": "S3", "s3Location": {"bucket": service.bundles, "key": key, "bundleType": "zip"}}
+        place = {"bucket": service.bundles, "key": key, "bundleType": "zip", "eTag": etag}
+        revision = {"revisionType": "S3", "s3Location": place}
 
         def create() -> str:
             with making(claim):
@@ -82,15 +88,20 @@ class Ec2:
 
         return patiently(create, _throttled, self.sleep)
 
-    def find_deployment(self, service: Service, claim: RolloutClaim, since: datetime | None = None) -> str | None:
-        """The id of the deployment that carries ``claim``, or None: among the group's deployments made ``since`` then,
-        or else among the first hundred that CodeDeploy lists.
+    def find_deployment(self, service: Service, claim: RolloutClaim, since: datetime) -> str | None:
+        """The id of the deployment that carries ``claim``, among those of the group made ``since`` then; or None.
 
-        Raises PartialError where CodeDeploy does not give one that it lists, because that may be the one.
+        CodeDeploy lists in no order, so every page is read. Raises PartialError where it does not give one that it
+        lists, because that may be the one.
         """
         codedeploy = self.client("codedeploy")
-        ids, given = self._listed(service, claim, since), 0
-        for some in _batches(ids):
+        pages = codedeploy.get_paginator("list_deployments").paginate(
+            applicationName=service.application,
+            deploymentGroupName=service.stage(claim.stage).group,
+            createTimeRange={"start": since - CLOCKS},
+        )
+        ids, given = [deployment for page in pages for deployment in page["deployments"]], 0
+        for some in batches(ids):
             infos = codedeploy.batch_get_deployments(deploymentIds=some)["deploymentsInfo"]
             given += len(infos)
             found = (info["deploymentId"] for info in infos if rollout_claim(info.get("description", "")) == claim)
@@ -99,17 +110,6 @@ class Ec2:
         if given < len(ids):
             raise PartialError(f"CodeDeploy lists {len(ids)} deployments for {claim} and gives {given}")
         return None
-
-    def _listed(self, service: Service, claim: RolloutClaim, since: datetime | None) -> list[str]:
-        group: dict[str, Any] = {
-            "applicationName": service.application,
-            "deploymentGroupName": service.stage(claim.stage).group,
-        }
-        codedeploy = self.client("codedeploy")
-        if since is None:
-            return list(codedeploy.list_deployments(**group)["deployments"][:100])
-        pages = codedeploy.get_paginator("list_deployments").paginate(**group, createTimeRange={"start": since})
-        return [deployment for page in pages for deployment in page["deployments"]]
 
     def deployment_status(self, deployment: str) -> str:
         """A deployment's status, in the API's words."""
@@ -130,13 +130,14 @@ class Ec2:
         page: dict[str, str] = {}
         while True:
             answer = codedeploy.list_deployment_targets(deploymentId=deployment, **page)
-            for ids in _batches(answer["targetIds"]):
+            for ids in batches(answer["targetIds"]):
                 given = codedeploy.batch_get_deployment_targets(deploymentId=deployment, targetIds=ids)
                 if len(given["deploymentTargets"]) < len(ids):
                     raise PartialError(f"CodeDeploy lists more hosts of {deployment} than it gives")
                 found += given["deploymentTargets"]
             if not answer.get("nextToken"):
-                return [target["instanceTarget"] for target in found if "instanceTarget" in target]
+                hosts = (target["instanceTarget"] for target in found if "instanceTarget" in target)
+                return sorted(hosts, key=lambda host: str(host["targetId"]))  # CodeDeploy gives them in no order
             page = {"nextToken": answer["nextToken"]}
 
     def hosts(self, deployment: str) -> Hosts:
@@ -151,6 +152,7 @@ class Ec2:
             cause=cause,
             event=event,
             answers=tuple(map(_answer, targets)),
+            found=_found(targets),
         )
 
     def error(self, deployment: str) -> str:
@@ -168,7 +170,7 @@ class Ec2:
                 raise
 
 
-def _batches(ids: Sequence[str]) -> Iterator[list[str]]:
+def batches(ids: Sequence[str]) -> Iterator[list[str]]:
     """The ids, as many at a time as CodeDeploy answers for."""
     return (list(ids[start : start + 25]) for start in range(0, len(ids), 25))
 
@@ -180,12 +182,13 @@ def _throttled(error: Exception) -> bool:
 def _cause(targets: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     """Why the first host that failed did, with its name where there are several, and in which lifecycle event;
     "" where none says."""
-    for target in targets:
-        for event in target.get("lifecycleEvents", []):
-            if event.get("status") == "Failed":
-                host = f"{target['targetId']}: " if len(targets) > 1 else ""
-                return host + _told(event), event["lifecycleEventName"]
-    return "", ""
+    events = [(event, target) for target in targets for event in target.get("lifecycleEvents", [])]
+    failed = [(event, target) for event, target in events if event.get("status") == "Failed"]
+    if not failed:
+        return "", ""
+    event, target = min(failed, key=lambda row: str(row[0].get("endTime", "")))
+    host = f"{target['targetId']}: " if len(targets) > 1 else ""
+    return host + _told(event), event["lifecycleEventName"]
 
 
 def _answer(target: Mapping[str, Any]) -> str:
@@ -194,9 +197,19 @@ def _answer(target: Mapping[str, Any]) -> str:
     return f"{target['targetId']}: {target['status']}; {', '.join(events)}"[:1000]
 
 
+def _found(targets: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """What the hosts say that they had to find out, in lines of their hooks that begin with ``found:``."""
+    tails = (e.get("diagnostics", {}).get("logTail", "") for t in targets for e in t.get("lifecycleEvents", []))
+    lines = (line.removeprefix("[stdout]") for tail in tails for line in tail.splitlines())
+    return tuple(dict.fromkeys(line[:300] for line in lines if line.startswith("found: ")))[:10]
+
+
 def _told(event: Mapping[str, Any]) -> str:
-    """A failed lifecycle event as a sentence with the last lines of its log below."""
+    """A failed lifecycle event as a sentence with the last lines of its log below, without secrets: a repository's own
+    hooks do not mask what they print."""
+    from guard.mask import masked  # not while a function starts
+
     diagnostics = event.get("diagnostics", {})
     message = diagnostics.get("message") or diagnostics.get("errorCode") or "no message"
     tail = "\n".join(diagnostics.get("logTail", "").strip().splitlines()[-12:])
-    return f"{event['lifecycleEventName']}: {message}" + (f"\n{tail}" if tail else "")
+    return masked(f"{event['lifecycleEventName']}: {message}" + (f"\n{tail}" if tail else ""))

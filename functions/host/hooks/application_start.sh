@@ -15,13 +15,14 @@ set -euo pipefail
 . "$(dirname "$0")/memory.sh"
 
 GOLDEN_SECONDS=330 # golden.py's own limit, and some
+PORT_BY=           # why the port is this one, where the release does not say it
 
 # The values behind the SSM parameters, by the host's own role. Not in release.json, so that no secret lies in S3.
 fetch_parameters() {
     local text region=
     ((${#PARAMETERS[@]})) || return 0
     require aws
-    if [[ $IMAGE =~ \.dkr\.ecr(-fips)?\.([a-z0-9-]+)\.amazonaws\. ]]; then region=${BASH_REMATCH[2]}; fi
+    if [[ $IMAGE =~ \.dkr\.ecr(-fips)?\.([a-z0-9-]+)\. ]]; then region=${BASH_REMATCH[2]}; fi
     text=$(python3 "$HOOKS/parameters.py" "${HOOKS%/*}/release.json" "$(command -v aws)" "$region" 2>&1) ||
         fail "$(tail -n 1 <<<"$text")" \
             "put it under /STACK/parameters/$SERVICE/ (aws ssm put-parameter), or give the instance's role ssm:GetParameters on it, then: esteira retry"
@@ -37,7 +38,7 @@ is_this_release() {
 exit_if_live() {
     local live
     live=$(live_now)
-    is_this_release "$live" && [[ $(status_of "$(health_url "$live")") == 200 ]] || return 0
+    is_this_release "$live" && look "$live" || return 0
     if [[ $(armed) == "$live" ]]; then # that hook may have been killed between the link and the reload
         arm "$VALIDATION_SECONDS" "$live"
         watch
@@ -68,6 +69,30 @@ free_port() {
     return 1
 }
 
+# The port inside the container: the release's own, else the first that its image exposes, else a guess.
+choose_port() {
+    ((PORT == 0)) || return 0
+    PORT=$(docker image inspect --format '{{range $port, $_ := .Config.ExposedPorts}}{{println $port}}{{end}}' "$IMAGE" |
+        sed -n 's|^\([0-9]*\)/tcp$|\1|p' | sort -n | head -n 1)
+    PORT_BY="which the image exposes"
+    if [[ -z $PORT ]]; then PORT=8080 PORT_BY="as nothing says another"; fi
+}
+
+# Nothing says on which port it listens: it is looked at, and started once more where that is another one.
+find_port() {
+    local at="" deadline=$((SECONDS + STARTUP_SECONDS))
+    [[ $PORT_BY == as* ]] || return 0
+    while [[ -z $at ]] && is_running "$CANDIDATE" && ((SECONDS < deadline)); do
+        sleep 0.2
+        at=$(listens_for_all "$CANDIDATE")
+    done
+    PORT_BY="where the container listens"
+    [[ -n $at && $'\n'$at$'\n' != *$'\n'"$PORT"$'\n'* ]] || return 0
+    docker rm --force "$CANDIDATE" >/dev/null
+    PORT=${at%%$'\n'*}
+    start_new
+}
+
 # From here on there is something to undo, by this hook or, should it be killed, by the switch.
 begin() {
     CANDIDATE=$1
@@ -83,6 +108,7 @@ start_kept() {
         if [[ $name == "$(live_now)" ]] || ! is_this_release "$name"; then continue; fi
         begin "$name"
         docker update --restart no "$name" >/dev/null
+        PORT=$(inspect "$name" '{{json .HostConfig.PortBindings}}' | sed 's,^[^0-9]*\([0-9]*\).*,\1,')
         if docker start "$name" >/dev/null; then return 0; fi
         docker rm --force "$name" >/dev/null # its port is taken meanwhile: a new container gets another
     done
@@ -93,6 +119,7 @@ start_new() {
     local free words
     free=$(free_port) || fail "ports $FIRST_PORT to $((FIRST_PORT + 99)) of 127.0.0.1 are all taken" \
         "see by whom with: sudo ss -ltnp; then: esteira retry"
+    choose_port
     begin "$SERVICE-$RELEASE-$free"
     words=$(run_container "$free" 2>&1) ||
         fail "docker run of $IMAGE: $(tail -n 1 <<<"$words")" "try it on the host: docker run --rm $IMAGE"
@@ -101,14 +128,17 @@ start_new() {
 # The environment's values are neither on a command line, where every user of the host could read them, nor in a file
 # that a killed hook would leave behind. In a subshell: those of several lines go through docker's own environment.
 run_container() (
-    names=() limits=()
+    names=() limits=() added=() memory=$((MEMORY_MB ? MEMORY_MB : $(memory_mb MemTotal) * 9 / 10))
     for each in "${ENV_OTHERS[@]}"; do
         export "${each?}"
         names+=(--env "${each%%=*}")
     done
-    if ((MEMORY_MB)); then limits=(--memory "${MEMORY_MB}m" --memory-swap "${MEMORY_MB}m"); fi
+    # Always a limit: a container that takes everything would end nginx and CodeDeploy's agent as well.
+    if ((memory)); then limits=(--memory "${memory}m" --memory-swap "${memory}m"); fi
+    for each in "${CAPABILITIES[@]}"; do added+=(--cap-add "$each"); done
     docker run --detach --name "$CANDIDATE" --restart no --publish "127.0.0.1:$1:$PORT" \
         --read-only --tmpfs /tmp --security-opt no-new-privileges --pids-limit 2048 "${limits[@]}" \
+        --cap-drop ALL "${added[@]}" \
         --log-driver local --log-opt max-size=10m --log-opt max-file=3 \
         --env-file <(say "$ENV_FILE") "${names[@]}" \
         --label "esteira.service=$SERVICE" --label "esteira.release=$RELEASE" --label "esteira.number=$NUMBER" \
@@ -119,18 +149,19 @@ run_container() (
 
 wait_until_healthy() {
     local got state
+    find_port
     await_health "$CANDIDATE" "$STARTUP_SECONDS" && return
     got=$ANSWER
     fail_if_out_of_memory
     state=$(inspect "$CANDIDATE" 'exit code {{.State.ExitCode}}')
-    is_running "$CANDIDATE" || fail "GET $HEALTH_PATH of $CANDIDATE: expected 200, got the end of the process ($state)" \
-        "mend what the log above says and push again; try it with: docker run --rm --read-only --tmpfs /tmp $IMAGE"
+    is_running "$CANDIDATE" || fail "GET $ASKED of $CANDIDATE: expected 200, got the end of the process ($state)" \
+        "mend what the log above says and push again; try it with: docker run --rm --read-only --tmpfs /tmp --cap-drop ALL $IMAGE"
     if [[ $got != [1-5][0-9][0-9] ]] && listens_elsewhere "$CANDIDATE"; then
         fail "expected $CANDIDATE to listen on port $PORT within $STARTUP_SECONDS s, got $WHERE: it listens there only" \
-            "let it listen on 0.0.0.0:$PORT and push again, or set port in the service's registration"
+            "let it listen on 0.0.0.0:$PORT and push again, or write port: ${WHERE##*:} into esteira.yaml"
     fi
-    fail "GET $HEALTH_PATH of $CANDIDATE within $STARTUP_SECONDS s: expected 200, got $got" \
-        "mend the health answer and push again, or raise startup_seconds if it only needs longer"
+    fail "GET $ASKED of $CANDIDATE within $STARTUP_SECONDS s: expected 200, got $got" \
+        "mend the health answer and push again, write another path into esteira.yaml (health: /), or raise startup_seconds"
 }
 
 # Before the proxy turns: what answers otherwise than its own training wrote down serves nobody. The image says by a
@@ -145,7 +176,7 @@ ask_golden_questions() {
     words=$(docker cp --follow-link "$CANDIDATE:$path" "$file" 2>&1) ||
         fail "the image's label esteira.golden names $path, expected a file there, got: $(tail -n 1 <<<"$words")" "$mend"
     [[ -f $file ]] || fail "the image's label esteira.golden names $path, expected a file there, got a directory" "$mend"
-    if ! words=$(python3 "$HOOKS/golden.py" "http://127.0.0.1:$(label "$CANDIDATE" port)" "$file" 2>&1); then
+    if ! words=$(python3 "$HOOKS/golden.py" "http://127.0.0.1:$(label "$CANDIDATE" port)" "$file" 2>&1 | masked "$CANDIDATE"); then
         fail_if_out_of_memory
         fail "$(tail -n 1 <<<"${words:-golden.py ended without a word}")" \
             "mend the model, or its golden questions ($path), and push again"
@@ -158,8 +189,15 @@ turn() {
     watch
     docker update --restart unless-stopped "$CANDIDATE" >/dev/null
     turn_proxy "$CANDIDATE"
-    [[ -z $STOPPED ]] || await_answer "$HEALTH_PATH" "* $CANDIDATE" || :
+    [[ -z $STOPPED ]] || await_answer "$(health_path "$CANDIDATE")" "* $CANDIDATE" || :
     say_gap
+}
+
+# What had to be found out, with the line of esteira.yaml that would say it. The controller reads it out of the hook's log.
+say_found() {
+    local path=${FOUND% *}
+    [[ -z $PORT_BY ]] || say "found: port $PORT, $PORT_BY; in esteira.yaml: port: $PORT"
+    [[ -n $HEALTH_PATH ]] || say "found: health path $path, which answers ${FOUND##* }; in esteira.yaml: health: $path"
 }
 
 lock_host
@@ -171,4 +209,5 @@ start_kept || start_new
 wait_until_healthy
 ask_golden_questions
 turn
+say_found
 say "$TITLE is healthy and takes the traffic, as $CANDIDATE"

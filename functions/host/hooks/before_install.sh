@@ -21,7 +21,7 @@ check_host() {
 # another registry the host's own docker configuration is used as it is.
 log_in() {
     local registry=${IMAGE%%/*} password
-    [[ $registry =~ ^[0-9]{12}\.dkr\.ecr(-fips)?\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$ ]] || return 0
+    [[ $registry =~ ^[0-9]{12}\.dkr\.ecr(-fips)?\.([a-z0-9-]+)\.[a-z0-9.-]+$ ]] || return 0
     local region=${BASH_REMATCH[2]}
     require aws
     DOCKER_CONFIG=$(mktemp -d)
@@ -65,6 +65,16 @@ pull() {
     say "pulled $IMAGE"
 }
 
+# An image of another processor starts nowhere on this host, and says only "exec format error".
+check_architecture() {
+    local built host
+    built=$(docker image inspect --format '{{.Architecture}}' "$IMAGE")
+    host=$(docker version --format '{{.Server.Arch}}')
+    [[ $built == "$host" ]] || fail "the image is built for $built, expected $host, which this host is" \
+        "build it there (Architecture of the service's stack is the host's and the builds'), and push again"
+}
+
 lock_host
 check_host
 pull
+check_architecture

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # what looks unused here is read by the hooks
 # Sourced after release.sh by the hooks that change what is live: the service's containers, and what the kernel says of
 # them.
 #
@@ -14,7 +14,28 @@ is_running() { [[ $(inspect "$1" '{{.State.Running}}') == true ]]; }
 # Every container of this service, running or not.
 containers() { docker ps --all --filter "label=esteira.service=$SERVICE" --format '{{.Names}}'; }
 
-health_url() { say "http://127.0.0.1:$(label "$1" port)$HEALTH_PATH"; }
+# masked CONTAINER: standard input without secrets. What a hook prints goes into the release's history and its messages,
+# where it cannot be deleted. The container's environment tells the values of the release's parameters.
+masked() {
+    python3 -I -B "${HOOKS%/*}/guard/mask.py" "${HOOKS%/*}/release.json" <(inspect "$1" '{{json .Config.Env}}') 2>/dev/null ||
+        say "(not shown: its secrets could not be masked; on the host: docker logs $1)"
+}
+
+# What is asked where nobody said which path tells that the container is ready.
+HEALTH_CANDIDATES=(/ping /health /healthz /_stcore/health /)
+SETTLE_SECONDS=3
+
+# health_of CONTAINER: the path that tells that it is ready, and the status that it answers there: "/ping 200". What was
+# found out stands in the container's file beside nginx's (proxy.sh). Empty: nobody knows yet.
+health_of() {
+    local kept
+    kept=$(cat "$NAMES/$1" 2>/dev/null || :)
+    if [[ -n $HEALTH_PATH && (-z $kept || $(label "$1" identity) == "$IDENTITY") ]]; then
+        say "$HEALTH_PATH 200"
+    else
+        say "$kept"
+    fi
+}
 
 # status_of URL: the HTTP status of GET URL, or curl's own words where no answer came.
 status_of() {
@@ -24,11 +45,30 @@ status_of() {
     tr -d '\n' <<<"$words"
 }
 
-# await_health CONTAINER SECONDS: false where it ended, or gave no 200 within that time. The last answer is in ANSWER.
+# look CONTAINER: asks once around; true where it is ready, and FOUND is the path and the status that say so. The last
+# path asked is in ASKED, its answer in ANSWER. A path that answers 5xx is there and not ready. Where none of the list is
+# there, / is taken with what it answers, once it has answered for a while.
+look() {
+    local base known path paths=("${HEALTH_CANDIDATES[@]}") wanted=200
+    base=http://127.0.0.1:$(label "$1" port)
+    known=$(health_of "$1")
+    if [[ -n $known ]]; then paths=("${known% *}") wanted=${known##* }; fi
+    for path in "${paths[@]}"; do
+        ASKED=$path
+        ANSWER=$(status_of "$base$path")
+        FOUND="$path $ANSWER"
+        [[ $ANSWER != "$wanted" ]] || return 0
+        [[ -z $known && $ANSWER == [1-4][0-9][0-9] ]] || { SETTLED= && return 1; }
+    done
+    SETTLED=${SETTLED:-$SECONDS}
+    ((SECONDS - SETTLED >= SETTLE_SECONDS))
+}
+
+# await_health CONTAINER SECONDS: false where it ended, or was not ready within that time.
 await_health() {
-    local url deadline=$((SECONDS + $2)) pause=0.1 # the first seconds count: a kept container answers within one
-    url=$(health_url "$1")
-    while ANSWER=$(status_of "$url") && [[ $ANSWER != 200 ]]; do
+    local deadline=$((SECONDS + $2)) pause=0.1 # the first seconds count: a kept container answers within one
+    SETTLED=
+    until look "$1"; do
         is_running "$1" && ((SECONDS < deadline)) || return 1
         ((deadline - SECONDS > $2 - 5)) || pause=0.5
         sleep "$pause"
@@ -60,6 +100,14 @@ listens_elsewhere() {
         fi
     done < <(listeners "$1")
     [[ -n $WHERE ]]
+}
+
+# listens_for_all CONTAINER: the ports on which somebody in it listens for all, the lowest first.
+listens_for_all() {
+    local address at
+    while read -r address at; do
+        [[ $address =~ ^0+$ ]] && say $((16#$at))
+    done < <(listeners "$1") | sort -n
 }
 
 # connections PORT: how many are open from this host (from nginx, that is) to 127.0.0.1:PORT. nginx opens one for each

@@ -2,9 +2,10 @@
 # Sourced by ApplicationStart after switch.sh: does the host's memory hold two at once, and was it the limit that ended
 # the candidate?
 
-available_mb() {
+# memory_mb MemAvailable|MemTotal: of the host.
+memory_mb() {
     local kb
-    kb=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' "${ESTEIRA_MEMINFO:-/proc/meminfo}")
+    kb=$(sed -n "s/^$1: *\([0-9]*\) kB/\1/p" "${ESTEIRA_MEMINFO:-/proc/meminfo}")
     say $((kb / 1024))
 }
 
@@ -15,7 +16,7 @@ make_room() {
     live=$(former)
     if [[ -n $live ]] && is_running "$live"; then used=$(memory_of "$live"); fi
     needed=$((MEMORY_MB ? MEMORY_MB : used))
-    free=$(available_mb)
+    free=$(memory_mb MemAvailable)
     ((needed > free)) || return 0
     short="$TITLE may use $needed MB of memory, expected so much to be free beside ${live:-nothing}, got $free MB"
     if ((needed > free + used)); then

@@ -8,7 +8,8 @@
 SITE=$CONF_DIR/esteira-$SERVICE.conf
 LIVE=$CONF_DIR/esteira-$SERVICE.live
 BEFORE=$CONF_DIR/esteira-$SERVICE.before
-NAMES=$CONF_DIR/esteira-$SERVICE.containers # an empty file for each: nginx resolves the link, so its end must exist
+# A file for each, since nginx resolves the link, so its end must exist. In it: the container's health_of.
+NAMES=$CONF_DIR/esteira-$SERVICE.containers
 
 # The container that requests go to, and the one they went to before a swap that is under way. Empty: none.
 live_now() {
@@ -50,6 +51,13 @@ await_answer() {
     done
 }
 
+# health_path CONTAINER: where it is asked through the proxy.
+health_path() {
+    local known
+    known=$(health_of "$1")
+    say "${known% *}"
+}
+
 reload_proxy() {
     local words
     words=$("${NGINX[@]}" -t 2>&1 && "${NGINX[@]}" -s reload 2>&1) && return
@@ -66,7 +74,7 @@ install_site() {
         -e "s|@CONF_DIR@|$CONF_DIR|g" "${HOOKS%/*}/proxy.conf" >"$SITE.new"
     if [[ -e $SITE && $(<"$SITE.new") == "$(<"$SITE")" ]]; then
         rm -f "$SITE.new"
-        [[ $(answer_of "$HEALTH_PATH") == *" $(live_now) " ]] || reload_proxy
+        [[ $(answer_of "$(health_path "$(live_now)")") == *" $(live_now) " ]] || reload_proxy
     else
         if [[ -e $SITE ]]; then cp "$SITE" "$SITE.former"; fi
         mv "$SITE.new" "$SITE"
@@ -78,7 +86,8 @@ install_site() {
 # point_to CONTAINER: the link is replaced by a rename, so that every request finds the one or the other.
 point_to() {
     mkdir -p "$NAMES"
-    : >"$NAMES/$1"
+    if [[ $1 == "${CANDIDATE:-}" ]]; then say "${FOUND:-}" >"$NAMES/$1.new" && mv "$NAMES/$1.new" "$NAMES/$1"; fi
+    [[ -e $NAMES/$1 ]] || : >"$NAMES/$1"
     ln -sfn "${NAMES##*/}/$1" "$LIVE.new"
     mv -T "$LIVE.new" "$LIVE"
 }

@@ -18,7 +18,7 @@ from typing import Any
 # The upper bounds keep a wait, and ten minutes for the host's lock, inside the timeouts of appspec.yml.
 NUMBERS = {
     "number": (1, 10**9),
-    "port": (1, 65535),
+    "port": (0, 65535),
     "startup_seconds": (1, 1500),
     "drain_seconds": (0, 1500),
     "validation_seconds": (1, 1500),
@@ -31,16 +31,24 @@ TEXTS = {
     "stage": (r"[a-z][a-z0-9-]{0,62}", "lower-case letters, digits and hyphens"),
     "digest": (r"sha256:[0-9a-f]{64}", "sha256: and 64 hexadecimal digits"),
     "image": (r"[a-z0-9][a-z0-9._:/-]*@sha256:[0-9a-f]{64}", "REPOSITORY@sha256:…"),
-    "health_path": (r"/[!-~]*", "a path that begins with / and holds no space"),
+    "health_path": (r"(/[!-~]*)?", "a path that begins with / and holds no space, or nothing"),
     "when_memory_is_short": (r"refuse|stop-first", "refuse or stop-first"),
 }
-# What may be left out. validation_seconds: how long after the traffic turned the host waits for ValidateService before
-# it puts the former release back by itself. memory_mb 0: no limit.
+CAPABILITIES = (
+    "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID", "SYS_CHROOT",
+)  # fmt: skip
+# What may be left out. port 0: what the image exposes, or where the container is found to listen. health_path "": the
+# first of a short list that answers. validation_seconds: how long after the traffic turned the host waits for
+# ValidateService before it puts the former release back by itself. memory_mb 0: nine tenths of what the host has.
+# capabilities: what the container may do of what root may; Docker's other ones stay away from every container.
 DEFAULTS: dict[str, Any] = {
     "commit": "",
+    "port": 0,
+    "health_path": "",
     "validation_seconds": 120,
     "memory_mb": 0,
     "when_memory_is_short": "refuse",
+    "capabilities": [],
     "environment": {},
     "parameters": {},
 }
@@ -60,6 +68,9 @@ def problem_of(release: Any) -> str:
             return f"{name} is {value!r}, expected a whole number from {least} to {most}"
     if not release["image"].endswith("@" + release["digest"]):
         return f"image is {release['image']!r}, expected it to end in @{release['digest']}"
+    given = field(release, "capabilities")
+    if not isinstance(given, list) or not all(isinstance(one, str) and one in CAPABILITIES for one in given):
+        return f"capabilities is {given!r}, expected a list of some of {', '.join(CAPABILITIES)}"
     return problem_of_environment(field(release, "environment"), field(release, "parameters"))
 
 
@@ -94,11 +105,13 @@ def assignments(release: dict[str, Any]) -> str:
     started again in place of a new one.
     """
     values = [field(release, name) for name in ("service", "release", "stage", "image", "port", "memory_mb")]
-    made_of = [*values, field(release, "environment"), field(release, "parameters")]
+    capabilities = field(release, "capabilities")
+    made_of = [*values, capabilities, field(release, "environment"), field(release, "parameters")]
     identity = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
     lines = [f"{name.upper()}={shlex.quote(str(field(release, name)))}" for name in (*TEXTS, *NUMBERS)]
     names = " ".join(shlex.quote(path) for path in field(release, "parameters").values())
     lines += [f"IDENTITY={identity}", f"PARAMETERS=({names})", "PARAMETER_VERSIONS="]
+    lines += [f"CAPABILITIES=({' '.join(capabilities)})"]
     return "\n".join([*lines, environment_assignments(field(release, "environment"))])
 
 

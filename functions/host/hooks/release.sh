@@ -40,7 +40,8 @@ end_hook() {
     set +e # from here on everything is tried, whatever fails
     trap '' TERM INT HUP
     undo
-    say "$EVENT of $TITLE failed: ${CAUSE:0:400}; $(what_is_live). Next: $NEXT."
+    # Agent 2.x reads UTF-8 only, and a cut by bytes, as in the agent's own locale, may go through a letter.
+    say "$EVENT of $TITLE failed: ${CAUSE:0:400}; $(what_is_live). Next: $NEXT." | { iconv -c -f UTF-8 -t UTF-8 2>/dev/null || cat; }
 }
 
 # TERM is what the agent sends when a hook's timeout has passed.

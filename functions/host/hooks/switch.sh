@@ -107,7 +107,7 @@ undo() {
     [[ -n $CANDIDATE ]] || return 0
     bring_back "$CANDIDATE"
     say "the log of $CANDIDATE ends:"
-    docker logs --tail 50 "$CANDIDATE" 2>&1 | tail -c 900 | iconv -c -f UTF-8 -t UTF-8
+    docker logs --tail 50 "$CANDIDATE" 2>&1 | masked "$CANDIDATE" | tail -c 900 | iconv -c -f UTF-8 -t UTF-8
     say
     docker rm --force "$CANDIDATE" >/dev/null
     if engine_answers; then disarm; fi # else the switch goes on trying

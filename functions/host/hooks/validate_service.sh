@@ -19,15 +19,16 @@ hold_the_switch() {
 }
 
 check_live() {
-    local live
+    local live health
     live=$(live_now)
     [[ -n $live && $(label "$live" identity) == "$IDENTITY" ]] ||
         fail "expected $TITLE to be live, got ${live:-nothing}: another deployment, or a person, came in between$(put_back_by_switch)" \
             "see which with: esteira status"
     # Nothing armed: this release was accepted earlier, so a failure takes nothing away.
     if [[ $(armed) == "$live" ]]; then CANDIDATE=$live; fi
-    await_answer "$HEALTH_PATH" "200 $live" ||
-        fail "GET $HEALTH_PATH through the proxy ($LISTEN): expected 200 from $live, got ${ANSWER:-no answer}" \
+    health=$(health_of "$live")
+    await_answer "${health% *}" "${health##* } $live" ||
+        fail "GET ${health% *} through the proxy ($LISTEN): expected ${health##* } from $live, got ${ANSWER:-no answer}" \
             "see nginx's side on the host (sudo tail /var/log/nginx/error.log, sudo nginx -T), then: esteira retry"
 }
 

@@ -1,0 +1,61 @@
+"""What a repository is, and the files that it lacks. Nothing that exists is ever written over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from console.init import mlflow_model, python_app, r_app
+from console.init.recognized import Recognized, UnknownKindError, text_of
+from console.local.process.dockerfile_text import instructions
+from esteira import settings
+
+KINDS = (mlflow_model.look, python_app.look, r_app.look)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What was found, and the files to be written: their texts by name."""
+
+    found: Recognized
+    files: dict[str, str]
+
+
+def propose(folder: Path) -> Proposal:
+    """What to write into a repository. Raises UnknownKindError where there is neither a Dockerfile nor a known app."""
+    own = folder / "Dockerfile"
+    found = _own(own) if own.is_file() else next(filter(None, (look(folder) for look in KINDS)), None)
+    if found is None:
+        raise UnknownKindError(
+            f"{folder} has no Dockerfile, no Flask, FastAPI, Streamlit or Gradio app, no app.R or plumber API, and no "
+            "MLmodel. Next: write a Dockerfile that starts your model, then: esteira init"
+        )
+    files = {settings.FILE: settings_text(found), "Dockerfile": found.dockerfile}
+    return Proposal(found, {name: text for name, text in files.items() if text and not (folder / name).exists()})
+
+
+def _own(dockerfile: Path) -> Recognized:
+    """A repository with its own Dockerfile. The port is the first that it exposes, 0 where it exposes none."""
+    exposed = [one.text.split()[0] for one in instructions(text_of(dockerfile)) if one.word == "EXPOSE" and one.text]
+    port = exposed[0].split("/")[0] if exposed else ""
+    number = int(port) if port.isdecimal() else 0
+    seen = f"Dockerfile, which exposes port {number}" if number else "Dockerfile, which exposes no port"
+    return Recognized("repository with a Dockerfile", seen, number, "", "")
+
+
+def settings_text(found: Recognized) -> str:
+    """An ``esteira.yaml`` with what was found; every other setting is there as a comment."""
+    known = {"port": found.port or None, "health": found.health or None}
+    lines = ["# What esteira needs to know to release this repository. Every setting may be left out."]
+    for name, field in settings.ReleaseSettings.model_fields.items():
+        value = known.get(name)
+        lines += ["", f"# {field.description}"]
+        lines.append(f"{name}: {value}" if value is not None else f"# {name}:")
+    return "\n".join(lines) + "\n"
+
+
+def write(folder: Path, proposal: Proposal) -> None:
+    """Write the files. A file that came into being meanwhile is left alone, and FileExistsError is raised."""
+    for name, text in proposal.files.items():
+        with (folder / name).open("x", encoding="utf-8") as file:
+            file.write(text)

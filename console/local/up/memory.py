@@ -1,0 +1,70 @@
+"""What a local stack was asked for, kept in its state folder, so that nothing is dropped at its next start: the names
+of its services, their stages, and how many hosts a stage has.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from console.local.paths import SERVICE_TEMPLATE
+from console.local.template import read
+
+FILE = "stack.json"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for. Without ``stages`` a service has those of its template."""
+
+    services: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+    hosts: int = 1
+
+    def with_service(self, name: str) -> Asked:
+        """The same with one more service."""
+        return self if name in self.services else replace(self, services=(*self.services, name))
+
+
+def remembered(state: Path) -> Asked:
+    """What the stack of this folder was asked for before; of one that has no memory yet, what its note tells."""
+    if (state / FILE).exists():
+        told = json.loads((state / FILE).read_text())
+        return Asked(tuple(told["services"]), tuple(told["stages"]), int(told["hosts"]))
+    for name in ("last.json", "local.json"):
+        if (state / name).exists():
+            return _by_note(json.loads((state / name).read_text()))
+    return Asked()
+
+
+def remember(state: Path, asked: Asked) -> None:
+    """Keep what was asked for."""
+    fresh = state / f"{FILE}.new"
+    fresh.write_text(json.dumps(asdict(asked), indent=1) + "\n")
+    fresh.replace(state / FILE)
+
+
+def name_fault(name: str) -> str:
+    """Why a service cannot be called so, in service.yaml's words; "" if it can."""
+    row = read(SERVICE_TEMPLATE).document["Parameters"]["ServiceName"]
+    fits = re.fullmatch(row["AllowedPattern"], name) and len(name) <= row["MaxLength"]
+    return "" if fits else str(row["ConstraintDescription"])
+
+
+def service_name(folder: Path) -> str:
+    """What a service is called after its folder: lower-case letters, digits and single hyphens, at most 24."""
+    words = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")
+    name = words if words[:1].isalpha() else f"model-{words}"
+    return name[:24].strip("-")
+
+
+def _by_note(note: dict[str, Any]) -> Asked:
+    stages: dict[str, dict[str, Sequence[str]]] = note.get("stages", {})
+    first = next(iter(stages.values()), {})
+    names = tuple(first) if tuple(first) != ("production",) else ()
+    hosts = max((len(there) for there in first.values()), default=1)
+    return Asked(tuple(note.get("remotes", {})), names, hosts)

@@ -1,0 +1,58 @@
+"""A build's log in CloudWatch Logs, from its head or from where it was read to before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from console.read.trouble import code_of
+
+PAGES = 50  # of 1 MB at most: more of a log than anybody reads
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line: when CloudWatch says that it was written, and what it says."""
+
+    at: datetime
+    says: str
+
+
+@dataclass(frozen=True)
+class LogPage:
+    """Some lines, and the token from which the log goes on."""
+
+    lines: tuple[LogLine, ...]
+    token: str
+
+
+def read_log(client: Callable[[str], Any], build: str, token: str = "", since: datetime | None = None) -> LogPage:
+    """What the log of a build has from ``token`` on; nothing yet where the build has not begun to write."""
+    project, _, stream = build.partition(":")
+    asked: dict[str, Any] = {"logGroupName": f"/aws/codebuild/{project}", "logStreamName": stream}
+    if since is not None:
+        asked["startTime"] = int(since.timestamp() * 1000)
+    lines: list[LogLine] = []
+    for _ in range(PAGES):
+        more = {"nextToken": token} if token else {}
+        try:
+            told = client("logs").get_log_events(**asked, **more, startFromHead=True)
+        except Exception as error:
+            if code_of(error) != "ResourceNotFoundException":
+                raise
+            break
+        lines += _lines(told["events"])
+        before, token = token, told["nextForwardToken"]
+        if token == before or not told["events"]:
+            break
+    return LogPage(tuple(lines), token)
+
+
+def _lines(events: Sequence[Any]) -> list[LogLine]:
+    return [
+        LogLine(datetime.fromtimestamp(event["timestamp"] / 1000, UTC), line)
+        for event in events
+        for line in event["message"].rstrip("\n").split("\n")
+    ]

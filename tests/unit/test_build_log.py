@@ -1,0 +1,43 @@
+"""What a build's log says of the command that failed first."""
+
+from __future__ import annotations
+
+import pytest
+
+from aws_events.build_log import CHARACTERS, LINES, failed_command
+
+pytestmark = pytest.mark.unit
+AT = "[Container] 2026/11/23 10:00:10.123456"
+
+
+def log(*said: str) -> list[str]:
+    return [f"{AT} {line[1:]}" if line.startswith("#") else line for line in said]
+
+
+def test_the_lines_are_those_of_the_command_that_failed_and_of_no_other() -> None:
+    """POST_BUILD runs after a failed BUILD and says something too; what an earlier command said is no cause."""
+    told = log(
+        "#Entering phase BUILD", "#Running command pip install .", "installed", "#Running command ruff check .",
+        "train.py:3:1: F401 `os` imported but unused", "", "Found 1 error.",
+        "#Command did not exit successfully ruff check . exit status 1", "#Phase complete: BUILD State: FAILED",
+        "#Phase context status code: COMMAND_EXECUTION_ERROR Message: …", "#Entering phase POST_BUILD",
+        "#Running command echo bye", "bye", "#Phase complete: POST_BUILD State: SUCCEEDED",
+    )  # fmt: skip
+    assert failed_command(told) == ("train.py:3:1: F401 `os` imported but unused", "Found 1 error.")
+
+
+def test_a_log_that_names_no_failure_gives_its_last_lines() -> None:
+    """CloudWatch may have the end of a log a little later than EventBridge tells of it."""
+    assert failed_command(log("#Running command make", "cc model.c", "model.c:1: error")) == (
+        "cc model.c",
+        "model.c:1: error",
+    )
+    assert failed_command([]) == ()
+
+
+def test_only_so_much_is_kept_from_the_end() -> None:
+    """A failing test run prints pages; a comment and a mail hold a few lines."""
+    said = failed_command(log("#Running command pytest", *(f"line {n}" for n in range(100))))
+    assert (len(said), said[-1]) == (LINES, "line 99")
+    assert sum(map(len, failed_command(["x" * 400] * 100))) <= CHARACTERS
+    assert failed_command(["y", "x" * (CHARACTERS + 1)]) == ()

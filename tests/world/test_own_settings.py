@@ -1,0 +1,50 @@
+"""What a commit brings of its own: its esteira.yaml, and its buildspec or none."""
+
+from __future__ import annotations
+
+from esteira.perform.build import DEFAULT
+from tests.world.story import Story
+
+
+def test_a_commit_without_a_buildspec_is_built_by_the_default_one(story: Story) -> None:
+    """CodeBuild is given the default buildspec; with one of its own it reads that."""
+    story.push("one", Dockerfile="FROM scratch")
+    story.play()
+    story.push("two", buildspec_dot_yml="version: 0.2")
+    story.play()
+    assert [job.buildspec for job in story.engine.built] == [DEFAULT.read_text(), None]
+    assert story.phases == ["superseded", "live"]
+
+
+def test_a_buildspec_that_codebuild_does_not_read_is_not_passed_over_in_silence(story: Story) -> None:
+    """The release is rejected with the name that CodeBuild reads, and nothing is built."""
+    story.push("one", buildspec_dot_yaml="version: 0.2")
+    story.play()
+    assert story.phases == ["rejected"]
+    assert "buildspec.yaml is not read by CodeBuild; rename it to buildspec.yml" in story.why(1)
+    assert story.built() == []
+
+
+def test_the_settings_of_a_commit_go_with_its_release(story: Story) -> None:
+    """The host gets the port and the health path of the release that it runs, also when it goes back to it."""
+    story.push("one", esteira_dot_yaml="port: 5000\nhealth: /healthz\n")
+    story.play()
+    story.push("two", esteira_dot_yaml="port: 7860")
+    story.play()
+    story.push("three", esteira_dot_yaml=None)
+    story.play()
+    story.operate("rollback", to="v1")
+    story.play()
+    told = [(document["release"], document["port"], document["health_path"]) for document in story.release_documents()]
+    assert told == [("v1", 5000, "/healthz"), ("v2", 7860, ""), ("v3", 0, ""), ("v1", 5000, "/healthz")]
+
+
+def test_settings_that_cannot_be_read_reject_the_release(story: Story) -> None:
+    """The sentence has the line, the value and what is allowed; the next push is a release like any other."""
+    story.push("one", esteira_dot_yaml="# ours\nport: eighty\n")
+    story.play()
+    assert story.phases == ["rejected"]
+    assert "esteira.yaml line 2: port is eighty, expected a whole number from 1 to 65535" in story.why(1)
+    story.push("two", esteira_dot_yaml="port: 80")
+    story.play()
+    assert story.phases == ["rejected", "live"]
