@@ -16,6 +16,7 @@ from esteira.core.facts import (
     ImageMissed,
     ImageTaken,
     Pushed,
+    Searched,
     StopAsked,
     Superseded,
 )
@@ -38,6 +39,8 @@ def of_birth(fact: Fact) -> str | None:
     match fact:
         case Pushed():
             return _born(fact)
+        case Searched(commit=commit, through=through):
+            return f"no secret was found in {through} files of commit {short(commit)}; the search goes on"
         case ImageArrived(tag=tag, digest=digest):
             return f"image {tag} arrived, {short(digest)}; it is to become a release"
         case ImageTaken(tag=tag, release=0):

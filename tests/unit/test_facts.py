@@ -200,7 +200,7 @@ def test_stamps_sort_as_time_does(one: datetime, other: datetime) -> None:
         ("Declined", {"at", "error"}),
         ("GivenUp", {"at", "why", "attempt", "remedy", "cause"}),
         ("Rollout", {"at", "lease", "deadline", "owner"}),
-        ("Diagnosed", {"at", "cause", "reached", "event", "answers"}),
+        ("Diagnosed", {"at", "cause", "reached", "event", "answers", "found"}),
         ("BuildStarted", {"at", "began", "retry_of"}),
         ("BuildEnded", {"at"}),
     ],

@@ -148,7 +148,8 @@ def content_hash(bundle: Bundle, document: dict[str, Any]) -> str:
     kept = {name: value for name, value in document.items() if name not in ("release", "number", "commit")}
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode())
     for path, file in sorted(bundle.files.items()):
-        digest.update(f"\0{path}\0{file.executable}\0{len(file.content)}\0".encode() + file.content)
+        content = file.content
+        digest.update(f"\0{path}\0{file.executable}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
 
 
