@@ -111,7 +111,7 @@ def _live(
         author=pushed.author,
         since=since,
         watched_until=watched_until if stage.baking > timedelta() and watched_until > now else None,
-        alarm=status.why if status.cause == Cause.ALARM else "",
+        alarm=status.why if status.cause in (Cause.ALARM, Cause.IMAGE_GONE) else "",
     )
 
 

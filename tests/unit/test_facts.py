@@ -33,6 +33,8 @@ IDENTITY: dict[str, set[str]] = {
     "ImageTaken": {"tag", "digest", "missing"},
     "ImageScanned": {"digest", "scanned_at", "findings"},
     "CommitPushed": {"commit", "by"},
+    "ImageBuilt": {"commit", "release", "attempt"},
+    "ImageMissed": {"at", "release"},
     "Claimed": {"release", "action", "attempt", "take", "stage"},
     "Declined": {"release", "action", "attempt", "take", "stage"},
     "BuildStarted": {"release", "attempt", "build"},
@@ -196,7 +198,7 @@ def test_stamps_sort_as_time_does(one: datetime, other: datetime) -> None:
     [
         ("Claimed", {"at", "lease", "owner"}),
         ("Declined", {"at", "error"}),
-        ("GivenUp", {"at", "why", "attempt", "remedy"}),
+        ("GivenUp", {"at", "why", "attempt", "remedy", "cause"}),
         ("Rollout", {"at", "lease", "deadline", "owner"}),
         ("Diagnosed", {"at", "cause", "reached", "event", "answers", "found"}),
         ("BuildStarted", {"at", "began", "retry_of"}),
