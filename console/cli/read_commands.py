@@ -26,7 +26,7 @@ def status(call: TypedCommand) -> None:
 
     now, found, where = call.now(), call.services(), call.controller.where
     stages = stage_status.status(call.store, found, now)
-    services = stage_status.glance(call.store, found, stages, where.pages, now)
+    services = stage_status.glance(call.store, found, stages, where.pages)
     told = {"services": services, "stages": stages}
     call.tell(told, lambda out: render_status.status(out, services, stages, where.remotes, now))
 

@@ -30,7 +30,7 @@ from esteira.core.facts import (
 from esteira.core.state import Release, Snapshot, StageState
 from esteira.core.status import Assessed, Cause, Phase, assess
 from esteira.fact import Fact
-from esteira.identity import Proof
+from esteira.identity import UNPROVEN, Proof
 from esteira.refusal import Refused, refusal
 from esteira.rollbacks import Impossible, back, quarantine_words, subjects
 from esteira.snapshot import snapshot
@@ -107,7 +107,7 @@ def _require_allowed(request: Request, service: Service) -> None:
         return
     if not allowed:
         raise Refused(f"{word} is switched off: the registration lets nobody say it. Next: esteira status")
-    who = f"{request.arn} may not say it" if request.arn else "AWS did not prove who says it now"
+    who = f"{request.arn} may not say it" if request.arn else UNPROVEN
     raise Refused(f"{word} may be said by {', '.join(allowed)}, and {who}. Next: ask one of them")
 
 

@@ -3,14 +3,17 @@ checks signatures as AWS's does. Forged, stolen, stale and strange proofs prove 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import botocore
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -237,11 +240,39 @@ def test_an_sts_that_does_not_answer_proves_nobody_and_accuses_nobody(sts: Sts) 
 
 @pytest.mark.parametrize(
     ("region", "host"),
-    [("us-east-1", "sts.us-east-1.amazonaws.com"), ("cn-north-1", "sts.cn-north-1.amazonaws.com.cn")],
+    [
+        ("us-east-1", "sts.us-east-1.amazonaws.com"),
+        ("us-gov-west-1", "sts.us-gov-west-1.amazonaws.com"),
+        ("cn-north-1", "sts.cn-north-1.amazonaws.com.cn"),
+        ("eusc-de-east-1", "sts.eusc-de-east-1.amazonaws.eu"),
+    ],
 )
 def test_sts_is_asked_in_the_functions_own_region(region: str, host: str) -> None:
     """Both sides write the address from the Region: the one whose functions are called, and the functions' own."""
     assert identity.address(region) == f"https://{host}/"
+
+
+def test_every_partition_that_botocore_knows_has_its_own_ending() -> None:
+    """A Region of a partition that came later is told by its beginning, too."""
+    path = Path(botocore.__file__).parent / "data" / "partitions.json"
+    for partition in json.loads(path.read_text())["partitions"]:
+        for region in partition["regions"]:
+            if "global" not in region:
+                ending = f"sts.{region}.{partition['outputs']['dnsSuffix']}/"
+                assert identity.address(region).endswith(ending), region
+
+
+def test_a_word_that_a_service_wants_proven_is_said_again_with_a_proof(sts: Sts) -> None:
+    """The registration is the function's to read: the command line learns of it by a refusal that nobody sees."""
+    heard: list[dict[str, Any]] = []
+
+    def invoke(_function: str, payload: Any) -> Invoked:
+        heard.append(payload)
+        return Invoked({} if "proof" in payload else {"refused": f"{identity.UNPROVEN}. Next: ask one of them"})
+
+    Controller(Where("esteira", sts.url), lambda _: regional(), invoke).operate({**REQUEST, "action": "rollback"})
+    assert ["proof" in each for each in heard] == [False, True]
+    assert caller(proof_of(heard[1]), heard[1])
 
 
 # --- the two-person rule, from end to end -----------------------------------------------------------------------------

@@ -114,6 +114,8 @@ EXPECTED: dict[str, Hears | Ignores] = {
     "ecr_push_git_tag": Ignores("not the tag git-"),
     "ecr_push_own_tag": Ignores("not the tag esteira-v1"),
     "ecr_push_release_tag": Hears((ImageArrived(at=NOON, tag="v1.2", digest=PUSHED_DIGEST),)),
+    "ecr_push_chart": Ignores("it is no image but application/vnd.cncf.helm.config.v1+json"),
+    "inspector2_scan": Hears((scan_said("inspector2_scan", "CRITICAL 1, HIGH 3, MEDIUM 9"),)),
     "ecr_push_untagged": Ignores("an image without a tag"),
     "ecr_push_failed": Ignores("PUSH FAILURE of an image"),
     "ecr_delete": Ignores("DELETE SUCCESS of an image"),

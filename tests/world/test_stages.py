@@ -86,7 +86,7 @@ def test_a_release_goes_through_its_stages_by_its_digest(on: Begin) -> None:
     assert deployments(story) == ["v1 staging Succeeded", "v1 canary Succeeded", "v1 production Succeeded"]
     documents = story.release_documents()
     assert [d["stage"] for d in documents] == ["staging", "canary", "production"]
-    assert {d["digest"] for d in documents} == {story.digest(f"git-{commit}")}
+    assert {d["digest"] for d in documents} == {story.made(commit)}
     assert story.tags(documents[0]["digest"]) >= {"live-staging", "live-canary", "live-production"}
 
 

@@ -32,6 +32,7 @@ from esteira.core.facts import (
     GivenUp,
     Held,
     ImageArrived,
+    ImageMissed,
     Notified,
     Promoted,
     Pushed,
@@ -154,8 +155,19 @@ class Release:
         return served[-1].digest if served else self.pushed.digest
 
     @property
+    def images(self) -> frozenset[str]:
+        """The digests of its image and, where that is an index, of the images in it."""
+        of = (f.images for f in self.all(Accepted) if f.digest == self.digest)
+        return frozenset((self.digest, *(image for images in of for image in images)))
+
+    @property
     def accepted(self) -> Accepted | None:
         return self.one(Accepted, attempt=self.attempt)
+
+    def missed(self, digest: str) -> ImageMissed | None:
+        """What was last found of an image that could not be pulled; None where it can."""
+        looks = [f for f in self.all(ImageMissed) if f.digest == digest]
+        return looks[-1] if looks and looks[-1].how else None
 
     @property
     def aborted(self) -> Aborted | None:
