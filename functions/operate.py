@@ -28,7 +28,7 @@ def handler(event: Any, _context: LambdaContext, *, given: Context | None = None
     context = given or bootstrap.from_environment()
     try:
         request, service = operate.read(event, bootstrap.services(context))
-        operate.operate(_known(request, event), service, context)
+        operate.operate(_known(request, event, context), service, context)
     except Refused as refused:
         logger.info(str(refused), action="refuse")
         return {"refused": str(refused)}
@@ -49,7 +49,7 @@ def _advanced(service: Service, release: str, context: Context) -> Answer:
         return answer(Outcome(service.name, release, "", why, ()))
 
 
-def _known(request: operate.Request, event: Any) -> operate.Request:
+def _known(request: operate.Request, event: Any, context: Context) -> operate.Request:
     """The request with who AWS knows the caller as, where it brought a proof. Raises Refused.
 
     Where STS cannot be asked the request is nobody's, and what must be somebody's is refused; an operator who has to
@@ -58,7 +58,7 @@ def _known(request: operate.Request, event: Any) -> operate.Request:
     if request.proof is None:
         return request
     try:
-        return request.model_copy(update={"arn": identity.caller(request.proof, event)})
+        return request.model_copy(update={"arn": (context.caller or identity.caller)(request.proof, event)})
     except identity.UnaskedError as unasked:
         logger.error(str(unasked), service=request.service, action=request.action)
         return request

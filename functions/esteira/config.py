@@ -44,6 +44,10 @@ class Approvals(Strict):
     valid_hours: Annotated[int, Field(ge=1, le=720)] = 72  # a vote counts that long
     wait_hours: Annotated[int, Field(ge=1, le=720)] = 168  # without them after that, the release is rejected
     not_by_pusher: bool = False  # the two-person rule
+    # Roles whose sessions bear their user's name, which that user cannot choose; of any other role all sessions are one
+    # identity. IAM Identity Center makes these and names the session after the user; a role of your own belongs here
+    # where its trust policy has a condition on sts:RoleSessionName (the IAM user guide on condition keys of STS).
+    named_sessions: Annotated[tuple[Glob, ...], Field(max_length=20)] = ("AWSReservedSSO_*",)
 
 
 class Stage(Strict):
@@ -60,6 +64,7 @@ class Stage(Strict):
     alarms: Annotated[tuple[AlarmName, ...], Field(max_length=10)] = ()
     approvals: Approvals | None = None
     windows: Annotated[tuple[Window, ...], Field(max_length=20)] = ()
+    bypass: bool = True  # whether a release may be let past these rules
     fault: str = ""
 
     @model_validator(mode="after")

@@ -18,7 +18,7 @@ from esteira.audit import (
     seen,
     seen_hash,
 )
-from esteira.core.facts import Notified
+from esteira.core.facts import CommitPushed, Notified
 from esteira.core.state import Listed, Snapshot, StageState
 from esteira.fact import Fact, from_row, to_row
 from esteira.trail import Checkpoint
@@ -145,7 +145,9 @@ def test_what_was_seen_has_another_hash_when_anything_was() -> None:
         replace(base, newest=born(2)),
         replace(base, stages=(StageState("production"),)),
         replace(base, written={1: Listed("live", "it is")}),
-        replace(base, releases=(replace(release(1, accepted()), pushers=("arn:ana",)),)),
+        replace(
+            base, releases=(replace(release(1, accepted()), pushes=(CommitPushed(at=NOON, commit="c", by="arn:ana"),)),)
+        ),
     ]
     hashes = [seen(s, NOON).sha256 for s in (base, *others)]
     assert len(set(hashes)) == len(hashes)

@@ -32,7 +32,7 @@ IDENTITY: dict[str, set[str]] = {
     "ImageArrived": {"tag", "digest"},
     "ImageTaken": {"tag", "digest", "missing"},
     "ImageScanned": {"digest", "scanned_at", "findings"},
-    "CommitPushed": {"commit", "by"},
+    "CommitPushed": {"commit", "by", "before"},
     "ImageBuilt": {"commit", "release", "attempt"},
     "ImageMissed": {"at", "release"},
     "Claimed": {"release", "action", "attempt", "take", "stage"},

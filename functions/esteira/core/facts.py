@@ -96,11 +96,15 @@ class ImageTaken(Fact, about=RELEASES, key="image#{tag}#{digest}#{missing:d}"):
     missing: bool = False
 
 
-class CommitPushed(Fact, about="commit/{commit}", key="pushed-by#{by}"):
-    """CodeCommit said who made this commit the branch's tip: an IAM ARN, which no git client can choose."""
+class CommitPushed(Fact, about="commit/{commit}", key="pushed-by#{by}#{before}"):
+    """CodeCommit said who made this commit the branch's tip: an IAM ARN, which no git client can choose.
+
+    ``before`` is the tip before it, "" where the push made the branch.
+    """
 
     commit: str
     by: str
+    before: str = ""
 
 
 class ImageBuilt(Fact, about="commit/{commit}", key="image-built#{release:08d}#{attempt:04d}"):

@@ -7,7 +7,7 @@ open releases, each stage's latest rollout and the latest words of operators.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -23,6 +23,7 @@ from esteira.core.facts import (
     BuildStarted,
     Bypassed,
     Claimed,
+    CommitPushed,
     Declined,
     DeploymentReported,
     DeploymentStarted,
@@ -49,6 +50,20 @@ from esteira.core.lease import Lease, lease_of
 from esteira.fact import Fact
 
 F = TypeVar("F", bound=Fact)
+MOST_PUSHES = 100  # that are followed back from a release; what was pushed before them counts as not told
+
+
+def pushes_between(live: str, commit: str, told: Callable[[str], Iterable[CommitPushed]]) -> Iterator[CommitPushed]:
+    """The pushes that led the branch from the ``live`` commit to ``commit``, which is among them, as far as CodeCommit
+    ``told`` of them. Without a live commit, all that were told of."""
+    left, seen = [commit], {live}
+    while left and len(seen) <= MOST_PUSHES:
+        tip = left.pop()
+        seen.add(tip)
+        for push in told(tip):
+            yield push
+            if commit != live and push.before and push.before not in {*seen, *left}:
+                left.append(push.before)
 
 
 @dataclass(frozen=True)
@@ -87,7 +102,7 @@ class Release:
     pushed: Pushed
     facts: frozenset[Fact] = frozenset()
     quarantine: Quarantined | None = None  # of an open release; a closed one keeps what it was
-    pushers: tuple[str, ...] = ()  # who CodeCommit says pushed its commit; empty where that is not known
+    pushes: tuple[CommitPushed, ...] = ()  # that CodeCommit told of, since what is live on its stages
 
     @cached_property
     def _by_kind(self) -> Mapping[type[Fact], list[Fact]]:
@@ -384,6 +399,7 @@ class StageState:
     alarms: tuple[AlarmRang, ...] = ()  # the last time each rang
     rules: Stage | None = None
     before: StageState | None = None
+    live_commit: str = ""  # of the release that is live, "" where none is or it came as an image
 
     def __hash__(self) -> int:
         return hash((self.name, self.rollout, self.finished))
