@@ -71,8 +71,9 @@ class Requested(Fact, about="requested", key="requested#{number:08d}"):
 class Seen(Fact, about="seen", key="seen#{sha256}", kept_days=400):
     """What the plan of one moment was made from, under its hash; a ``Decided`` names it.
 
-    ``rows`` are ``ABOUT<tab>KEY<tab>SHA256`` (the first 32 digits). ``newest`` is the newest release's
-    number, read before the open ones. ``tip`` is the branch's newest commit where it was asked for. ``written`` is each open release's listed status as JSON:
+    ``rows`` are ``ABOUT<tab>KEY<tab>SHA256`` (the first 32 digits). ``newest`` is the newest release's number, read
+    before the open ones. ``tip`` is the branch's newest commit where it was asked for. ``written`` is each open
+    release's listed status as JSON:
     ``[NUMBER, PHASE, SUMMARY, DETAIL, NEXT, CAUSE, STAGE]``.
     """
 

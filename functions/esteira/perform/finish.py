@@ -125,7 +125,7 @@ def _checkpoint(rollout: Rollout, do: Effects) -> None:
     rounds = do.store.rounds(name, (before.at if before else pushed.at) - do.context.settings.lease)
     said = do.store.newest_request(name)
     listed = {line.rpartition(" ")[0] for line in before.rows} if before else set()
-    # A function that was slow, and lives no longer than a lease, may have written a round after the checkpoint before was made.
+    # A slow function, which lives no longer than a lease, may have written a round after the checkpoint before.
     new = [f for f in rounds if f"{f.about} {f.key}" not in listed][-ROUNDS:]
     facts = {pushed, *do.store.everything(name, rollout.release), *new, *((said,) if said else ())}
     do.record(checkpoint_of(rollout, facts, before.sha256 if before else "", at))
