@@ -31,6 +31,7 @@ class Grounds:
     chain: CheckpointChain
     number: int
     now: datetime
+    named: frozenset[str]  # rows that are known to be wrong; what hangs on them is not named again
     covered: set[str] = field(default_factory=set)  # rows that some seal names, as "ABOUT KEY"
     last: datetime | None = None  # the last round of decisions about the release
 
@@ -59,16 +60,18 @@ class Grounds:
 
     def _rounds(self, decided: Iterable[Decided]) -> dict[str, Round]:
         """The rounds that the checkpoints list, and those that the decisions about the release name, by key."""
-        keys = {Round(at=d.at, round=d.round, seen=d.seen, rows=()).key for d in decided}
+        keys = {_round_key(d) for d in decided}
         keys |= {name.removeprefix("rounds ") for name in self.covered if name.startswith("rounds ")}
         found = {key: read_fact(self.rows.row(self.service, "rounds", key), Round) for key in sorted(keys)}
-        return {key: sealed for key, sealed in found.items() if sealed is not None}
+        return {
+            key: sealed for key, sealed in found.items() if sealed is not None and f"rounds {key}" not in self.named
+        }
 
     def _unlisted(self, decided: Iterable[Decided], rounds: dict[str, Round]) -> Iterator[Fault]:
         """Decisions that no round lists, and rounds that no checkpoint lists although one came later."""
         known = {line.rpartition(" ")[0] for sealed in rounds.values() for line in sealed.rows}
         for one in decided:
-            if f"{one.about} {one.key}" not in known:
+            if f"{one.about} {one.key}" not in known and f"rounds {_round_key(one)}" not in self.named:
                 yield Fault(f"{one.about} {one.key}", "no round lists it: it was inserted, or its round was taken out")
         made = [checkpoint.at for checkpoint in self.chain.checkpoints.values()]
         for sealed in rounds.values():
@@ -153,6 +156,11 @@ class Grounds:
             fact = read_fact(row, kind)
             if fact is not None and "fact_key" not in row and (fact.about, fact.key) == (about, key):
                 yield fact
+
+
+def _round_key(decided: Decided) -> str:
+    """The key of the round a decision was made in."""
+    return Round(at=decided.at, round=decided.round, seen=decided.seen, rows=()).key
 
 
 def _forgotten(kept_days: int | None, at: datetime, now: datetime) -> bool:

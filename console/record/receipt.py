@@ -54,8 +54,8 @@ def receipt(
     if checkpoint is not None:
         # Where a row is not what it was, that is why links do not meet; it is named already.
         faults += [] if wrong else faults_of_links(chain, checkpoint, said)
-    named = {fault.row for fault in faults}
-    faults += [fault for fault in Grounds(chain, number, now).faults() if fault.row not in named]
+    named = frozenset(fault.row for fault in faults)
+    faults += [fault for fault in Grounds(chain, number, now, named).faults() if fault.row not in named]
     return Receipt(
         service=service.name,
         release=f"v{number}",
