@@ -22,6 +22,7 @@ from esteira.trail import Decided, Requested, Round, Seen, about_decisions
 WORDS = (Word, ReleaseWord, Retried, Aborted)
 # By how much a row may be older than what was read before it was written: no function lives as long.
 LATE = timedelta(minutes=15)
+ROUNDS = 1000  # so many of the newest rounds are looked at, also where no checkpoint lists them yet
 
 
 @dataclass
@@ -62,6 +63,7 @@ class Grounds:
         """The rounds that the checkpoints list, and those that the decisions about the release name, by key."""
         keys = {_round_key(d) for d in decided}
         keys |= {name.removeprefix("rounds ") for name in self.covered if name.startswith("rounds ")}
+        keys |= self.rows.newest_rows(self.service, "rounds", "round#", ROUNDS).keys()
         found = {key: read_fact(self.rows.row(self.service, "rounds", key), Round) for key in sorted(keys)}
         return {
             key: sealed for key, sealed in found.items() if sealed is not None and f"rounds {key}" not in self.named
@@ -139,7 +141,10 @@ class Grounds:
         """Rows that no seal lists: an operator's word, or one older than a decision that did not see it."""
         birth = read_fact(self.rows.row(self.service, "releases", f"release#{self.number:08d}"), Pushed)
         subjects = [f"quarantine/{s}" for s in (birth.commit, birth.digest) if s] if birth else []
-        for about in (about_release(self.number), about_stage(self.chain.stage), *subjects):
+        commit = f"commit/{birth.commit}" if birth else ""
+        # Who pushed is read for a decision only where a stage has the two-person rule.
+        pushed = [commit] if any(name.startswith(f"{commit} pushed-by#") for name in self.covered) else []
+        for about in (about_release(self.number), about_stage(self.chain.stage), *subjects, *pushed):
             for fact in self._facts(about, Fact):
                 if f"{fact.about} {fact.key}" not in self.covered:
                     yield from self._stranger(fact)
@@ -148,7 +153,9 @@ class Grounds:
         name = f"{fact.about} {fact.key}"
         if isinstance(fact, WORDS):
             yield Fault(name, "no request of an operator lists it: it was inserted")
-        elif fact.about == about_release(self.number) and self.last and fact.at < self.last - LATE:
+        elif (
+            fact.kept_days is None and not fact.about.startswith("stage/") and self.last and fact.at < self.last - LATE
+        ):
             yield Fault(name, f"it says {fact.at:%Y-%m-%d %H:%M}, and no decision since then saw it: it was inserted")
 
     def _facts(self, about: str, kind: type[F]) -> Iterator[F]:

@@ -526,7 +526,8 @@ def test_a_checkpoint_that_was_made_anew_breaks_the_chain(tamper: Tamper) -> Non
         new = replace(new, sha256=checkpoint_hash(new))
         made = packed({"rows": rows, "sha256": new.sha256})
         with tamper.altered("checkpoints/production", "checkpoint#00000001", **made):
-            ((row, says),) = tamper.faults()
+            (row, says), (decided_from, _) = tamper.faults()
+    assert decided_from == f"{about} {key}"  # v2's decisions were made from it, and say so by its hash
     assert row == "checkpoints/production"
     assert says.startswith("the checkpoint of rollout 2 does not follow from the one of 1")
 
