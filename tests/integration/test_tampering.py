@@ -67,6 +67,7 @@ def story() -> Iterator[Story]:
         story.play()
         story.push_image("from elsewhere", "v9.1")
         story.play()
+        vote(story, "reject", "v6")
         story.clock.advance(3600)
         story.push(leak=ACCESS_KEY_ID)
         story.play()
