@@ -15,7 +15,7 @@ from console.record.as_of import UNREADABLE, Rows
 from console.record.checkpoint_chain import CheckpointChain, F, read_fact
 from console.record.receipt_values import Fault
 from esteira.audit import row_hash, seen_hash, seen_line
-from esteira.core.facts import Aborted, Pushed, ReleaseWord, Retried, Word, about_release, about_stage
+from esteira.core.facts import Aborted, ImageTaken, Pushed, ReleaseWord, Retried, Word, about_release, about_stage
 from esteira.fact import Fact, from_row
 from esteira.trail import Decided, Requested, Round, Seen, about_decisions
 
@@ -140,6 +140,8 @@ class Grounds:
     def _strangers(self) -> Iterator[Fault]:
         """Rows that no seal lists: an operator's word, or one older than a decision that did not see it."""
         birth = read_fact(self.rows.row(self.service, "releases", f"release#{self.number:08d}"), Pushed)
+        if birth and birth.source == "image":
+            yield from self._image(birth)
         subjects = [f"quarantine/{s}" for s in (birth.commit, birth.digest) if s] if birth else []
         commit = f"commit/{birth.commit}" if birth else ""
         # Who pushed is read for a decision only where a stage has the two-person rule.
@@ -148,6 +150,13 @@ class Grounds:
             for fact in self._facts(about, Fact):
                 if f"{fact.about} {fact.key}" not in self.covered:
                     yield from self._stranger(fact)
+
+    def _image(self, birth: Pushed) -> Iterator[Fault]:
+        """The row by which the release's image is taken, and becomes no other release."""
+        key = f"image#{birth.tag}#{birth.digest}#{bool(birth.rejected):d}"
+        taken = read_fact(self.rows.row(self.service, "releases", key), ImageTaken)
+        if taken is None or taken.release != self.number:
+            yield Fault(f"releases {key}", f"it is missing, or not v{self.number}'s: v{self.number} is of that image")
 
     def _stranger(self, fact: Fact) -> Iterator[Fault]:
         name = f"{fact.about} {fact.key}"
