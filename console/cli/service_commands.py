@@ -24,10 +24,12 @@ from console.read.where import REFUSED, TroubleError
 @click.option("--port", help="The port the container listens on.")
 @click.option("--health-path", help="Answers 200 when the container is ready, such as /ping.")
 @click.option("--build-minutes", help="How long a build may run.")
+@click.option("--github-repository", help="OWNER/NAME on GitHub whose workflows may push to its repositories.")
 @click.option("--build-cache", type=click.Choice(["none", "local", "s3"]), help="Where builds keep their cache.")
 @click.option("--staging", type=click.Choice(["no", "yes"]), help="Whether a release runs on a host of staging first.")
 @click.option("--bake-minutes", help="How long a release is watched; production waits for staging's.")
 @click.option("--approval-votes", help="How many must approve before production; 0: nobody is asked.")
+@click.option("--github-repository", help="OWNER/NAME on GitHub, whose workflows may push the branch and images.")
 @click.option("--bypass", type=click.Choice(["no", "yes"]), help="Whether esteira bypass may be said at all.")
 @click.option("--own-hooks", type=click.Choice(["no", "yes"]), help="Whether the repository may bring an appspec.yml.")
 @click.option("--log-retention-days", help="Days a build's log is kept.")
@@ -100,4 +102,6 @@ def _refuse_local(call: TypedCommand, typed: str) -> None:
 
 def _parameter(option: str) -> str:
     """The parameter of service.yaml that an option is called after: ``allowed_cidr`` is AllowedCidr."""
-    return {"volume_gib": "VolumeGiB"}.get(option, option.title().replace("_", ""))
+    return {"volume_gib": "VolumeGiB", "github_repository": "GitHubRepository"}.get(
+        option, option.title().replace("_", "")
+    )

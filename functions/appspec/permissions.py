@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from appspec.node import Node, to_s
 from appspec.paths import copies, inside
-from appspec.problem import File, Problem, Problems, short, shown, unknown_keys
+from appspec.problem import BundleFile, Problem, Problems, short, shown, unknown_keys
 
 TYPES = ("file", "directory")  # what a permission may apply to
 _KEYS = ("object", "pattern", "except", "owner", "group", "mode", "acls", "context", "type")
@@ -19,7 +19,7 @@ _ACL = re.compile(
 )
 
 
-def permission_problems(spec: Node, files: Mapping[str, File]) -> Problems:
+def permission_problems(spec: Node, files: Mapping[str, BundleFile]) -> Problems:
     """The problems of the section."""
     section = spec.section("permissions")
     if section.items is None or section.items != section.maps:
@@ -42,7 +42,7 @@ def permission_problems(spec: Node, files: Mapping[str, File]) -> Problems:
             yield from _one_file(permission, target, seen)
 
 
-def _copied(entry: Node, files: Mapping[str, File]) -> Iterator[str]:
+def _copied(entry: Node, files: Mapping[str, BundleFile]) -> Iterator[str]:
     source, destination = inside(to_s(entry.get("source"))), to_s(entry.get("destination"))
     if source is not None and destination:
         yield from (target for _, target in copies(source, posixpath.normpath(destination), files))
@@ -69,8 +69,8 @@ def _mode(mode: Node) -> Problems:
     good = re.fullmatch(r"[0-7]{1,4}", digits)
     if mode.plain and isinstance(mode.value, int) and re.fullmatch(r"0[0-7_]+", mode.text):
         then = f"sets mode {digits}" if good else "fails"
-        text = f"has mode {mode.text[:20]} unquoted, which YAML reads as the number {digits}: the agent {then}"
-        yield Problem(mode.line, f'{text}; write "{mode.text[:20]}" in quotes')
+        text = f"has mode {mode.text[:20]} unquoted, which YAML reads as the number {digits}: agent 1.8 {then}"
+        yield Problem(mode.line, f'{text}, and 2.x sets {mode.text[:20]}; write "{mode.text[:20]}" in quotes')
     elif not good:
         does = "for which the agent removes all rights" if mode.value == "" else "which the agent refuses"
         text = f'has mode {shown(mode)}, {does}; write one to four digits from 0 to 7, such as "0644"'

@@ -1,7 +1,8 @@
 """The verdict on a repository's own ``appspec.yml``, before anything is deployed. Pure.
 
-The bytes of the file and of its bundle go in, sentences come out. No sentence means that the agent (1.8.1) runs the
-file as its author meant it.
+The bytes of the file and of its bundle go in, sentences come out. No sentence means that the agent, 1.8.1 or 2.x, runs
+the file as its author meant it. A host has either, so what one of them refuses is refused; a sentence that is true of
+one only names it. The differences are in docs/codedeploy-agent.md.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from appspec.hooks import events, hook_problems
 from appspec.node import Node, to_s
 from appspec.paths import inside
 from appspec.permissions import permission_problems
-from appspec.problem import NAME, File, Problem, Problems, allowed, shown, unknown_keys
+from appspec.problem import NAME, BundleFile, Problem, Problems, allowed, shown, unknown_keys
 from appspec.psych import UnreadableError, read
 from appspec.script import script_problems
 
@@ -24,7 +25,7 @@ BEHAVIOURS = ("DISALLOW", "OVERWRITE", "RETAIN")  # for a file that already exis
 _SECTIONS = ("version", "os", "files", "hooks", "permissions", "file_exists_behavior")
 
 
-def problems(appspec: bytes, files: Mapping[str, File]) -> list[str]:
+def problems(appspec: bytes, files: Mapping[str, BundleFile]) -> list[str]:
     """The problems of an appspec.yml and of the scripts it runs, each one sentence: where it is, what the agent would
     do, and what to write instead. ``files`` is the bundle by path."""
     found = list(_problems(appspec, files))
@@ -61,7 +62,7 @@ def misnamed(name: str, content: bytes) -> str:
     return str(Problem(0, text, "misnamed", name))
 
 
-def _problems(appspec: bytes, files: Mapping[str, File]) -> Problems:
+def _problems(appspec: bytes, files: Mapping[str, BundleFile]) -> Problems:
     if len(appspec) > LARGEST:
         yield Problem(0, f"has {len(appspec):,} bytes; esteira reads at most {LARGEST:,}; make it shorter")
         return
@@ -91,15 +92,15 @@ def _repeated(node: Node) -> Problems:
     seen: dict[object, int] = {}
     for key in node.keys:
         if key.value in seen:
-            text = f"has {shown(key)} a second time (first on line {seen[key.value]}): the agent ignores the first"
-            yield Problem(key.line, f"{text}; put both into one", "duplicate-key")
+            text = f"has {shown(key)} a second time (first on line {seen[key.value]}): agent 1.8 ignores the first"
+            yield Problem(key.line, f"{text}, and 2.x refuses most such files; put both into one", "duplicate-key")
         seen.setdefault(key.value, key.line)
     children = node.value.values() if isinstance(node.value, dict) else node.value
     for child in children if isinstance(node.value, dict | list) else ():
         yield from _repeated(child)
 
 
-def _top(spec: Node, _files: Mapping[str, File]) -> Problems:
+def _top(spec: Node, _files: Mapping[str, BundleFile]) -> Problems:
     yield from unknown_keys(spec, _SECTIONS, "section")
     version, system, behaviour = (spec.value.get(k) for k in ("version", "os", "file_exists_behavior"))
     if version is None:

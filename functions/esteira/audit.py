@@ -115,5 +115,4 @@ def _facts(s: Snapshot) -> Iterator[Fact]:
         yield from release.facts
         if release.quarantine:
             yield release.quarantine
-        for pusher in release.pushers:
-            yield CommitPushed(at=release.pushed.at, commit=release.pushed.commit, by=pusher)
+        yield from release.pushes

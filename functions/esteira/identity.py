@@ -42,6 +42,7 @@ TAKEN = {"authorization", "content-type", "x-amz-date", "x-amz-security-token", 
 _SIGNED = re.compile(r"AWS4-HMAC-SHA256 Credential=[^,\s]+, ?SignedHeaders=([a-z0-9;-]+), ?Signature=[0-9a-f]{64}")
 _ARN = re.compile(rb"<Arn>(arn:[^<\s]{1,2000})</Arn>")
 
+UNPROVEN = "AWS did not prove who says it now"  # in a refusal: the command line then sends a proof
 AGAIN = "Next: the same command once more, which signs anew"
 
 

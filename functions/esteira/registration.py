@@ -61,7 +61,7 @@ def _mended(document: dict[str, Any], wrong: list[list[Any]], fault: str) -> Ser
             case _:
                 raise LookupError(place)
         held.update(_about(place, len(stages)))
-    service = Service.model_validate(document)
+    service: Service = Service.model_validate(document)
     kept = [s.model_copy(update={"fault": fault}) if n in held else s for n, s in enumerate(service.stages)]
     stopped = any(not place or place[0] in RELEASE for place in wrong)
     return service.model_copy(update={"stages": tuple(kept), "is_stopped": stopped})

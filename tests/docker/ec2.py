@@ -127,10 +127,10 @@ def add(tar: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> N
 
 
 def image(registry: str, service: str, says: str, command: str = SERVE, golden: str = "", label: str = "",
-          exposes: str = "", platform: str = "") -> str:  # fmt: skip
+          exposes: str = "") -> str:  # fmt: skip
     """Push an image whose page is ``says``, with /ping, a slow page and a model; return it by digest, the engine keeps
     none. The model answers everything with a half; ``golden`` are its golden questions, ``label`` says where,
-    ``exposes`` are the ports that it exposes, ``platform`` is what it says it is built for ("" is this machine's)."""
+    ``exposes`` are the ports that it exposes."""
     rootfs = io.BytesIO()
     with tarfile.open(fileobj=rootfs, mode="w") as tar:
         add(tar, "bin/busybox", Path(shutil.which("busybox") or "").resolve().read_bytes(), 0o755)
@@ -154,7 +154,6 @@ def image(registry: str, service: str, says: str, command: str = SERVE, golden: 
     changes += [f"LABEL esteira.golden={label}"] if label else []
     changes += [f"EXPOSE {exposes}"] if exposes else []
     options = [word for change in changes for word in ("--change", change)]
-    options += ["--platform", platform] if platform else []
     subprocess.run(["docker", "import", *options, "-", name], input=rootfs.getvalue(), check=True, capture_output=True)
     pushed = run("docker", "push", name)
     run("docker", "image", "rm", name)

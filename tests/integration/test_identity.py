@@ -3,14 +3,17 @@ checks signatures as AWS's does. Forged, stolen, stale and strange proofs prove 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import botocore
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -130,10 +133,11 @@ def test_who_signed_is_known_by_the_arn_that_sts_gives(sts: Sts, monkeypatch: py
 
 
 @pytest.mark.parametrize("action", ["rollback", "hold", "retry"])
-def test_a_word_that_counts_whoever_says_it_needs_no_proof(sts: Sts, action: str) -> None:
-    """So the usual words cost no call to STS, and an older console is still heard."""
-    assert "proof" not in sent(sts, {**REQUEST, "action": action})
+def test_every_word_brings_a_proof_since_the_registration_may_ask_for_one(sts: Sts, action: str) -> None:
+    """Signing costs no call: it is the function that asks STS."""
+    payload = sent(sts, {**REQUEST, "action": action})
     assert sts.asked == []
+    assert caller(proof_of(payload), payload) == ARNS["AKIAANA"]
 
 
 @pytest.mark.parametrize(
@@ -236,11 +240,39 @@ def test_an_sts_that_does_not_answer_proves_nobody_and_accuses_nobody(sts: Sts) 
 
 @pytest.mark.parametrize(
     ("region", "host"),
-    [("us-east-1", "sts.us-east-1.amazonaws.com"), ("cn-north-1", "sts.cn-north-1.amazonaws.com.cn")],
+    [
+        ("us-east-1", "sts.us-east-1.amazonaws.com"),
+        ("us-gov-west-1", "sts.us-gov-west-1.amazonaws.com"),
+        ("cn-north-1", "sts.cn-north-1.amazonaws.com.cn"),
+        ("eusc-de-east-1", "sts.eusc-de-east-1.amazonaws.eu"),
+    ],
 )
 def test_sts_is_asked_in_the_functions_own_region(region: str, host: str) -> None:
     """Both sides write the address from the Region: the one whose functions are called, and the functions' own."""
     assert identity.address(region) == f"https://{host}/"
+
+
+def test_every_partition_that_botocore_knows_has_its_own_ending() -> None:
+    """A Region of a partition that came later is told by its beginning, too."""
+    path = Path(botocore.__file__).parent / "data" / "partitions.json"
+    for partition in json.loads(path.read_text())["partitions"]:
+        for region in partition["regions"]:
+            if "global" not in region:
+                ending = f"sts.{region}.{partition['outputs']['dnsSuffix']}/"
+                assert identity.address(region).endswith(ending), region
+
+
+def test_a_word_that_a_service_wants_proven_is_said_again_with_a_proof(sts: Sts) -> None:
+    """The registration is the function's to read: the command line learns of it by a refusal that nobody sees."""
+    heard: list[dict[str, Any]] = []
+
+    def invoke(_function: str, payload: Any) -> Invoked:
+        heard.append(payload)
+        return Invoked({} if "proof" in payload else {"refused": f"{identity.UNPROVEN}. Next: ask one of them"})
+
+    Controller(Where("esteira", sts.url), lambda _: regional(), invoke).operate({**REQUEST, "action": "rollback"})
+    assert ["proof" in each for each in heard] == [False, True]
+    assert caller(proof_of(heard[1]), heard[1])
 
 
 # --- the two-person rule, from end to end -----------------------------------------------------------------------------
@@ -285,12 +317,43 @@ def approval(by: str, **more: str) -> dict[str, str]:
 
 def test_who_pushed_may_not_approve_and_another_may(story: Story, console: Controller) -> None:
     """On the local stack a person signs by the name they go by; STS and CodeCommit know them by one ARN."""
-    with pytest.raises(TroubleError, match=r"user/ana pushed v1, and who pushed may not approve"):
+    with pytest.raises(TroubleError, match="user/ana pushed v1, or what comes to production with it"):
         console.operate(approval("ana"))
     assert phases(story) == ["waiting"]
     console.operate(approval("rui"))
     story.play()
     assert phases(story) == ["live"]
+
+
+def test_two_names_said_by_one_holder_of_keys_are_one_vote(story: Story, console: Controller) -> None:
+    """The attack with proofs: rui votes under a second name, which is signed with the same keys."""
+    story.register(stages=[{**RULE[0], "approvals": {"votes": 2}}])
+    console.operate(approval("rui"))
+    payload = overheard(console.where, approval("rui", request="request-of-rui-2"))
+    forged = {**payload, "by": "eva"}
+    assert "signed for another request" in _invoked(story, "OperateFunction", forged).payload["refused"]
+    console.operate(approval("rui", request="request-of-rui-3"))
+    assert phases(story) == ["waiting"]
+    assert "production needs 1 more approval; approved by rui" in story.why(1)
+    console.operate(approval("eva"))
+    story.play()
+    assert phases(story) == ["live"]
+
+
+def test_the_author_of_a_commit_under_the_tip_may_not_approve_it(story: Story, console: Controller) -> None:
+    """The attack with proofs: eva pushes over ana's v1, which waits, and ana approves eva's v2."""
+    before = story.context.aws.tip(story.service)
+    commit = story.push("two")
+    story.bus.forget()
+    git, eva = story.service.repository, "arn:aws:iam::123456789012:user/eva"
+    story.local_aws.codecommit.moved(git, "refs/heads/main", before, commit, eva)
+    story.play()
+    for who in ("ana", "eva"):
+        with pytest.raises(TroubleError, match=f"user/{who} pushed v2, or what comes to production with it"):
+            console.operate(approval(who, release="v2"))
+    console.operate(approval("rui", release="v2"))
+    story.play()
+    assert phases(story) == ["live", "superseded"]
 
 
 def test_a_name_that_is_only_said_approves_nothing(story: Story, console: Controller) -> None:

@@ -208,7 +208,7 @@ def test_where_nothing_changes_it_says_so_and_leaves_no_change_set(account: Acco
         (("Lungs",), "ServiceName cannot be 'Lungs': lower-case letters, digits and single hyphens"),
         (("a" * 25,), "at most 24"),
         (("lungs", "--allowed-cidr", "10.0.0.0/33"), "AllowedCidr cannot be '10.0.0.0/33': an IPv4 range"),
-        (("lungs", "--port", "0"), "Port cannot be '0': a port, 1 to 65535"),
+        (("lungs", "--port", "65536"), "Port cannot be '65536': a port, 1 to 65535, or 0"),
         (("lungs", "--port", "eighty"), "Port cannot be 'eighty'"),
         (("lungs", "--architecture", "mips"), "Architecture cannot be 'mips': arm64 or x86_64"),
         (("lungs", "--log-retention-days", "2"), "LogRetentionDays cannot be '2'"),
@@ -293,8 +293,8 @@ def test_a_service_that_was_removed_comes_back_with_its_data(account: Account, a
     assert account.run("add-service", "lungs", "--port", "9000").exit_code == 0
     again = account.client("codecommit").get_repository(repositoryName="lungs")["repositoryMetadata"]["repositoryId"]
     assert again == kept
-    rows = account.cloudformation.list_stack_resources(StackName="esteira-lungs")["StackResourceSummaries"]
-    made = {row["LogicalResourceId"] for row in rows}
+    pages = account.cloudformation.get_paginator("list_stack_resources").paginate(StackName="esteira-lungs")
+    made = {row["LogicalResourceId"] for page in pages for row in page["StackResourceSummaries"]}
     assert made & {"Repository", "Images", "Bundles"} == set()
     assert {"Project", "Host", "Registration", "BuildRole"} <= made
 

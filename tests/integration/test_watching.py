@@ -293,7 +293,7 @@ def test_one_query_shows_all_that_was_said_of_a_release_by_all_four_functions(se
 def test_the_errors_are_those_of_the_code_of_the_runtime_and_what_was_cut_off(seen: Seen) -> None:
     """A refusal by AWS with its release, a malformed event and registration by their fields, and a timeout."""
     said = [str(row["said"]) for row in asked(seen, saved()["Errors"]).rows]
-    for words in ("AccessDeniedException: not today", "project-name: Field required", "services/lungs", "timeout"):
+    for words in ("AccessDeniedException: not today", "build-id: Field required", "services/lungs", "timeout"):
         assert any(words in text for text in said), said
     of_v6 = [row for row in asked(seen, saved()["Errors"]).rows if row["release"] == "v6"]
     assert [row["action"] for row in of_v6] == ["StartBuild"]

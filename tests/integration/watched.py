@@ -63,7 +63,9 @@ def play(story: Story) -> None:
     story.deliver()
     story.faults.hook = None
     story.pass_time(60)
-    story.bus.emit("aws.codebuild", "CodeBuild Build State Change", [], {})
+    claim = {"environment-variables": [{"name": "ESTEIRA_CLAIM", "value": "heart/v1/build/1"}]}
+    ours = {"project-name": story.service.project, "additional-information": {"environment": claim}}
+    story.bus.emit("aws.codebuild", "CodeBuild Build State Change", [], ours)
     story.play()
     story.faults.hook = refusing("codecommit:GetBranch")
     story.pass_time(300)

@@ -151,8 +151,8 @@ ERRORS = {
     copying("404", "/etc"): "has source 404, which YAML does not read as text",
     copying("nginx.conf", "/etc") + "  - source: ./nginx.conf\n    destination: /etc/\n": "the same /etc/nginx",
     # permissions
-    permission("mode: 0644"): "line 8 has mode 0644 unquoted, which YAML reads as the number 420: the agent sets",
-    permission("mode: 0755"): "reads as the number 493: the agent fails",
+    permission("mode: 0644"): "line 8 has mode 0644 unquoted, which YAML reads as the number 420: agent 1.8 sets",
+    permission("mode: 0755"): "reads as the number 493: agent 1.8 fails",
     permission("mode: 999"): "has mode 999",
     permission("mode: u+x"): "has mode u+x",
     permission('mode: "17777"'): 'has mode "17777"',

@@ -13,7 +13,7 @@ from detect_secrets.settings import default_settings
 
 from guard.reading import look
 from guard.search import secrets
-from tests.unit.secrets.corpus import Sample, samples
+from tests.unit.leaks.corpus import Sample, samples
 
 ROOT = Path(__file__).parents[2]
 SEEDS = (1, 2, 3)  # other random values each time

@@ -16,7 +16,7 @@ from console.local.process.container import Container, Lifeline, Program
 from esteira import bundle
 from esteira.targets.ec2 import _told
 from guard.mask import MASKED, masked, secret_values
-from tests.unit.secrets.corpus import samples
+from tests.unit.leaks.corpus import samples
 
 KEY_ID = "AKIA" + "QX7M4K2BZT5R9W3D"
 PASSWORD = "Tulipa" + "4711!"

@@ -42,7 +42,7 @@ def test_a_registration_without_a_fault_is_the_service() -> None:
         ({"stages": with_stage(0, votes=2)}, ["staging"], False),
         ({"stages": with_stage(0, alarms=["errors"])}, ["staging"], False),
         ({"webhook": {"parameter": "no name"}}, [], False),
-        ({"port": 0}, ["staging", "production"], True),
+        ({"port": 70_000}, ["staging", "production"], True),
         ({"environment": {"A B": "x"}}, ["staging", "production"], True),
         ({"environment": {"A": "x"}, "parameters": {"A": "/a"}}, ["staging", "production"], True),
     ],

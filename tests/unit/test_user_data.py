@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -170,3 +171,15 @@ def test_a_reason_is_never_longer_than_an_event_holds(machine: Machine) -> None:
     (machine.folder / "bin" / "dnf").write_text(noisy)
     machine.start("is-active")
     assert len(machine.called("cfn-signal")[0]) < 900
+
+
+@pytest.mark.parametrize("before", ["", "x"])
+def test_the_last_sentence_of_a_hook_is_utf_8_whatever_it_had_to_cut(before: str, tmp_path: Path) -> None:
+    """Agent 2.x stops reading at the first line that is not; a hook's locale is the agent's, C, which cuts bytes."""
+    hooks = tmp_path / "hooks"
+    shutil.copytree(HOOKS, hooks)
+    (tmp_path / "release.json").write_text(json.dumps({"service": f"{before}{'ä' * 400}"}))
+    words, environment = ["bash", "-c", f". {hooks}/release.sh"], {**os.environ, "LC_ALL": "C"}
+    came = subprocess.run(words, env=environment, capture_output=True, check=False)
+    *_, last = came.stdout.splitlines()
+    assert f"service is '{before}äää" in last.decode()

@@ -20,8 +20,8 @@ from console.local.aws.resources import create_resources
 from console.local.aws.stack import LocalAws
 from console.local.paths import TEMPLATE
 from console.local.rehearse.rehearsal_engine import MEDIA_TYPE, ScriptedEngine, manifest_for
-from console.local.template import read
-from esteira.aws import Aws
+from console.local.template import read, with_service
+from esteira.aws import Aws, tracing
 from esteira.bundle import default
 from esteira.claims import BuildClaim, RolloutClaim
 from esteira.config import Service
@@ -50,6 +50,7 @@ class Stand:
     pauses: list[float] = field(default_factory=list)
     build: str = ""
     deployment: str = ""
+    etag: str = ""
 
     def client(self, name: str) -> Any:
         """A boto3 client of the local AWS."""
@@ -75,7 +76,7 @@ class Stand:
 @contextmanager
 def standing(folder: Path) -> Iterator[Stand]:
     """A stand with everything made, where the build and the deployment have ended."""
-    template = read(TEMPLATE)
+    template = with_service(read(TEMPLATE))
     settings = next(f.environment for f in template.functions if f.handler.startswith("intake."))
     engine = ScriptedEngine(manual=True)
     local_aws = LocalAws(folder, engine, Bus(clock=Clock.stopped(AT)), keep=False)
@@ -92,8 +93,8 @@ def standing(folder: Path) -> Iterator[Stand]:
         topic = make("sns").list_topics()["Topics"][0]["TopicArn"]
         stand = Stand(aws, store, service, local_aws, faults, one, two, digest, topic, pauses)
         stand.build = aws.start_build(service, BuildClaim("heart", 1, 1), two, "token-1", {})
-        aws.put_bundle(service, "one.zip", default(), {"number": 1})
-        stand.deployment = aws.create_deployment(service, CLAIM, "a test", "one.zip")
+        _, stand.etag = aws.put_bundle(service, "one.zip", default(), {"number": 1})
+        stand.deployment = aws.create_deployment(service, CLAIM, "a test", "one.zip", stand.etag)
         engine.finish_all()
         make("ssm").put_parameter(Name="/secret", Value="s", Type="SecureString")
         yield stand
@@ -102,6 +103,8 @@ def standing(folder: Path) -> Iterator[Stand]:
 DECIDED = Decided(at=AT, release=1, action="Wait", why="a test", round=0, place=0, seen="s", configuration="c")
 HELD = Held(at=AT, request="one", by="ana", reason="a test", stage="production", until=AT)
 CLAIMED = Claimed(at=AT, release=1, action="build", attempt=1, take=1, lease=AT)
+
+SEGMENT = {"trace_id": f"1-6b0d35dd-{1:024x}", "id": f"{1:016x}", "name": "a", "start_time": 1.0, "end_time": 2.0}
 
 # How an adapter comes to make each of its calls.
 MAKES: dict[str, Callable[[Stand], object]] = {
@@ -118,7 +121,7 @@ MAKES: dict[str, Callable[[Stand], object]] = {
     "codecommit:PostCommentForComparedCommit": lambda s: s.aws.comment(s.service, s.commit, "live", "token-4"),
     "codedeploy:BatchGetDeploymentTargets": lambda s: s.aws.targets(s.deployment),
     "codedeploy:BatchGetDeployments": lambda s: s.aws.find_deployment(s.service, CLAIM, AT),
-    "codedeploy:CreateDeployment": lambda s: s.aws.create_deployment(s.service, CLAIM, "a test", "one.zip"),
+    "codedeploy:CreateDeployment": lambda s: s.aws.create_deployment(s.service, CLAIM, "a test", "one.zip", s.etag),
     "codedeploy:GetDeployment": lambda s: s.aws.deployment_status(s.deployment),
     "codedeploy:ListDeploymentTargets": lambda s: s.aws.targets(s.deployment),
     "codedeploy:ListDeployments": lambda s: s.aws.find_deployment(s.service, CLAIM, AT),
@@ -134,8 +137,10 @@ MAKES: dict[str, Callable[[Stand], object]] = {
     "ecr:DescribeImages": lambda s: s.aws.image(s.service, digest=s.digest),
     "ecr:PutImage": lambda s: s.aws.tag_image(s.service, s.digest, "live-production"),
     "events:PutEvents": lambda s: s.aws.emit({"service": "heart"}),
+    "logs:GetLogEvents": lambda s: s.aws.build_log(s.build),
     "s3:PutObject": lambda s: s.aws.put_bundle(s.service, "two.zip", default(), {"number": 2}),
     "sns:Publish": lambda s: s.aws.publish(s.topic, "a subject", "a text"),
     "ssm:GetParameter": lambda s: s.aws.secret("/secret"),
     "ssm:GetParametersByPath": lambda s: s.aws.services("/esteira/services/"),
+    "xray:PutTraceSegments": lambda s: tracing._send(dict(SEGMENT)),
 }

@@ -210,7 +210,7 @@ def test_python_reads_every_pattern_of_the_calls_that_are_made() -> None:
 
 def test_a_second_deployment_of_a_group_is_refused_while_the_first_runs(stand: Stand) -> None:
     """One of the rules that depend on what is there; the others have their tests with their services."""
-    stand.aws.create_deployment(stand.service, CLAIM, "a test", "one.zip")
+    stand.aws.create_deployment(stand.service, CLAIM, "a test", "one.zip", stand.etag)
     with pytest.raises(ClientError, match="DeploymentLimitExceeded"):
         stand.client("codedeploy").create_deployment(
             applicationName=stand.service.application,

@@ -65,6 +65,14 @@ HANDLED: dict[str, dict[str, str]] = {
         "ImageAlreadyExistsException": "the tag is on this image already",
         "ImageTagAlreadyExistsException": NOTED,
     },
+    "logs:GetLogEvents": {
+        "InvalidParameterException": "there is no log of this build",
+        "ResourceNotFoundException": "there is no log of this build",
+    },
+    "xray:PutTraceSegments": {
+        "InvalidRequestException": "a trace is worth no failed call: a warning in the log",
+        "ThrottledException": "a trace is worth no failed call: a warning in the log",
+    },
     "s3:GetObject": {"NoSuchKey": "the receipt says that the bundle is gone"},
     "s3:HeadBucket": {"NoSuchBucket": "doctor says that it is not there"},
     "events:DescribeRule": {"ResourceNotFoundException": "doctor says that it is not there"},
@@ -122,7 +130,8 @@ RAISED: dict[str, str] = {
     "comes back": """
         InternalErrorException InternalException InternalServerError InternalServiceException KMSThrottlingException
         KmsThrottled LimitExceededException OverLimit ProvisionedThroughputExceededException RequestLimitExceeded
-        RequestThrottled ServerException ServiceException ServiceQuotaExceededException ThrottledException
+        RequestThrottled ServerException ServiceException ServiceQuotaExceededException
+        ServiceUnavailableException ThrottledException
         ThrottlingException TooManyRequestsException TransactionInProgressException
         """,
     "a key of KMS cannot be used: only its owner can change that": """

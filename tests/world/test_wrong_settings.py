@@ -48,7 +48,7 @@ def test_a_wrong_webhook_holds_nothing_back(story: Any) -> None:
 def test_nothing_is_deployed_with_a_wrong_port_not_even_a_rollback(story: Any) -> None:
     """What a host gets cannot be guessed. The rollback is carried out when the registration is right again."""
     story.live("one", "two")
-    story.register(port=0)
+    story.register(port=70_000)
     story.operate("rollback")
     story.play()
     assert story.live_on("production") == 2

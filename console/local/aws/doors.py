@@ -337,9 +337,11 @@ def _client_error(client: Any, operation: str, error: AwsError) -> Exception:
 
 
 def _status(shape: Any) -> int:
-    """The HTTP status that AWS models for an error, 400 for one that it does not model."""
-    metadata = shape.metadata if shape is not None else {}
-    return int(metadata.get("error", {}).get("httpStatusCode") or (500 if metadata.get("fault") else 400))
+    """The HTTP status of an error. Some models do not say which errors are AWS's own fault; their names do."""
+    if shape is None:
+        return 400
+    fault = shape.metadata.get("fault") or shape.name.startswith(("Internal", "ServiceUnavailable"))
+    return int(shape.metadata.get("error", {}).get("httpStatusCode") or (500 if fault else 400))
 
 
 def _requests(stack: LocalStack, faults: Faults, original: Any, elsewhere: frozenset[str]) -> Any:

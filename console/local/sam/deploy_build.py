@@ -22,6 +22,9 @@ from console.local.sam.ministack import TOOLS, Ministack
 from console.local.sam.sam_cli import SamError, artifact_of, last_words, sam
 from console.local.template import Loader, read
 
+# A host signals these, and the emulator has none.
+SIGNALLED = frozenset({"AWS::CloudFormation::WaitCondition", "AWS::CloudFormation::WaitConditionHandle"})
+
 
 def build(folder: Path, python: Path, say: Say) -> None:
     """Build the template into ``folder``/build as ``make build`` does, for the Python the emulator has."""
@@ -57,14 +60,15 @@ def fit(built: Path, emulator: Ministack, endpoints: Mapping[str, str], say: Say
                 f"the emulator refuses {', '.join(sorted(unknown & NEEDED))}, without which there is nothing to "
                 f"rehearse. Next: the version that the Makefile names: rm -r {TOOLS.name} && make ministack"
             )
-        made = fitted(document, unknown)
+        made = fitted(document, unknown | SIGNALLED)
         document = made.document
         if "Globals" in document:
             document = run_by(made.document, document["Globals"]["Function"]["Runtime"], endpoints)
             say("changed", f"the functions' environment, for where they call: {', '.join(endpoints)}")
         path.write_text(json.dumps(document))
         for id_, kind in made.left_out.items():
-            say("left out", f"{id_} of {path.relative_to(built)}: the emulator knows no {kind}")
+            why = "nobody is there to signal it" if kind in SIGNALLED else f"the emulator knows no {kind}"
+            say("left out", f"{id_} of {path.relative_to(built)}: {why}")
 
 
 def unknown_types(cloudformation: Any, kinds: tuple[str, ...]) -> frozenset[str]:
