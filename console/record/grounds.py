@@ -15,7 +15,17 @@ from console.record.as_of import UNREADABLE, Rows
 from console.record.checkpoint_chain import CheckpointChain, F, read_fact
 from console.record.receipt_values import Fault
 from esteira.audit import row_hash, seen_hash, seen_line
-from esteira.core.facts import Aborted, ImageTaken, Pushed, ReleaseWord, Retried, Word, about_release, about_stage
+from esteira.core.facts import (
+    Aborted,
+    CommitPushed,
+    ImageTaken,
+    Pushed,
+    ReleaseWord,
+    Retried,
+    Word,
+    about_release,
+    about_stage,
+)
 from esteira.fact import Fact, from_row
 from esteira.trail import Decided, Requested, Round, Seen, about_decisions
 
@@ -147,7 +157,7 @@ class Grounds:
         # Who pushed is read for a decision only where a stage has the two-person rule.
         pushed = [commit] if any(name.startswith(f"{commit} pushed-by#") for name in self.covered) else []
         for about in (about_release(self.number), about_stage(self.chain.stage), *subjects, *pushed):
-            for fact in self._facts(about, Fact):
+            for fact in self._facts(about, CommitPushed if about in pushed else Fact):
                 if f"{fact.about} {fact.key}" not in self.covered:
                     yield from self._stranger(fact)
 

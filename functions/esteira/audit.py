@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from esteira.config import Service
-from esteira.core.facts import CommitPushed, ImageArrived, Rollout
+from esteira.core.facts import ImageArrived, Rollout
 from esteira.core.state import Snapshot
 from esteira.fact import Fact, to_row
 from esteira.trail import Checkpoint, Configured, Decided, Requested, Round, Seen
@@ -39,10 +39,9 @@ def listed(fact: Fact) -> str:
 def seen_line(fact: Fact) -> str:
     """A fact as ``Seen`` lists it.
 
-    Of who pushed a commit and of an image that arrived, the key alone is hashed: a snapshot keeps no more of the first,
-    and the second is known by its release when it is one.
+    Of an image that arrived, the key alone is hashed: it is known by its release when it is one.
     """
-    sha256 = hash_of(fact.key) if isinstance(fact, CommitPushed | ImageArrived) else row_hash(fact)
+    sha256 = hash_of(fact.key) if isinstance(fact, ImageArrived) else row_hash(fact)
     return f"{fact.about}\t{fact.key}\t{sha256[:32]}"
 
 
