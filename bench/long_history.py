@@ -281,7 +281,7 @@ def _multiply(stage: HistoryStage, began: Mark, first: Mark, second: Mark, relea
     late = [row for row in rows if _is_late(row, first)]
     left = _left(early, late, Move(PERIOD, rollouts, -time))
     if releases > WITH_DECISIONS:
-        left = [row for row in left if row.get("fact") not in ("decided", "seen")]
+        left = [row for row in left if row.get("fact") not in ("decided", "seen", "round")]
     checkpoints: dict[str, str] = {}
     stage.local_aws.dynamodb.load({table: _moved(early, Move(back=last * time), checkpoints)})
     for n in range(last):
@@ -332,7 +332,8 @@ def _sealed(facts: Mapping[Name, Fact], checkpoints: dict[str, str]) -> dict[Nam
     found = [(name, fact) for name, fact in facts.items() if isinstance(fact, Checkpoint)]
     remade: dict[Name, Fact] = {}
     for name, fact in sorted(found, key=lambda row: row[1].rollout):
-        said = [facts[row.partition(" ")[0], row.partition(" ")[2].rpartition(" ")[0]] for row in fact.rows]
+        names = [(row.partition(" ")[0], row.partition(" ")[2].rpartition(" ")[0]) for row in fact.rows]
+        said = [facts[named] for named in names if named in facts]  # a round of the period before is not among them
         [rollout] = [f for f in said if isinstance(f, Rollout)]
         anew = checkpoint_of(rollout, said, checkpoints.get(fact.stage, ""), fact.at)
         checkpoints[fact.stage] = anew.sha256

@@ -41,7 +41,9 @@ def receipt(call: TypedCommand, release: str, stage: str, whole: bool) -> None:
             f"{service.name} has no stage {stage!r}. Next: --stage with one of: {', '.join(names)}", REFUSED
         )
     aws = Aws(call.controller.client)
-    told = made(_rows(call), service, int(release[1:]), stage or service.last.name, whole=whole, aws=aws)
+    told = made(
+        _rows(call), service, int(release[1:]), stage or service.last.name, whole=whole, aws=aws, now=call.now()
+    )
     call.tell({"holds": told.holds, **vars(told)}, lambda out: render_record.receipt(out, told))
     if not told.holds:
         raise SystemExit(FAILED)

@@ -11,6 +11,8 @@ from esteira.trail import (
     Configured,
     Decided,
     FoundBySweep,
+    Requested,
+    Round,
     Seen,
 )
 
@@ -27,6 +29,10 @@ def of_the_record(fact: Fact) -> str | None:
             return f"the sweep found by itself what no event had told: {kind}" + (f" of v{number}" if number else "")
         case Checkpoint(rollout=rollout, stage=stage, release=number, rows=rows, sha256=checkpoint):
             return f"rollout {rollout} on {stage} of v{number} is checkpointed: {len(rows)} rows, {checkpoint[:12]}"
+        case Round(rows=rows, seen=digest):
+            return f"{len(rows)} decisions of one round are sealed, made from {digest}"
+        case Requested(number=number, request=request, rows=rows):
+            return f"request {number} of operators is sealed: {len(rows)} words of {request}"
         case Unknown(sort_key=key):
             return f"another version of esteira recorded {key}, which this version does not know"
         case _:

@@ -107,7 +107,7 @@ def as_of(rows: Rows, service: Service, seen: Seen, at: datetime, without: str =
     there: dict[str, dict[str, dict[str, Any]]] = {}
     missing = []
     for name in seen.rows:
-        about, _, key = name.partition("\t")
+        about, key, _ = name.split("\t")
         if without and key.startswith(without):
             continue
         row = _readable(rows, service.name, about, key)

@@ -79,14 +79,15 @@ class CheckpointChain:
                 f"the checkpoint of rollout {before} is missing: that of rollout {checkpoint.rollout} follows from it",
             )
 
+    @property
+    def gap(self) -> str:
+        """The rollouts between the older and the newest checkpoints, whose checkpoints were not read; "" for none."""
+        apart = self.older and self.newest and self.older[-1] + 1 < self.newest[0]
+        return f"{self.older[-1] + 1} to {self.newest[0] - 1}" if apart else ""
+
     def told(self) -> Checkpoints:
         """Which were looked at."""
-        looked, last = sorted(self.checkpoints), max(self.checkpoints, default=0)
-        gap = (
-            f"{self.older[-1] + 1} to {self.newest[0] - 1}"
-            if self.older and self.newest and self.older[-1] + 1 < self.newest[0]
-            else ""
-        )
+        looked, last, gap = sorted(self.checkpoints), max(self.checkpoints, default=0), self.gap
         newest = self.checkpoints[last].sha256 if last else ""
         return Checkpoints(looked[0] if looked else 0, last, newest, last, gap)
 

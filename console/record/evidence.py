@@ -39,24 +39,24 @@ def evidence_of(
     """What AWS itself says about each link."""
     pushed, built, bundled, started = said.pushed, said.built, said.bundled, said.started
     if pushed is not None and pushed.commit:
-        yield _ask("commit", lambda: _commit(aws, service, pushed.commit))
+        yield ask("commit", lambda: _commit(aws, service, pushed.commit))
     if pushed is not None and built is not None:
         claim = BuildClaim(service.name, number, built.attempt)
-        yield _ask("build", lambda: _build(aws, built, claim, pushed.commit))
+        yield ask("build", lambda: _build(aws, built, claim, pushed.commit))
     if said.rollout is not None:
         digest = said.rollout.digest
-        yield _ask("image", lambda: _image(aws, service, built, digest))
+        yield ask("image", lambda: _image(aws, service, built, digest))
     if bundled is not None:
-        yield _ask("bundle", lambda: _bundle(aws, service, bundled))
+        yield ask("bundle", lambda: _bundle(aws, service, bundled))
     if started is not None:
         rollout_of = RolloutClaim(service.name, number, stage, rollout)
-        yield _ask("deployment", lambda: _deployment(aws, service, started, said, rollout_of))
+        yield ask("deployment", lambda: _deployment(aws, service, started, said, rollout_of))
     if said.diagnosed is not None and said.diagnosed.answers:
         diagnosed = said.diagnosed
-        yield _ask("hosts", lambda: _hosts(aws, diagnosed))
+        yield ask("hosts", lambda: _hosts(aws, diagnosed))
 
 
-def _ask(what: str, look: Callable[[], tuple[Verdict, str]]) -> Evidence:
+def ask(what: str, look: Callable[[], tuple[Verdict, str]]) -> Evidence:
     from botocore.exceptions import ClientError
 
     try:

@@ -5,8 +5,9 @@ until then, and one hash over all of them and the checkpoint of the rollout befo
 
 - A row that was altered or taken out since its checkpoint is named, as long as the checkpoint stands.
 - Who alters a row and its checkpoint must make the checkpoints of all later rollouts anew. A break is named.
-  The table alone cannot show that all of them were made anew. So the newest checkpoint is printed, to be kept outside
-  the table by whoever audits. The same text another day proves that everything before it is unchanged.
+  The table alone cannot show that all of them were made anew, or the last ones taken out. So each checkpoint's hash
+  stands in the description of the next deployment and in the comment on the commit (``console.record.anchors``).
+- What else decided is held against the seals over decisions and operators' words (``console.record.grounds``).
 - Rows that came after the checkpoint are not in it (that the rollout is finished, what replaced the release), nor are
   rows that the table forgets after some time (reports of single hosts, announcements). How the rollout ended is covered
   by what CodeDeploy said; that is compared with the row that says the rollout is finished.
@@ -16,21 +17,27 @@ until then, and one hash over all of them and the checkpoint of the rollout befo
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from console.read.where import REFUSED, TroubleError
+from console.record.anchors import anchors
 from console.record.as_of import Rows
 from console.record.checkpoint_chain import CHECKPOINTS, CheckpointChain, checked_rows, checkpoint_key
 from console.record.evidence import evidence_of
+from console.record.grounds import Grounds
 from console.record.receipt_values import Receipt
 from console.record.rollout_rows import RolloutRows, faults_of_links, links_of
 from esteira.aws import Aws
 from esteira.config import Service
 from esteira.core.facts import RELEASES, about_release, about_stage
 from esteira.fact import Fact
+from esteira.store.rows import open_key
 from esteira.trail import Checkpoint
 
 
-def receipt(rows: Rows, service: Service, number: int, stage: str, *, whole: bool, aws: Aws | None) -> Receipt:
+def receipt(
+    rows: Rows, service: Service, number: int, stage: str, *, whole: bool, aws: Aws | None, now: datetime
+) -> Receipt:
     """Release ``number``'s receipt for ``stage``: with the ``whole`` chain of checkpoints or the last of
     them, and what AWS says where ``cloud`` is given. Raises TroubleError where no rollout of it is checkpointed."""
     chain = CheckpointChain(rows, service.name, stage)
@@ -47,6 +54,8 @@ def receipt(rows: Rows, service: Service, number: int, stage: str, *, whole: boo
     if checkpoint is not None:
         # Where a row is not what it was, that is why links do not meet; it is named already.
         faults += [] if wrong else faults_of_links(chain, checkpoint, said)
+    named = frozenset(fault.row for fault in faults)
+    faults += [fault for fault in Grounds(chain, number, now, named).faults() if fault.row not in named]
     return Receipt(
         service=service.name,
         release=f"v{number}",
@@ -57,10 +66,12 @@ def receipt(rows: Rows, service: Service, number: int, stage: str, *, whole: boo
         before=checkpoint.before if checkpoint else "",
         rows=len(checkpoint.rows) if checkpoint else 0,
         links=tuple(links_of(said)),
-        faults=tuple(dict.fromkeys(faults)),
+        faults=tuple({(f.row, f.says if f.row == chain.about else ""): f for f in reversed(faults)}.values())[::-1],
         later=tuple(_later(chain, number, checkpoint)) if checkpoint else (),
         checkpoints=chain.told(),
-        evidence=tuple(evidence_of(aws, service, number, stage, rollout, said)) if aws and checkpoint else (),
+        evidence=(*evidence_of(aws, service, number, stage, rollout, said), anchors(aws, service, chain, said))
+        if aws and checkpoint
+        else (),
     )
 
 
@@ -79,6 +90,8 @@ def _last_rollout(chain: CheckpointChain, number: int) -> int:
             return rollout
     if not mine and rows.row(name, RELEASES, f"release#{number:08d}") is None:
         raise TroubleError(f"{name} has no release v{number}. Next: esteira releases", REFUSED)
+    if rows.row(name, RELEASES, open_key(number)) is None:
+        return 0  # it is over without a rollout here: its decisions are under their seals
     raise TroubleError(
         f"v{number} had no rollout on {stage} that is over, so it has no checkpoint. Next: esteira why v{number}",
         REFUSED,

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from esteira.audit import configuration_of, seen
+from esteira.audit import configuration_of, round_of, seen
 from esteira.config import Service
 from esteira.context import NEW, REOPENED, Context, Decision
 from esteira.core.actions import AcceptImage, Action, Close, OpenCommit, OpenImage, Project
@@ -167,7 +167,8 @@ def _write_down(m: Moment, number: int, actions: Sequence[Action], context: Cont
         )
         for place, action in enumerate(actions)
     ]
-    context.store.write_decisions(m.s.service.name, [grounds, *decided])
+    sealed = round_of(m.now, number, grounds, decided)
+    context.store.write_decisions(m.s.service.name, [grounds, *decided, sealed])
 
 
 def _decision(m: Moment, action: Action) -> Decision:

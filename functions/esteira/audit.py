@@ -1,5 +1,5 @@
 """Hashes that make the record hold: of a row, of a rollout's rows chained to the rollout before, of a decision's
-grounds.
+grounds, of a round of decisions, of an operator's words chained to the words before.
 
 All are SHA-256 of JSON in one form: keys sorted, no spaces. Pure.
 """
@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, replace
 from datetime import datetime
 from typing import Any
 
 from esteira.config import Service
-from esteira.core.facts import Rollout
+from esteira.core.facts import ImageArrived, Rollout
 from esteira.core.state import Snapshot
 from esteira.fact import Fact, to_row
-from esteira.trail import Checkpoint, Configured, Seen
+from esteira.trail import Checkpoint, Configured, Decided, Requested, Round, Seen
 
 
 def hash_of(value: Any) -> str:
@@ -31,12 +31,37 @@ def row_hash(fact: Fact) -> str:
     return hash_of({"about": fact.about, "key": fact.key, **to_row(fact)})
 
 
+def listed(fact: Fact) -> str:
+    """A fact as a seal lists it: ``ABOUT KEY SHA256``."""
+    return f"{fact.about} {fact.key} {row_hash(fact)}"
+
+
+def seen_line(fact: Fact) -> str:
+    """A fact as ``Seen`` lists it.
+
+    Of an image that arrived, the key alone is hashed: it is known by its release when it is one.
+    """
+    sha256 = hash_of(fact.key) if isinstance(fact, ImageArrived) else row_hash(fact)
+    return f"{fact.about}\t{fact.key}\t{sha256[:32]}"
+
+
+def round_of(at: datetime, number: int, seen: Seen, decided: Iterable[Decided]) -> Round:
+    """The row over the decisions of one round."""
+    return Round(at=at, round=number, seen=seen.sha256, rows=tuple(map(listed, decided)))
+
+
+def requested_of(at: datetime, request: str, words: Sequence[Fact], before: Requested | None) -> Requested:
+    """The row over an operator's words, chained to the request ``before``."""
+    number, sha256 = (before.number + 1, row_hash(before)) if before else (1, "")
+    return Requested(at=at, number=number, request=request, rows=tuple(map(listed, words)), before=sha256)
+
+
 def checkpoint_of(rollout: Rollout, facts: Iterable[Fact], before: str, at: datetime) -> Checkpoint:
     """The checkpoint of a rollout: everything said about its release until then, and the checkpoint ``before``.
 
     What the table forgets one day is not in it: that it is gone would look as if somebody had taken it.
     """
-    rows = tuple(sorted(f"{f.about} {f.key} {row_hash(f)}" for f in {*facts, rollout} if f.kept_days is None))
+    rows = tuple(sorted(listed(f) for f in {*facts, rollout} if f.kept_days is None))
     checkpoint = Checkpoint(
         at=at, stage=rollout.stage, rollout=rollout.number, release=rollout.release, rows=rows, before=before, sha256=""
     )
@@ -64,7 +89,7 @@ def seen(s: Snapshot, at: datetime) -> Seen:
     seen = Seen(
         at=at,
         sha256="",
-        rows=tuple(sorted({f"{fact.about}\t{fact.key}" for fact in _facts(s)})),
+        rows=tuple(sorted({seen_line(fact) for fact in _facts(s)})),
         newest=s.newest.number if s.newest else 0,
         tip=s.tip or "",
         written=tuple(json.dumps([n, *astuple(w)], ensure_ascii=False) for n, w in sorted(s.written.items())),
@@ -73,8 +98,8 @@ def seen(s: Snapshot, at: datetime) -> Seen:
 
 
 def seen_hash(seen: Seen) -> str:
-    """The hash of what a plan is made from: 16 hexadecimal digits."""
-    return hash_of([list(seen.rows), seen.newest, seen.tip, list(seen.written)])[:16]
+    """The hash of what a plan is made from: 32 hexadecimal digits."""
+    return hash_of([list(seen.rows), seen.newest, seen.tip, list(seen.written)])[:32]
 
 
 def _facts(s: Snapshot) -> Iterator[Fact]:

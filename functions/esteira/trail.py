@@ -1,4 +1,5 @@
-"""Facts from which nothing is decided: what the controller decided, from what, checkpoints; scans and hosts' states."""
+"""Facts from which nothing is decided: what the controller decided, from what, the seals over that; scans and hosts'
+states."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ def about_decisions(number: int) -> str:
 class Checkpoint(Fact, about="checkpoints/{stage}", key="checkpoint#{rollout:08d}"):
     """The rows of a finished rollout, each with its hash, chained to the rollout before: an altered row can be named.
 
+    They are the release's own rows, the rounds of decisions since the checkpoint before, and the newest ``Requested``.
     ``rows`` are ``ABOUT KEY SHA256``; ``sha256`` is the hash of this whole row (``esteira.audit``), ``before`` that of
     the previous rollout on the stage, "" for the first.
     """
@@ -45,11 +47,33 @@ class Decided(Fact, about="decisions/{release:08d}", key="decided#{at}#{round:02
     configuration: str
 
 
+class Round(Fact, about="rounds", key="round#{at}#{round:02d}#{seen}"):
+    """The decisions of one round, each as ``ABOUT KEY SHA256``: a decision that was altered, deleted or inserted can be
+    named. The next checkpoint lists the round; ``seen`` leads on to every row the decisions were made from."""
+
+    round: int
+    seen: str
+    rows: tuple[str, ...]
+
+
+class Requested(Fact, about="requested", key="requested#{number:08d}"):
+    """An operator's request: its words, each as ``ABOUT KEY SHA256``, and the hash of the request ``before``.
+
+    It is written in the transaction that writes the words, so a word without such a row was put there by somebody else.
+    """
+
+    number: int
+    request: str
+    rows: tuple[str, ...]
+    before: str
+
+
 class Seen(Fact, about="seen", key="seen#{sha256}", kept_days=400):
     """What the plan of one moment was made from, under its hash; a ``Decided`` names it.
 
-    ``rows`` are ``ABOUT<tab>KEY``. ``newest`` is the newest release's number, read before the open ones. ``tip`` is the
-    branch's newest commit where it was asked for. ``written`` is each open release's listed status as JSON:
+    ``rows`` are ``ABOUT<tab>KEY<tab>SHA256`` (the first 32 digits). ``newest`` is the newest release's number, read
+    before the open ones. ``tip`` is the branch's newest commit where it was asked for. ``written`` is each open
+    release's listed status as JSON:
     ``[NUMBER, PHASE, SUMMARY, DETAIL, NEXT, CAUSE, STAGE]``.
     """
 

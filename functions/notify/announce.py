@@ -84,7 +84,7 @@ def _tell(
         if not each.commit or not _first(each, notice, service, context):
             return False
         with _deleted_on_error(notice, service, context):
-            context.aws.comment(service, each.commit, each.text, each.token)
+            context.aws.comment(service, each.commit, f"{each.text}{_checkpoint(said, service, context)}", each.token)
     elif channel == "topic":
         if not context.settings.topic_arn or not _first(each, notice, service, context):
             return False
@@ -102,6 +102,14 @@ def _tell(
         with _deleted_on_error(notice, service, context):
             webhook.say(address, content)
     return True
+
+
+def _checkpoint(said: PhaseChange | HoldEnds, service: Service, context: Context) -> str:
+    """The hash of the rollout's checkpoint, which the comment keeps for an auditor; "" where no rollout is over."""
+    if isinstance(said, HoldEnds) or not said.rollout:
+        return ""
+    found = context.store.checkpoint(service.name, said.stage, said.rollout)
+    return f"\n\ncheckpoint {found.rollout} on {found.stage}: {found.sha256}" if found else ""
 
 
 def _first(each: News, notice: Notified, service: Service, context: Context) -> bool:

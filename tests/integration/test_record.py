@@ -259,7 +259,9 @@ def typed(story: Any, *words: str) -> Result:
 
 def faults_of(story: Story, number: int) -> tuple[Fault, ...]:
     """What a release's receipt finds in the whole chain; AWS is not asked."""
-    return receipt(rows_of(story), story.service, number, "production", whole=True, aws=None).faults
+    return receipt(
+        rows_of(story), story.service, number, "production", whole=True, aws=None, now=story.clock.now()
+    ).faults
 
 
 def receipt_of(story: moto.Story, *words: str) -> dict[str, Any]:
@@ -280,7 +282,7 @@ def test_a_receipt_tells_the_whole_chain_and_holds(on_moto: moto.Story) -> None:
         "event", "build", "build", "image", "rollout", "bundle", "deployment", "deployment", "hosts",
     ]  # fmt: skip
     assert {a["what"]: a["verdict"] for a in told["evidence"]} == dict.fromkeys(
-        ("commit", "build", "image", "bundle", "deployment", "hosts"), "ok"
+        ("commit", "build", "image", "bundle", "deployment", "hosts", "anchors"), "ok"
     )
     result = typed(story, "receipt", "v2")
     assert result.exit_code == 0, result.output
@@ -382,14 +384,14 @@ def test_an_old_receipt_looks_at_a_bounded_part_of_the_chain(tamper: Tamper) -> 
         made.append(last.key)
     assert tamper.faults() == []
     where = (rows_of(tamper.story), tamper.story.service, 1, "production")
-    told = receipt(*where, whole=False, aws=None)
+    told = receipt(*where, whole=False, aws=None, now=tamper.story.clock.now())
     assert (told.rollout, told.checkpoints.unseen, told.checkpoints.newest, told.faults) == (
         1,
         "2 to 80",
         last.sha256,
         (),
     )
-    assert receipt(*where, whole=True, aws=None).checkpoints.unseen == ""
+    assert receipt(*where, whole=True, aws=None, now=tamper.story.clock.now()).checkpoints.unseen == ""
     with tamper.without("checkpoints/production", "checkpoint#00000040"):
         assert tamper.faults() == []
         assert tamper.faults(whole=True) == [
@@ -410,7 +412,15 @@ class Tamper:
 
     def faults(self, *, whole: bool = False) -> list[tuple[str, str]]:
         """What the receipt finds, as (row, what is wrong); nothing of AWS is asked."""
-        told = receipt(rows_of(self.story), self.story.service, self.number, "production", whole=whole, aws=None)
+        told = receipt(
+            rows_of(self.story),
+            self.story.service,
+            self.number,
+            "production",
+            whole=whole,
+            aws=None,
+            now=self.story.clock.now(),
+        )
         return [(fault.row, fault.says) for fault in told.faults]
 
     def row(self, about: str, key: str) -> dict[str, Any]:
@@ -517,7 +527,8 @@ def test_a_checkpoint_that_was_made_anew_breaks_the_chain(tamper: Tamper) -> Non
         new = replace(new, sha256=checkpoint_hash(new))
         made = packed({"rows": rows, "sha256": new.sha256})
         with tamper.altered("checkpoints/production", "checkpoint#00000001", **made):
-            ((row, says),) = tamper.faults()
+            (row, says), (decided_from, _) = tamper.faults()
+    assert decided_from == f"{about} {key}"  # v2's decisions were made from it, and say so by its hash
     assert row == "checkpoints/production"
     assert says.startswith("the checkpoint of rollout 2 does not follow from the one of 1")
 

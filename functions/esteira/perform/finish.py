@@ -14,7 +14,8 @@ from esteira.core.facts import (
 from esteira.core.state import Release
 from esteira.errors import DeclinedError, UnsureError
 from esteira.perform.effects import Effects, Take
-from esteira.trail import Checkpoint
+
+ROUNDS = 1000  # a checkpoint lists that many; more came only where AWS declined for days
 
 
 def diagnose(action: Diagnose, do: Effects) -> None:
@@ -135,11 +136,12 @@ def _take_the_place(action: Finish, do: Effects) -> None:
 
 def _checkpoint(rollout: Rollout, do: Effects) -> None:
     """Write the checkpoint of everything said about the rollout's release until now, chained to the one before."""
-    name = do.service.name
-    release = do.store.release(name, rollout.release)
-    newest = do.store.newest_facts(name, f"checkpoints/{rollout.stage}", "checkpoint#", 1)
-    before = next((f for f in newest if isinstance(f, Checkpoint)), None)
-    if release is None or (before is not None and before.rollout >= rollout.number):
-        return
-    facts = {release.pushed, *release.facts}
-    do.record(checkpoint_of(rollout, facts, before.sha256 if before else "", do.now()))
+    name, pushed, at = do.service.name, do.release(rollout.release).pushed, do.now()
+    before = do.store.checkpoint(name, rollout.stage, rollout.number - 1)
+    rounds = do.store.rounds(name, (before.at if before else pushed.at) - do.context.settings.lease)
+    said = do.store.newest_request(name)
+    listed = {line.rpartition(" ")[0] for line in before.rows} if before else set()
+    # A slow function, which lives no longer than a lease, may have written a round after the checkpoint before.
+    new = [f for f in rounds if f"{f.about} {f.key}" not in listed][-ROUNDS:]
+    facts = {pushed, *do.store.everything(name, rollout.release), *new, *((said,) if said else ())}
+    do.record(checkpoint_of(rollout, facts, before.sha256 if before else "", at))

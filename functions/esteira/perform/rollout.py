@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from esteira.audit import seen
 from esteira.bundle import Bundle, default, of_commit
 from esteira.claims import RolloutClaim
 from esteira.core.actions import AnswerAlarm, FindDeployment, StartDeployment
@@ -81,12 +82,18 @@ def _create(action: StartDeployment, bundle: Bundle, document: dict[str, Any], c
     do.record(bundled)
     claim = _claim(rollout, do)
     try:
-        return do.aws.create_deployment(do.service, claim, action.why, key, etag)
+        return do.aws.create_deployment(do.service, claim, f"{_anchor(rollout, do)} {action.why}", key, etag)
     except UnsureError:
         deployment = do.aws.find_deployment(do.service, claim, since=rollout.at)
         if deployment is None:
             raise
         return deployment
+
+
+def _anchor(rollout: Rollout, do: Effects) -> str:
+    """The hash of the checkpoint before and of what the rollout was decided from, kept by CodeDeploy for an auditor."""
+    before = do.store.checkpoint(do.service.name, rollout.stage, rollout.number - 1)
+    return f"checkpoint={before.sha256 if before else 'none'} seen={seen(do.s, rollout.at).sha256}"
 
 
 def _bundle(release: Release, rollout: Rollout, do: Effects) -> Bundle:

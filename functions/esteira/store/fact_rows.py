@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
+from esteira.audit import requested_of
 from esteira.core.facts import (
     AlarmRang,
     CommitPushed,
@@ -14,10 +15,10 @@ from esteira.core.facts import (
     Superseded,
     about_release,
 )
-from esteira.fact import Fact
+from esteira.fact import Fact, stamp
 from esteira.store.rows import Row, facts_of, first_of, latest_rows, open_row, pk_of, row_of
 from esteira.store.table import Table, Write
-from esteira.trail import Decided, Seen
+from esteira.trail import Decided, Requested, Round, Seen
 
 
 class Facts(Table):
@@ -56,16 +57,32 @@ class Facts(Table):
         return tuple(left)
 
     def say(
-        self, service: str, request: str, at: datetime, words: Iterable[Fact], reopen: tuple[int, int] | None = None
+        self, service: str, request: str, at: datetime, words: Sequence[Fact], reopen: tuple[int, int] | None = None
     ) -> bool:
-        """Write an operator's words, all or none; False if that request was heard before.
+        """Write an operator's words and the seal over them, all or none; False if that request was heard before.
 
         ``reopen`` is a release and its attempt that is read again from now on.
         """
         expires = int((at + timedelta(days=2)).timestamp())
         heard = {"pk": pk_of(service, "requests"), "sk": request, "expires": expires}
         others = [self._put(open_row(service, *reopen))] if reopen is not None else []
-        return self._all_or_none([heard, *(row_of(service, word) for word in words)], others)
+        before = self.newest_request(service)
+        while True:
+            sealed = requested_of(at, request, words, before)
+            if self._all_or_none([heard, *(row_of(service, fact) for fact in (*words, sealed))], others):
+                return True
+            newest = self.newest_request(service)
+            if newest == before:
+                return False
+            before = newest  # another request came in between
+
+    def newest_request(self, service: str) -> Requested | None:
+        """The seal over the newest operator's request, None before the first."""
+        return first_of(self._query(service, "requested", "requested#", newest=1), Requested)
+
+    def rounds(self, service: str, since: datetime) -> tuple[Fact, ...]:
+        """The seals over the rounds of decisions since then."""
+        return facts_of(self._query(service, "rounds", f"round#{stamp(since)}", last="round#~"))
 
     def claim_rollout(self, service: str, rollout: Rollout, *, bypassed: bool = False) -> bool:
         """Claim a stage's rollout; False if it was claimed, or the release aborted, superseded or rejected, meanwhile.
@@ -78,7 +95,7 @@ class Facts(Table):
         absent = partial(self._absent, service, about_release(rollout.release))
         return self._all_or_none([row_of(service, rollout)], map(absent, keys if rollout.kind == "deploy" else ()))
 
-    def write_decisions(self, service: str, decisions: Sequence[Decided | Seen]) -> None:
+    def write_decisions(self, service: str, decisions: Sequence[Decided | Seen | Round]) -> None:
         """Write what was decided in one round, and from what. Each row is its own: written twice, it is the same."""
         self._write_batch(row_of(service, decision) for decision in decisions)
 

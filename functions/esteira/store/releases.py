@@ -21,6 +21,7 @@ from esteira.core.state import Listed, Release
 from esteira.fact import Fact, from_row, to_row
 from esteira.store.fact_rows import Facts
 from esteira.store.rows import OPEN, Row, facts_of, first_of, open_key, open_row, row_of
+from esteira.trail import Checkpoint
 
 BIRTH = "birth"  # in a release's open row: its birth once more, as JSON, so that a snapshot need not read it
 
@@ -55,10 +56,18 @@ class Releases(Facts):
         pushed = self.pushed(service, number)
         if pushed is None:
             return None
+        return Release(pushed, frozenset(self.everything(service, number)))
+
+    def everything(self, service: str, number: int) -> list[Fact]:
+        """Everything said about a release, its builds and its deployments."""
         facts = list(self.facts(service, about_release(number)))
         for started in [f for f in facts if isinstance(f, DeploymentStarted)]:
             facts.extend(self.facts(service, about_deployment(started.deployment)))
-        return Release(pushed, frozenset(facts))
+        return facts
+
+    def checkpoint(self, service: str, stage: str, rollout: int) -> Checkpoint | None:
+        """The checkpoint of a rollout, None where there is none."""
+        return first_of([self._get(service, f"checkpoints/{stage}", f"checkpoint#{rollout:08d}")], Checkpoint)
 
     def birth(self, service: str, pushed: Pushed, image: ImageArrived | None = None) -> bool:
         """Bring a release into being in one transaction; False if its number, or its image, was taken meanwhile."""
