@@ -58,6 +58,8 @@ def _stage(out: Out, stage: StageStatus, now: datetime, *, several: bool) -> Non
     row(out, "live", *_live(stage, now))
     if stage.live and stage.live.alarm:
         row(out, "alarm", (stage.live.alarm, "bold red"))
+    if stage.live and stage.live.differs:
+        row(out, "differs", (stage.live.differs, "bold red"))
     for under_way in stage.under_way:
         _under_way(out, under_way, now)
     for sentence in (*stage.arrived, *filter(None, [stage.ordered])):

@@ -202,6 +202,7 @@ function stageCard(stage, service) {
       el("p", {}, live.why),
       live.watched_until ? el("p", { class: "soft small" }, "watched until ", when(live.watched_until)) : null,
       live.alarm ? el("p", { class: "loud" }, el("strong", {}, "Alarm: "), live.alarm) : null,
+      live.differs ? el("p", { class: "loud" }, el("strong", {}, "The hosts differ: "), live.differs) : null,
     ] : el("p", { class: "big none" }, "nothing yet"),
     hold ? el("p", { class: "loud" }, el("strong", {}, "Held"), ` by ${hold.by} until `, when(hold.until), `: ${hold.reason}`) : null,
     stage.bypasses.map((b) => el("p", { class: "loud" }, el("strong", {}, "Rules bypassed"), ` for ${b.release} by ${b.by} until `, when(b.until), `: ${b.reason}`)),

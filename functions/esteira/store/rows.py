@@ -17,7 +17,7 @@ Row = dict[str, Any]
 OPEN = "open#"
 LATEST = f"{OPEN}latest#"
 # The series of a stage that have a row for their latest fact.
-_STAGE_SERIES = re.compile(r"(rollout|hold|rollback)#")
+_STAGE_SERIES = re.compile(r"(rollout|hold|rollback|deviated)#")
 # A stage's reminders that its hold is soon over.
 REMINDERS = "notified#hold-ends-soon#"
 # The latest word on a commit or image, and the last ring of an alarm, stand in the subject's own partition.

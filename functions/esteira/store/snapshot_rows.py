@@ -24,6 +24,7 @@ from esteira.core.facts import (
     Accepted,
     AlarmRang,
     DeploymentStarted,
+    Deviated,
     Held,
     ImageArrived,
     Notified,
@@ -139,6 +140,7 @@ def _stage(name: str, latest: Mapping[str, Row]) -> StageState:
         finished=finished if finished and rollout and finished.rollout == rollout.number else None,
         hold=hold,
         rollback=first_of([latest.get(f"{place}#rollback")], RollbackOrdered),
+        deviated=first_of([latest.get(f"{place}#deviated")], Deviated),
         reminded=reminder_of(hold, first_of([latest.get(f"{place}#reminded")], Notified)),
     )
 
