@@ -51,8 +51,8 @@ class Stage(Strict):
 
     ``bake_minutes``: so long a release is watched after it came to life here. An alarm of ``alarms`` that goes off
     within them takes it back, and the next stage waits for them to pass. ``restore_minutes``: so long a deployment that
-    others made stays before the live release is put back, 0 for as long as nobody releases. ``fault`` is what was wrong with the
-    registration (``registration.registered``): releases wait for it to be mended.
+    others made stays before the live release is put back, 0 for as long as nobody releases. ``fault`` is what was
+    wrong with the registration (``registration.registered``): releases wait for it to be mended.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = "production"
