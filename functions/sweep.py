@@ -14,6 +14,7 @@ from esteira.config import Service
 from esteira.context import Context
 from esteira.core.facts import Pushed
 from esteira.each import each, remaining, rotated
+from esteira.failing import counting, recovered
 from esteira.observe import observe, tell_found
 from esteira.telemetry import logger, measured
 
@@ -34,6 +35,13 @@ def handler(_event: Any, lambda_context: LambdaContext, *, given: Context | None
 
 
 def _look_after(service: Service, context: Context) -> Outcome:
+    with counting("sweep", service, context):
+        outcome = _observed(service, context)
+    recovered(outcome, ("sweep", "intake"), service, context)
+    return outcome
+
+
+def _observed(service: Service, context: Context) -> Outcome:
     failure: Exception | None = None
     try:
         observe(service, context)

@@ -49,6 +49,8 @@ def _glance(out: Out, told: ServiceStatus, remotes: Mapping[str, str], now: date
         state = [] if newest.phase == "pushed" else [" and is ", phase(newest.phase)]
         out.print((told.service, "bold"), " ", *named(newest), pushed, *state, why)
         log(out, newest.log)
+    for sentence in told.failing:
+        out.print("  ", (sentence, "bold red"))
     if told.url:
         out.print("  answers at ", (told.url, "bold"), f" with {told.live}" if told.live else " once it is live")
 
@@ -69,11 +71,13 @@ def _stage(out: Out, stage: StageStatus, now: datetime, *, several: bool) -> Non
         row(out, "hold", (f"{held(stage.stage, stage.hold, now)}. Next: esteira resume{option}", "yellow"))
     for bypass in stage.bypasses:
         bypassed(out, bypass, now)
+    for sentence in failing:
+        out.print("  ", (sentence, "bold red"))
 
 
-def why(out: Out, line: ReleaseLine, now: datetime) -> None:
-    """Print the sentence that explains a release, its log lines, its phase on each of several stages, and its
-    bypasses."""
+def why(out: Out, line: ReleaseLine, failing: Iterable[str], now: datetime) -> None:
+    """Print the sentence that explains a release, its log lines, its phase on each of several stages, its bypasses, and
+    what fails for its service."""
     out.print(*named(line), " is ", phase(line.phase), f": {line.why}")
     log(out, line.log)
     if len(line.stages) > 1:

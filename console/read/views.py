@@ -109,12 +109,13 @@ class StageStatus:
 @dataclass(frozen=True)
 class ServiceStatus:
     """One service at a glance: what was pushed last and how that went, where its model answers ("": not known), and
-    which release answers there ("": none yet)."""
+    which release answers there ("": none yet); and what fails again and again."""
 
     service: str
     newest: ReleaseLine | None
     url: str
     live: str
+    failing: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -187,6 +187,7 @@ function newest(service) {
     line ? el("ol", { class: "steps", "aria-label": `How far ${line.release} is` }, service.steps.map(([name, state]) => el("li", { class: state }, el("span", { "aria-hidden": "true" }, `${STEPS[state]} `), name, el("span", { class: "unseen" }, `: ${state}`)))) : null,
     line && ENDED.includes(line.phase) ? el("p", {}, line.why) : null,
     line && ENDED.includes(line.phase) && line.log.length ? el("pre", { tabindex: "0", role: "region", "aria-label": `The last lines of the log of ${line.release}` }, line.log.join("\n")) : null,
+    service.failing.map((text) => el("p", { class: "loud" }, el("strong", {}, "Failing: "), text)),
     service.url ? el("p", {}, service.live ? `${service.live} answers at ` : "It will answer at ", el("a", { href: service.url, rel: "noreferrer", target: "_blank" }, service.url)) : null,
   ];
 }

@@ -474,6 +474,16 @@ class Listed:
 
 
 @dataclass(frozen=True)
+class Failing:
+    """What fails for a service (sweep, intake), how many times in a row since when, and the last error."""
+
+    what: str
+    since: datetime
+    times: int
+    error: str
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """Everything a plan is made from, except the time. ``stages`` are in the order a release takes them."""
 
@@ -484,6 +494,7 @@ class Snapshot:
     arrived: tuple[ImageArrived, ...] = ()
     tip: str | None = None  # the branch's newest commit; None: no such branch, or it was not asked for
     written: Mapping[int, Listed] = field(default_factory=dict)  # the listed status, by release
+    failing: tuple[Failing, ...] = ()
 
     @property
     def first(self) -> StageState:

@@ -11,6 +11,7 @@ event names no release.
   (``release``) and, for each stage, ``stage/NAME#rollout``, ``#finished``, ``#hold``, ``#rollback``, ``#deviated``,
   ``#reminded``.
 - ``quarantine/SUBJECT`` · ``latest`` and ``alarm/NAME`` · ``latest``: the same, in the partition of the subject.
+- ``releases`` · ``open#failing#WHAT``: what failed the last time, and how many times in a row; no fact.
 - ``releases`` · ``view#N``: a row of the history.
 
 A latest row is written in the transaction that writes its fact, and only over an older one (``fact_key``). So it is

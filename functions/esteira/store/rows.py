@@ -16,6 +16,7 @@ Row = dict[str, Any]
 # Everything a snapshot starts from stands under this prefix of the service's ``releases`` partition: one query.
 OPEN = "open#"
 LATEST = f"{OPEN}latest#"
+FAILING = f"{OPEN}failing#"
 # The series of a stage that have a row for their latest fact.
 _STAGE_SERIES = re.compile(r"(rollout|hold|rollback|deviated)#")
 # A stage's reminders that its hold is soon over.

@@ -37,9 +37,9 @@ from esteira.core.facts import (
     about_release,
     about_stage,
 )
-from esteira.core.state import Listed, StageState
+from esteira.core.state import Failing, Listed, StageState
 from esteira.fact import Fact
-from esteira.store.releases import Releases, arrivals, birth_key, open_births, open_releases
+from esteira.store.releases import Releases, arrivals, birth_key, failures, open_births, open_releases
 from esteira.store.rows import LATEST, OPEN, OWN_LATEST, Row, facts_of, first_of, reminder_of
 
 # What a snapshot reads of a deployment: these are its keys, so no query is needed. What hosts reported is for receipts.
@@ -66,6 +66,7 @@ class SnapshotRows:
     quarantined: Mapping[str, Quarantined] = field(default_factory=dict)
     pushers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     alarms: Mapping[str, AlarmRang] = field(default_factory=dict)
+    failing: tuple[Failing, ...] = ()
 
 
 class Snapshots(Releases):
@@ -97,6 +98,7 @@ class Snapshots(Releases):
             quarantined={word.subject: word for word in _found(there, Quarantined, _subjects(births, facts))},
             pushers={commit: self.pushers(name, commit) for commit in sorted(commits)},
             alarms={rang.alarm: rang for rang in alarms},
+            failing=failures(rows),
         )
 
     def stages(self, service: Service) -> tuple[StageState, ...]:
