@@ -72,7 +72,7 @@ def why(call: TypedCommand, release: str) -> None:
     service = call.service()
     number = release_lines.number_of(call.store, service, release)
     line = release_lines.line(call.store, service, number, call.now())
-    call.tell(line, lambda out: render_status.why(out, line, failing(call.store, service), call.now()))
+    call.tell(line, lambda out: render_status.why(out, line, call.now(), failing(call.store, service)))
 
 
 @click.command()

@@ -71,11 +71,9 @@ def _stage(out: Out, stage: StageStatus, now: datetime, *, several: bool) -> Non
         row(out, "hold", (f"{held(stage.stage, stage.hold, now)}. Next: esteira resume{option}", "yellow"))
     for bypass in stage.bypasses:
         bypassed(out, bypass, now)
-    for sentence in failing:
-        out.print("  ", (sentence, "bold red"))
 
 
-def why(out: Out, line: ReleaseLine, failing: Iterable[str], now: datetime) -> None:
+def why(out: Out, line: ReleaseLine, now: datetime, failing: Iterable[str] = ()) -> None:
     """Print the sentence that explains a release, its log lines, its phase on each of several stages, its bypasses, and
     what fails for its service."""
     out.print(*named(line), " is ", phase(line.phase), f": {line.why}")
@@ -84,6 +82,8 @@ def why(out: Out, line: ReleaseLine, failing: Iterable[str], now: datetime) -> N
         out.print("  ", *on_stages(line, "; "))
     for bypass in line.bypasses:
         bypassed(out, bypass, now)
+    for sentence in failing:
+        out.print("  ", (sentence, "bold red"))
 
 
 def windows(out: Out, stages: Iterable[StageWindows], days: int, now: datetime) -> None:

@@ -34,5 +34,5 @@ def _failed(what: str, error: Exception, service: Service, context: Context) -> 
     try:
         said = masked(f"{type(error).__name__}: {error}")[:500]
         context.store.failed(service.name, what, said, context.clock())
-    except Exception:  # the first error is the one to raise
+    except Exception:  # noqa: BLE001 - the first error is the one to raise
         logger.exception("a failure could not be recorded", service=service.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from console.local.rehearse.rehearsal_engine import DeployOutcome
 from console.read.stage_status import status
 from esteira.core.facts import Rollout, about_stage
 from esteira.core.status import Cause, Phase
@@ -14,9 +15,9 @@ def rollouts(story: Story) -> list[tuple[int, str]]:
     return [(fact.release, fact.kind) for fact in facts if isinstance(fact, Rollout)]
 
 
-def by_hand(story: Story) -> str:
+def by_hand(story: Story, of: str = "") -> str:
     """Somebody deploys to the live stage's hosts in CodeDeploy, and the sweep comes by; the deployment's id."""
-    deployment = story.foreign_deployment()
+    deployment = story.foreign_deployment(of)
     story.deliver()
     story.end_deployment()
     story.wait(1)
@@ -59,3 +60,56 @@ def test_what_others_deployed_stays_while_the_stage_is_held(story: Story) -> Non
     assert rollouts(story) == [(1, "deploy")]
     story.wait(70)
     assert rollouts(story) == [(1, "deploy"), (1, "restore")]
+
+
+def test_an_older_release_deployed_again_by_hand_is_told_and_put_right(story: Story) -> None:
+    """CodeDeploy's "Retry" of v1 while v2 is live brings v1 back to the hosts: v2's status says so, and v2 returns."""
+    story.live("one", "two")
+    by_hand(story, "heart/v1/production-1.zip")
+    assert story.stands(2).cause == Cause.DEVIATED
+    assert "heart/v1/production-1.zip" in story.why(2)
+    story.wait(16)
+    story.play()
+    assert rollouts(story)[-1] == (2, "restore")
+    assert story.stands(2).cause == ""
+
+
+def test_the_live_release_deployed_again_is_no_difference(story: Story) -> None:
+    """A host that an Auto Scaling group launches gets the group's last revision: nothing to tell, nothing to do."""
+    story.live("one")
+    by_hand(story, "heart/v1/production-1.zip")
+    story.wait(60)
+    assert (story.stands(1).cause, rollouts(story)) == ("", [(1, "deploy")])
+
+
+def test_a_person_may_put_it_right_in_codedeploy(story: Story) -> None:
+    """The live release's own bundle, deployed after another's, ends the difference without a restore."""
+    story.live("one")
+    by_hand(story)
+    by_hand(story, "heart/v1/production-1.zip")
+    story.wait(60)
+    assert (story.stands(1).cause, rollouts(story)) == ("", [(1, "deploy")])
+
+
+def test_a_restore_that_fails_is_not_tried_for_ever(story: Story) -> None:
+    """It is still told that the hosts run something else, and the next release puts it right."""
+    story.live("one")
+    by_hand(story)
+    story.deploys = DeployOutcome(succeeds=False)
+    story.wait(16)
+    story.play()
+    story.wait(60)
+    story.play()
+    assert rollouts(story) == [(1, "deploy"), (1, "restore")]
+    story.deploys = DeployOutcome()
+    story.live("two")
+    assert (story.stands(2).phase, story.stands(2).cause) == (Phase.LIVE, "")
+
+
+def test_a_difference_is_told_to_people(story: Story) -> None:
+    """It is a notice, once, with the next thing to type."""
+    story.live("one")
+    by_hand(story)
+    messages = [c.params["Message"] for c in story.faults.calls if c.name == "sns:Publish"]
+    (notice,) = [m for m in messages if "is not what the hosts of production run" in n]
+    assert "esteira hold --stage production" in notice
