@@ -78,8 +78,8 @@ def of_stage(fact: Fact) -> str | None:
             return f"deployment {deployment} by {by} put the live release back on {stage}"
         case Deviated(stage=stage, deployment=deployment, by=by, revision=revision):
             return f"deployment {deployment} by {by}, not by esteira, put {revision} on {stage}"
-        case RolloutFinished(rollout=rollout, release=release, stage=stage, succeeded=True):
-            return f"rollout {rollout} on {stage} is finished: v{release} is live"
+        case RolloutFinished(rollout=rollout, release=release, stage=stage, succeeded=True, note=note):
+            return f"rollout {rollout} on {stage} is finished: v{release} is live{f'; {note}' if note else ''}"
         case RolloutFinished(rollout=rollout, release=release, stage=stage):
             return f"rollout {rollout} on {stage} is finished: v{release} did not come to life"
         case Replaced(by=by, stage=stage, ordered_by="", reason=_):

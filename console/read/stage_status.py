@@ -114,7 +114,7 @@ def _live(
         since=since,
         watched_until=watched_until if stage.baking > timedelta() and watched_until > now else None,
         differs=status.why if stage.drift else "",
-        alarm=status.why if status.cause == Cause.ALARM else "",
+        alarm=status.why if status.cause in (Cause.ALARM, Cause.IMAGE_GONE) else "",
     )
 
 

@@ -45,9 +45,10 @@ class S3:
         self.objects: dict[tuple[str, str], bytes] = {}
 
     def put_object(self, p: Params) -> dict[str, Any]:
-        """PutObject."""
-        self.objects[p["Bucket"], p["Key"]] = bytes(p["Body"])
-        return {"ETag": f'"{md5(p["Body"], usedforsecurity=False).hexdigest()}"'}
+        """PutObject; the body is a file or bytes."""
+        body = p["Body"] if isinstance(p["Body"], bytes) else p["Body"].read()
+        self.objects[p["Bucket"], p["Key"]] = body
+        return {"ETag": f'"{md5(body, usedforsecurity=False).hexdigest()}"'}
 
 
 class Logs:
