@@ -15,6 +15,7 @@ from esteira.config import Service
 from esteira.context import Context
 from esteira.core.facts import ReleaseFact
 from esteira.each import each, remaining
+from esteira.failing import counting, recovered
 from esteira.ingest import ingest
 from esteira.telemetry import logger, measured
 from esteira.trail import HostReported
@@ -38,10 +39,13 @@ def handler(event: Any, lambda_context: LambdaContext, *, given: Context | None 
     about(heard.service.name, next((f"v{f.release}" for f in heard.facts if isinstance(f, ReleaseFact)), ""))
 
     def take_in(service: Service, context: Context) -> Outcome:
-        ingest(service, heard.facts, context)
-        if heard.facts and all(isinstance(fact, HostReported) for fact in heard.facts):
-            return Outcome(service.name, "", "", "the state of a host is on record; nothing is decided from it", ())
-        return advance(service, context)
+        with counting("intake", service, context):
+            ingest(service, heard.facts, context)
+            if heard.facts and all(isinstance(fact, HostReported) for fact in heard.facts):
+                return Outcome(service.name, "", "", "the state of a host is on record; nothing is decided from it", ())
+            outcome = advance(service, context)
+        recovered(outcome, ("intake",), service, context)
+        return outcome
 
     outcomes = each((heard.service, *heard.others), take_in, context, remaining(lambda_context))
     return answer(outcomes[heard.service.name])

@@ -14,6 +14,7 @@ from esteira.config import Service
 from esteira.context import Context
 from esteira.core.facts import Pushed
 from esteira.each import each, remaining, rotated
+from esteira.failing import counting, recovered
 from esteira.observe import observe, tell_found
 from esteira.telemetry import logger, measured
 
@@ -35,15 +36,17 @@ def handler(_event: Any, lambda_context: LambdaContext, *, given: Context | None
 
 def _look_after(service: Service, context: Context) -> Outcome:
     failure: Exception | None = None
-    try:
-        observe(service, context)
-    except Exception as error:  # noqa: BLE001 - raised below
-        # An observation that fails must not keep the deadlines from being enforced.
-        logger.exception("observing a service failed", service=service.name)
-        failure = error
-    outcome = advance(service, context)
-    if "OpenCommit" in outcome.actions:  # the branch's tip is what a push event would have told of
-        tell_found(service.name, outcome.release, Pushed.name, context)
-    if failure is not None:
-        raise failure
+    with counting("sweep", service, context):
+        try:
+            observe(service, context)
+        except Exception as error:  # noqa: BLE001 - raised below
+            # An observation that fails must not keep the deadlines from being enforced.
+            logger.exception("observing a service failed", service=service.name)
+            failure = error
+        outcome = advance(service, context)
+        if "OpenCommit" in outcome.actions:  # the branch's tip is what a push event would have told of
+            tell_found(service.name, outcome.release, Pushed.name, context)
+        if failure is not None:
+            raise failure
+    recovered(outcome, ("sweep", "intake"), service, context)
     return outcome

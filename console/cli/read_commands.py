@@ -69,11 +69,12 @@ def why(call: TypedCommand, release: str) -> None:
     """The status of a release, and why, in one sentence."""
     from console.cli import render_status
     from console.read import release_lines
+    from console.read.failing import failing
 
     service = call.service()
     number = release_lines.number_of(call.store, service, release)
     line = release_lines.line(call.store, service, number, call.now())
-    call.tell(line, lambda out: render_status.why(out, line, call.now()))
+    call.tell(line, lambda out: render_status.why(out, line, call.now(), failing(call.store, service)))
 
 
 @click.command()

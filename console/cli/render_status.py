@@ -49,6 +49,8 @@ def _glance(out: Out, told: ServiceStatus, remotes: Mapping[str, str], now: date
         state = [] if newest.phase == "pushed" else [" and is ", phase(newest.phase)]
         out.print((told.service, "bold"), " ", *named(newest), pushed, *state, why)
         log(out, newest.log)
+    for sentence in told.failing:
+        out.print("  ", (sentence, "bold red"))
     if told.url:
         out.print("  answers at ", (told.url, "bold"), f" with {told.live}" if told.live else " once it is live")
 
@@ -58,6 +60,8 @@ def _stage(out: Out, stage: StageStatus, now: datetime, *, several: bool) -> Non
     row(out, "live", *_live(stage, now))
     if stage.live and stage.live.alarm:
         row(out, "alarm", (stage.live.alarm, "bold red"))
+    if stage.live and stage.live.differs:
+        row(out, "differs", (stage.live.differs, "bold red"))
     for under_way in stage.under_way:
         _under_way(out, under_way, now)
     for sentence in (*stage.arrived, *filter(None, [stage.ordered])):
@@ -69,15 +73,17 @@ def _stage(out: Out, stage: StageStatus, now: datetime, *, several: bool) -> Non
         bypassed(out, bypass, now)
 
 
-def why(out: Out, line: ReleaseLine, now: datetime) -> None:
-    """Print the sentence that explains a release, its log lines, its phase on each of several stages, and its
-    bypasses."""
+def why(out: Out, line: ReleaseLine, now: datetime, failing: Iterable[str] = ()) -> None:
+    """Print the sentence that explains a release, its log lines, its phase on each of several stages, its bypasses, and
+    what fails for its service."""
     out.print(*named(line), " is ", phase(line.phase), f": {line.why}")
     log(out, line.log)
     if len(line.stages) > 1:
         out.print("  ", *on_stages(line, "; "))
     for bypass in line.bypasses:
         bypassed(out, bypass, now)
+    for sentence in failing:
+        out.print("  ", (sentence, "bold red"))
 
 
 def windows(out: Out, stages: Iterable[StageWindows], days: int, now: datetime) -> None:

@@ -54,6 +54,7 @@ def look_at_service(eyes: Eyes, seen: Observed, service: Service) -> Tended:
         eyes.heard(lambda: _live(eyes, service)),
         _pages(eyes, service, instances),
         remote,
+        eyes.heard(lambda: _warnings(eyes, service)),
     )
 
 
@@ -141,6 +142,14 @@ def _last(eyes: Eyes, service: Service) -> LastDeployment | None:
         for events in [target.get("lifecycleEvents", [])]
     }
     return LastDeployment(last["deploymentId"], last["status"], began)
+
+
+def _warnings(eyes: Eyes, service: Service) -> tuple[str, ...]:
+    from console.read import failing, stage_status
+
+    store = eyes.controller.store
+    stages = stage_status.status(store, [service], eyes.now())
+    return (*failing.failing(store, service), *(s.live.differs for s in stages if s.live and s.live.differs))
 
 
 def _live(eyes: Eyes, service: Service) -> str:

@@ -155,6 +155,7 @@ class Tended:
     live: str | Silence
     pages: tuple[WebPage, ...] | Silence
     push: str = ""  # where to push to
+    warnings: tuple[str, ...] | Silence = ()  # how its hosts differ, and what fails again and again
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,9 @@ def judge_service(service: Tended, stack: str) -> Iterator[Finding]:
     else:
         for host in service.hosts:
             yield from _host(service, host)
+    if not isinstance(service.warnings, Silence):
+        for warning in service.warnings:
+            yield attend(service.name, warning)
     yield from _pages(service)
 
 

@@ -8,6 +8,7 @@ from esteira.core.facts import (
     Bundled,
     DeploymentReported,
     DeploymentStarted,
+    Deviated,
     Diagnosed,
     GivenUp,
     Notified,
@@ -68,13 +69,15 @@ def _answered(answers: tuple[str, ...]) -> str:
 def of_stage(fact: Fact) -> str | None:
     match fact:
         case Rollout(number=number, release=release, stage=stage, kind="restore"):
-            return (
-                f"rollout {number} on {stage} puts v{release} back on every host, since another release failed on some"
-            )
+            return f"rollout {number} on {stage} puts v{release} back on every host, since some ran something else"
         case Rollout(number=number, release=release, stage=stage, kind="rollback"):
             return f"rollout {number} on {stage} goes to v{release}, to roll back from {_label(fact.live)}"
         case Rollout(number=number, release=release, stage=stage):
             return f"rollout {number} on {stage} goes to v{release}, after {_label(fact.live)}"
+        case Deviated(stage=stage, deployment=deployment, by=by, revision=""):
+            return f"deployment {deployment} by {by} put the live release back on {stage}"
+        case Deviated(stage=stage, deployment=deployment, by=by, revision=revision):
+            return f"deployment {deployment} by {by}, not by esteira, put {revision} on {stage}"
         case RolloutFinished(rollout=rollout, release=release, stage=stage, succeeded=True, note=note):
             return f"rollout {rollout} on {stage} is finished: v{release} is live{f'; {note}' if note else ''}"
         case RolloutFinished(rollout=rollout, release=release, stage=stage):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
+from console.read.failing import failing
 from console.read.release_lines import bypasses_of, last_listed, line_of
 from console.read.sentences import sentence
 from console.read.views import Hold, LiveOnStage, ReleaseLine, ServiceStatus, StageStatus, UnderWay, Vote
@@ -35,6 +36,7 @@ def glance(
             newest=_newest(store, service, stages),
             url=pages.get(service.name, service.url),
             live=next((s.live.release for s in stages if _is_last(s, service) and s.live), ""),
+            failing=failing(store, service),
         )
         for service in services
     )
@@ -111,6 +113,7 @@ def _live(
         author=pushed.author,
         since=since,
         watched_until=watched_until if stage.baking > timedelta() and watched_until > now else None,
+        differs=status.why if stage.drift else "",
         alarm=status.why if status.cause in (Cause.ALARM, Cause.IMAGE_GONE) else "",
     )
 

@@ -67,7 +67,8 @@ class UnderWay(ReleaseLine):
 
 @dataclass(frozen=True)
 class LiveOnStage:
-    """What is live on a stage: why, and since when; until when it is watched, and the alarm that went off in vain."""
+    """What is live on a stage: why, and since when; until when it is watched, the alarm that went off in vain, and how
+    the hosts differ from it."""
 
     release: str
     commit: str
@@ -79,6 +80,7 @@ class LiveOnStage:
     since: datetime
     watched_until: datetime | None
     alarm: str
+    differs: str
 
 
 @dataclass(frozen=True)
@@ -107,12 +109,13 @@ class StageStatus:
 @dataclass(frozen=True)
 class ServiceStatus:
     """One service at a glance: what was pushed last and how that went, where its model answers ("": not known), and
-    which release answers there ("": none yet)."""
+    which release answers there ("": none yet); and what fails again and again."""
 
     service: str
     newest: ReleaseLine | None
     url: str
     live: str
+    failing: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -187,6 +187,7 @@ function newest(service) {
     line ? el("ol", { class: "steps", "aria-label": `How far ${line.release} is` }, service.steps.map(([name, state]) => el("li", { class: state }, el("span", { "aria-hidden": "true" }, `${STEPS[state]} `), name, el("span", { class: "unseen" }, `: ${state}`)))) : null,
     line && ENDED.includes(line.phase) ? el("p", {}, line.why) : null,
     line && ENDED.includes(line.phase) && line.log.length ? el("pre", { tabindex: "0", role: "region", "aria-label": `The last lines of the log of ${line.release}` }, line.log.join("\n")) : null,
+    service.failing.map((text) => el("p", { class: "loud" }, el("strong", {}, "Failing: "), text)),
     service.url ? el("p", {}, service.live ? `${service.live} answers at ` : "It will answer at ", el("a", { href: service.url, rel: "noreferrer", target: "_blank" }, service.url)) : null,
   ];
 }
@@ -202,6 +203,7 @@ function stageCard(stage, service) {
       el("p", {}, live.why),
       live.watched_until ? el("p", { class: "soft small" }, "watched until ", when(live.watched_until)) : null,
       live.alarm ? el("p", { class: "loud" }, el("strong", {}, "Alarm: "), live.alarm) : null,
+      live.differs ? el("p", { class: "loud" }, el("strong", {}, "The hosts differ: "), live.differs) : null,
     ] : el("p", { class: "big none" }, "nothing yet"),
     hold ? el("p", { class: "loud" }, el("strong", {}, "Held"), ` by ${hold.by} until `, when(hold.until), `: ${hold.reason}`) : null,
     stage.bypasses.map((b) => el("p", { class: "loud" }, el("strong", {}, "Rules bypassed"), ` for ${b.release} by ${b.by} until `, when(b.until), `: ${b.reason}`)),

@@ -32,13 +32,15 @@ ROUNDS = 25
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a call to ``advance`` came to: where the release it was about stands, and what was done."""
+    """What a call to ``advance`` came to: where the release it was about stands, what was done, and what had failed for
+    the service the last time."""
 
     service: str
     release: str
     phase: str
     why: str
     actions: tuple[str, ...]
+    failing: tuple[str, ...] = ()
 
 
 def advance(service: Service, context: Context) -> Outcome:
@@ -52,7 +54,7 @@ def advance(service: Service, context: Context) -> Outcome:
             break
     if run.errors:
         raise run.errors[0]
-    return run.outcome()
+    return replace(run.outcome(), failing=run.failing)
 
 
 class _Run:
@@ -69,6 +71,7 @@ class _Run:
             Action
         ] = []  # declined in this call without a claim: asked once more, then left to the next
         self._newest = 0
+        self.failing: tuple[str, ...] = ()
         self._known: dict[int, Assessed] = {}  # every release that a snapshot of this call had, as it was last
 
     def round(self, number: int) -> bool:
@@ -94,6 +97,7 @@ class _Run:
         s = replace(s, arrived=arrived) if self._births else replace(s, tip=None, arrived=())
         m = moment(s, now, self.context.settings.lease)
         self._newest = s.newest.number if s.newest else 0
+        self.failing = tuple(f.what for f in s.failing)
         self._known |= m.assessed
         return m
 

@@ -104,7 +104,15 @@ def seen_hash(seen: Seen) -> str:
 
 def _facts(s: Snapshot) -> Iterator[Fact]:
     for stage in s.stages:
-        words = (stage.rollout, stage.finished, stage.hold, stage.rollback, stage.reminded, *stage.alarms)
+        words = (
+            stage.rollout,
+            stage.finished,
+            stage.hold,
+            stage.rollback,
+            stage.reminded,
+            stage.deviated,
+            *stage.alarms,
+        )
         yield from (word for word in words if word is not None)
     if s.newest:
         yield s.newest

@@ -54,14 +54,16 @@ class Stage(Strict):
     """Where a release runs, a CodeDeploy deployment group, and what must be so before it comes there.
 
     ``bake_minutes``: so long a release is watched after it came to life here. An alarm of ``alarms`` that goes off
-    within them takes it back, and the next stage waits for them to pass. ``fault`` is what was wrong with the
-    registration (``registration.registered``): releases wait for it to be mended.
+    within them takes it back, and the next stage waits for them to pass. ``restore_minutes``: so long a deployment that
+    others made stays before the live release is put back, 0 for as long as nobody releases. ``fault`` is what was
+    wrong with the registration (``registration.registered``): releases wait for it to be mended.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = "production"
     group: Deployed
     bake_minutes: Annotated[int, Field(ge=0, le=10080)] = 0
     alarms: Annotated[tuple[AlarmName, ...], Field(max_length=10)] = ()
+    restore_minutes: Annotated[int, Field(ge=0, le=10080)] = 15
     approvals: Approvals | None = None
     windows: Annotated[tuple[Window, ...], Field(max_length=20)] = ()
     bypass: bool = True  # whether a release may be let past these rules

@@ -11,10 +11,13 @@ from datetime import timedelta
 from typing import Any
 
 from aws_events import observed_alarm, observed_build, observed_deployment, observed_image, observed_instance
+from esteira.claims import RolloutClaim, rollout_claim
 from esteira.config import Service
 from esteira.context import Context, Decision
 from esteira.core.facts import (
+    Bundled,
     DeploymentFact,
+    Deviated,
     ImageArrived,
     ImageMissed,
     ReleaseFact,
@@ -40,6 +43,9 @@ def observe(service: Service, context: Context) -> None:
     for fact in (*_builds(s, context), *deployments, *alarms):
         if context.store.record(service.name, explained(fact, context)):
             tell_found(service.name, _release_of(fact, s), fact.name, context)
+    for stage in s.stages:
+        if deviated := _deviation(s, stage, context):
+            context.store.record(service.name, deviated)
     images = list(context.aws.images(service))
     for missed in _missed(s, images, context):
         context.store.record(service.name, missed)
@@ -101,6 +107,47 @@ def _deployment(s: Snapshot, stage: StageState, context: Context) -> list[Fact]:
         if target["status"] in ("InProgress", "Ready", "Succeeded", "Failed", "Stopped"):
             facts.extend(observed_instance(deployment, target["targetId"], target["status"], now))
     return facts
+
+
+def _deviation(s: Snapshot, stage: StageState, context: Context) -> Deviated | None:
+    """The deployment that took the place of the live release's on the stage's hosts, where esteira did not make it;
+    also the one that put the live release back. None while all is as it was known."""
+    live = s.release(stage.live)
+    served = live.on(stage).served if live else None
+    if live is None or served is None or stage.busy:
+        return None
+    last = context.aws.last_successful(s.service, stage.name)
+    if last in ("", served.deployment, stage.deviated.deployment if stage.deviated else ""):
+        return None
+    info = context.aws.deployment(last)
+    revision, bundled = _revision(info), live.one(Bundled, stage=stage.name, rollout=served.rollout)
+    again = bundled is not None and revision == f"{s.service.bundles}/{bundled.name_in_bucket}"
+    if _is_ours(s, stage, info) or (again and not stage.drift):
+        return None
+    return Deviated(
+        at=context.clock(),
+        stage=stage.name,
+        deployment=last,
+        ended=info.get("completeTime", info["createTime"]),
+        revision="" if again else revision,
+        by=info.get("creator", "somebody"),
+    )
+
+
+def _is_ours(s: Snapshot, stage: StageState, info: Mapping[str, Any]) -> bool:
+    """Whether it is the deployment of the stage's latest rollout, and no copy of it that was made later."""
+    rollout, finished = stage.rollout, stage.finished
+    if rollout is None or finished is None or info["createTime"] > finished.at:
+        return False
+    claim = RolloutClaim(s.service.name, rollout.release, stage.name, rollout.number)
+    return rollout_claim(info.get("description", "")) == claim
+
+
+def _revision(info: Mapping[str, Any]) -> str:
+    """What a deployment deployed, in a word."""
+    revision = info.get("revision", {})
+    place = revision.get("s3Location")
+    return f"{place.get('bucket')}/{place.get('key')}" if place else str(revision.get("revisionType", "something else"))
 
 
 def _images(s: Snapshot, images: Iterable[Mapping[str, Any]], context: Context) -> list[ImageArrived]:

@@ -32,6 +32,7 @@ def snapshot(store: Store, service: Service, now: datetime, also: Iterable[int] 
         releases=releases,
         arrived=rows.arrived,
         written=rows.open,
+        failing=rows.failing,
     )
 
 

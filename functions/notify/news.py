@@ -141,6 +141,9 @@ def _own(c: PhaseChange, service: Service) -> News | None:
     elif c.phase is Phase.LIVE and c.cause == Cause.ALARM:
         text = f"{name} is live on {c.stage}, and an alarm rang that nothing could be done about: {c.summary}"
         following = f"esteira why {of}, then push a release that fixes it"
+    elif c.phase is Phase.LIVE and c.cause == Cause.DEVIATED:
+        text = f"{name} is not what the hosts of {c.stage} run: {c.summary}"
+        following = f"{c.next}; esteira why {of}"
     elif c.phase is Phase.LIVE and c.stage == service.last.name:
         text, following = "\n".join((f"{name} is live on {c.stage}: {c.summary}", *c.detail)), c.next
     elif c.phase in ENDED:

@@ -58,6 +58,16 @@ class CodeDeploy:
         self._start(deployment, self._bundles[place["bucket"], place["key"]])
         return {"deploymentId": deployment["deploymentId"]}
 
+    def get_deployment_group(self, p: Params) -> dict[str, Any]:
+        """GetDeploymentGroup: of what it tells, the last successful deployment."""
+        group = p["deploymentGroupName"]
+        done = [
+            d for d in self._deployments.values() if (d["deploymentGroupName"], d["status"]) == (group, "Succeeded")
+        ]
+        done.sort(key=lambda d: d["completeTime"])
+        told = {"lastSuccessfulDeployment": {"deploymentId": done[-1]["deploymentId"]}} if done else {}
+        return {"deploymentGroupInfo": {"deploymentGroupName": group, **told}}
+
     def get_deployment(self, p: Params) -> dict[str, Any]:
         """GetDeployment."""
         return {"deploymentInfo": dict(self._found(p["deploymentId"]))}
@@ -105,6 +115,7 @@ class CodeDeploy:
             "status": "Created",
             "createTime": now,
             "description": p.get("description", ""),
+            "creator": "user",
         }
         self._deployments[id_] = deployment
         hosts = self._engine.hosts(p["deploymentGroupName"])

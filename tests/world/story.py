@@ -101,10 +101,12 @@ class Steps:
         ssm.put_parameter(Name=parameter["Name"], Value=document, Type="String", Overwrite=True)
         self.__dict__.pop("service", None)
 
-    def foreign_deployment(self) -> str:
-        """Deploy something to the service's group that esteira knows nothing of; its id."""
-        bundles, key = self.service.bundles, "by-hand.zip"
-        self.aws_client("s3").put_object(Bucket=bundles, Key=key, Body=b"zip")
+    def foreign_deployment(self, of: str = "") -> str:
+        """Deploy something to the service's group that esteira knows nothing of, or the bundle ``of`` a release once
+        more; its id."""
+        bundles, key = self.service.bundles, of or "by-hand.zip"
+        if not of:
+            self.aws_client("s3").put_object(Bucket=bundles, Key=key, Body=b"zip")
         answer = self.aws_client("codedeploy").create_deployment(
             applicationName=self.service.application,
             deploymentGroupName=self.service.last.group,

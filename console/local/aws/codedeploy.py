@@ -17,6 +17,7 @@ from threading import RLock
 from typing import Any
 
 from moto.codedeploy.models import codedeploy_backends
+from moto.codedeploy.responses import _deployment_group_info
 from moto.s3.models import s3_backends
 
 from console.local.aws.api import AwsError, Operation, Params, page, required
@@ -75,6 +76,7 @@ class CodeDeploy:
         self.never_begins: DeployResult | None = None
         self.operations: dict[str, Operation] = {
             "CreateDeployment": self.create_deployment,
+            "GetDeploymentGroup": self.get_deployment_group,
             "GetDeployment": self.get_deployment,
             "BatchGetDeployments": self.batch_get_deployments,
             "ListDeployments": self.list_deployments,
@@ -123,6 +125,19 @@ class CodeDeploy:
         deployment = self._new(params, str(found.deployment_config_name))
         self._start(deployment, bundle)
         return {"deploymentId": deployment["deploymentId"]}
+
+    def get_deployment_group(self, params: Params) -> dict[str, Any]:
+        """GetDeploymentGroup: moto's group, with its last deployments, whoever made them."""
+        application = str(required(params, "applicationName", code="ApplicationNameRequiredException"))
+        group = str(required(params, "deploymentGroupName", code="DeploymentGroupNameRequiredException"))
+        info = _deployment_group_info(_group(application, group))
+        made = self._of(application, group)
+        done = sorted((d for d in made if d["status"] == "Succeeded"), key=lambda d: d["completeTime"])
+        for name, last in (("lastSuccessfulDeployment", done[-1:]), ("lastAttemptedDeployment", made[-1:])):
+            for d in last:
+                told = {"deploymentId": d["deploymentId"], "status": d["status"], "createTime": d["createTime"]}
+                info[name] = told | ({"endTime": d["completeTime"]} if "completeTime" in d else {})
+        return {"deploymentGroupInfo": info}
 
     def get_deployment(self, params: Params) -> dict[str, Any]:
         """GetDeployment."""

@@ -278,6 +278,20 @@ class RolloutFinished(Fact, about="stage/{stage}", key="rollout#{rollout:08d}#fi
     note: str = field(default="", compare=False)  # why the stage's tags stayed where they were
 
 
+class Deviated(Fact, about="stage/{stage}", key="deviated#{ended}#{deployment}"):
+    """A deployment that esteira did not make put something else than the live release on the stage's hosts.
+
+    ``revision`` is what it deployed, "" where it put the live release's own bundle back; ``by`` is CodeDeploy's word
+    for who made it: user, autoscaling, codeDeployRollback.
+    """
+
+    stage: str
+    deployment: str
+    ended: datetime
+    revision: str = field(default="", compare=False)
+    by: str = field(default="", compare=False)
+
+
 class Bundled(ReleaseFact, key="bundled#{stage}#{rollout:08d}#{sha256}"):
     """The rollout's bundle is in the bucket under ``name_in_bucket``; ``sha256`` is the zip's.
 

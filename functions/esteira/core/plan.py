@@ -365,6 +365,11 @@ def _next_rollout(m: Moment, stage: StageState) -> Iterator[Action]:
         if bypass:
             why = f"{why}: {bypass.by} bypassed the rules of {stage.name}: {bypass.reason}"
         yield StartDeployment(newest.number, why, next_rollout(m, newest.on(stage), None), 1)
+        return
+    current, at = m.s.release(stage.live), stage.restored_at
+    if current is not None and stage.drift and at and m.now >= at and not stage.held(m.now):
+        why = f"deployment {stage.drift.deployment} by others put {stage.drift.revision} on {stage.name}"
+        yield StartDeployment(current.number, f"{why}; restoring {current.label}", _restore(m, current.on(stage)), 1)
 
 
 def _is_ready(m: Moment, stage: StageState, r: Release) -> bool:

@@ -27,6 +27,7 @@ from esteira.core.facts import (
     Declined,
     DeploymentReported,
     DeploymentStarted,
+    Deviated,
     Diagnosed,
     Gated,
     GivenUp,
@@ -317,10 +318,14 @@ class OnStage:
         return self._succeeded[-1].live_since if self._succeeded else None
 
     @property
+    def served(self) -> DeploymentStarted | None:
+        """The deployment it was last live with here."""
+        return self._succeeded[-1].started if self._succeeded else None
+
+    @property
     def served_digest(self) -> str:
         """The digest it was last live with here, "" if it never was: what a rollback to it deploys."""
-        started = self._succeeded[-1].started if self._succeeded else None
-        return started.digest if started else ""
+        return self.served.digest if self.served else ""
 
     @property
     def figures(self) -> dict[str, str]:
@@ -396,6 +401,7 @@ class StageState:
     hold: Held | None = None  # the latest word on holding
     rollback: RollbackOrdered | None = None  # the latest order
     reminded: Notified | None = None  # the latest reminder of a hold
+    deviated: Deviated | None = None  # the latest deployment by others
     alarms: tuple[AlarmRang, ...] = ()  # the last time each rang
     rules: Stage | None = None
     before: StageState | None = None
@@ -432,6 +438,23 @@ class StageState:
         # Not after a rollback: the operator wanted to leave what is live. Not after a restore, which would never end.
         rollout, finished = self.rollout, self.finished
         return bool(rollout and rollout.live and rollout.kind == "deploy" and finished and finished.mixed)
+
+    @property
+    def drift(self) -> Deviated | None:
+        """The deployment by others that the hosts still run, as far as is known, in place of the live release."""
+        found, rollout = self.deviated, self.rollout
+        if found is None or not found.revision or rollout is None or not self.live:
+            return None
+        return None if self.finished and self.finished.succeeded and rollout.at >= found.at else found
+
+    @property
+    def restored_at(self) -> datetime | None:
+        """When the live release is put back in place of a deployment by others; None if not by itself."""
+        drift, rollout = self.drift, self.rollout
+        minutes = self.rules.restore_minutes if self.rules else 0
+        # A restore that failed would fail again for ever; after a rollback somebody wanted to leave what is live.
+        tried = drift and rollout and rollout.kind != "deploy" and rollout.at >= drift.at
+        return drift.at + timedelta(minutes=minutes) if drift and minutes and not tried else None
 
     @property
     def baking(self) -> timedelta:
@@ -479,6 +502,16 @@ class Listed:
 
 
 @dataclass(frozen=True)
+class Failing:
+    """What fails for a service (sweep, intake), how many times in a row since when, and the last error."""
+
+    what: str
+    since: datetime
+    times: int
+    error: str
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """Everything a plan is made from, except the time. ``stages`` are in the order a release takes them."""
 
@@ -489,6 +522,7 @@ class Snapshot:
     arrived: tuple[ImageArrived, ...] = ()
     tip: str | None = None  # the branch's newest commit; None: no such branch, or it was not asked for
     written: Mapping[int, Listed] = field(default_factory=dict)  # the listed status, by release
+    failing: tuple[Failing, ...] = ()
 
     @property
     def first(self) -> StageState:

@@ -73,6 +73,7 @@ class Cause(StrEnum):
     DEPLOYMENT_TIMED_OUT = "deployment-timed-out"
     DEPLOYMENT_STOPPED = "deployment-stopped"
     DEPLOYMENT_FAILED = "deployment-failed"  # on the host, and no lifecycle event says where
+    DEVIATED = "deviated"  # of a live release: a deployment by others put something else on the hosts
     ALARM = "alarm"  # of a live release: an alarm rang, and there is nothing to roll back to
 
 
@@ -121,7 +122,7 @@ def assess(release: Release, stages: Sequence[StageState], now: datetime) -> Ass
     """Where ``release`` stands at ``now``, in all and on each of the service's ``stages``."""
     views = [release.on(stage) for stage in stages]
     waiting = {v.stage.name: waits(v, now) if release.accepted else () for v in views}
-    on = {v.stage.name: _on_stage(v, waiting[v.stage.name], now) for v in views}
+    on = {v.stage.name: _deviated(v, _on_stage(v, waiting[v.stage.name], now)) for v in views}
     came = tuple(v.stage.name for v in views if v.promoted is not None or v.came)
     return Assessed(release, _overall(views, on, came), on, waiting, came)
 
@@ -158,6 +159,22 @@ def _on_stage(here: OnStage, waiting: tuple[Wait, ...], now: datetime) -> Status
     if here.live_with_its_image:
         return Status(Phase.LIVE, f"{name} runs this image already", stage=name)
     return _before_rollout(here, waiting, now)
+
+
+def _deviated(here: OnStage, status: Status) -> Status:
+    """The status of a live release, with what somebody else deployed in its place."""
+    drift, at = here.stage.drift, here.stage.restored_at
+    if drift is None or status.phase is not Phase.LIVE or not here.is_live:
+        return status
+    name, label = here.stage.name, here.release.label
+    summary = f"{status.summary}; but the hosts of {name} run {drift.revision}: deployment {drift.deployment}, made by "
+    summary += f"{drift.by} and not by esteira, ended at {drift.ended:%H:%M} UTC"
+    remedy = f"esteira hold --stage {name} --reason … --for 4h keeps it"
+    if at is not None:
+        summary, remedy = f"{summary}; {label} is put back at {at:%H:%M} UTC", f"{remedy} as it is for now"
+    else:
+        remedy = f"push, or deploy {label}'s bundle again in CodeDeploy"
+    return replace(status, summary=summary, next=remedy, cause=status.cause or Cause.DEVIATED)
 
 
 # --- from the rollout on --------------------------------------------------------------------------------------------

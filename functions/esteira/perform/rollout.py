@@ -170,7 +170,7 @@ def _running(rollout: Rollout, content: str, do: Effects) -> tuple[str, Bundled]
     live = do.s.release(stage.live)
     if rollout.kind != "deploy" or live is None or live.number == rollout.release or do.service.parameters:
         return None
-    if stage.finished is None or not stage.finished.succeeded:
+    if stage.finished is None or not stage.finished.succeeded or stage.drift:
         return None
     last = live.on(stage).last
     bundled = last and live.one(Bundled, stage=rollout.stage, rollout=last.number)

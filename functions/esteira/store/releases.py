@@ -17,10 +17,10 @@ from esteira.core.facts import (
     about_deployment,
     about_release,
 )
-from esteira.core.state import Listed, Release
-from esteira.fact import Fact, from_row, to_row
+from esteira.core.state import Failing, Listed, Release
+from esteira.fact import Fact, from_row, stamp, to_row, unstamp
 from esteira.store.fact_rows import Facts
-from esteira.store.rows import OPEN, Row, facts_of, first_of, open_key, open_row, row_of
+from esteira.store.rows import FAILING, OPEN, Row, facts_of, first_of, open_key, open_row, pk_of, row_of
 from esteira.trail import Checkpoint
 
 BIRTH = "birth"  # in a release's open row: its birth once more, as JSON, so that a snapshot need not read it
@@ -97,6 +97,21 @@ class Releases(Facts):
         """Make a release that was over one that is read again."""
         self._client.put_item(**self._put(open_row(service, number, attempt))["Put"])
 
+    def failed(self, service: str, what: str, error: str, at: datetime) -> None:
+        """Count that ``what`` failed once more in a row."""
+        before = self._get(service, RELEASES, f"{FAILING}{what}") or {"since": stamp(at), "times": 0}
+        key = {"pk": pk_of(service, RELEASES), "sk": f"{FAILING}{what}"}
+        row = {**key, "what": what, "since": before["since"], "times": int(before["times"]) + 1, "error": error}
+        self._client.put_item(**self._put(row)["Put"])
+
+    def recovered(self, service: str, what: str) -> None:
+        """Forget that ``what`` failed."""
+        self._client.delete_item(**self._delete(service, RELEASES, f"{FAILING}{what}")["Delete"])
+
+    def failing(self, service: str) -> tuple[Failing, ...]:
+        """What failed the last time."""
+        return failures(self._query(service, RELEASES, FAILING))
+
     def close(self, service: str, number: int, attempt: int) -> None:
         """Read a release no more, unless it was reopened for another attempt meanwhile."""
         self._conditionally(
@@ -128,6 +143,12 @@ def open_releases(rows: list[Row]) -> dict[int, Listed]:
 def _listed(row: Row) -> Listed:
     texts = {name: str(row.get(name, "")) for name in ("phase", "summary", "next", "cause", "stage")}
     return Listed(**texts, detail=tuple(row.get("detail", ())))
+
+
+def failures(rows: Iterable[Row]) -> tuple[Failing, ...]:
+    """What failed the last time, among the rows under ``open#``."""
+    found = (row for row in rows if row["sk"].startswith(FAILING))
+    return tuple(Failing(row["what"], unstamp(row["since"]), int(row["times"]), row["error"]) for row in found)
 
 
 def arrivals(rows: list[Row]) -> tuple[ImageArrived, ...]:

@@ -16,8 +16,9 @@ Row = dict[str, Any]
 # Everything a snapshot starts from stands under this prefix of the service's ``releases`` partition: one query.
 OPEN = "open#"
 LATEST = f"{OPEN}latest#"
+FAILING = f"{OPEN}failing#"
 # The series of a stage that have a row for their latest fact.
-_STAGE_SERIES = re.compile(r"(rollout|hold|rollback)#")
+_STAGE_SERIES = re.compile(r"(rollout|hold|rollback|deviated)#")
 # A stage's reminders that its hold is soon over.
 REMINDERS = "notified#hold-ends-soon#"
 # The latest word on a commit or image, and the last ring of an alarm, stand in the subject's own partition.

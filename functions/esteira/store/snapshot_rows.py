@@ -26,6 +26,7 @@ from esteira.core.facts import (
     AlarmRang,
     CommitPushed,
     DeploymentStarted,
+    Deviated,
     Held,
     ImageArrived,
     Notified,
@@ -38,9 +39,9 @@ from esteira.core.facts import (
     about_release,
     about_stage,
 )
-from esteira.core.state import Listed, StageState, pushes_between
+from esteira.core.state import Failing, Listed, StageState, pushes_between
 from esteira.fact import Fact
-from esteira.store.releases import Releases, arrivals, birth_key, open_births, open_releases
+from esteira.store.releases import Releases, arrivals, birth_key, failures, open_births, open_releases
 from esteira.store.rows import LATEST, OPEN, OWN_LATEST, Row, facts_of, first_of, reminder_of
 
 # What a snapshot reads of a deployment: these are its keys, so no query is needed. What hosts reported is for receipts.
@@ -67,6 +68,7 @@ class SnapshotRows:
     quarantined: Mapping[str, Quarantined] = field(default_factory=dict)
     pushes: Mapping[str, tuple[CommitPushed, ...]] = field(default_factory=dict)
     alarms: Mapping[str, AlarmRang] = field(default_factory=dict)
+    failing: tuple[Failing, ...] = ()
 
 
 class Snapshots(Releases):
@@ -96,6 +98,7 @@ class Snapshots(Releases):
             quarantined={word.subject: word for word in _found(there, Quarantined, _subjects(births, facts))},
             pushes=self._pushes(name, stages, births, opened),
             alarms={rang.alarm: rang for rang in alarms},
+            failing=failures(rows),
         )
 
     def _pushes(
@@ -153,6 +156,7 @@ def _stage(name: str, latest: Mapping[str, Row]) -> StageState:
         finished=finished if finished and rollout and finished.rollout == rollout.number else None,
         hold=hold,
         rollback=first_of([latest.get(f"{place}#rollback")], RollbackOrdered),
+        deviated=first_of([latest.get(f"{place}#deviated")], Deviated),
         reminded=reminder_of(hold, first_of([latest.get(f"{place}#reminded")], Notified)),
     )
 

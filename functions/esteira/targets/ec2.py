@@ -114,9 +114,21 @@ class Ec2:
             raise PartialError(f"CodeDeploy lists {len(ids)} deployments for {claim} and gives {given}")
         return None
 
+    def last_successful(self, service: Service, stage: str) -> str:
+        """The id of the last successful deployment of the stage's group, whoever made it; "" before the first."""
+        told = self.client("codedeploy").get_deployment_group(
+            applicationName=service.application, deploymentGroupName=service.stage(stage).group
+        )
+        return str(told["deploymentGroupInfo"].get("lastSuccessfulDeployment", {}).get("deploymentId", ""))
+
+    def deployment(self, deployment: str) -> Mapping[str, Any]:
+        """A deployment as CodeDeploy tells it."""
+        told: Mapping[str, Any] = self.client("codedeploy").get_deployment(deploymentId=deployment)["deploymentInfo"]
+        return told
+
     def deployment_status(self, deployment: str) -> str:
         """A deployment's status, in the API's words."""
-        return str(self.client("codedeploy").get_deployment(deploymentId=deployment)["deploymentInfo"]["status"])
+        return str(self.deployment(deployment)["status"])
 
     def targets(self, deployment: str) -> list[Mapping[str, Any]]:
         """What became of a deployment on each host: id, status, lifecycle events; nothing while no host has begun."""
@@ -160,8 +172,7 @@ class Ec2:
 
     def error(self, deployment: str) -> str:
         """CodeDeploy's own code and message for a deployment that did not succeed: ``NO_INSTANCES: …``."""
-        info = self.client("codedeploy").get_deployment(deploymentId=deployment)["deploymentInfo"]
-        told = info.get("errorInformation", {})
+        told = self.deployment(deployment).get("errorInformation", {})
         return ": ".join(filter(None, (told.get("code"), told.get("message")))) or "CodeDeploy gives no reason"
 
     def stop_deployment(self, deployment: str) -> None:
