@@ -1,0 +1,106 @@
+"""What a release shows: stacks, pushes, events, comments, tags, and the sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from botocore.exceptions import ClientError
+
+from console.prove.item import ProofItem, ProofOutcome, proven, refuted
+from console.prove.pushed import version
+from console.prove.site import ProofSite
+from console.read.trouble import code_of
+
+FIRST, SECOND, LOST = "first", "second", "lost"
+
+
+def _stands(told: str) -> Callable[[ProofSite], ProofOutcome]:
+    return lambda site: proven(f"{told}, stack {site.stack}")
+
+
+def _push(word: str) -> Callable[[ProofSite], None]:
+    return lambda site: site.push(word, version(word))
+
+
+def _live(word: str) -> Callable[[ProofSite], ProofOutcome | None]:
+    def look(site: ProofSite) -> ProofOutcome | None:
+        view = site.release_of(word)
+        if view is None or view.phase in ("failed", "rejected"):
+            return view and refuted(f"v{view.number} is {view.phase}: {view.summary}")
+        return proven(f"v{view.number} of {site.commits[word][:8]} is live") if view.phase == "live" else None
+
+    return look
+
+
+def _commented(site: ProofSite) -> ProofOutcome | None:
+    asked = {"repositoryName": site.service, "afterCommitId": site.commits[SECOND]}
+    asked["beforeCommitId"] = site.commits[FIRST]
+    rows = site.client("codecommit").get_comments_for_compared_commit(**asked)["commentsForComparedCommitData"]
+    texts = [comment["content"] for row in rows for comment in row["comments"]]
+    return proven(f"{site.commits[SECOND][:8]} bears: {texts[0]}") if texts else None
+
+
+def _tag_moves(site: ProofSite) -> ProofOutcome:
+    """The first image is put under the second one's ``git-`` tag, and that tag is put back."""
+    ecr, tag = site.client("ecr"), f"git-{site.commits[SECOND]}"
+    first = _manifest(site, f"git-{site.commits[FIRST]}")
+    second = _manifest(site, tag)
+    try:
+        ecr.put_image(repositoryName=site.service, imageManifest=first, imageTag=tag)
+    except ClientError as error:
+        if code_of(error) != "ImageTagAlreadyExistsException":
+            raise
+        return refuted(f"{tag} cannot move: {error}")
+    ecr.put_image(repositoryName=site.service, imageManifest=second, imageTag=tag)
+    return proven(f"{tag} moved to another image and back")
+
+
+def _tag_stays(site: ProofSite) -> ProofOutcome:
+    ecr, tag = site.client("ecr"), "proof-fixed"
+    for word in (FIRST, SECOND):
+        manifest = _manifest(site, f"git-{site.commits[word]}")
+        try:
+            ecr.put_image(repositoryName=site.service, imageManifest=manifest, imageTag=tag)
+        except ClientError as error:
+            if code_of(error) != "ImageTagAlreadyExistsException" or word == FIRST:
+                raise
+            return proven(f"{tag} stays on its image: {code_of(error)}")
+    return refuted(f"{tag} moved to another image")
+
+
+def _manifest(site: ProofSite, tag: str) -> str:
+    told = site.client("ecr").batch_get_image(repositoryName=site.service, imageIds=[{"imageTag": tag}])
+    return str(told["images"][0]["imageManifest"])
+
+
+def _push_unheard(site: ProofSite) -> None:
+    site.hear_pushes(False)
+    try:
+        site.push(LOST, version(LOST))
+        site.pause(30.0)  # so that the event has come and gone before the rule hears again
+    finally:
+        site.hear_pushes(True)
+
+
+def _found(site: ProofSite) -> ProofOutcome | None:
+    view = site.release_of(LOST)
+    return proven(f"v{view.number} was born of a push whose event was lost; it is {view.phase}") if view else None
+
+
+BEGIN = (
+    ProofItem("controller", "template.yaml comes up in this account and Region", "sam build and sam deploy", 1,
+              _stands("CREATE_COMPLETE"), lambda site: site.deploy(), needed=True),
+    ProofItem("service", "service.yaml comes up: the host's start script ends well and CloudFormation hears it",
+              "esteira add-service", 1, _stands("HostStarted was signalled"), lambda site: site.add_service(), needed=True),
+    ProofItem("push", "a push is heard, built with the tag condition on CodeBuild's actions, deployed by the CodeDeploy "
+              "role's three rights to a host found by its tag, and live", "a first commit", 25, _live(FIRST), _push(FIRST),
+              needed=True),
+    ProofItem("second-push", "a second release takes the place of the first", "a second commit", 25, _live(SECOND),
+              _push(SECOND)),
+    ProofItem("comment", "the commit after the first bears a comment", "the second commit", 5, _commented),
+    ProofItem("git-tag-moves", "IMMUTABLE_WITH_EXCLUSION lets git-<commit> be pushed again",
+              "PutImage of another manifest under git-<commit>, and back", 1, _tag_moves),
+    ProofItem("tag-stays", "IMMUTABLE_WITH_EXCLUSION lets no other tag move", "PutImage twice under one tag", 1, _tag_stays),
+    ProofItem("lost-event", "the sweep finds a push whose event was lost", "a commit while the rule for pushes is off", 12,
+              _found, _push_unheard),
+)  # fmt: skip
