@@ -1,4 +1,4 @@
-"""A site in an account: the controller by ``sam deploy`` and the service by ``add-service``, as a person deploys them."""
+"""A site in an account: the controller by ``sam deploy`` the service by ``add-service``, as a person deploys them."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class AwsSite:
         if artifact.main(["--architecture", self._notes.architecture]):
             raise TroubleError("the functions were not built. Next: make build")
         given = [f"Architecture={self._notes.architecture}", "TraceShare=1", "LogRetentionDays=1"]
-        self._sam("deploy", "--resolve-s3", "--no-confirm-changeset", "--no-progressbar", "--no-fail-on-empty-changeset",
-                  "--capabilities", "CAPABILITY_NAMED_IAM", "--parameter-overrides", *given)  # fmt: skip
+        words = ["--resolve-s3", "--no-confirm-changeset", "--no-progressbar", "--no-fail-on-empty-changeset"]
+        self._sam("deploy", *words, "--capabilities", "CAPABILITY_NAMED_IAM", "--parameter-overrides", *given)
 
     def add_service(self, *, adopt: bool = False) -> None:
         """`esteira add-service`."""
@@ -62,6 +62,17 @@ class AwsSite:
         """``sam delete``, which takes the artifacts out of SAM's bucket too."""
         if standing(self._work, self.stack) is not None:
             self._sam("delete", "--no-prompts")
+
+    def stands(self, of: str) -> str:
+        """CloudFormation's own words."""
+        stack = self.stack if of == "controller" else service_stack.stack_of(self.stack, self.service)
+        row = standing(self._work, stack)
+        if row is None or row["StackStatus"] not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+            return ""
+        pages = self.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=stack)
+        events = [event for page in pages for event in page["StackEvents"]]
+        signals = [e["ResourceStatusReason"] for e in events if "signal" in e.get("ResourceStatusReason", "")]
+        return "; ".join([f"{stack} is {row['StackStatus']}", *dict.fromkeys(signals)])
 
     def push(self, word: str, files: Mapping[str, bytes]) -> None:
         """A commit by CodeCommit's own API, which moves the branch as a push does."""

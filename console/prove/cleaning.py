@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from console.prove.site import ProofSite
@@ -82,7 +83,7 @@ def removals(site: ProofSite, account: str) -> Iterator[Removal]:
     for prefix in (f"/aws/lambda/{stack}-", f"/aws/codebuild/{service}-"):
         yield Removal(
             f"log groups {prefix}*",
-            lambda prefix=prefix: _log_groups(site.client("logs"), prefix),
+            partial(_log_groups, site.client("logs"), prefix),
             f"aws logs describe-log-groups --log-group-name-prefix {prefix} # then delete-log-group",
         )
 

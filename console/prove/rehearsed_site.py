@@ -49,6 +49,10 @@ class RehearsedSite:
     def remove_controller(self) -> None:
         """What is not data goes with the rehearsal."""
 
+    def stands(self, of: str) -> str:
+        """What a rehearsal begins with."""
+        return f"the {of} is there from the beginning"
+
     def push(self, word: str, files: Mapping[str, bytes]) -> None:
         """Commit, and lose the event where pushes are not heard."""
         self.commits[word] = self.rehearsal.commit(dict(files), f"{word} of a proof")

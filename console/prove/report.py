@@ -22,8 +22,8 @@ def report(
     text = [
         f"# esteira prove: {where}",
         "",
-        f"From {notes.began} to {notes.ended or 'now'}, stack `{notes.stack}`, service `{notes.service}`, "
-        f"{notes.architecture}.",
+        f"From {notes.began} to {notes.ended or 'now'}: stack `{notes.stack}`, service `{notes.service}`.",
+        f"Processor: {notes.architecture}.",
         ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("proven", "refuted", "not seen")) + ".",
         "",
         "| item | claim | provoked by | verdict | evidence |",

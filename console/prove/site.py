@@ -38,6 +38,9 @@ class ProofSite(Protocol):
     def remove_controller(self) -> None:
         """Delete the controller's stack; what holds data stays."""
 
+    def stands(self, of: str) -> str:
+        """What is evidence that the stack of the ``controller`` or the ``service`` stands, "" for nothing."""
+
     def push(self, word: str, files: Mapping[str, bytes]) -> None:
         """Commit ``files`` to the watched branch; the commit is known as ``word`` from then on."""
 

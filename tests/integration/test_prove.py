@@ -1,4 +1,4 @@
-"""`esteira prove` rehearsed: the walk on the local AWS, its verdicts, and that it always ends by removing what it made."""
+"""`esteira prove` rehearsed: the walk on the local AWS, its verdicts, and that it ends by removing what it made."""
 
 from __future__ import annotations
 
@@ -47,11 +47,10 @@ def said(_: str) -> None: ...
 def remains(site: RehearsedSite) -> dict[str, list[str]]:
     """What holds data and bears the names of the proof."""
     tables = site.client("dynamodb").list_tables()["TableNames"]
+    code = site.client("codecommit").list_repositories()["repositories"]
     groups = site.client("logs").describe_log_groups()["logGroups"]
     return {
-        "repositories": [
-            row["repositoryName"] for row in site.client("codecommit").list_repositories()["repositories"]
-        ],
+        "repositories": [row["repositoryName"] for row in code],
         "images": [row["repositoryName"] for row in site.client("ecr").describe_repositories()["repositories"]],
         "buckets": [row["Name"] for row in site.client("s3").list_buckets()["Buckets"]],
         "tables": [name for name in tables if name.startswith("esteira")],
@@ -109,7 +108,7 @@ def test_what_cannot_be_removed_is_named(site: RehearsedSite, notes: ProofNotes,
     """With the command that removes it; the rest is removed, the notes stay, and --clean-up then finishes."""
 
     def refuse(moment: When, asked: Call) -> None:
-        if moment == "before" and asked.name == "codecommit.DeleteRepository":
+        if moment == "before" and asked.name == "codecommit:DeleteRepository":
             raise AwsError("EncryptionKeyDisabledException", "on purpose")
 
     site.rehearsal.faults.hook = refuse
