@@ -12,6 +12,9 @@ from botocore.exceptions import ClientError
 
 from console.cli import service_stack
 from console.cli.change_set import StackWork, follow_stack, stack_failures, standing
+from console.doctor.checks import judge
+from console.doctor.eyes import Eyes
+from console.doctor.look import examine
 from console.local.sam import artifact
 from console.local.sam.sam_cli import SamError, last_words, sam
 from console.prove.account import is_aws
@@ -60,8 +63,13 @@ class AwsSite:
 
     def remove_controller(self) -> None:
         """``sam delete``, which takes the artifacts out of SAM's bucket too."""
-        if standing(self._work, self.stack) is not None:
-            self._sam("delete", "--no-prompts")
+        if standing(self._work, self.stack) is None:
+            self.client("cloudformation").delete_stack(StackName=self.stack)  # a first change set makes a stack too
+            return
+        self._sam("delete", "--no-prompts")
+        row = standing(self._work, self.stack)
+        if row is not None:
+            raise TroubleError(f"{self.stack} is {row['StackStatus']} after sam delete. Next: esteira prove --clean-up")
 
     def stands(self, of: str) -> str:
         """CloudFormation's own words."""
@@ -73,6 +81,11 @@ class AwsSite:
         events = [event for page in pages for event in page["StackEvents"]]
         signals = [e["ResourceStatusReason"] for e in events if "signal" in e.get("ResourceStatusReason", "")]
         return "; ".join([f"{stack} is {row['StackStatus']}", *dict.fromkeys(signals)])
+
+    def attended(self) -> list[str]:
+        """From an examination as `esteira doctor` makes it."""
+        findings = judge(examine(Eyes(self._controller, self.now, wanted=self.service)))
+        return [f"{one.check}: {one.says}" for one in findings if one.verdict == "attend"]
 
     def push(self, word: str, files: Mapping[str, bytes]) -> None:
         """A commit by CodeCommit's own API, which moves the branch as a push does."""
@@ -115,6 +128,7 @@ class AwsSite:
         work, since = self._work, self.now()
         row = standing(work, stack)
         if row is None:
+            work.cloudformation.delete_stack(StackName=stack)  # a first change set makes a stack too
             return
         work.cloudformation.delete_stack(StackName=row["StackId"])
         status = follow_stack(work, row["StackId"], since)

@@ -12,8 +12,8 @@ from console.prove.site import ProofSite
 from console.read.trouble import code_of
 
 HEARD_AND_LIVE = (
-    "a push is heard, built under the tag condition on CodeBuild's actions, deployed by the CodeDeploy role's three rights "
-    "to a host found by its tag, and live"
+    "a push is heard, built under the tag condition on CodeBuild's actions, deployed by the CodeDeploy role's three "
+    "rights to a host found by its tag, and live"
 )
 FIRST, SECOND, LOST = "first", "second", "lost"
 

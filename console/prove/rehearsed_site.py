@@ -13,6 +13,7 @@ from typing import Any
 from console.local.aws_account import REGION
 from console.local.rehearse.rehearsal import Rehearsal
 from console.local.template import SERVICE
+from console.read.where import TroubleError
 from esteira.store.projections import View
 
 
@@ -52,6 +53,10 @@ class RehearsedSite:
     def stands(self, of: str) -> str:
         """What a rehearsal begins with."""
         return f"the {of} is there from the beginning"
+
+    def attended(self) -> list[str]:
+        """The doctor needs a stack of CloudFormation. Raises TroubleError."""
+        raise TroubleError("esteira doctor was not asked: here is no CloudFormation. Next: nothing")
 
     def push(self, word: str, files: Mapping[str, bytes]) -> None:
         """Commit, and lose the event where pushes are not heard."""

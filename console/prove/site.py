@@ -41,6 +41,9 @@ class ProofSite(Protocol):
     def stands(self, of: str) -> str:
         """What is evidence that the stack of the ``controller`` or the ``service`` stands, "" for nothing."""
 
+    def attended(self) -> list[str]:
+        """What `esteira doctor` finds to attend to."""
+
     def push(self, word: str, files: Mapping[str, bytes]) -> None:
         """Commit ``files`` to the watched branch; the commit is known as ``word`` from then on."""
 

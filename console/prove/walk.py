@@ -48,6 +48,8 @@ def settle(item: ProofItem, site: ProofSite, notes: ProofNotes) -> ProofOutcome:
         return refuted(str(trouble)) if item.needed else not_seen(str(trouble))
     except (BotoCoreError, ClientError) as error:
         return not_seen(f"it could not be asked: {error}")
+    except (LookupError, TypeError, ValueError, StopIteration, NotImplementedError) as error:
+        return not_seen(f"the answer was not as expected: {type(error).__name__}: {error}")
 
 
 def _watched(item: ProofItem, site: ProofSite) -> ProofOutcome:

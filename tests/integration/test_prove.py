@@ -15,7 +15,7 @@ from console.local.aws_account import ACCOUNT, REGION
 from console.local.rehearse.rehearsal import Rehearsal
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
 from console.prove.account import require_account
-from console.prove.item import ProofItem, proven
+from console.prove.item import ProofItem, ProofOutcome, proven
 from console.prove.items import ITEMS
 from console.prove.notes import ProofNotes, kept_notes
 from console.prove.rehearsed_site import RehearsedSite
@@ -102,6 +102,35 @@ def test_a_proof_goes_on_where_it_was(site: RehearsedSite, notes: ProofNotes, tm
     walk([item], site, again, said)
     assert pushed == ["x"]
     assert again.outcomes["once"].verdict == "not seen"
+
+
+def test_an_answer_that_nobody_expected_is_not_seen(site: RehearsedSite, notes: ProofNotes) -> None:
+    """One item's surprise does not end the walk."""
+
+    def surprised(_: ProofSite) -> ProofOutcome:
+        raise KeyError("Reservations")
+
+    walk(
+        [ProofItem("odd", "-", "-", 1, surprised), ProofItem("next", "-", "-", 1, lambda _: proven("x"))],
+        site,
+        notes,
+        said,
+    )
+    assert "KeyError" in notes.outcomes["odd"].evidence
+    assert "rehearsed: x" in notes.outcomes["next"].evidence
+
+
+def test_nothing_after_a_stack_that_does_not_stand_is_seen(site: RehearsedSite, notes: ProofNotes) -> None:
+    """A refused deployment is refuted with its reason, and ends the walk."""
+
+    def fail(_: ProofSite) -> None:
+        raise TroubleError("sam deploy failed")
+
+    pushed: list[str] = []
+    after = ProofItem("after", "-", "-", 1, lambda _: proven("x"), lambda _: pushed.append("x"))
+    walk([ProofItem("stack", "-", "-", 1, lambda _: proven("x"), fail, needed=True), after], site, notes, said)
+    assert (notes.outcomes["stack"].verdict, notes.outcomes["stack"].evidence) == ("refuted", "sam deploy failed")
+    assert (pushed, notes.outcomes["after"].evidence) == ([], "the walk ended at stack")
 
 
 def test_what_cannot_be_removed_is_named(site: RehearsedSite, notes: ProofNotes, tmp_path: Path) -> None:
