@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from console.prove import tag_probe
 from console.prove.site import ProofSite
 from console.read.trouble import code_of
 from console.read.where import TroubleError
@@ -64,6 +65,8 @@ def removals(site: ProofSite, account: str) -> Iterator[Removal]:
     bucket = f"{stack}-bundles-{service}-{account}"
     yield Removal(f"stack {stack}-{service}", site.remove_service, f"{delete} {stack}-{service}")
     yield Removal(f"stack {stack}", site.remove_controller, f"{delete} {stack}")
+    role = tag_probe.role_of(site)
+    yield Removal(f"role {role}", lambda: tag_probe.remove(site), f"aws iam delete-role --role-name {role}")
     yield Removal(
         f"CodeCommit repository {service}",
         lambda: site.client("codecommit").delete_repository(repositoryName=service),
