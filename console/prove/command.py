@@ -120,6 +120,11 @@ def _notes(asked: ProofAsked) -> ProofNotes:
             f"Next: --account {known.account} --region {known.region} --clean-up, or another --state-file",
             REFUSED,
         )
+    if known.ended and not asked.clean_up:
+        raise TroubleError(
+            f"the clean-up of the proof in {asked.state} has begun and left something. Next: the same with --clean-up",
+            REFUSED,
+        )
     return known
 
 

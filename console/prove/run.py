@@ -34,9 +34,9 @@ def clean_up(
 ) -> list[Leaving]:
     """Remove what was made and write the report; what could not be removed. The notes go once nothing is left."""
     bill = _bill(site, notes)
-    left = clean(site, notes.account, say)
     notes.ended = site.now().isoformat()
-    notes.write()
+    notes.write()  # before anything is removed: what a clean-up has begun on cannot be walked on
+    left = clean(site, notes.account, say)
     told.write_text(report(items, notes, bill, left, site.real), encoding="utf-8")
     if not left:
         notes.file.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -89,7 +90,8 @@ def _denied(error: ClientError) -> bool:
 def remove(site: ProofSite) -> None:
     """Take the role away."""
     iam = site.client("iam")
-    iam.delete_role_policy(RoleName=role_of(site), PolicyName=POLICY)
+    with contextlib.suppress(iam.exceptions.NoSuchEntityException):  # interrupted before it had one
+        iam.delete_role_policy(RoleName=role_of(site), PolicyName=POLICY)
     iam.delete_role(RoleName=role_of(site))
 
 

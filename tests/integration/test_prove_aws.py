@@ -83,6 +83,14 @@ def test_nothing_is_proven_where_the_account_answers_with_nothing(site: AwsSite)
     assert {name: told.verdict for name, told in notes.outcomes.items()} == {item.name: "not seen" for item in looking}
 
 
+def test_what_is_being_cleaned_up_is_not_walked_again(site: AwsSite) -> None:
+    """Its stacks may be gone; the next thing to type is --clean-up."""
+    ended = ProofNotes(Path("prove.json"), ACCOUNT, REGION, "prove-1", "proof-1", "arm64", "", ended="2026-12-01")
+    ended.write()
+    came = CliRunner().invoke(main, ["prove", "--account", ACCOUNT, "--region", REGION, "--yes-i-pay"])
+    assert (came.exit_code, "--clean-up" in came.stderr) == (2, True)
+
+
 def test_the_command_refuses_another_account(site: AwsSite) -> None:
     """Before it makes anything, also its own state file."""
     typed = ["prove", "--account", "210987654321", "--region", REGION, "--yes-i-pay"]
