@@ -7,9 +7,10 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from esteira import bootstrap, identity, operate
-from esteira.advance import advance
+from esteira.advance import Outcome, advance
 from esteira.answer import Answer, answer
 from esteira.aws.tracing import about, traced
+from esteira.config import Service
 from esteira.context import Context
 from esteira.refusal import Refused
 from esteira.telemetry import logger, measured
@@ -27,7 +28,7 @@ def handler(event: Any, _context: LambdaContext, *, given: Context | None = None
     context = given or bootstrap.from_environment()
     try:
         request, service = operate.read(event, bootstrap.services(context))
-        operate.operate(_known(request, event), service, context)
+        operate.operate(_known(request, event, context), service, context)
     except Refused as refused:
         logger.info(str(refused), action="refuse")
         return {"refused": str(refused)}
@@ -35,10 +36,20 @@ def handler(event: Any, _context: LambdaContext, *, given: Context | None = None
     about(service.name, release)
     said = f"{request.by} said {request.action}"
     logger.info(said, service=service.name, release=release or None, action=request.action, why=request.reason)
-    return answer(advance(service, context))
+    return _advanced(service, release, context)
 
 
-def _known(request: operate.Request, event: Any) -> operate.Request:
+def _advanced(service: Service, release: str, context: Context) -> Answer:
+    """What came of the word. It is recorded; an error met on the way is no error of it, and the sweep goes on."""
+    try:
+        return answer(advance(service, context))
+    except Exception as error:  # noqa: BLE001 - the word stands; the answer says what happened
+        logger.exception("advancing a service after a word failed", service=service.name)
+        why = f"the word is recorded; carrying it out met an error, and the next sweep goes on: {error}"
+        return answer(Outcome(service.name, release, "", why, ()))
+
+
+def _known(request: operate.Request, event: Any, context: Context) -> operate.Request:
     """The request with who AWS knows the caller as, where it brought a proof. Raises Refused.
 
     Where STS cannot be asked the request is nobody's, and what must be somebody's is refused; an operator who has to
@@ -47,7 +58,7 @@ def _known(request: operate.Request, event: Any) -> operate.Request:
     if request.proof is None:
         return request
     try:
-        return request.model_copy(update={"arn": identity.caller(request.proof, event)})
+        return request.model_copy(update={"arn": (context.caller or identity.caller)(request.proof, event)})
     except identity.UnaskedError as unasked:
         logger.error(str(unasked), service=request.service, action=request.action)
         return request

@@ -11,7 +11,7 @@ import click
 
 from console.cli import options
 from console.cli.call import POLL_SECONDS, TypedCommand, command
-from console.read.build_log import LogLine
+from console.read.build_log import LogLine, without_secrets
 from console.read.where import REFUSED, TroubleError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _container_lines(
                 f"no container of {service.name} is on {name}, or it wrote nothing. Next: esteira status", REFUSED
             )
         now = call.now()
-        yield from (LogLine(now, line) for line in _new(seen, lines))
+        yield from without_secrets([LogLine(now, line) for line in _new(seen, lines)])
         if not follow:
             return
         seen = lines

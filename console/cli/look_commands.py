@@ -41,7 +41,7 @@ def doctor(call: TypedCommand, ask_hosts: bool) -> None:
 @options.stage
 @command
 def dora(call: TypedCommand, days: int, stage: str | None) -> None:
-    """Lead time, deployment frequency, change-failure rate and time to restore of a stage."""
+    """Lead time, deployment frequency, change-failure rate, time to restore and rework rate of a stage."""
     from console.cli import render_work
     from console.read import dora as measuring
 
@@ -51,7 +51,7 @@ def dora(call: TypedCommand, days: int, stage: str | None) -> None:
         known = ", ".join(s.name for s in service.stages)
         raise TroubleError(f"{service.name} has no stage {name!r}. Next: --stage with one of: {known}", REFUSED)
     keys = measuring.measure(call.store, service, name, days, call.now())
-    call.tell(keys, lambda out: render_work.four_keys(out, keys))
+    call.tell(keys, lambda out: render_work.five_keys(out, keys))
 
 
 @click.command()
@@ -60,7 +60,7 @@ def dora(call: TypedCommand, days: int, stage: str | None) -> None:
 @options.by
 @command
 def ui(call: TypedCommand, port: int, browser: bool, by: str | None) -> None:
-    """The page: what is live, under way and was, the four keys, and the words to change it; on this machine alone."""
+    """The page: what is live, under way and was, the five keys, and the words to change it; on this machine alone."""
     import asyncio
     from contextlib import suppress
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,6 +12,7 @@ import click
 
 from console.cli import options
 from console.cli.call import TypedCommand, command
+from console.read.out import Out
 from console.read.where import FAILED
 
 if TYPE_CHECKING:
@@ -88,7 +90,11 @@ def resume(call: TypedCommand, stage: str | None, reason: str, by: str | None) -
 @options.by
 @command
 def approve(call: TypedCommand, release: str, stage: str | None, reason: str, by: str | None) -> None:
-    """Vote for a release to go to a stage that asks for approvals: this attempt and this image."""
+    """Vote for a release to go to a stage that asks for approvals: this attempt and this image.
+
+    What it would bring there, beside what is live, is printed first.
+    """
+    _show_difference(call, release, stage)
     _word(call, "approve", release, stage, by, reason, "is approved")
 
 
@@ -183,6 +189,19 @@ def _say(
     said = {"action": action, "service": service, "request": request, "by": by or options.user(), "reason": reason}
     call.name_target(call.controller.target)
     return request, call.controller.operate({**said, **asked})
+
+
+def _show_difference(call: TypedCommand, release: str, stage: str | None) -> None:
+    """Print what the vote is about, on stderr: stdout is for what came of it."""
+    from console.cli import render_release
+    from console.read import difference
+
+    service, number = call.service(), int(release[1:])
+    if call.store.pushed(service.name, number) is None:
+        return  # the function says so
+    ahead = difference.ahead(call.store, call.controller.client, service, number, call.now(), stage)
+    if ahead:
+        render_release.difference(Out(sys.stderr), release, ahead)
 
 
 def _word(

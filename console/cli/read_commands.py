@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ def status(call: TypedCommand) -> None:
 
     now, found, where = call.now(), call.services(), call.controller.where
     stages = stage_status.status(call.store, found, now)
-    services = stage_status.glance(call.store, found, stages, where.pages, now)
+    services = stage_status.glance(call.store, found, stages, where.pages)
     told = {"services": services, "stages": stages}
     call.tell(told, lambda out: render_status.status(out, services, stages, where.remotes, now))
 
@@ -52,11 +53,12 @@ def releases(call: TypedCommand, limit: int) -> None:
 def show(call: TypedCommand, release: str, whole: bool) -> None:
     """A release: where it stands, what it was made of, and what happened to it. --json has all of it."""
     from console.cli import render_release
-    from console.read import account, release_lines
+    from console.read import account, difference, release_lines
 
     service = call.service()
     number = release_lines.number_of(call.store, service, release)
-    told = account.account(call.store, service, number, call.now())
+    ahead = difference.ahead(call.store, call.controller.client, service, number, call.now())
+    told = replace(account.account(call.store, service, number, call.now()), ahead=ahead)
     call.tell(told, lambda out: render_release.account(out, told, call.now(), whole=whole))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from console.cli.marks import LOUD, bypassed, log, on_stages, phase, row
 from console.read.out import Line, Out, Piece
 from console.read.sentences_record import short
-from console.read.views import Account, ReleaseLine, Said
+from console.read.views import Account, ReleaseLine, Said, StageDifference
 
 if TYPE_CHECKING:
     from console.read.tail import ReleaseChange, State
@@ -55,12 +55,28 @@ def account(out: Out, told: Account, now: datetime, *, whole: bool = False) -> N
         bypassed(out, bypass, now)
     for name, value in _particulars(told, whole=whole):
         row(out, name, value)
+    if told.ahead:
+        difference(out, line.release, told.ahead)
     rows = sorted((*told.facts, *told.decisions), key=lambda said: said.at)
     shown = rows if whole else [said for said in told.facts if not said.minor]
     for said in shown:
         fact(out, said)
     if len(shown) < len(rows):
         out.print((f"{len(rows) - len(shown)} more: esteira show {line.release} --all", "dim"))
+
+
+def difference(out: Out, release: str, ahead: StageDifference) -> None:
+    """Print what a release would bring to a stage: who votes on it sees it."""
+    than = f"{ahead.live} is live there" if ahead.live else "nothing is live there"
+    out.print((f"{release} would bring to {ahead.stage} ({than}):", "bold"))
+    for commit in ahead.commits:
+        pushed = f"; pushed by {', '.join(commit.pushed_by)}" if commit.pushed_by else ""
+        out.print(f"  {short(commit.commit)}  {commit.subject} ", (f"(author {commit.author}{pushed})", "dim"), hang=12)
+    if ahead.files:
+        more = ahead.files_count - len(ahead.files)
+        out.print(f"  files: {', '.join(ahead.files)}" + (f" and {more} more" if more else ""), hang=9)
+    if ahead.untold:
+        out.print(f"  {ahead.untold}")
 
 
 def fact(out: Out, said: Said) -> None:

@@ -1,4 +1,4 @@
-"""How the rest looks: the answer to an operator's word, DORA's four keys, doctor's findings, a service's stack."""
+"""How the rest looks: the answer to an operator's word, DORA's five keys, doctor's findings, a service's stack."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def answer(out: Out, said: str, about: str, told: dict[str, Any]) -> None:
         log(out, lines)
 
 
-def four_keys(out: Out, keys: Keys) -> None:
-    """Print DORA's four keys, each with what it was computed from."""
+def five_keys(out: Out, keys: Keys) -> None:
+    """Print DORA's five keys, each with what it was computed from."""
     refused = ", ".join(f"{count} on {stage}" for stage, count in keys.refused.items())
     count, failed = len(keys.deployments), sum(d.restored_seconds is not None for d in keys.deployments)
     rows = (
@@ -36,7 +36,7 @@ def four_keys(out: Out, keys: Keys) -> None:
         (
             "deployments",
             f"{keys.per_week:.1f} a week",
-            f"{count} in {keys.days} days; rollouts that never served: {refused}",
+            f"{count} in {keys.days} days; rollouts that ended otherwise: {refused}",
         ),
         (
             "failures",
@@ -44,10 +44,15 @@ def four_keys(out: Out, keys: Keys) -> None:
             f"{failed} were rolled back from",
         ),
         ("restore", _length(keys.restore_seconds), "median, from when the bad release was live until its rollback was"),
+        (
+            "rework",
+            "-" if keys.rework_rate is None else f"{keys.rework_rate:.0%}",
+            f"{sum(d.rework for d in keys.deployments)} were the first one after a rollback",
+        ),
     )
     out.print((f"{keys.service} on {keys.stage}", "bold"))
     for name, value, how in rows:
-        out.print((f"  {name:<13}", "dim"), (f"{value:<14}", "bold"), (how, "dim"))
+        out.print((f"  {name:<13}", "dim"), (f"{value:<19}", "bold"), (how, "dim"))
 
 
 def _length(seconds: float | None) -> str:

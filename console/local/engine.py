@@ -31,6 +31,7 @@ class BuildJob:
     log: Path
     timeout: float  # seconds
     stop: threading.Event
+    remote: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # PARAMETER_STORE or SECRETS_MANAGER, and where
 
 
 @dataclass(frozen=True)

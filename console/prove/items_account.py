@@ -139,6 +139,7 @@ def _rules() -> Iterator[ProofItem]:
         ("RepositoryChanged", "CodeCommit's"),
         ("BuildChanged", "CodeBuild's"),
         ("ImageChanged", "ECR's"),
+        ("ImageInspected", "ECR's scan"),
         ("DeploymentChanged", "CodeDeploy's"),
     ):
         claim = f"{of} events have the fields that the rule's pattern asks for"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -15,6 +16,8 @@ HEARD_AND_LIVE = (
     "a push is heard, built under the tag condition on CodeBuild's actions, deployed by the CodeDeploy role's three "
     "rights to a host found by its tag, and live"
 )
+TAKEN = "ImageTagAlreadyExistsException"
+FIXED = "proof-fixed"
 FIRST, SECOND, LOST = "first", "second", "lost"
 
 
@@ -51,36 +54,57 @@ def _commented(site: ProofSite) -> ProofOutcome | None:
 
 
 def _tag_moves(site: ProofSite) -> ProofOutcome:
-    """The first image is put under the second one's ``git-`` tag, and that tag is put back."""
-    ecr, tag = site.client("ecr"), f"git-{site.commits[SECOND]}"
-    first = _manifest(site, f"git-{site.commits[FIRST]}")
-    second = _manifest(site, tag)
+    """The first image is put under the tag of the second one's build, and that tag is put back."""
+    tag = next(tag for tag in _image(site, SECOND)["imageTags"] if tag.startswith("git-"))
     try:
-        ecr.put_image(repositoryName=site.service, imageManifest=first, imageTag=tag)
+        _put(site, FIRST, tag)
     except ClientError as error:
-        if code_of(error) != "ImageTagAlreadyExistsException":
+        if code_of(error) != TAKEN:
             raise
         return refuted(f"{tag} cannot move: {error}")
-    ecr.put_image(repositoryName=site.service, imageManifest=second, imageTag=tag)
+    _put(site, SECOND, tag)
     return proven(f"{tag} moved to another image and back")
 
 
 def _tag_stays(site: ProofSite) -> ProofOutcome:
-    ecr, tag = site.client("ecr"), "proof-fixed"
-    for word in (FIRST, SECOND):
-        manifest = _manifest(site, f"git-{site.commits[word]}")
-        try:
-            ecr.put_image(repositoryName=site.service, imageManifest=manifest, imageTag=tag)
-        except ClientError as error:
-            if code_of(error) != "ImageTagAlreadyExistsException" or word == FIRST:
-                raise
-            return proven(f"{tag} stays on its image: {code_of(error)}")
-    return refuted(f"{tag} moved to another image")
+    _put(site, FIRST, FIXED)
+    try:
+        _put(site, SECOND, FIXED)
+    except ClientError as error:
+        if code_of(error) != TAKEN:
+            raise
+        return proven(f"{FIXED} stays on its image: {TAKEN}")
+    return refuted(f"{FIXED} moved to another image")
 
 
-def _manifest(site: ProofSite, tag: str) -> str:
-    told = site.client("ecr").batch_get_image(repositoryName=site.service, imageIds=[{"imageTag": tag}])
-    return str(told["images"][0]["imageManifest"])
+def _pushed_at(site: ProofSite) -> ProofOutcome:
+    before = _image(site, SECOND)["imagePushedAt"]
+    _put(site, SECOND, "proof-another")
+    after = _image(site, SECOND)["imagePushedAt"]
+    told = f"imagePushedAt before and after another tag: {before.isoformat()}, {after.isoformat()}"
+    return proven(told) if before == after else refuted(told)
+
+
+def _digest(site: ProofSite, word: str) -> dict[str, str]:
+    view = site.release_of(word)
+    if view is None or not view.digest:
+        raise LookupError(f"no image of the {word} commit is known")
+    return {"imageDigest": view.digest}
+
+
+def _image(site: ProofSite, word: str) -> Any:
+    asked = {"repositoryName": site.service, "imageIds": [_digest(site, word)]}
+    return site.client("ecr").describe_images(**asked)["imageDetails"][0]
+
+
+def _put(site: ProofSite, word: str, tag: str) -> None:
+    ecr, asked = site.client("ecr"), {"repositoryName": site.service}
+    manifest = ecr.batch_get_image(**asked, imageIds=[_digest(site, word)])["images"][0]["imageManifest"]
+    try:
+        ecr.put_image(**asked, imageManifest=manifest, imageTag=tag)
+    except ClientError as error:
+        if code_of(error) != "ImageAlreadyExistsException":  # it bears the tag already
+            raise
 
 
 def _push_unheard(site: ProofSite) -> None:
@@ -129,8 +153,8 @@ BEGIN = (
     ProofItem("comment", "the commit after the first bears a comment", "the second commit", 5, _commented),
     ProofItem(
         "git-tag-moves",
-        "IMMUTABLE_WITH_EXCLUSION lets git-<commit> be pushed a second time",
-        "PutImage of another manifest under git-<commit>, and back",
+        "IMMUTABLE_WITH_EXCLUSION lets a build's git-… tag be pushed a second time",
+        "PutImage of another manifest under that tag, and back",
         1,
         _tag_moves,
     ),
@@ -141,6 +165,7 @@ BEGIN = (
         1,
         _tag_stays,
     ),
+    ProofItem("pushed-at", "another tag leaves an image's imagePushedAt as it was", "PutImage", 1, _pushed_at),
     ProofItem(
         "lost-event",
         "the sweep finds a push whose event was lost",

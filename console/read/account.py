@@ -9,6 +9,7 @@ from datetime import datetime
 from console.read.complete import complete, lines_of, split_log
 from console.read.release_lines import line_of
 from console.read.sentences import sentence
+from console.read.sentences_record import short
 from console.read.stage_status import order_of, rollout_facts
 from console.read.views import Account, At, ReleaseBuild, ReleaseDeployment, Said
 from esteira.config import Service
@@ -38,7 +39,7 @@ def account(store: Store, service: Service, number: int, now: datetime) -> Accou
     stages, pushed = s.stages, release.pushed
     shown = assess(release, stages, now).shown(stages)
     facts = _in_order({pushed, *release.facts, *_around(store, service, release, stages)})
-    scans = [f.findings for f in facts if isinstance(f, ImageScanned)]
+    scans = {f.digest: f for f in facts if isinstance(f, ImageScanned)}  # the last of each image in an index
     return Account(
         service=service.name,
         line=line_of(release, stages, now),
@@ -48,13 +49,20 @@ def account(store: Store, service: Service, number: int, now: datetime) -> Accou
         changed=pushed.changed,
         changed_count=pushed.changed_count,
         note=pushed.note,
-        findings=scans[-1] if scans else "",
+        findings=_findings(list(scans.values())),
         exported=release.accepted.figures if release.accepted else {},
         builds=_builds(release),
         deployments=_deployments(release),
         facts=tuple(map(said, facts)),
         decisions=tuple(map(said, _in_order(store.facts(service.name, about_decisions(number))))),
     )
+
+
+def _findings(scans: Sequence[ImageScanned]) -> str:
+    """What the last scan of each image found; by its digest where there are several."""
+    if len(scans) == 1:
+        return scans[0].findings
+    return "; ".join(f"{short(scan.digest)}: {scan.findings}" for scan in scans)
 
 
 def _in_order(facts: Iterable[Fact]) -> list[Fact]:
@@ -80,8 +88,8 @@ def _around(store: Store, service: Service, release: Release, stages: Sequence[S
         yield from store.facts(service.name, f"quarantine/{subject}")
     if pushed.commit:
         yield from store.facts(service.name, f"commit/{pushed.commit}")
-    if release.digest:
-        yield from store.facts(service.name, f"image/{release.digest}")
+    for digest in sorted(filter(None, release.images)):
+        yield from store.facts(service.name, f"image/{digest}")
     if pushed.source == "image":
         taken = ImageArrived(at=pushed.at, tag=pushed.tag, digest=pushed.digest)
         yield from store.facts(service.name, taken.about, f"image#{taken.tag}#{taken.digest}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -47,7 +47,33 @@ def read_log(client: Callable[[str], Any], build: str, token: str = "", since: d
         before, token = token, told["nextForwardToken"]
         if token == before or not told["events"]:
             break
-    return LogPage(tuple(lines), token)
+    return LogPage(without_secrets(lines), token)
+
+
+def without_secrets(lines: Sequence[LogLine]) -> tuple[LogLine, ...]:
+    """The lines without the secrets in them. What is masked may have been several lines, so a part of the log that
+    another number of lines is left of has the time of its first one."""
+    from guard.mask import MOST, masked
+
+    told: list[LogLine] = []
+    for part in _parts(lines, MOST):
+        said = masked("\n".join(one.says for one in part)).split("\n")
+        times = [one.at for one in part] if len(said) == len(part) else [part[0].at] * len(said)
+        told += map(LogLine, times, said)
+    return tuple(told)
+
+
+def _parts(lines: Sequence[LogLine], most: int) -> Iterator[list[LogLine]]:
+    """The lines in parts of at most so many characters; a longer line is a part of its own."""
+    part, size = list[LogLine](), 0
+    for line in lines:
+        if part and size + len(line.says) >= most:
+            yield part
+            part, size = [], 0
+        part.append(line)
+        size += len(line.says) + 1
+    if part:
+        yield part
 
 
 def _lines(events: Sequence[Any]) -> list[LogLine]:

@@ -1,16 +1,18 @@
-"""DORA's four keys of a stage, from its rollouts: lead time, deployment frequency, failure rate, time to restore.
+"""DORA's five keys of a stage, from its rollouts: lead time, deployment frequency, failure rate, time to restore, and
+rework rate.
 
 A *deployment* is a rollout by which a release came to life for itself. A rollback to it, or its being put back, is
 none. The *lead time* is from its push (or the image's) to then. A deployment *failed* when the stage was rolled back
 from it, by a person or an alarm. A rollout that ended without the release coming to life served nobody, so it is
 counted apart, for this stage and for each stage before it. The *time to restore* is from when the bad release came to
-life until the rollback from it had. Pure, except for ``measure``, which reads a bounded number of rows.
+life until the rollback from it had. A deployment is *rework* when it is the first one after such a rollback: the fix.
+Pure, except for ``measure``, which reads a bounded number of rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from statistics import median
 
@@ -33,11 +35,12 @@ class CountedDeployment:
     lead_seconds: float | None
     restored_seconds: float | None = None
     rolled_back_by: str = ""
+    rework: bool = False  # it is the first one after a rollback
 
 
 @dataclass(frozen=True)
 class Keys:
-    """The four keys over ``days`` until ``until``, medians of seconds where they are times; None: nothing to measure.
+    """The five keys over ``days`` until ``until``, medians of seconds where they are times; None: nothing to measure.
 
     ``refused`` is how many rollouts ended without the release coming to life, by stage: those before this one and this
     one, in the order that a release takes them. ``since`` is so many days ago. Where the stage had more rollouts than
@@ -55,10 +58,11 @@ class Keys:
     per_week: float
     failure_rate: float | None
     restore_seconds: float | None
+    rework_rate: float | None
 
 
 def measure(store: Store, service: Service, stage: str, days: int, now: datetime) -> Keys:
-    """The four keys of a service's stage over the last ``days``."""
+    """The five keys of a service's stage over the last ``days``."""
     rows = store.newest_facts(service.name, about_stage(stage), "rollout#", 2 * ROLLOUTS)
     pushed = {v.number: unstamp(v.pushed_at) for v in store.views(service.name, ROLLOUTS)}
     orders = store.newest_facts(service.name, about_stage(stage), "rollback#", ROLLOUTS)
@@ -81,7 +85,7 @@ def keys(
     now: datetime,
     earlier: Mapping[str, Iterable[Fact]],
 ) -> Keys:
-    """The four keys. ``rows`` are the stage's rollouts and how they ended, in any order, and ``earlier`` those of the
+    """The five keys. ``rows`` are the stage's rollouts and how they ended, in any order, and ``earlier`` those of the
     stages before it. ``pushed`` is when each release was; ``ordered_by`` says who ordered a rollback, by the order's
     key."""
     facts = tuple(rows)
@@ -104,6 +108,7 @@ def keys(
         per_week=len(counted) / max((now - since) / timedelta(days=7), 1 / 7),
         failure_rate=len(failed) / len(counted) if counted else None,
         restore_seconds=_median([d.restored_seconds for d in failed if d.restored_seconds is not None]),
+        rework_rate=sum(d.rework for d in counted) / len(counted) if counted else None,
     )
 
 
@@ -114,16 +119,19 @@ def _lives(
     ordered_by: Mapping[str, str],
 ) -> list[CountedDeployment]:
     """Each time a release came to life by itself."""
-    lives = list[CountedDeployment]()
+    lives, rework = list[CountedDeployment](), False
     for rollout in rollouts:
         end = finished.get(rollout.number)
         if end is None or not end.succeeded:
             continue
         if rollout.kind == "deploy":
             lead = pushed.get(rollout.release)
-            lives.append(CountedDeployment(rollout.release, end.at, (end.at - lead).total_seconds() if lead else None))
+            seconds = (end.at - lead).total_seconds() if lead else None
+            lives.append(CountedDeployment(rollout.release, end.at, seconds, rework=rework))
+            rework = False
         elif rollout.kind == "rollback":
             _fail(lives, rollout.live, end.at, ordered_by.get(rollout.served, ""))
+            rework = True
     return lives
 
 
@@ -137,7 +145,7 @@ def _fail(lives: list[CountedDeployment], away: int, at: datetime, by: str) -> N
     for place in range(len(lives) - 1, -1, -1):
         if lives[place].release == away:
             was = lives[place]
-            lives[place] = CountedDeployment(was.release, was.at, was.lead_seconds, (at - was.at).total_seconds(), by)
+            lives[place] = replace(was, restored_seconds=(at - was.at).total_seconds(), rolled_back_by=by)
             return
 
 

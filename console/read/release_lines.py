@@ -36,6 +36,11 @@ def releases(
     )
 
 
+def last_listed(store: Store, service: Service) -> ReleaseLine | None:
+    """The newest release as last written for listing, without its bypasses; None where there is none."""
+    return next((_listed(view, ()) for view in store.views(service.name, 1)), None)
+
+
 def _listed_bypasses(store: Store, service: Service, view: View, now: datetime) -> Iterator[Bypass]:
     facts = store.facts(service.name, about_release(view.number), "bypass#")
     latest = {f.stage: f for f in facts if isinstance(f, Bypassed) and f.digest in ("", view.digest)}

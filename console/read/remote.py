@@ -103,7 +103,8 @@ class Controller:
         parameters = self._listed("ssm", "GetParametersByPath", "Parameters", "NextToken", "NextToken",
                                   Path=path, Recursive=True)  # fmt: skip
         try:
-            return tuple(Service.model_validate_json(parameter["Value"]) for parameter in parameters), ()
+            found = [Service.model_validate_json(parameter["Value"]) for parameter in parameters]
+            return tuple(sorted(found, key=lambda service: service.name)), ()  # SSM promises no order
         except ValidationError:  # the controller has the words for it
             from esteira.aws import Aws
 

@@ -12,8 +12,11 @@ from esteira.core.facts import (
     Declined,
     GivenUp,
     ImageArrived,
+    ImageBuilt,
+    ImageMissed,
     ImageTaken,
     Pushed,
+    Searched,
     StopAsked,
     Superseded,
 )
@@ -36,16 +39,20 @@ def of_birth(fact: Fact) -> str | None:
     match fact:
         case Pushed():
             return _born(fact)
+        case Searched(commit=commit, through=through):
+            return f"no secret was found in {through} files of commit {short(commit)}; the search goes on"
         case ImageArrived(tag=tag, digest=digest):
             return f"image {tag} arrived, {short(digest)}; it is to become a release"
         case ImageTaken(tag=tag, release=0):
-            return f"the tag {tag} had moved to another image, or its image was a release already"
+            return f"the tag {tag} was on another image by then, on none, or on one that was a release already"
         case ImageTaken(tag=tag, release=number, missing=True):
             return f"image {tag} was not in the registry, which v{number} says"
         case ImageTaken(tag=tag, release=number):
             return f"image {tag} became v{number}"
         case CommitPushed(commit=commit, by=by):
             return f"{by} made {short(commit)} the branch's tip"
+        case ImageBuilt(commit=commit, release=number, digest=digest):
+            return f"the build of v{number} made {short(digest)} of {short(commit)}"
         case ImageScanned(digest=digest, findings=findings):
             return f"ECR scanned {short(digest)}; findings: {findings}"
         case _:
@@ -85,10 +92,11 @@ def of_build(fact: Fact) -> str | None:
             return f"build {build} started (attempt {attempt})"
         case BuildEnded(build=build, status=status, cause=cause):
             return f"build {build} ended {status.lower().replace('_', ' ')}" + (f": {cause}" if cause else "")
-        case Accepted(digest=digest, reused=True):
-            return f"its image was there already and is accepted without a build, {short(digest)}{_exported(fact)}"
-        case Accepted(digest=digest):
-            return f"its image is accepted, {short(digest)}{_exported(fact)}"
+        case Accepted(digest=digest, reused=reused, note=note):
+            how = "was there already and is accepted without a build" if reused else "is accepted"
+            return f"its image {how}, {short(digest)}{f'; {note}' if note else ''}{_exported(fact)}"
+        case ImageMissed(digest=digest, how=how):
+            return f"its image {short(digest)} is {how}" if how else f"its image {short(digest)} is there again"
         case Superseded(by=by):
             return f"v{by} came before it was deployed"
         case GivenUp(what="image" | "quarantine", why=why):

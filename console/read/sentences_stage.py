@@ -75,8 +75,8 @@ def of_stage(fact: Fact) -> str | None:
             return f"rollout {number} on {stage} goes to v{release}, to roll back from {_label(fact.live)}"
         case Rollout(number=number, release=release, stage=stage):
             return f"rollout {number} on {stage} goes to v{release}, after {_label(fact.live)}"
-        case RolloutFinished(rollout=rollout, release=release, stage=stage, succeeded=True):
-            return f"rollout {rollout} on {stage} is finished: v{release} is live"
+        case RolloutFinished(rollout=rollout, release=release, stage=stage, succeeded=True, note=note):
+            return f"rollout {rollout} on {stage} is finished: v{release} is live{f'; {note}' if note else ''}"
         case RolloutFinished(rollout=rollout, release=release, stage=stage):
             return f"rollout {rollout} on {stage} is finished: v{release} did not come to life"
         case Replaced(by=by, stage=stage, ordered_by="", reason=_):

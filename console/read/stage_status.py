@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
-from console.read.release_lines import bypasses_of, line, line_of, releases
+from console.read.release_lines import bypasses_of, last_listed, line_of
 from console.read.sentences import sentence
 from console.read.views import Hold, LiveOnStage, ReleaseLine, ServiceStatus, StageStatus, UnderWay, Vote
 from esteira.config import Service
@@ -24,7 +24,7 @@ def status(store: Store, services: Iterable[Service], now: datetime) -> tuple[St
 
 
 def glance(
-    store: Store, services: Iterable[Service], stages: Iterable[StageStatus], pages: Mapping[str, str], now: datetime
+    store: Store, services: Iterable[Service], stages: Iterable[StageStatus], pages: Mapping[str, str]
 ) -> tuple[ServiceStatus, ...]:
     """Each service at a glance. ``stages`` is how they stand; ``pages`` is where the models of the local stack
     answer."""
@@ -32,7 +32,7 @@ def glance(
     return tuple(
         ServiceStatus(
             service=service.name,
-            newest=_newest(store, service, stages, now),
+            newest=_newest(store, service, stages),
             url=pages.get(service.name, service.url),
             live=next((s.live.release for s in stages if _is_last(s, service) and s.live), ""),
         )
@@ -40,15 +40,11 @@ def glance(
     )
 
 
-def _newest(store: Store, service: Service, stages: Iterable[StageStatus], now: datetime) -> ReleaseLine | None:
-    """The release that was pushed last."""
-    pushed = store.newest(service.name)
-    if pushed is None:
-        return None
-    on_their_way = (told for s in stages if s.service == service.name for told in s.under_way)
-    listed = (*on_their_way, *releases(store, service, 1, now))
-    label = f"v{pushed.number}"
-    return next((told for told in listed if told.release == label), None) or line(store, service, pushed.number, now)
+def _newest(store: Store, service: Service, stages: Iterable[StageStatus]) -> ReleaseLine | None:
+    """The release that was pushed last. One that is on its way may not be written for listing yet."""
+    told = [line for stage in stages if stage.service == service.name for line in stage.under_way]
+    listed = last_listed(store, service)
+    return max((*told, *filter(None, [listed])), key=lambda line: int(line.release[1:]), default=None)
 
 
 def _is_last(stage: StageStatus, service: Service) -> bool:
@@ -115,7 +111,7 @@ def _live(
         author=pushed.author,
         since=since,
         watched_until=watched_until if stage.baking > timedelta() and watched_until > now else None,
-        alarm=status.why if status.cause == Cause.ALARM else "",
+        alarm=status.why if status.cause in (Cause.ALARM, Cause.IMAGE_GONE) else "",
     )
 
 

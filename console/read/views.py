@@ -156,6 +156,33 @@ class At:
 
 
 @dataclass(frozen=True)
+class CommitAhead:
+    """A commit between what is live and a release. ``author`` is who git was told; ``pushed_by`` the ARNs that
+    CodeCommit says made it the branch's tip, none where it came in a later push or no event told."""
+
+    commit: str
+    subject: str
+    author: str
+    pushed_by: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StageDifference:
+    """What a release would bring to a stage, beside what is live there ("": nothing is).
+
+    ``untold``: why something of it is not here, and what to type for it.
+    """
+
+    stage: str
+    live: str
+    live_commit: str
+    commits: tuple[CommitAhead, ...] = ()
+    files: tuple[str, ...] = ()
+    files_count: int = 0
+    untold: str = ""
+
+
+@dataclass(frozen=True)
 class Account:
     """Everything about one release."""
 
@@ -173,6 +200,7 @@ class Account:
     deployments: tuple[ReleaseDeployment, ...]
     facts: tuple[Said, ...]  # in order of time
     decisions: tuple[Said, ...]  # of the controller, in order of time
+    ahead: StageDifference | None = None  # to what is live on the next stage it has not come to
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 
+from aws_events import exported_digest
 from console.read.trouble import code_of
 from console.record.receipt_values import Evidence, Verdict
 from console.record.rollout_rows import RolloutRows
 from esteira.aws import Aws
 from esteira.claims import CLAIM_VARIABLE, BuildClaim, RolloutClaim, rollout_claim
-from esteira.config import Service, release_tag
+from esteira.config import Service
 from esteira.core.facts import (
     BuildEnded,
     Bundled,
@@ -44,7 +45,7 @@ def evidence_of(
         yield _ask("build", lambda: _build(aws, built, claim, pushed.commit))
     if said.rollout is not None:
         digest = said.rollout.digest
-        yield _ask("image", lambda: _image(aws, service, number, digest))
+        yield _ask("image", lambda: _image(aws, service, built, digest))
     if bundled is not None:
         yield _ask("bundle", lambda: _bundle(aws, service, bundled))
     if started is not None:
@@ -89,12 +90,18 @@ def _build(aws: Aws, built: BuildEnded, claim: BuildClaim, commit: str) -> tuple
     )
 
 
-def _image(aws: Aws, service: Service, number: int, digest: str) -> tuple[Verdict, str]:
-    tag = release_tag(number)
-    image = aws.image(service, tag=tag)
-    if image is None:
-        return "gone", f"no image of {service.images} is tagged {tag} any more"
-    return _held((f"the digest under {tag}", image.digest, digest))
+def _image(aws: Aws, service: Service, built: BuildEnded | None, digest: str) -> tuple[Verdict, str]:
+    """Whether the image is there, and whether it is the one that its build pushed, as far as CodeBuild knows it."""
+    for build in aws.builds([built.build]) if built else ():
+        told = {v["name"]: v["value"] for v in build["environment"]["environmentVariables"]}
+        image = aws.image(service, tag=told["IMAGE_TAG"]) if told.get("IMAGE_TAG") else None
+        if exported := exported_digest(build):
+            return _held(("the digest that its build exported", exported, digest))
+        if image is not None:
+            return _held(("the digest under the tag of its build", image.digest, digest))
+    if missing := aws.missing(service, digest):
+        return "gone", f"{digest} is {missing} in {service.images}"
+    return "ok", f"{digest} is in {service.images}"
 
 
 def _bundle(aws: Aws, service: Service, bundled: Bundled) -> tuple[Verdict, str]:

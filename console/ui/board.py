@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from console.read import account, dora, release_lines, stage_status
-from console.read.views import Account
+from console.read import account, build_log, dora, release_lines, stage_status, tail
+from console.read.views import Account, ReleaseLine
 from esteira.config import Service
 from esteira.core.status import Phase
 from esteira.store import Store
 from esteira.trail import FoundBySweep
 
 PAGE = 50
+SEARCHED = 500
+LOG_LINES = 500
 # What the sweep found is counted over so long, and up to so many.
 FOUND_DAYS, FOUND = 30, 100
 
@@ -49,16 +51,23 @@ class Links:
 _CONSOLES = {"cn-": "console.amazonaws.cn", "us-gov-": "console.amazonaws-us-gov.com"}
 
 
-def overview(store: Store, services: Sequence[Service], now: datetime) -> list[dict[str, Any]]:
-    """Each service with its stages as ``esteira status`` tells them, and what the sweep found of late."""
-    return [
-        {
-            "service": service.name,
-            "stages": [asdict(stage) for stage in stage_status.status(store, [service], now)],
-            "found": _found(store, service, now),
-        }
-        for service in services
-    ]
+def overview(
+    store: Store, services: Sequence[Service], now: datetime, pages: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """Each service with its newest release and its stages as ``esteira status`` tells them, and what the sweep found of
+    late. ``pages`` is where the models of the local stack answer."""
+    return [_shown(store, service, now, pages or {}) for service in services]
+
+
+def _shown(store: Store, service: Service, now: datetime, pages: Mapping[str, str]) -> dict[str, Any]:
+    stages = stage_status.status(store, [service], now)
+    (glance,) = stage_status.glance(store, [service], stages, pages)
+    return {
+        **asdict(glance),
+        "steps": tail.steps(glance.newest, service) if glance.newest else (),
+        "stages": [asdict(stage) for stage in stages],
+        "found": _found(store, service, now),
+    }
 
 
 def _found(store: Store, service: Service, now: datetime) -> dict[str, Any]:
@@ -73,6 +82,28 @@ def past(store: Store, service: Service, before: int | None, now: datetime) -> d
     lines = release_lines.releases(store, service, PAGE, now, before)
     last = int(lines[-1].release[1:]) if lines else 1
     return {"service": service.name, "releases": [asdict(line) for line in lines], "next": last if last > 1 else None}
+
+
+def search(store: Store, service: Service, text: str, now: datetime) -> dict[str, Any]:
+    """The releases among the newest ``SEARCHED`` in which the text stands: in the label, the commit, its subject, its
+    author, the tag, the phase or the sentence."""
+    words = text.lower().split()
+    lines = release_lines.releases(store, service, SEARCHED, now)
+    found = [line for line in lines if all(word in _text(line) for word in words)][:PAGE]
+    return {"service": service.name, "releases": [asdict(line) for line in found], "next": None}
+
+
+def _text(line: ReleaseLine) -> str:
+    told = (line.release, line.phase, line.commit, line.tag, line.subject, line.author, line.why)
+    return " ".join(told).lower()
+
+
+def log(client: Callable[[str], Any], store: Store, service: Service, number: int, now: datetime) -> dict[str, Any]:
+    """What the release's last build wrote, its last ``LOG_LINES`` lines."""
+    builds = account.account(store, service, number, now).builds
+    lines = build_log.read_log(client, builds[-1].id).lines if builds else ()
+    running = bool(builds) and builds[-1].status == "IN_PROGRESS"
+    return {"lines": [line.says for line in lines[-LOG_LINES:]], "running": running}
 
 
 def release(store: Store, service: Service, number: int, now: datetime, links: Links) -> dict[str, Any]:
@@ -108,7 +139,7 @@ def words(told: Account, service: Service) -> list[str]:
     return [*(["approve", "reject"] if voted else []), *(["bypass"] if told.line.digest else []), "abort", "quarantine"]
 
 
-def four_keys(store: Store, service: Service, stage: str, days: int, now: datetime) -> dict[str, Any]:
-    """DORA's four keys of a stage."""
+def five_keys(store: Store, service: Service, stage: str, days: int, now: datetime) -> dict[str, Any]:
+    """DORA's five keys of a stage."""
     keys = dora.measure(store, service, stage, days, now)
     return {**asdict(keys), "stages": [stage.name for stage in service.stages]}

@@ -32,7 +32,11 @@ const classed = (phase) => phase.replaceAll(" ", "-");
 const phased = (phase) => el("span", { class: `phase ${classed(phase)}` }, phase);
 const short = (name) => name.slice(0, 8);
 const to = (service, release) => `#/release/${service}/${release}`;
-const named = (line) => (line.commit ? el("code", {}, short(line.commit)) : line.tag ? el("code", {}, line.tag) : "");
+const named = (line) => [
+  line.commit ? el("code", {}, short(line.commit)) : line.tag ? el("code", {}, line.tag) : "",
+  line.subject ? el("span", { class: "subject" }, ` ${line.subject}`) : null,
+  line.author ? el("span", { class: "soft" }, ` by ${line.author}`) : null,
+];
 const when = (text) => el("time", { datetime: text }, `${text.slice(0, 16).replace("T", " ")} UTC`);
 const clock = (text) => el("time", { datetime: text }, text.slice(11, 19));
 const now = () => Date.now() + ahead;
@@ -166,8 +170,24 @@ function overview() {
     el("h1", {}, "What is live"),
     [...services.values()].map((service) => el("section", { "aria-labelledby": `service-${service.service}` },
       el("h2", { id: `service-${service.service}` }, service.service),
+      newest(service),
       el("ol", { class: "cards stages" }, service.stages.map((stage) => stageCard(stage, service))),
       found(service.found))),
+  ];
+}
+
+const ENDED = ["failed", "aborted", "rejected", "rolled back", "skipped"];
+const STEPS = { done: "●", now: "◐", ended: "✗", ahead: "○" };
+
+/** What was pushed last and how that went, how far it is, and where the model answers. */
+function newest(service) {
+  const line = service.newest;
+  return [
+    line ? el("p", { class: "lead" }, "Pushed last: ", el("a", { href: to(service.service, line.release) }, el("strong", {}, line.release)), " ", named(line), ", ", since(line.pushed_at), " ago ", phased(line.phase)) : el("p", { class: "lead" }, "Nothing was pushed yet."),
+    line ? el("ol", { class: "steps", "aria-label": `How far ${line.release} is` }, service.steps.map(([name, state]) => el("li", { class: state }, el("span", { "aria-hidden": "true" }, `${STEPS[state]} `), name, el("span", { class: "unseen" }, `: ${state}`)))) : null,
+    line && ENDED.includes(line.phase) ? el("p", {}, line.why) : null,
+    line && ENDED.includes(line.phase) && line.log.length ? el("pre", { tabindex: "0", role: "region", "aria-label": `The last lines of the log of ${line.release}` }, line.log.join("\n")) : null,
+    service.url ? el("p", {}, service.live ? `${service.live} answers at ` : "It will answer at ", el("a", { href: service.url, rel: "noreferrer", target: "_blank" }, service.url)) : null,
   ];
 }
 
@@ -213,17 +233,29 @@ function found(meter) {
 
 // --- the history
 
-const history = (service, before) => told(`api/history?service=${encodeURIComponent(service)}${before ? `&before=${before}` : ""}`);
+const history = (service, before, search) => told(`api/history?service=${encodeURIComponent(service)}${before ? `&before=${before}` : ""}${search ? `&search=${encodeURIComponent(search)}` : ""}`);
 
-function historyView(value, before) {
+/** A search over the newest releases: by label, commit, subject, author, tag, phase or what went wrong. */
+function searching(service, search) {
+  const input = el("input", { type: "search", id: "search", name: "search", value: search, autocomplete: "off", maxlength: "200" });
+  const form = el("form", { class: "search", role: "search" }, el("label", { for: "search" }, "Search the newest 500"), input, el("button", { type: "submit" }, "Search"));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    location.hash = input.value.trim() ? `#/history/${service}/search/${encodeURIComponent(input.value.trim())}` : `#/history/${service}`;
+  });
+  return form;
+}
+
+function historyView(value, before, search = "") {
   const days = byDay(value.releases, "pushed_at");
   return [
     el("h1", {}, `Releases of ${value.service}`),
+    searching(value.service, search),
     value.releases.length ? [...days].map(([day, lines]) => [
       el("h2", {}, new Date(`${day}T12:00Z`).toLocaleDateString("en-GB", { weekday: "long", day: "numeric", month: "long", year: "numeric", timeZone: "UTC" })),
       el("ol", { class: "line" }, lines.map((line) => historyLine(value.service, line))),
-    ]) : el("p", {}, "Nothing was pushed yet."),
-    el("p", { class: "pager" }, before ? el("a", { href: `#/history/${value.service}` }, "← the newest") : null,
+    ]) : el("p", {}, search ? `No release has “${search}” in it.` : "Nothing was pushed yet."),
+    el("p", { class: "pager" }, before || search ? el("a", { href: `#/history/${value.service}` }, "← the newest") : null,
       value.next ? el("a", { href: `#/history/${value.service}/${value.next}` }, "older →") : null),
   ];
 }
@@ -252,6 +284,7 @@ function releaseView(value, service) {
   const { line } = value, about = { service, release: line.release, stages: value.stages };
   const rows = [
     ...value.on.map((at) => [`On ${at.stage}`, [phased(at.phase), ` – ${at.why}`]]),
+    ["Subject", line.subject], ["Author", line.author],
     ["Commit", line.commit ? [el("code", {}, line.commit), outside(value.commit_link, "the diff")] : ""],
     ["Tag", line.tag], ["Image", line.digest ? el("code", {}, line.digest) : ""], ["Pushed", when(line.pushed_at)],
     ["Changed", value.changed.length ? `${value.changed.join(", ")}${value.changed_count > value.changed.length ? ` and ${value.changed_count - value.changed.length} more` : ""}` : ""],
@@ -266,44 +299,66 @@ function releaseView(value, service) {
     el("p", {}, line.why),
     line.log.length ? el("pre", { tabindex: "0", role: "region", "aria-label": "The last lines of its log" }, line.log.join("\n")) : null,
     el("p", { class: "buttons" }, value.words.map((w) => button(w, about))),
+    value.builds.length ? buildLog(service, line) : null,
     el("h2", {}, "About it"), el("dl", {}, rows.map(([name, what]) => [el("dt", {}, name), el("dd", {}, what)])),
-    el("h2", {}, "What happened, and what was decided"),
-    value.said.some((row) => row.decision) ? withDecisions() : null,
+    el("h2", {}, "What happened"),
+    value.said.some((row) => row.decision || row.minor) ? withDecisions() : null,
     sayings(value.said),
   ];
 }
 
-/** Decisions are many; whoever only wants to know what happened leaves them out. */
+/** Steps and decisions are many; whoever wants to know how it came to something asks for them. */
 function withDecisions() {
   const box = el("input", { type: "checkbox", id: "decisions", checked: main.classList.contains("plain") ? null : "" });
   box.addEventListener("change", () => main.classList.toggle("plain", !box.checked));
-  return el("p", {}, el("label", { class: "check", for: "decisions" }, box, "with the controller’s decisions"));
+  return el("p", {}, el("label", { class: "check", for: "decisions" }, box, "with every step and the controller’s decisions"));
+}
+
+/** What its build wrote: read when it is unfolded, and again while the build runs. */
+function buildLog(service, line) {
+  const text = el("pre", { tabindex: "0", role: "region", "aria-label": `The log of the build of ${line.release}` }, "Reading …");
+  const fold = el("details", { class: "log" }, el("summary", {}, "The build's log"), text);
+  const read = async () => {
+    if (!fold.open || !fold.isConnected) return;
+    try {
+      const log = await told(`api/log?service=${encodeURIComponent(service)}&number=${encodeURIComponent(line.release)}`);
+      const end = text.scrollTop + text.clientHeight >= text.scrollHeight - 20;
+      text.textContent = log.lines.join("\n") || "It wrote nothing yet.";
+      if (end) text.scrollTop = text.scrollHeight;
+      if (log.running) setTimeout(read, 2000);
+    } catch (error) {
+      text.textContent = error.message;
+    }
+  };
+  fold.addEventListener("toggle", read);
+  if (line.phase === "building") fold.open = true;
+  return fold;
 }
 
 function sayings(rows) {
   return [...byDay(rows, "at")].map(([day, said]) => [
     el("h3", { class: "soft small" }, `${day}, UTC`),
-    el("ol", { class: "line said" }, said.map((row, n) => el("li", { class: row.decision ? "decision" : null }, clock(row.at),
+    el("ol", { class: "line said" }, said.map((row, n) => el("li", { class: row.decision || row.minor ? "decision" : null }, clock(row.at),
       el("div", {}, row.says, row.log.length ? el("pre", { tabindex: "0", role: "region", "aria-label": `Log lines ${day} ${n}` }, row.log.join("\n")) : null)))),
   ]);
 }
 
-// --- the four keys
+// --- the five keys
 
-const fourKeys = (service, stage, days) => told(`api/dora?service=${encodeURIComponent(service)}&stage=${encodeURIComponent(stage || "")}&days=${days || 90}`);
+const fiveKeys = (service, stage, days) => told(`api/dora?service=${encodeURIComponent(service)}&stage=${encodeURIComponent(stage || "")}&days=${days || 90}`);
 
-function fourKeysView(value) {
+function fiveKeysView(value) {
   const { deployments, service, stages } = value, failed = deployments.filter((d) => d.restored_seconds !== null);
   const weeks = byWeek(value), cut = Date.parse(value.until) - Date.parse(value.since) < value.days * 86400000;
   const key = (name, figure, plot, how) => el("li", { class: "card" }, el("h2", {}, name), el("p", { class: "big" }, figure), deployments.length ? plot() : null, el("p", { class: "soft small" }, how));
   const link = (stage, days, text, current) => el("a", { href: `#/dora/${service}/${stage}/${days}`, "aria-current": current ? "true" : null }, text);
   return [
-    el("h1", {}, `The four keys of ${service} on ${value.stage}`),
+    el("h1", {}, `The five keys of ${service} on ${value.stage}`),
     el("nav", { class: "choice", "aria-label": "Which stage, and how far back" },
       stages.length > 1 ? stages.map((s) => link(s, value.days, s, s === value.stage)) : null,
       stages.length > 1 ? el("span", { class: "soft", "aria-hidden": "true" }, "|") : null,
       [30, 90, 365].map((days) => link(value.stage, days, `${days} days`, days === value.days))),
-    el("p", { class: "lead" }, `Since ${value.since.slice(0, 10)}${cut ? ", the earliest that is read" : ""}: ${deployments.length} deployments, ${failed.length} of them rolled back. Rollouts that ended on the host before a request reached the new release: ${Object.entries(value.refused).map(([stage, count]) => `${count} on ${stage}`).join(", ")}. No user saw them, and they are not counted.`),
+    el("p", { class: "lead" }, `Since ${value.since.slice(0, 10)}${cut ? ", the earliest that is read" : ""}: ${deployments.length} deployments, ${failed.length} of them rolled back. Rollouts that ended without the new release coming to life, and are not counted as deployments: ${Object.entries(value.refused).map(([stage, count]) => `${count} on ${stage}`).join(", ")}.`),
     el("ul", { class: "cards keys" },
       key("Lead time for changes", span(value.lead_seconds), () => dots(value, deployments, "lead_seconds", "Lead time"),
         "The median time from a push, of a commit or an image, until the release was live on this stage."),
@@ -312,7 +367,9 @@ function fourKeysView(value) {
       key("Change failure rate", value.failure_rate === null ? "–" : `${Math.round(value.failure_rate * 100)} %`, () => bars(weeks, (w) => w.count, (w) => w.failed, "Deployments, and how many of them were rolled back"),
         "The share of those deployments that were rolled back, by a person or by an alarm."),
       key("Time to restore", span(value.restore_seconds), () => dots(value, failed, "restored_seconds", "Time to restore"),
-        "The median time from when the bad release was live until its rollback was.")),
+        "The median time from when the bad release was live until its rollback was."),
+      key("Rework rate", value.rework_rate === null ? "–" : `${Math.round(value.rework_rate * 100)} %`, () => bars(weeks, (w) => w.count, (w) => w.rework, "Deployments, and how many of them were rework"),
+        "The share of those deployments that were the first one after a rollback: the fix.")),
     deployments.length ? table(value) : null,
   ];
 }
@@ -329,10 +386,11 @@ function frame(most, from, until) {
 
 function byWeek(value) {
   const week = 7 * 86400000, end = Date.parse(value.until), weeks = Math.max(1, Math.ceil((end - Date.parse(value.since)) / week));
-  const rows = Array.from({ length: weeks }, (_, n) => ({ count: 0, failed: 0, from: new Date(end - (weeks - n) * week).toISOString().slice(0, 10) }));
+  const rows = Array.from({ length: weeks }, (_, n) => ({ count: 0, failed: 0, rework: 0, from: new Date(end - (weeks - n) * week).toISOString().slice(0, 10) }));
   for (const d of value.deployments) {
     const row = rows[weeks - 1 - Math.min(weeks - 1, Math.floor((end - Date.parse(d.at)) / week))];
     row.count += 1;
+    row.rework += d.rework ? 1 : 0;
     row.failed += d.restored_seconds === null ? 0 : 1;
   }
   return rows;
@@ -379,9 +437,10 @@ async function show(moved = false) {
   const mine = (asked += 1);
   let value, draw;
   try {
-    if (view === "history") [value, draw] = [await history(service, more[0]), () => historyView(value, more[0])];
+    if (view === "history" && more[0] === "search") [value, draw] = [await history(service, "", more[1]), () => historyView(value, "", more[1])];
+    else if (view === "history") [value, draw] = [await history(service, more[0]), () => historyView(value, more[0])];
     else if (view === "release") [value, draw] = [await release(service, more[0]), () => releaseView(value, service)];
-    else if (view === "dora") [value, draw] = [await fourKeys(service, more[0], more[1]), () => fourKeysView(value)];
+    else if (view === "dora") [value, draw] = [await fiveKeys(service, more[0], more[1]), () => fiveKeysView(value)];
     else [value, draw] = [[...services.values()], overview];
   } catch (error) {
     [value, draw] = [error.message, () => [el("h1", {}, "That cannot be shown"), el("p", { class: "refused" }, error.message)]];
@@ -399,7 +458,7 @@ const keyOf = (it) => it.dataset.key || it.id || it.getAttribute("href") || it.t
 function put(parts, moved) {
   // what has the focus keeps it when it is drawn again, and what was unfolded stays so
   const held = main.contains(document.activeElement) && document.activeElement !== main ? keyOf(document.activeElement) : null;
-  const open = main.querySelector("details")?.open;
+  const open = main.querySelector("details")?.open && !moved;
   main.replaceChildren(...parts.flat(9).filter(shown));
   main.setAttribute("aria-busy", "false");
   if (open && main.querySelector("details")) main.querySelector("details").open = true;
@@ -424,7 +483,7 @@ function links(view, service) {
   const held = document.activeElement?.parentElement === nav ? keyOf(document.activeElement) : null;
   const choice = names?.length > 1 ? el("select", { "aria-label": "Service" }, names.map((n) => el("option", { value: n, selected: n === service }, n))) : null;
   choice?.addEventListener("change", () => { location.hash = `#/${view === "dora" ? "dora" : "history"}/${choice.value}`; });
-  nav.replaceChildren(...[link("#/", "Live", !view), choice, link(`#/history/${service}`, "History", view === "history"), link(`#/dora/${service}`, "Four keys", view === "dora")].filter(shown));
+  nav.replaceChildren(...[link("#/", "Live", !view), choice, link(`#/history/${service}`, "History", view === "history"), link(`#/dora/${service}`, "Five keys", view === "dora")].filter(shown));
   if (held) [...nav.children].find((it) => keyOf(it) === held)?.focus();
 }
 
@@ -494,5 +553,6 @@ function state(text, isLost) {
   pulse.classList.toggle("lost", isLost);
 }
 
+main.classList.add("plain");
 listen();
 show();

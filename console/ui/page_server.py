@@ -66,6 +66,7 @@ class Page:
         app.router.add_get("/", self._file("page.html"))
         app.router.add_get("/api/history", self._told(self._history))
         app.router.add_get("/api/release", self._told(self._release))
+        app.router.add_get("/api/log", self._told(self._log))
         app.router.add_get("/api/dora", self._told(self._dora))
         app.router.add_get("/api/changes", self._changes)
         app.router.add_post("/api/say", self._say)
@@ -137,7 +138,15 @@ class Page:
 
     def _history(self, request: web.Request) -> Any:
         before = int(request.query["before"]) if "before" in request.query else None
-        return board.past(self._session.store, self._service(request.query["service"]), before, self._session.now())
+        service, now = self._service(request.query["service"]), self._session.now()
+        if request.query.get("search"):
+            return board.search(self._session.store, service, request.query["search"][:200], now)
+        return board.past(self._session.store, service, before, now)
+
+    def _log(self, request: web.Request) -> Any:
+        session, service = self._session, self._service(request.query["service"])
+        number = int(request.query["number"].removeprefix("v"))
+        return board.log(session.controller.client, session.store, service, number, session.now())
 
     def _release(self, request: web.Request) -> Any:
         service = self._service(request.query["service"])
@@ -148,7 +157,7 @@ class Page:
         service = self._service(request.query["service"])
         stage = request.query.get("stage") or service.last.name
         days = min(max(int(request.query.get("days", "90")), 1), 730)
-        return board.four_keys(self._session.store, service, service.stage(stage).name, days, self._session.now())
+        return board.five_keys(self._session.store, service, service.stage(stage).name, days, self._session.now())
 
     def _service(self, name: str) -> Service:
         for service in self._session.services():
@@ -160,8 +169,9 @@ class Page:
 
     def _look(self) -> dict[str, str]:
         """What the page shows now, by a name each: the services, their names, or the trouble instead."""
+        session = self._session
         value, status = self._tried(
-            lambda: board.overview(self._session.store, self._session.services(), self._session.now())
+            lambda: board.overview(session.store, session.services(), session.now(), session.controller.where.pages)
         )
         if status != 200:
             return {"trouble": page_document(value)}

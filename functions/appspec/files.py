@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 from appspec.node import Node
 from appspec.paths import copies, inside, is_folder
-from appspec.problem import File, Problem, Problems, meant_path, short, shown, unknown_keys
+from appspec.problem import BundleFile, Problem, Problems, meant_path, short, shown, unknown_keys
 
 # The agent ignores overwrite, but esteira deploys with it.
 _KEYS = ("source", "destination", "overwrite")
 
 
-def file_problems(spec: Node, files: Mapping[str, File]) -> Problems:
+def file_problems(spec: Node, files: Mapping[str, BundleFile]) -> Problems:
     """The problems of the section."""
     entries = spec.section("files")
     if entries.items is None:
@@ -27,7 +27,7 @@ def file_problems(spec: Node, files: Mapping[str, File]) -> Problems:
             yield from _targets(entry, files, targets)
 
 
-def _entry(entry: Node, files: Mapping[str, File]) -> Problems:
+def _entry(entry: Node, files: Mapping[str, BundleFile]) -> Problems:
     if not isinstance(entry.value, dict):
         text = f"has {shown(entry)} among files, and the agent fails; write - source: and destination:"
         yield Problem(entry.line, text)
@@ -49,7 +49,7 @@ def _entry(entry: Node, files: Mapping[str, File]) -> Problems:
         yield Problem(destination.line, text, "relative-destination")
 
 
-def _source(source: Node, files: Mapping[str, File]) -> Problems:
+def _source(source: Node, files: Mapping[str, BundleFile]) -> Problems:
     path, said = inside(source.value), f"has source {shown(source)}"
     if path is None:
         yield Problem(source.line, f"{said}, which is outside the bundle; write a path in the repository", "outside")
@@ -58,7 +58,7 @@ def _source(source: Node, files: Mapping[str, File]) -> Problems:
         yield Problem(source.line, f"{text}; commit it or correct the path{meant_path(path, files)}")
 
 
-def _targets(entry: Node, files: Mapping[str, File], targets: dict[str, str]) -> Problems:
+def _targets(entry: Node, files: Mapping[str, BundleFile], targets: dict[str, str]) -> Problems:
     """Two files with the same target, or a file whose destination repeats its own name."""
     source, destination = inside(entry.value["source"].value), entry.value["destination"]
     if source is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from appspec.node import Node, to_i, to_s
 from appspec.paths import inside, is_folder
-from appspec.problem import File, Problem, Problems, meant, meant_path, shown, unknown_keys
+from appspec.problem import BundleFile, Problem, Problems, meant, meant_path, shown, unknown_keys
 
 EVENT_SECONDS = 3600  # CodeDeploy's limit for all scripts of one event together
 
@@ -25,7 +25,7 @@ def events(spec: Node) -> Iterator[tuple[Node, Node]]:
         yield from ((next(k for k in hooks.keys if k.value == event), node) for event, node in hooks.value.items())
 
 
-def hook_problems(spec: Node, files: Mapping[str, File]) -> Problems:
+def hook_problems(spec: Node, files: Mapping[str, BundleFile]) -> Problems:
     """The problems of the section."""
     hooks = spec.section("hooks")
     if not hooks.absent and not isinstance(hooks.value, dict):
@@ -61,7 +61,7 @@ def _event(event: Node) -> Problems:
         yield Problem(event.line, f"{text}has run{meant(name, (*EVENTS, *BALANCED))}")
 
 
-def _script(script: Node, event: Node, files: Mapping[str, File]) -> Problems:
+def _script(script: Node, event: Node, files: Mapping[str, BundleFile]) -> Problems:
     if not isinstance(script.value, dict):
         example = shown(script, bare=True) if isinstance(script.value, str) else "path/to/script"
         text = f"has {shown(script)} for a script of {shown(event)}, and the agent fails (NoMethodError)"
@@ -78,7 +78,7 @@ def _script(script: Node, event: Node, files: Mapping[str, File]) -> Problems:
         yield from _timeout(timeout)
 
 
-def _location(location: Node, event: Node, files: Mapping[str, File]) -> Problems:
+def _location(location: Node, event: Node, files: Mapping[str, BundleFile]) -> Problems:
     path, said = inside(to_s(location)), f"has location {shown(location)}"
     if path is None:
         text = f"{said}, which is outside the bundle: the agent runs whatever it finds there"
@@ -90,7 +90,7 @@ def _location(location: Node, event: Node, files: Mapping[str, File]) -> Problem
         yield Problem(location.line, f"{text}; rename the script with letters, digits, - and _")
 
 
-def _missing(path: str, files: Mapping[str, File]) -> str:
+def _missing(path: str, files: Mapping[str, BundleFile]) -> str:
     fails = "the agent would fail there (Script does not exist at specified location)"
     first = (path.split() or [""])[0]
     if first in files:

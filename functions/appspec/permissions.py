@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from appspec.node import Node, to_s
 from appspec.paths import copies, inside
-from appspec.problem import File, Problem, Problems, short, shown, unknown_keys
+from appspec.problem import BundleFile, Problem, Problems, short, shown, unknown_keys
 
 TYPES = ("file", "directory")  # what a permission may apply to
 _KEYS = ("object", "pattern", "except", "owner", "group", "mode", "acls", "context", "type")
@@ -19,7 +19,7 @@ _ACL = re.compile(
 )
 
 
-def permission_problems(spec: Node, files: Mapping[str, File]) -> Problems:
+def permission_problems(spec: Node, files: Mapping[str, BundleFile]) -> Problems:
     """The problems of the section."""
     section = spec.section("permissions")
     if section.items is None or section.items != section.maps:
@@ -42,7 +42,7 @@ def permission_problems(spec: Node, files: Mapping[str, File]) -> Problems:
             yield from _one_file(permission, target, seen)
 
 
-def _copied(entry: Node, files: Mapping[str, File]) -> Iterator[str]:
+def _copied(entry: Node, files: Mapping[str, BundleFile]) -> Iterator[str]:
     source, destination = inside(to_s(entry.get("source"))), to_s(entry.get("destination"))
     if source is not None and destination:
         yield from (target for _, target in copies(source, posixpath.normpath(destination), files))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Protocol
 
 from appspec.node import Node
 
@@ -19,10 +20,22 @@ _ALLOW = re.compile(r"#[ \t]*esteira:[ \t]*allow[ \t]+([a-z-]+(?:[ \t]*,[ \t]*[a
 
 @dataclass(frozen=True)
 class File:
-    """A file of the bundle."""
+    """A file of the bundle, in memory."""
 
     content: bytes
     executable: bool = False
+
+
+class BundleFile(Protocol):
+    """A file of the bundle: in memory, or read from a disk each time its content is asked for."""
+
+    @property
+    def content(self) -> bytes:
+        """Its bytes."""
+
+    @property
+    def executable(self) -> bool:
+        """Whether it is marked so in the commit."""
 
 
 @dataclass(frozen=True)

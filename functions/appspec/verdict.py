@@ -15,7 +15,7 @@ from appspec.hooks import events, hook_problems
 from appspec.node import Node, to_s
 from appspec.paths import inside
 from appspec.permissions import permission_problems
-from appspec.problem import NAME, File, Problem, Problems, allowed, shown, unknown_keys
+from appspec.problem import NAME, BundleFile, Problem, Problems, allowed, shown, unknown_keys
 from appspec.psych import UnreadableError, read
 from appspec.script import script_problems
 
@@ -25,7 +25,7 @@ BEHAVIOURS = ("DISALLOW", "OVERWRITE", "RETAIN")  # for a file that already exis
 _SECTIONS = ("version", "os", "files", "hooks", "permissions", "file_exists_behavior")
 
 
-def problems(appspec: bytes, files: Mapping[str, File]) -> list[str]:
+def problems(appspec: bytes, files: Mapping[str, BundleFile]) -> list[str]:
     """The problems of an appspec.yml and of the scripts it runs, each one sentence: where it is, what the agent would
     do, and what to write instead. ``files`` is the bundle by path."""
     found = list(_problems(appspec, files))
@@ -62,7 +62,7 @@ def misnamed(name: str, content: bytes) -> str:
     return str(Problem(0, text, "misnamed", name))
 
 
-def _problems(appspec: bytes, files: Mapping[str, File]) -> Problems:
+def _problems(appspec: bytes, files: Mapping[str, BundleFile]) -> Problems:
     if len(appspec) > LARGEST:
         yield Problem(0, f"has {len(appspec):,} bytes; esteira reads at most {LARGEST:,}; make it shorter")
         return
@@ -100,7 +100,7 @@ def _repeated(node: Node) -> Problems:
         yield from _repeated(child)
 
 
-def _top(spec: Node, _files: Mapping[str, File]) -> Problems:
+def _top(spec: Node, _files: Mapping[str, BundleFile]) -> Problems:
     yield from unknown_keys(spec, _SECTIONS, "section")
     version, system, behaviour = (spec.value.get(k) for k in ("version", "os", "file_exists_behavior"))
     if version is None:

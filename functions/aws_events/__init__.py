@@ -16,10 +16,10 @@ from pydantic import BaseModel, Field
 
 from aws_events.alarms import observed_alarm, read_alarm
 from aws_events.build_log import failed_command
-from aws_events.builds import exported_by, observed_build, read_build
+from aws_events.builds import exported_by, exported_digest, observed_build, read_build
 from aws_events.deployments import observed_deployment, observed_instance, read_deployment, read_instance
 from aws_events.heard import Heard, Nice, NotOurs, Timestamp
-from aws_events.images import observed_image, read_image, read_scan
+from aws_events.images import observed_image, read_image, read_inspection, read_scan
 from aws_events.pushes import read_push
 from esteira.config import Service, Settings
 from esteira.core.facts import ImageArrived
@@ -31,6 +31,7 @@ __all__ = [
     "Heard",
     "NotOurs",
     "exported_by",
+    "exported_digest",
     "failed_command",
     "foreign",
     "observed_alarm",
@@ -98,6 +99,7 @@ _READERS: dict[tuple[str, str], _Reader] = {
     ("aws.codebuild", "CodeBuild Build State Change"): read_build,
     ("aws.ecr", "ECR Image Action"): read_image,
     ("aws.ecr", "ECR Image Scan"): read_scan,
+    ("aws.inspector2", "Inspector2 Scan"): read_inspection,
     ("aws.codedeploy", "CodeDeploy Deployment State-change Notification"): read_deployment,
     ("aws.codedeploy", "CodeDeploy Instance State-change Notification"): read_instance,
     ("aws.cloudwatch", "CloudWatch Alarm State Change"): read_alarm,

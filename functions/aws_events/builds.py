@@ -21,6 +21,7 @@ from esteira.refusal import Refused, validated
 EXPORTED_NAMES = 20
 EXPORTED_VALUE = 256
 EXPORTED_IN_ALL = 4_000
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
@@ -135,6 +136,15 @@ def _build_facts(
 def _context(context: Mapping[str, Any]) -> str:
     """A phase's context as the event writes it."""
     return f"{context.get('statusCode', '')}: {context.get('message', '')}"
+
+
+def exported_digest(build: Mapping[str, Any]) -> str:
+    """The digest that one of ``BatchGetBuilds``' builds exported as ``IMAGE_DIGEST``, such as the one of the image it
+    pushed; "" where it exported none. Docker writes it behind the repository's name and an ``@``."""
+    rows = build.get("exportedEnvironmentVariables") or ()
+    value = next((str(row.get("value") or "") for row in rows if row.get("name") == "IMAGE_DIGEST"), "")
+    digest = value.rpartition("@")[2].strip()
+    return digest if _DIGEST.fullmatch(digest) else ""
 
 
 def exported_by(build: Mapping[str, Any]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from aws_events.heard import Digest, Heard, NotOurs, name_in, service_with
 from esteira.config import Service
 from esteira.core.facts import ImageArrived
 from esteira.fact import Fact
+from esteira.manifest import no_image
 from esteira.refusal import validated
 from esteira.trail import ImageScanned
 
@@ -47,6 +48,8 @@ def read_image(detail: Mapping[str, Any], services: Sequence[Service], now: date
         return NotOurs("an image without a tag starts no release")
     if tag and not service.accepts_tag(tag):
         return NotOurs(f"{service.name} accepts {', '.join(service.accepted_tags)}, not the tag {tag}")
+    if refused := no_image(name_in(detail, "manifest-media-type"), name_in(detail, "artifact-media-type")):
+        return NotOurs(f"what was pushed as {tag} starts no release: {refused}")
     action = validated(ImageAction, detail, "ECR event")
     return Heard(service, (ImageArrived(at=now, tag=action.tag, digest=action.digest, heard=now),))
 
@@ -63,13 +66,26 @@ def read_scan(detail: Mapping[str, Any], services: Sequence[Service], now: datet
     return Heard(service, (_scanned(scan.digest, status, scan.counts, now, now),))
 
 
+def read_inspection(detail: Mapping[str, Any], services: Sequence[Service], now: datetime) -> Heard | NotOurs:
+    """What Inspector found in one of our images, where scanning is enhanced: ECR then sends no event of its own.
+
+    Its event names the repository by an ARN. Inspector scans again when it learns of a vulnerability, and then sends
+    findings alone.
+    """
+    repository = name_in(detail, "repository-name").rpartition(":repository/")[2]
+    status = name_in(detail, "scan-status").removeprefix("INITIAL_SCAN_")
+    return read_scan({**detail, "repository-name": repository, "scan-status": status}, services, now)
+
+
 def observed_image(service: Service, image: Mapping[str, Any], now: datetime) -> tuple[Fact, ...]:
     """The facts that one of ``DescribeImages``' imageDetails tells."""
     digest = image["imageDigest"]
+    refused = no_image(image.get("imageManifestMediaType", ""), image.get("artifactMediaType", ""))
+    attached = image.get("subjectManifestDigest", "")
     facts: list[Fact] = [
         ImageArrived(at=image.get("imagePushedAt", now), tag=tag, digest=digest, heard=now)
         for tag in image.get("imageTags", [])
-        if service.accepts_tag(tag)
+        if service.accepts_tag(tag) and not (refused or attached)
     ]
     status = image.get("imageScanStatus", {}).get("status", "")
     if status in ("COMPLETE", "FAILED"):
@@ -82,7 +98,7 @@ def observed_image(service: Service, image: Mapping[str, Any], now: datetime) ->
 def _scanned(
     digest: str, status: str, counts: Mapping[str, int] | None, scanned_at: datetime, now: datetime
 ) -> ImageScanned:
-    found = ", ".join(f"{name} {count}" for name, count in sorted((counts or {}).items()) if count)
+    found = ", ".join(f"{name} {count}" for name, count in sorted((counts or {}).items()) if count and name != "TOTAL")
     findings = (found or "none") if status == "COMPLETE" else status.lower()
     # To the minute: the event tells when it was sent, the API when the scan completed.
     return ImageScanned(

@@ -19,6 +19,7 @@ class ReferenceChange(BaseModel, defer_build=True):
 
     referenceName: str  # noqa: N815 - AWS's spelling, which the sentences of refusals then show
     commitId: Annotated[Commit | None, Nice] = None  # noqa: N815
+    oldCommitId: Annotated[Commit | None, Nice] = None  # noqa: N815
     callerUserArn: Annotated[Annotated[str, Field(max_length=2048)] | None, Nice] = None  # noqa: N815
 
 
@@ -37,4 +38,5 @@ def read_push(detail: Mapping[str, Any], services: Sequence[Service], now: datet
         return NotOurs(f"{branches}, not {change.referenceName}")
     if change.commitId is None or not change.callerUserArn:
         return Heard(service, ())
-    return Heard(service, (CommitPushed(at=now, commit=change.commitId, by=change.callerUserArn),))
+    before = change.oldCommitId or ""
+    return Heard(service, (CommitPushed(at=now, commit=change.commitId, by=change.callerUserArn, before=before),))

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from esteira.audit import configuration_of, seen
 from esteira.config import Service
 from esteira.context import NEW, REOPENED, Context, Decision
-from esteira.core.actions import Action, Close, OpenCommit, OpenImage, Project
+from esteira.core.actions import AcceptImage, Action, Close, OpenCommit, OpenImage, Project
 from esteira.core.plan import Moment, moment, plan
 from esteira.core.status import Assessed, Phase, assess
 from esteira.errors import BusyError, DeclinedError
@@ -65,13 +65,16 @@ class _Run:
         self.last = 0
         self._look, self._births = True, True
         self._waiting: set[str] = set()  # images that are not in the registry yet
+        self._refused: list[
+            Action
+        ] = []  # declined in this call without a claim: asked once more, then left to the next
         self._newest = 0
         self._known: dict[int, Assessed] = {}  # every release that a snapshot of this call had, as it was last
 
     def round(self, number: int) -> bool:
         """Gather, decide, do; whether there may be more to do."""
         m = self._gather()
-        actions = plan(m)
+        actions = tuple(action for action in plan(m) if self._refused.count(action) < 2)
         _write_down(m, number, actions, self.context)
         self._look, failed = False, len(self.errors)
         for action in actions:
@@ -104,6 +107,7 @@ class _Run:
             pass  # recorded, and the status says so: a wait
         except DeclinedError as refusal:  # recorded, too; calling the function again would not heal it
             self.context.tell(replace(decision, error=str(refusal)))
+            self._refused += [action] if isinstance(action, AcceptImage) else []
         except Exception as error:  # noqa: BLE001 - raised at the end, when everything else is done
             self.context.tell(replace(decision, error=f"{type(error).__name__}: {error}"))
             self.errors.append(error)

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from esteira.config import Service
-from esteira.core.facts import CommitPushed, Rollout
+from esteira.core.facts import Rollout
 from esteira.core.state import Snapshot
 from esteira.fact import Fact, to_row
 from esteira.trail import Checkpoint, Configured, Seen
@@ -89,5 +89,4 @@ def _facts(s: Snapshot) -> Iterator[Fact]:
         yield from release.facts
         if release.quarantine:
             yield release.quarantine
-        for pusher in release.pushers:
-            yield CommitPushed(at=release.pushed.at, commit=release.pushed.commit, by=pusher)
+        yield from release.pushes

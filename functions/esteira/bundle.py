@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
-from appspec.problem import NAME, File
+from appspec.problem import NAME, BundleFile, File
 from esteira.config import Service
 
 # The default bundle ships beside this package, and so does what its hooks mask a log with.
@@ -22,13 +23,9 @@ DEFAULT = Path(__file__).parents[1] / "host"
 GUARD = Path(__file__).parents[1] / "guard"
 RELEASE = "release.json"  # the controller writes it into every bundle
 
-FILES = 100  # and as many folders
-MEGABYTES = 5
-_SMALLER = (
-    f"esteira carries at most {FILES} files and {MEGABYTES} MB: keep the scripts in a folder of their own, name fewer "
-    "files, and put what is large into the image"
-)
-
+FILES = 2_000  # and as many folders
+MEGABYTES = 100
+AT_ONCE = 8  # files that are in memory together
 Blob = tuple[str, bool]  # the id of a file's content, and whether the file is executable
 
 
@@ -55,8 +52,29 @@ class Repository(Protocol):
 class Bundle:
     """The files for the host without ``release.json``, or why they are refused: a sentence, with more lines below."""
 
-    files: Mapping[str, File]
+    files: Mapping[str, BundleFile]
     refused: str = ""
+
+
+@dataclass(frozen=True)
+class FileOnDisk:
+    """A file of the bundle in a temporary folder, which goes with the last of its files."""
+
+    path: Path
+    executable: bool
+    folder: TemporaryDirectory[str]
+
+    @property
+    def content(self) -> bytes:
+        """The file's bytes, read anew: a large bundle is never in memory as a whole."""
+        return self.path.read_bytes()
+
+
+def _smaller() -> str:
+    return (
+        f"esteira carries at most {FILES:,} files and {MEGABYTES} MB: keep the scripts in a folder of their own, name "
+        "fewer files, and put what is large into the image"
+    )
 
 
 class RefusedError(Exception):
@@ -99,12 +117,13 @@ class _Reading:
     def __init__(self, service: Service, commit: str, repository: Repository) -> None:
         self._service, self._commit, self._repository = service, commit, repository
         self._asked = self._bytes = 0
+        self._disk = TemporaryDirectory()
         self.folder = cache(self._folder)
 
     def _folder(self, path: str) -> Folder:
         self._asked += 1
         if self._asked > FILES:
-            raise RefusedError(f"{NAME} names more than {FILES} folders; {_SMALLER}")
+            raise RefusedError(f"{NAME} names more than {FILES} folders; {_smaller()}")
         found = self._repository.folder(self._service, self._commit, path)
         if found is None:
             text = f"{self._commit[:8]} is no longer in {self._service.repository}, so its {NAME} cannot be read"
@@ -159,18 +178,35 @@ class _Reading:
             below = posixpath.join(path, name)
             yield from self._below(below, self.folder(below))
 
-    def read(self, files: Mapping[str, Blob]) -> dict[str, File]:
-        """The contents of the files."""
+    def read(self, files: Mapping[str, Blob]) -> dict[str, BundleFile]:
+        """The files, read several at once and kept on disk."""
+        from concurrent.futures import ThreadPoolExecutor  # not while a function starts
+
         if len(files) > FILES:
-            raise RefusedError(f"{NAME} brings {len(files)} files; {_SMALLER}")
-        contents: dict[str, File] = {}
-        for path, (blob, executable) in files.items():
-            content = self._repository.blob(self._service, blob)
-            self._bytes += len(content or b"")
-            if content is None or self._bytes > MEGABYTES * 1024 * 1024:
-                raise RefusedError(f"{NAME} brings more than {MEGABYTES} MB, with {path}; {_SMALLER}")
-            contents[path] = File(content, executable)
-        return contents
+            raise RefusedError(f"{NAME} brings {len(files):,} files; {_smaller()}")
+        kept: dict[str, BundleFile] = {}
+        entries = list(files.items())
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for begin in range(0, len(entries), AT_ONCE):
+                batch = entries[begin : begin + AT_ONCE]
+                contents = (map if len(entries) <= AT_ONCE else pool.map)(self._blob, batch)
+                for (path, (blob, executable)), content in zip(batch, contents, strict=True):
+                    kept[path] = FileOnDisk(self._keep(path, blob, content), executable, self._disk)
+        return kept
+
+    def _blob(self, entry: tuple[str, Blob]) -> bytes | None:
+        return self._repository.blob(self._service, entry[1][0])
+
+    def _keep(self, path: str, blob: str, content: bytes | None) -> Path:
+        """Where the content now lies; equal contents lie there once. Raises RefusedError where it is too much."""
+        if content is None:
+            raise RefusedError(f"{NAME} brings {path}, which is larger than CodeCommit gives out (6 MB); {_smaller()}")
+        self._bytes += len(content)
+        if self._bytes > MEGABYTES * 1024 * 1024:
+            raise RefusedError(f"{NAME} brings more than {MEGABYTES} MB, with {path}; {_smaller()}")
+        kept = Path(self._disk.name) / blob
+        kept.write_bytes(content)
+        return kept
 
 
 def _refuse_strange(folder: Folder, name: str, path: str = "") -> None:

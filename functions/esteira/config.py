@@ -6,7 +6,7 @@ controller's path. Everything but the first block has a default.
 
 from __future__ import annotations
 
-import re
+import hashlib
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self
@@ -44,6 +44,10 @@ class Approvals(Strict):
     valid_hours: Annotated[int, Field(ge=1, le=720)] = 72  # a vote counts that long
     wait_hours: Annotated[int, Field(ge=1, le=720)] = 168  # without them after that, the release is rejected
     not_by_pusher: bool = False  # the two-person rule
+    # Roles whose sessions bear their user's name, which that user cannot choose; of any other role all sessions are one
+    # identity. IAM Identity Center makes these and names the session after the user; a role of your own belongs here
+    # where its trust policy has a condition on sts:RoleSessionName (the IAM user guide on condition keys of STS).
+    named_sessions: Annotated[tuple[Glob, ...], Field(max_length=20)] = ("AWSReservedSSO_*",)
 
 
 class Stage(Strict):
@@ -60,6 +64,7 @@ class Stage(Strict):
     alarms: Annotated[tuple[AlarmName, ...], Field(max_length=10)] = ()
     approvals: Approvals | None = None
     windows: Annotated[tuple[Window, ...], Field(max_length=20)] = ()
+    bypass: bool = True  # whether a release may be let past these rules
     fault: str = ""
 
     @model_validator(mode="after")
@@ -224,17 +229,16 @@ def is_own_tag(tag: str) -> bool:
     return tag.startswith(("esteira-", "live-", "previous-", "git-"))
 
 
-def release_tag(number: int) -> str:
-    """The tag the controller puts on an image it accepted: the mark by which it trusts it again."""
-    return f"esteira-v{number}"
+def release_tags(number: int, digest: str) -> tuple[str, str]:
+    """The labels of a release's image: ``esteira-v7``, or with the digest's first characters where that is taken.
+
+    They are for people and for the registry's lifecycle policy; nothing is decided from them.
+    """
+    label = f"esteira-v{number}"
+    return label, f"{label}-{digest.removeprefix('sha256:')[:12]}"
 
 
-def released_as(tag: str) -> int:
-    """The number of the release that accepted an image under ``tag``, 0 if it is no tag of that kind."""
-    match = re.fullmatch(r"esteira-v([1-9][0-9]{0,7})", tag)
-    return int(match[1]) if match else 0
-
-
-def commit_tag(commit: str) -> str:
-    """The tag under which a build must push the image of ``commit``."""
-    return f"git-{commit}"
+def build_tag(commit: str, owner: str, claim: object) -> str:
+    """The tag that one attempt's build is told to push to: nobody else can know it, since nobody knows the owner."""
+    secret = hashlib.sha256(f"{owner}/{claim}".encode()).hexdigest()
+    return f"git-{commit}-{secret[:32]}"

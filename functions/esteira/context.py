@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from esteira.aws import Aws
 from esteira.config import Settings
 from esteira.store import Store
+
+if TYPE_CHECKING:
+    from esteira.identity import Proof
 
 
 @dataclass(frozen=True)
@@ -56,4 +60,5 @@ class Context:
     follow: Callable[[Decision], AbstractContextManager[object]] = nullcontext
     owner: str = field(default_factory=lambda: uuid4().hex)
     is_late: Callable[[], bool] = field(default=lambda: False)
+    caller: Callable[[Proof, Mapping[str, Any]], str] | None = None  # who signed a proof; None: STS says it
     configured: set[str] = field(default_factory=set)  # the registrations this process has recorded

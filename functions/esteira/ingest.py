@@ -38,7 +38,10 @@ def explained(fact: Fact, context: Context) -> Fact:
     """The end of a failed build with what its failed command said last; any other fact as it is."""
     if not isinstance(fact, BuildEnded) or fact.status != "FAILED":
         return fact
-    return replace(fact, cause="\n".join((fact.cause, *failed_command(context.aws.build_log(fact.build)))))
+    from guard.mask import masked  # not while a function starts
+
+    said = "\n".join(failed_command(context.aws.build_log(fact.build)))
+    return replace(fact, cause=f"{fact.cause}\n{masked(said)}" if said else fact.cause)
 
 
 def _record_build(service: Service, heard: BuildStarted, context: Context) -> bool:

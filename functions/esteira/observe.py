@@ -6,7 +6,9 @@ and, for images, by the registry's lifecycle policy.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from typing import Any
 
 from aws_events import observed_alarm, observed_build, observed_deployment, observed_image, observed_instance
 from esteira.config import Service
@@ -14,6 +16,7 @@ from esteira.context import Context, Decision
 from esteira.core.facts import (
     DeploymentFact,
     ImageArrived,
+    ImageMissed,
     ReleaseFact,
 )
 from esteira.core.state import Deployed, Snapshot, StageState
@@ -37,7 +40,10 @@ def observe(service: Service, context: Context) -> None:
     for fact in (*_builds(s, context), *deployments, *alarms):
         if context.store.record(service.name, explained(fact, context)):
             tell_found(service.name, _release_of(fact, s), fact.name, context)
-    for image in _images(s, context):
+    images = list(context.aws.images(service))
+    for missed in _missed(s, images, context):
+        context.store.record(service.name, missed)
+    for image in _images(s, images, context):
         if context.store.record_arrival(service.name, image):
             tell_found(service.name, "", image.name, context)
 
@@ -97,12 +103,12 @@ def _deployment(s: Snapshot, stage: StageState, context: Context) -> list[Fact]:
     return facts
 
 
-def _images(s: Snapshot, context: Context) -> list[ImageArrived]:
+def _images(s: Snapshot, images: Iterable[Mapping[str, Any]], context: Context) -> list[ImageArrived]:
     """The images under accepted tags that may be news: of a repository never seen before, only the newest."""
     mark = s.newest.mark if s.newest else ""
     since = unstamp(mark) - LATE if mark else None
     arrived: list[ImageArrived] = []
-    for image in context.aws.images(s.service):
+    for image in images:
         facts = observed_image(s.service, image, context.clock())
         arrived.extend(f for f in facts if isinstance(f, ImageArrived) and (since is None or f.at >= since))
         for scan in (f for f in facts if isinstance(f, ImageScanned) and _current(s, f.digest)):
@@ -113,4 +119,22 @@ def _images(s: Snapshot, context: Context) -> list[ImageArrived]:
 
 def _current(s: Snapshot, digest: str) -> bool:
     """Whether the image belongs to a release that is under way or live: older scans were recorded before."""
-    return any(r.digest == digest for r in s.releases)
+    return any(digest in r.images for r in s.releases)
+
+
+def _missed(s: Snapshot, images: Iterable[Mapping[str, Any]], context: Context) -> list[ImageMissed]:
+    """The live releases whose image cannot be pulled any more, or can be again.
+
+    The list may have been read while the image came or went, so ECR is asked about the image itself.
+    """
+    there = {image["imageDigest"] for image in images}
+    missed: list[ImageMissed] = []
+    for stage in s.stages:
+        live = s.release(stage.live)
+        digest = live.on(stage).served_digest if live else ""
+        if live is None or not digest or (digest in there) is (live.missed(digest) is None):
+            continue
+        how, before = context.aws.missing(s.service, digest), live.missed(digest)
+        if how != (before.how if before else ""):
+            missed.append(ImageMissed(at=context.clock(), release=live.number, digest=digest, how=how))
+    return missed

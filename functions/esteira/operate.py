@@ -14,8 +14,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
-from esteira.config import Service, Strict, Verb
+from esteira.config import Approvals, Service, Strict, Verb
 from esteira.context import Context
+from esteira.core.admission import identity, pushers
 from esteira.core.facts import (
     Aborted,
     Approved,
@@ -260,22 +261,27 @@ def _approve(asked: _Asked) -> None:
     rule = stage.rules.approvals if stage.rules else None
     if rule is None:
         raise Refused(f"{stage.name} asks for no approval. Next: esteira why {asked.release.label}")
-    if rule.not_by_pusher:
-        _not_the_pusher(asked)
+    _require_vote(asked, stage, rule)
     until = asked.now + timedelta(hours=rule.valid_hours)
     asked.say([Approved(until=until, **asked.about(stage))])
 
 
-def _not_the_pusher(asked: _Asked) -> None:
-    """Refuse a vote that the two-person rule would not count."""
-    arn, release = asked.request.arn, asked.release
+def _require_vote(asked: _Asked, stage: StageState, rule: Approvals) -> None:
+    """Refuse a vote that would not be counted."""
+    arn, here = asked.request.arn, asked.release.on(stage)
+    label, who = here.release.label, identity(arn, rule)
     if not arn:
         raise Refused(
-            f"an approval of {release.label} must come from somebody AWS knows, and this one proves nobody. "
-            f"Next: esteira approve {release.label}, which proves who you are"
+            f"an approval of {label} must come from somebody AWS knows, and this one proves nobody. "
+            f"Next: esteira approve {label}, which proves who you are"
         )
-    if arn in asked.context.store.pushers(asked.service.name, release.pushed.commit):
-        raise Refused(f"{arn} pushed {release.label}, and who pushed may not approve. Next: ask somebody else")
+    if not who:
+        raise Refused(f"{arn} is a name that its user chose, and has no vote. Next: approve as an IAM user or role")
+    if rule.not_by_pusher and who in pushers(here, rule):
+        raise Refused(
+            f"{arn} pushed {label}, or what comes to {stage.name} with it, and who pushed may not approve. "
+            f"Next: ask somebody else"
+        )
 
 
 def _reject(asked: _Asked) -> None:
@@ -285,6 +291,8 @@ def _reject(asked: _Asked) -> None:
 
 def _bypass(asked: _Asked) -> None:
     stage, release = asked.ahead(over=True), asked.release
+    if stage.rules and not stage.rules.bypass:
+        raise Refused(f"bypass is switched off on {stage.name}. Next: esteira why {release.label}")
     word = Bypassed(until=asked.now + timedelta(minutes=asked.request.minutes), **asked.about(stage))
     asked.say([word], reopen=(release.number, release.attempt))
 

@@ -62,12 +62,35 @@ def _target(service: Service, stage: StageState, to: int | None, context: Contex
             return Impossible(f"{target.label} was never live on {stage.name}", "esteira releases")
         if context.store.quarantine(service.name, subjects(target)):
             return Impossible(f"{target.label} is quarantined", f"esteira why {target.label}")
-        return target
+        how = _missing(service, stage, target, context)
+        return Impossible(f"the image of {target.label} is {how} in the registry", instead_of(how)) if how else target
+    gone = ""
     for number in reversed(stage.healthy):
         target = context.store.release(service.name, number)
-        if target is not None and not context.store.quarantine(service.name, subjects(target)):
+        if target is None or context.store.quarantine(service.name, subjects(target)):
+            continue
+        how = _missing(service, stage, target, context)
+        if not how:
             return target
-    return Impossible(f"no earlier release was live and healthy on {stage.name}", "esteira releases")
+        gone = gone or f" and can be pulled: the image of {target.label} is {how}"
+    return Impossible(f"no earlier release was live and healthy on {stage.name}{gone}", "esteira releases")
+
+
+def _missing(service: Service, stage: StageState, target: Release, context: Context) -> str:
+    """How the image that a rollback to the release would deploy is not to be had, "" where it can be pulled.
+
+    Where ECR cannot be asked, the word counts, and the rollout asks again.
+    """
+    digest = target.on(stage).served_digest
+    try:
+        return context.aws.missing(service, digest) if digest and target.number != stage.live else ""
+    except Exception:  # noqa: BLE001 - whatever it is, it must not keep anybody from rolling back
+        return ""
+
+
+def instead_of(how: str) -> str:
+    """What to do where an image is ``deleted`` or ``archived``."""
+    return "restore it in ECR, then say it again" if how == "archived" else "push its commit or image again"
 
 
 def quarantine_words(

@@ -27,7 +27,7 @@ def snapshot(store: Store, service: Service, now: datetime, also: Iterable[int] 
     releases = tuple(_release(number, rows) for number in sorted(rows.births))
     return Snapshot(
         service=service,
-        stages=_with_alarms(releases, rows, now),
+        stages=_complete(releases, rows, now),
         newest=rows.newest,
         releases=releases,
         arrived=rows.arrived,
@@ -36,7 +36,7 @@ def snapshot(store: Store, service: Service, now: datetime, also: Iterable[int] 
 
 
 def _release(number: int, rows: SnapshotRows) -> Release:
-    """The release with its quarantine and its pushers.
+    """The release with its quarantine and the pushes since what is live.
 
     They matter while it is open and there is a stage it has not come to. A closed release keeps what it was.
     """
@@ -46,15 +46,16 @@ def _release(number: int, rows: SnapshotRows) -> Release:
         return release
     words = (rows.quarantined.get(subject) for subject in (release.pushed.commit, release.digest))
     quarantine = next((word for word in words if word and not word.lifted), None)
-    return replace(release, quarantine=quarantine, pushers=rows.pushers.get(release.pushed.commit, ()))
+    return replace(release, quarantine=quarantine, pushes=rows.pushes.get(release.pushed.commit, ()))
 
 
-def _with_alarms(releases: tuple[Release, ...], rows: SnapshotRows, now: datetime) -> tuple[StageState, ...]:
-    """The stages with what their alarms said last, while somebody listens to them."""
+def _complete(releases: tuple[Release, ...], rows: SnapshotRows, now: datetime) -> tuple[StageState, ...]:
+    """The stages with the live commit, and with what their alarms said last while somebody listens to them."""
     heard: list[StageState] = []
     for stage in rows.stages:
         live = next((r for r in releases if r.number == stage.live), None)
         names = stage.alarms_heard(live, now, LATE)
         alarms = tuple(rows.alarms[name] for name in names if name in rows.alarms)
-        heard.append(replace(stage, alarms=alarms, before=heard[-1] if heard else None))
+        commit = live.pushed.commit if live else ""
+        heard.append(replace(stage, live_commit=commit, alarms=alarms, before=heard[-1] if heard else None))
     return tuple(heard)

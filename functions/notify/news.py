@@ -142,7 +142,7 @@ def _own(c: PhaseChange, service: Service) -> News | None:
         text = f"{name} is live on {c.stage}, and an alarm rang that nothing could be done about: {c.summary}"
         following = f"esteira why {of}, then push a release that fixes it"
     elif c.phase is Phase.LIVE and c.stage == service.last.name:
-        text, following = "\n".join((f"{name} is live on {c.stage}: {c.summary}", *c.detail)), ""
+        text, following = "\n".join((f"{name} is live on {c.stage}: {c.summary}", *c.detail)), c.next
     elif c.phase in ENDED:
         where = f" on {c.stage}" if c.rollout else ""  # without a rollout it came to no stage
         text = f"{name} is {c.phase}{where}{f' ({c.cause})' if c.cause else ''}: {c.summary}"

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import uvicorn
 from conftest import ENGLISH, GROUPS, HERE, PORTUGUESE, WORDS
+from generated import generate
 
-from serving.model import Model, Prediction, Record
+import train
+from serving.model import Model, Prediction, Record, load
 from serving.page import create_page
+from serving.words import read_words
+from training import evaluation
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
@@ -52,7 +57,13 @@ def told() -> list[tuple[Record, Prediction]]:
 @pytest.fixture(scope="module")
 def address(model: Model, told: list[tuple[Record, Prediction]]) -> Iterator[str]:
     """The address of the page, which a thread of these tests serves."""
-    page = create_page(model, lambda record, prediction: told.append((record, prediction)), WORDS, GROUPS)
+    with served(create_page(model, lambda record, prediction: told.append((record, prediction)), WORDS, GROUPS)) as at:
+        yield at
+
+
+@contextmanager
+def served(page: Any) -> Iterator[str]:
+    """The address of an application, which a thread of these tests serves."""
     server = uvicorn.Server(uvicorn.Config(page, lifespan="off", log_level="error"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -467,3 +478,40 @@ def test_a_page_of_an_older_release_loads_itself_anew_with_what_was_typed(open_p
     assert values(page) == TYPED
     assert page.get_attribute("body", "data-version") != "older"
     assert page.evaluate("document.activeElement.id") == "thalach"
+
+
+# --- other kinds of model ---
+
+
+@pytest.fixture(scope="module", params=["regression", "multiclass", "text"])
+def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """A kind of generated data, and the address of its model's page."""
+    folder = tmp_path_factory.mktemp(request.param)
+    data, settings = generate(folder, request.param)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(evaluation, "REPEATS", 1)
+        card = train.train(data, settings, folder / "models", "0123abc", datetime(2026, 11, 23, tzinfo=UTC))
+    words, groups = read_words(folder / "models/words.toml", card)
+    with served(create_page(load(folder / "models"), lambda *_: None, words, groups)) as at:
+        yield request.param, at
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+def test_the_page_of_another_kind_answers_keeps_what_was_typed_and_has_no_faults(
+    other: tuple[str, str], viewport: dict[str, int], open_page: Open, keep: Callable[[Page, str], None]
+) -> None:
+    """A number or a class; axe finds nothing; nothing is wider than the screen; a reload loses no text."""
+    kind, at = other
+    page = open_page(at, viewport=viewport)
+    field, typed = ("#note", "moss and a leaf") if kind == "text" else ("#weight", "4,5")
+    page.fill(field, typed)
+    page.check("input[name=stripes][value='1']")
+    ask(page)
+    assert re.search("EUR" if kind == "regression" else r"(red|green|blue) \(en\)", page.inner_text("#said"))
+    is_accessible(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    keep(page, f"{kind}-{viewport['width']}")
+    page.reload()
+    connected(page)
+    assert page.input_value(field) == typed
+    until(page, "!!document.querySelector('.figure')")

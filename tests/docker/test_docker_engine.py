@@ -281,7 +281,7 @@ def test_a_push_meets_ecrs_rules_and_a_pull_its_tags(
         ecr = boto3.client("ecr", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
         ecr.create_repository(repositoryName="heart", imageTagMutability="IMMUTABLE")
         docker = tmp_path / "docker"
-        docker.write_text(engine._docker.programs(engine.registry.address)["docker"])
+        docker.write_text(engine._docker.programs(engine.registry.address, Path())["docker"])
         docker.chmod(0o755)
 
         def push(tag: str, text: str) -> subprocess.CompletedProcess[str]:

@@ -39,7 +39,7 @@ def test_the_local_stack_is_looked_at_as_an_account_is(tmp_path: Path) -> None:
         assert said["skip", "Lambda's concurrency"] == "the local stack does not play GetAccountSettings"
         heart = [line["says"] for line in lines if line["check"] == "heart"]
         assert f"its repository is empty. Next: git push {laptop.whereabouts.remotes['heart']} HEAD:main" in heart
-        assert f"its page {laptop.whereabouts.pages['heart']}/ping: nothing is live yet" in heart
+        assert f"its page {laptop.whereabouts.pages['heart']}: nothing is live yet" in heart
 
         (state / "dead-letters.jsonl").write_text(json.dumps({"Body": json.dumps(LETTER)}) + "\n")
         status, lines = doctor("--state", str(state))

@@ -177,7 +177,7 @@ def test_local_up_ends_with_ctrl_c_and_leaves_nothing_running(tmp_path: Path, te
         assert endpoint, said()
         team.push(remote[1], "one")
         assert eventually(lambda: page(model[1]), "one".__eq__) == "one", said()
-        assert repositories(said()) == ["heart"]
+        assert repositories(said()) == ["test-local-up-ends-with"]
         family = descendants(process.pid)
         assert family, "the model runs in a process of its own"
 

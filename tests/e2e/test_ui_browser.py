@@ -445,7 +445,7 @@ TITLES = {
     "overview": "What is live",
     "history": "Releases of heart",
     "release": "v3",
-    "dora": "The four keys",
+    "dora": "The five keys",
     "nothing": "That cannot be shown",
 }
 
@@ -505,31 +505,73 @@ def test_a_screen_reader_finds_its_way(screen: Screen) -> None:
     assert page.get_by_role("region", name="heart").count() == 1
     assert page.get_by_role("button", name="Hold: staging of heart").count() == 1
     assert page.get_by_role("button", name="Approve: v7 of heart").count() == 1
-    page.click("nav a:has-text('Four keys')")
+    page.click("nav a:has-text('Five keys')")
     page.wait_for_selector("svg.plot")
     pictures = page.get_by_role("img")
-    assert pictures.count() == 4
+    assert pictures.count() == 5
     assert all(len(picture.get_attribute("aria-label")) > 40 for picture in pictures.all())
     assert page.evaluate("document.activeElement.id") == "main"
 
 
 def test_a_release_is_told_with_its_decisions_or_without(screen: Screen) -> None:
-    """Facts and decisions stand together in order of time; the decisions can be left out, and stay out."""
+    """What happened is told without the decisions; unfolded, both stand together in order of time, and stay so."""
     story = screen.story
     story.live("1")
     page = screen.open("#/release/heart/v1")
     decision, fact = page.locator("text=decided to start build").first, page.locator("text=was pushed and became v1")
-    assert decision.is_visible()
-    assert fact.is_visible()
-    page.uncheck("#decisions")
     assert decision.is_hidden()
+    assert fact.is_visible()
+    page.check("#decisions")
+    assert decision.is_visible()
     assert fact.is_visible()
     story.operate("quarantine", release="v1")
     shows(page, "ana quarantined")
-    assert decision.is_hidden()
-    assert page.evaluate("document.activeElement.id") == "decisions"
-    page.check("#decisions")
     assert decision.is_visible()
+    assert page.evaluate("document.activeElement.id") == "decisions"
+    page.uncheck("#decisions")
+    assert decision.is_hidden()
+
+
+@pytest.mark.parametrize(
+    "how", [{"viewport": DESK}, {"viewport": PHONE, "color_scheme": "dark"}], ids=["desk", "phone-dark"]
+)
+def test_the_page_begins_with_the_last_push(how: dict[str, Any], screen: Screen, keep: Keep) -> None:
+    """A push whose build failed is said above what is live: its subject, its author, how far it came, why it ended and
+    what its command said. Its page has the build's whole log, read when it is unfolded."""
+    story = screen.story
+    bring_to_life(story, "1")
+    story.builds = BuildOutcome("FAILED", "COMMAND_EXECUTION_ERROR: exit status 1")
+    at = "[Container] 2026/11/23 10:00:10"
+    said = [f"{at} Running command make", "model.c:7 has no semicolon", f"{at} Phase complete: BUILD State: FAILED"]
+    story.local_aws.logs.said = said
+    story.push("2")
+    story.play()
+    page = screen.open(**how)
+    shows(page, "Pushed last: v2")
+    for text in ("change", "by Ana", "failed", "COMMAND_EXECUTION_ERROR", "model.c:7 has no semicolon"):
+        shows(page, text)
+    assert page.locator(".steps li").all_inner_texts()[0].startswith("✗ image")
+    is_accessible(page)
+    keep(page, f"last-push-failed-{how['viewport']['width']}")
+    page.click("main a:has-text('v2')")
+    page.click('summary:has-text("The build\'s log")')
+    shows(page, "Running command make")
+    is_accessible(page)
+
+
+def test_the_history_is_searched(screen: Screen, keep: Keep) -> None:
+    """By anything that a line says; a search is an address of its own, and what is not found is a sentence."""
+    lengthen(screen.story, 120)
+    page = screen.open("#/history/heart")
+    page.fill("#search", "v117")
+    page.press("#search", "Enter")
+    until(page, "() => document.querySelectorAll('main .line > li').length === 2")
+    keep(page, "history-search")
+    page.fill("#search", "no such thing")
+    page.press("#search", "Enter")
+    shows(page, "No release has “no such thing” in it.")
+    page.go_back()
+    until(page, "() => document.querySelectorAll('main .line > li').length === 2")
 
 
 def test_history_goes_page_by_page_and_everything_is_a_link(screen: Screen) -> None:

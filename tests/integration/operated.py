@@ -52,6 +52,9 @@ START = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 CRASH = "ApplicationStart: the container ended with 1\nTraceback (most recent call last):\nValueError: no model [v3]"
 
 
+PEOPLE = "arn:aws:iam::123456789012:user"
+
+
 def commit(number: int) -> str:
     return f"{number}abc" + "0" * 36
 
@@ -200,12 +203,15 @@ class Operated:
         self.project(1, 2, 3, 4)
 
     def operate(self, function: str, payload: Any) -> Invoked:
-        """Stand in for Lambda: what functions/operate.py does, but for advancing."""
+        """Stand in for Lambda: what functions/operate.py does, but for advancing and for STS, which knows everybody who
+        proves something by the name they go by."""
         self.asked.append((function, payload))
         settings = SETTINGS.model_copy(update={"table": "esteira-Table"})
         context = Context(self.store, Aws(self.client), settings, lambda: self.now)
         try:
             request, found = operate.read(payload, (self.heart,))
+            if request.proof is not None:
+                request = request.model_copy(update={"arn": f"{PEOPLE}/{request.by}"})
             operate.operate(request, found, context)
         except Refused as refused:
             return Invoked({"refused": str(refused)})

@@ -35,7 +35,7 @@ from esteira.core.facts import (
 from esteira.core.state import Release
 from esteira.fact import stamp
 from esteira.trail import Decided
-from tests.integration.operated import START, Operated, commit, digest, operated, service
+from tests.integration.operated import PEOPLE, START, Operated, commit, digest, operated, service
 
 pytestmark = pytest.mark.integration
 
@@ -136,7 +136,7 @@ def test_a_bypass_is_loud_wherever_it_stands(world: Operated) -> None:
     assert "BYPASS of production live on staging; production is next" in world.run("releases").stdout
     world.tick(hours=2)
     assert "BYPASS" not in world.run("status").stdout + world.run("why", "v1").stdout + world.run("releases").stdout
-    assert "ana bypassed every rule of production for it until" in world.run("show", "v1").stdout
+    assert f"ana ({PEOPLE}/ana) bypassed every rule of production for it until" in world.run("show", "v1").stdout
 
 
 def test_why_releases_and_show_tell_where_it_stands_on_each_stage(world: Operated) -> None:
@@ -195,12 +195,62 @@ def test_a_quarantine_is_in_the_picture_wherever_it_stands(world: Operated) -> N
     assert "ana quarantined 1abc0000: leaks" in world.run("show", "v1").stdout
 
 
+class Commits:
+    """CodeCommit with three commits in a row, each of one file; the second one's author is bea."""
+
+    def get_commit(self, *, commitId: str, **_: str) -> dict[str, Any]:  # noqa: N803 - botocore's spelling
+        number = int(commitId[0])
+        parents = [commit(number - 1)] if number > 1 else []
+        author = {"name": "bea" if number == 2 else "ana"}
+        return {"commit": {"parents": parents, "message": f"change {number}\n\nmore", "author": author}}
+
+    def get_paginator(self, _: str) -> Any:
+        return self
+
+    def paginate(self, *, afterCommitSpecifier: str, beforeCommitSpecifier: str = "", **_: str) -> Any:  # noqa: N803
+        numbers = range(int(beforeCommitSpecifier[:1] or 0) + 1, int(afterCommitSpecifier[0]) + 1)
+        yield {"differences": [{"afterBlob": {"path": f"file{n}.py", "blobId": f"{n}"}} for n in numbers]}
+
+
+def test_who_votes_is_shown_everything_since_what_is_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """v1 is live and v3 brings v2's commit along: show and approve list both, with author and pusher."""
+    stages = ({"name": "production", "group": "heart", "approvals": {"votes": 1}},)
+    with operated(tmp_path, monkeypatch, service(stages=stages)) as world:
+        client = world.client
+        monkeypatch.setattr(world, "client", lambda name: Commits() if name == "codecommit" else client(name))
+        for number in (1, 2, 3):
+            world.push(number)
+            world.build(number)
+        world.record(CommitPushed(at=START, commit=commit(3), by=f"{PEOPLE}/eva", before=commit(1)))
+        world.deploy(1, live=0, succeeded=True)
+        shown = world.run("show", "v3").stdout
+        voted = world.run("approve", "v3")
+    for told in (shown, voted.stderr):
+        assert "v3 would bring to production (v1 is live there):" in told
+        assert f"3abc0000 change 3 (author ana; pushed by {PEOPLE}/eva)" in " ".join(told.split())
+        assert "2abc0000  change 2 (author bea)" in told
+        assert "change 1" not in told
+        assert "files: file2.py, file3.py" in told
+    assert voted.exit_code == 0
+    assert "would bring" not in voted.stdout
+
+
+def test_a_difference_that_is_not_told_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where CodeCommit does not answer, the vote and the rest of the release are there all the same."""
+    with operated(tmp_path, monkeypatch, service()) as world:
+        world.push(1)
+        world.build(1)
+        shown = world.run("show", "v1")
+    assert shown.exit_code == 0
+    assert "CodeCommit did not tell it (AttributeError). Next: git log --stat 1abc0000" in shown.stdout
+
+
 def test_under_the_two_person_rule_it_is_told_whose_vote_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The pusher's vote stands there and does not count; who pushed is told by what CodeCommit said."""
     stages = ({"name": "production", "group": "heart", "approvals": {"not_by_pusher": True}},)
-    ana, rui = "arn:aws:iam::1:user/ana", "arn:aws:iam::1:user/rui"
+    ana, rui = f"{PEOPLE}/ana", f"{PEOPLE}/rui"
     with operated(tmp_path, monkeypatch, service(stages=stages)) as world:
         world.push(1)
         world.build(1)
@@ -209,7 +259,7 @@ def test_under_the_two_person_rule_it_is_told_whose_vote_counts(
         until = START + timedelta(days=3)
         world.record(Approved(at=START, request="r-1", by="ana", arn=ana, until=until, **about))
         assert "votes      0 of 1: ana said yes (does not count)" in world.run("status").stdout
-        assert "Next: esteira approve v1, which proves who you are" in world.run("approve", "v1").stderr
+        assert f"{ana} pushed v1" in world.run("approve", "v1").stderr
         world.record(Approved(at=START, request="r-2", by="rui", arn=rui, until=until, **about))
         assert "votes      1 of 1: ana said yes (does not count), rui said yes" in world.run("status").stdout
         told = world.run("show", "v1", "--all").stdout
@@ -278,7 +328,7 @@ def test_a_promotion_goes_on_with_what_was_displaced(world: Operated) -> None:
     word = next(release(world, 1).all(Promoted))
     assert (word.stage, word.by, word.reason) == ("production", "ana", "the better one")
     assert world.read("why", "v1")["cause"] == "approval"
-    assert "ana promoted it to production: the better one" in world.run("show", "v1").stdout
+    assert f"ana ({PEOPLE}/ana) promoted it to production: the better one" in world.run("show", "v1").stdout
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,6 @@ def test_a_page_is_asked_for_only_where_somebody_is_let_in() -> None:
     rule = {"FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "203.0.113.0/24"}]}
     groups["SecurityGroups"][0]["IpPermissions"].append(rule)
     seen = examine(look)
-    assert asked == ["http://ec2-1.example/ping"]
+    assert asked == ["http://ec2-1.example"]
     assert not isinstance(seen.services, Silence)
     assert seen.services[0].pages[0].allowed == ("203.0.113.0/24",)  # type: ignore[index]

@@ -133,10 +133,11 @@ def test_who_signed_is_known_by_the_arn_that_sts_gives(sts: Sts, monkeypatch: py
 
 
 @pytest.mark.parametrize("action", ["rollback", "hold", "retry"])
-def test_a_word_that_counts_whoever_says_it_needs_no_proof(sts: Sts, action: str) -> None:
-    """So the usual words cost no call to STS, and an older console is still heard."""
-    assert "proof" not in sent(sts, {**REQUEST, "action": action})
+def test_every_word_brings_a_proof_since_the_registration_may_ask_for_one(sts: Sts, action: str) -> None:
+    """Signing costs no call: it is the function that asks STS."""
+    payload = sent(sts, {**REQUEST, "action": action})
     assert sts.asked == []
+    assert caller(proof_of(payload), payload) == ARNS["AKIAANA"]
 
 
 @pytest.mark.parametrize(
@@ -316,12 +317,43 @@ def approval(by: str, **more: str) -> dict[str, str]:
 
 def test_who_pushed_may_not_approve_and_another_may(story: Story, console: Controller) -> None:
     """On the local stack a person signs by the name they go by; STS and CodeCommit know them by one ARN."""
-    with pytest.raises(TroubleError, match=r"user/ana pushed v1, and who pushed may not approve"):
+    with pytest.raises(TroubleError, match="user/ana pushed v1, or what comes to production with it"):
         console.operate(approval("ana"))
     assert phases(story) == ["waiting"]
     console.operate(approval("rui"))
     story.play()
     assert phases(story) == ["live"]
+
+
+def test_two_names_said_by_one_holder_of_keys_are_one_vote(story: Story, console: Controller) -> None:
+    """The attack with proofs: rui votes under a second name, which is signed with the same keys."""
+    story.register(stages=[{**RULE[0], "approvals": {"votes": 2}}])
+    console.operate(approval("rui"))
+    payload = overheard(console.where, approval("rui", request="request-of-rui-2"))
+    forged = {**payload, "by": "eva"}
+    assert "signed for another request" in _invoked(story, "OperateFunction", forged).payload["refused"]
+    console.operate(approval("rui", request="request-of-rui-3"))
+    assert phases(story) == ["waiting"]
+    assert "production needs 1 more approval; approved by rui" in story.why(1)
+    console.operate(approval("eva"))
+    story.play()
+    assert phases(story) == ["live"]
+
+
+def test_the_author_of_a_commit_under_the_tip_may_not_approve_it(story: Story, console: Controller) -> None:
+    """The attack with proofs: eva pushes over ana's v1, which waits, and ana approves eva's v2."""
+    before = story.context.aws.tip(story.service)
+    commit = story.push("two")
+    story.bus.forget()
+    git, eva = story.service.repository, "arn:aws:iam::123456789012:user/eva"
+    story.local_aws.codecommit.moved(git, "refs/heads/main", before, commit, eva)
+    story.play()
+    for who in ("ana", "eva"):
+        with pytest.raises(TroubleError, match=f"user/{who} pushed v2, or what comes to production with it"):
+            console.operate(approval(who, release="v2"))
+    console.operate(approval("rui", release="v2"))
+    story.play()
+    assert phases(story) == ["live", "superseded"]
 
 
 def test_a_name_that_is_only_said_approves_nothing(story: Story, console: Controller) -> None:

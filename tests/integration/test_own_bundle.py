@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import random
 import zipfile
 from typing import Any
 
 import pytest
 
+from console.local.aws.faults import Call, When
+from esteira import bundle
 from esteira.bundle import default
 from esteira.core.facts import GivenUp
 from tests.integration.conftest import Story, dying, refusing
@@ -171,21 +174,46 @@ def test_a_rollback_is_not_judged_again(story: Story, monkeypatch: pytest.Monkey
     assert bundles(story)[0] == bundles(story)[2]
 
 
+def test_a_shiny_repository_with_its_library_and_an_archive_deploys_as_it_stands(story: Story) -> None:
+    """``files: /``, a hook at the root, a library of 120 files and an archive of nearly 6 MB, as people have them."""
+    archive = random.Random(7).randbytes(3_900_000).decode("latin-1")  # 5.85 MB as UTF-8
+    files: dict[str, str | None] = {
+        "appspec.yml": "version: 0.0\nos: linux\nfiles: [{source: /, destination: /srv/heart}]\n"
+        "hooks: {AfterInstall: [{location: AfterInstall.sh, timeout: 300, runas: root}]}\n",
+        "AfterInstall.sh": "#!/bin/bash\ncd /srv/heart\ndocker build -t heart .\n",
+        "app/app.R": "shiny::shinyApp(ui, server)\n",
+        "R/train.R": "ranger::ranger(y ~ ., data)\n",
+        "data/heart.csv": "age,target\n63,1\n",
+        "models/model.rds": "\x1f\x8b\x08model",
+        "etc/mlrops.tar": archive,
+    }
+    files |= {f"renv/library/package{i}/DESCRIPTION": f"Package: p{i}\n" for i in range(120)}
+    commit(story, files, AfterInstall_dot_sh="100755")
+    story.play()
+    assert story.phases == ["live"], story.why(1)
+    [carried] = bundles(story)
+    assert sorted(carried) == sorted(files)
+    assert carried["etc/mlrops.tar"][1] == archive.encode()
+
+
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({f"scripts/{i}": "x" for i in range(200)}, "appspec.yml brings 203 files; esteira carries at most 100"),
-        ({f"scripts/{i}/x": "x" for i in range(150)}, "names more than 100 folders"),
+        ({f"scripts/{i}": "x" for i in range(200)}, "appspec.yml brings 203 files; esteira carries at most 150"),
+        ({f"scripts/{i}/x": "x" for i in range(200)}, "names more than 150 folders"),
         ({f"scripts/{i}": "x" * 2**20 for i in range(6)}, "brings more than 5 MB, with scripts/"),
-        ({"scripts/model.onnx": "x" * 7 * 2**20}, "brings more than 5 MB, with scripts/model.onnx"),
+        ({"scripts/model.onnx": "x" * 7 * 2**20}, "scripts/model.onnx, which is larger than CodeCommit gives"),
         ({"appspec.yml": APPSPEC + "#" * 70_000}, "esteira reads at most 65,536"),
         ({"release.json": "{}", "appspec.yml": APPSPEC.replace("conf/app.conf", "/")}, "release.json of the commit"),
     ],
 )  # fmt: skip
 def test_what_is_past_the_limits_is_refused_with_the_limit(
-    story: Story, files: dict[str, str | None], said: str
+    story: Story, files: dict[str, str | None], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Files, folders, bytes, one file too large for CodeCommit, the appspec itself, and the controller's own file."""
+    """Files, folders, bytes, one file too large for CodeCommit, the appspec itself, and the controller's own file. The
+    limits are smaller here, because git takes long over thousands of files."""
+    monkeypatch.setattr(bundle, "FILES", 150)
+    monkeypatch.setattr(bundle, "MEGABYTES", 5)
     commit(story, OWN | files)
     story.play()
     assert story.phases == ["failed"]
@@ -210,7 +238,14 @@ def test_a_link_is_refused(story: Story, path: str, mode: str, said: str) -> Non
 
 def test_a_repository_that_cannot_be_read_is_asked_again(story: Story) -> None:
     """Nothing was made, so it is declined and tried again when its time has come; the release goes live."""
-    story.faults.hook = refusing("codecommit:GetFolder", "ThrottlingException")
+    refused, asked = refusing("codecommit:GetFolder", "ThrottlingException"), [0]
+
+    def once_born(moment: When, call: Call) -> None:
+        asked[0] += (moment, call.name) == ("before", "codecommit:GetFolder")
+        if asked[0] > 1:  # the first look is for esteira.yaml, when the release is made
+            refused(moment, call)
+
+    story.faults.hook = once_born
     commit(story, OWN)
     story.play()
     assert story.phases == ["deploying"]

@@ -65,7 +65,7 @@ def test_nothing_is_proven_on_the_local_aws(site: RehearsedSite, notes: ProofNot
     assert set(told) == {item.name for item in ITEMS}
     assert {verdict for verdict, _ in told.values()} == {"not seen"}
     assert left == []
-    core = ("push", "second-push", "comment", "git-tag-moves", "tag-stays", "lost-event")
+    core = ("push", "second-push", "comment", "git-tag-moves", "tag-stays", "pushed-at", "lost-event")
     assert {name: told[name][1] for name in core if "cannot tell; rehearsed: " not in told[name][1]} == {}
 
 

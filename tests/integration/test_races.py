@@ -284,7 +284,7 @@ def test_a_settlement_that_died_half_way_is_taken_over_after_the_lease(silent: S
     assert silent.stage_state.busy
     silent.wait(seconds=1)
     assert not silent.stage_state.busy
-    assert silent.digest("live-production") == silent.digest(f"git-{first}")
+    assert silent.digest("live-production") == silent.made(first)
     assert silent.phases == ["live"]
 
 

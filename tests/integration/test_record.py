@@ -288,9 +288,9 @@ def test_a_receipt_tells_the_whole_chain_and_holds(on_moto: moto.Story) -> None:
 
 
 def test_a_receipt_says_where_aws_says_something_else(on_moto: moto.Story) -> None:
-    """A bundle that was exchanged, a tag that was moved; what may not be asked or is gone is no fault."""
+    """A bundle that was exchanged, a build's tag that was moved; what may not be asked or is gone is no fault."""
     story = on_moto
-    first, _ = story.live("one", "two")
+    first, second = story.live("one", "two")
     s3, name = story.aws_client("s3"), "heart/v2/production-2.zip"
     bundle = s3.get_object(Bucket=story.service.bundles, Key=name)["Body"].read()
     s3.put_object(Bucket=story.service.bundles, Key=name, Body=b"another")
@@ -300,12 +300,13 @@ def test_a_receipt_says_where_aws_says_something_else(on_moto: moto.Story) -> No
     assert verdicts(story, "v2") == {"bundle": "gone"}
     assert typed(story, "receipt", "v2").exit_code == 0
     s3.put_object(Bucket=story.service.bundles, Key=name, Body=bundle)
-    story.aws_client("ecr").batch_delete_image(
-        repositoryName=story.service.images, imageIds=[{"imageTag": "esteira-v2"}]
-    )
-    assert verdicts(story, "v2") == {"image": "gone"}
-    story.context.aws.tag_image(story.service, story.digest(f"git-{first}"), "esteira-v2")
+    tag, ecr = story.build_tag(), story.aws_client("ecr")
+    story.context.aws.tag_image(story.service, story.made(first), tag)
     assert verdicts(story, "v2") == {"image": "differs"}
+    ecr.batch_delete_image(repositoryName=story.service.images, imageIds=[{"imageTag": tag}])
+    assert verdicts(story, "v2") == {}
+    ecr.batch_delete_image(repositoryName=story.service.images, imageIds=[{"imageDigest": story.made(second)}])
+    assert verdicts(story, "v2") == {"image": "gone"}
     for operation, what in {
         "codecommit:GetFolder": "commit",
         "codebuild:BatchGetBuilds": "build",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from console.local.rehearse.rehearsal_engine import DeployOutcome
+from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
 from tests.integration.conftest import Story, dying
 from tests.unit.rights import called
 from tests.world.story import refusing
@@ -12,6 +12,8 @@ from tests.world.story import refusing
 ADVANCING = ("intake.handler", "sweep.handler", "operate.handler")
 APPSPEC = "version: 0.0\nos: linux\nhooks:\n  AfterInstall:\n    - location: scripts/start.sh\n"
 LEASE = 120  # seconds
+# A handler's wrapper sends traces, and stories begin within it; tests/unit/test_tracing.py sends them.
+TRACES = {"xray:PutTraceSegments"}
 
 
 def with_a_topic_and_a_webhook(story: Story) -> None:
@@ -26,8 +28,8 @@ def with_a_topic_and_a_webhook(story: Story) -> None:
 
 
 def tell_everything(story: Story) -> None:
-    """Play a push, an image, a bundle of its own, a failure that the topic refuses to tell, two aborts and two deaths:
-    all that can be called for."""
+    """Play a push, an image, a bundle of its own, a failed build, a failure that the topic refuses to tell, two aborts
+    and two deaths: all that can be called for."""
     story.push("one", appspec_dot_yml=APPSPEC, scripts__start_dot_sh="#!/bin/bash\ntrue\n")
     story.play()
     story.push_image("two", "v1.0")
@@ -41,6 +43,12 @@ def tell_everything(story: Story) -> None:
     story.end_build()
     story.operate("abort", release="v4")
     story.play()
+    story.builds = BuildOutcome(
+        "FAILED", "COMMAND_EXECUTION_ERROR: Error while executing command: pytest. Reason: exit 1"
+    )
+    story.push("a build that fails")
+    story.play()
+    story.builds = BuildOutcome()
     story.deploys = DeployOutcome(False, "GET /ping answered 500")
     story.faults.hook = refusing("sns:Publish")
     story.push("five")
@@ -64,8 +72,8 @@ def test_what_is_called_while_stories_run_is_what_the_code_was_found_to_call(sto
     with_a_topic_and_a_webhook(story)
     tell_everything(story)
     asked = {handler: set(calls) for handler, calls in story.asked.items()}
-    assert set(called("intake.handler")) - set().union(*(asked[handler] for handler in ADVANCING)) == set()
-    assert asked["announce.handler"] == set(called("announce.handler"))
+    assert set(called("intake.handler")) - set().union(*(asked[handler] for handler in ADVANCING)) == TRACES
+    assert set(called("announce.handler")) - asked["announce.handler"] == TRACES
 
 
 def test_a_call_that_was_not_found_is_noticed(story: Story) -> None:

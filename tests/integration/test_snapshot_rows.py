@@ -78,7 +78,12 @@ def compare(story: Story) -> SnapshotRows:
         assert rows.facts[number] == {f for f in release.facts if not isinstance(f, HostReported)}
         word = store.quarantine(name, [birth.commit])
         assert rows.quarantined.get(birth.commit) == word
-        assert rows.pushers.get(birth.commit, ()) in ((), store.pushers(name, birth.commit))
+        assert set(rows.pushes.get(birth.commit, ())) <= {
+            p for b in rows.births.values() for p in store.pushes(name, b.commit)
+        }
+        voted = any(stage.approvals and stage.approvals.not_by_pusher for stage in service.stages)
+        if voted and number in opened and birth.effective and number not in {stage.live for stage in rows.stages}:
+            assert set(store.pushes(name, birth.commit)) <= set(rows.pushes[birth.commit])
     rang = store.alarms(name, [alarm for stage in service.stages for alarm in stage.alarms])
     assert tuple(rows.alarms.values()) == rang
     return rows

@@ -176,7 +176,7 @@ def test_each_view_reads_a_bounded_number_of_rows_with_two_thousand_releases_beh
             assert seconds < 10
 
 
-def test_the_four_keys_of_a_long_history_say_since_when_they_count(story: PageStory) -> None:
+def test_the_five_keys_of_a_long_history_say_since_when_they_count(story: PageStory) -> None:
     """Where not every rollout of those days is read, the frequency is that of the days that were."""
     lengthen(story, 1_000)
     with served(call_of(story)) as (address, page):
@@ -288,7 +288,7 @@ def test_a_port_that_is_taken_is_a_sentence(story: PageStory) -> None:
     assert "Next: leave --port out" in result.stderr
 
 
-def test_the_four_keys_on_the_command_line(story: PageStory) -> None:
+def test_the_five_keys_on_the_command_line(story: PageStory) -> None:
     """As lines for people, and as a document; a stage that is not there is refused."""
     story.live("1")
     told = json.loads(typed(story, "dora", "--stage", "staging", "--json").stdout)
@@ -296,9 +296,10 @@ def test_the_four_keys_on_the_command_line(story: PageStory) -> None:
     assert told["failure_rate"] == 0
     assert "lead time" in typed(story, "dora").stdout
     assert (
-        "1 in 90 days; rollouts that never served: 0 on staging\n" in typed(story, "dora", "--stage", "staging").stdout
+        "1 in 90 days; rollouts that ended otherwise: 0 on staging\n"
+        in typed(story, "dora", "--stage", "staging").stdout
     )
     story.deploys = DeployOutcome(False, "GET /ping answered 500")
     story.live("2")
-    assert "0 in 90 days; rollouts that never served: 1 on staging, 0 on production\n" in typed(story, "dora").stdout
+    assert "0 in 90 days; rollouts that ended otherwise: 1 on staging, 0 on production\n" in typed(story, "dora").stdout
     assert typed(story, "dora", "--stage", "moon").exit_code == 2

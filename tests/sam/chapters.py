@@ -26,6 +26,7 @@ NOT_OURS = (
     "codecommit_other_repository",
     "codebuild_foreign",
     "ecr_push_untagged",
+    "ecr_push_chart",
     "ecr_push_failed",
     "ecr_delete",
 )
@@ -56,6 +57,7 @@ ON_ONE_STAGE: dict[str, tuple[str, ...]] = {
     "the deployment fails": (*BUILT, "codedeploy_start", "codedeploy_instance_failure", "codedeploy_failure"),
     "the deployment is stopped": (*BUILT, "codedeploy_start", "codedeploy_stop"),
     "the scan finds something": (*BUILT, "ecr_scan_complete"),
+    "Inspector finds something": (*BUILT, "inspector2_scan"),
     "the scan fails": (*BUILT, "ecr_scan_failed"),
     "an image comes from elsewhere": ("ecr_push_release_tag",),
     "an operator holds, resumes, calls off": (

@@ -118,7 +118,8 @@ class World:
         others += [
             [d["deploymentId"], d["status"], d.get("description", "")] for d in self.local_aws.codedeploy.deployments()
         ]
-        return "\n".join([*rows, *(timeless(json.dumps(other)) for other in others)])
+        text = "\n".join([*rows, *(timeless(json.dumps(other)) for other in others)])
+        return re.sub(r"(git-[0-9a-f]{40})-[0-9a-f]{32}", r"\1", text)  # each run tells its builds other tags
 
     def _ids(self) -> Iterator[tuple[str, str]]:
         commits, builds = self.outcomes["commits"], self.local_aws.codebuild.builds()
@@ -129,7 +130,7 @@ class World:
             yield BUILD, builds[-1]["id"]
             yield CLAIM, next(v["value"] for v in variables if v["name"] == CLAIM_VARIABLE)
         for image in self.local_aws.ecr.images(SERVICE):
-            if commits and f"git-{commits[-1]}" in image.tags:
+            if commits and any(tag.startswith(f"git-{commits[-1]}-") for tag in image.tags):
                 yield DIGEST, image.digest
         if self.local_aws.codedeploy.deployments():
             yield DEPLOYMENT, self._newest_deployment()

@@ -155,7 +155,23 @@ WRONG: Mapping[str, Reader] = {
     "a reader that never ends": Reader(_endless, 1, ()),
     "a reader that takes all memory": Reader(_greedy, 1, ()),
 }
+
+
+def _guard() -> tuple[Read, tuple[type[Exception], ...]]:
+    from guard.reading import look
+
+    return lambda text: look("config.env", text), ()
+
+
+def _mask() -> tuple[Read, tuple[type[Exception], ...]]:
+    from guard.mask import masked
+
+    return lambda text: masked(text.decode(errors="replace"), ["correct horse battery"]), ()
+
+
 READERS: Mapping[str, Reader] = {
+    "changed file": Reader(_guard, 512 * 1024, ("examples/*/*.yml", "functions/host/hooks/*.sh", "model_service/*.py")),
+    "log": Reader(_mask, 64 * 1024, ("functions/host/hooks/*.sh", "model_service/*.py")),
     "event": Reader(_event, 256 * 1024, ("events/c*.json", "events/ecr_*.json")),
     "announcement": Reader(_announcement, 256 * 1024, ("events/release_phase_changed.json", "events/hold_*.json")),
     "word": Reader(_word, 256 * 1024, ("events/operate_*.json",)),

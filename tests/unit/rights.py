@@ -146,7 +146,7 @@ def commands(text: str) -> set[str]:
     """The rights that the AWS and docker commands of a script, a buildspec or a hook need."""
     found: set[str] = set()
     # At a command's place; a hint that a person may type "aws ssm put-parameter" is none.
-    calls = re.findall(r"(?:^|\$\(|[|;&]|\bthen|\bdo)\s*aws ([a-z0-9]+) ([a-z-]+)", text, re.MULTILINE)
+    calls = re.findall(r"(?:^(?:\s*-)?|\$\(|[|;&]|\bthen|\bdo)\s*aws ([a-z0-9]+) ([a-z-]+)", text, re.MULTILINE)
     calls += re.findall(r"\[aws, \"([a-z0-9]+)\", \"([a-z-]+)\"", text)
     for service, command in calls:
         name = "GetAuthorizationToken" if command == "get-login-password" else _named(service, command)

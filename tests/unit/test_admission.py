@@ -13,6 +13,7 @@ from esteira.core.admission import Waits, approval_expires, waits
 from esteira.core.facts import (
     Approved,
     Bypassed,
+    CommitPushed,
     Gated,
     GivenUp,
     Promoted,
@@ -29,6 +30,7 @@ from tests.unit.conftest import (
     NOON,
     accepted,
     after,
+    born,
     build_ended,
     build_started,
     deployment_ended,
@@ -82,7 +84,7 @@ def word(kind: type[ReleaseWord], by: str = "ana", minutes: float = 0, **said: A
 
 def vote(by: str = "ana", minutes: float = 0, **said: Any) -> Approved:
     """A vote for the release."""
-    approved: Approved = word(Approved, by, minutes, **said)
+    approved: Approved = word(Approved, by, minutes, **{"arn": f"arn:aws:iam::1:user/{by}", **said})
     return approved
 
 
@@ -163,19 +165,84 @@ def test_a_vote_against_does_not_count_for_another_attempt_or_image() -> None:
     assert status_on(live_on_staging(vote(), vote("rui"), *others), ahead(), after(60)).phase is Phase.BUILT
 
 
-def test_under_the_two_person_rule_the_pusher_does_not_count_nor_who_proves_nothing() -> None:
-    two = ahead(replace_rules(PRODUCTION, approvals=Approvals(not_by_pusher=True)))
-    pushed = replace(live_on_staging(vote(arn=ANA)), pushers=(ANA,))
-    assert waited_for(pushed, two, 60) == [Waits.APPROVAL]
-    unproven = replace(live_on_staging(vote("rui")), pushers=(ANA,))
-    assert waited_for(unproven, two, 60) == [Waits.APPROVAL]
-    other = replace(live_on_staging(vote("rui", arn=RUI)), pushers=(ANA,))
-    assert waited_for(other, two, 60) == []
+SESSION = "arn:aws:sts::1:assumed-role"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("", ""),
+        (ANA, ANA),
+        (f"{SESSION}/deploy/ana", f"{SESSION}/deploy/rui"),
+        (f"{SESSION}/AWSReservedSSO_Admin_1a/ana", f"{SESSION}/AWSReservedSSO_Dev_2b/ana"),
+        (ANA, "arn:aws:sts::1:federated-user/rui"),
+    ],
+    ids=["nothing proven", "one user", "a role's sessions", "a user's two permission sets", "a name of one's choice"],
+)
+def test_two_names_of_one_identity_are_one_vote_and_an_unproven_one_is_none(first: str, second: str) -> None:
+    """A name that is typed, or that a session was given by who began it, makes nobody a second person."""
+    votes = live_on_staging(vote("ana", arn=first), vote("rui", 1, arn=second))
+    assert waited_for(votes, ahead(), 60) == [Waits.APPROVAL]
+
+
+@pytest.mark.parametrize("roles", [{}, {"named_sessions": ("release-*",)}], ids=["Identity Center", "an own role"])
+def test_sessions_that_are_named_after_their_users_are_people(roles: dict[str, Any]) -> None:
+    """Identity Center names them so, and a role whose trust policy says so can be named in the registration."""
+    role = "release-managers" if roles else "AWSReservedSSO_Admin_1a"
+    stage = ahead(replace_rules(PRODUCTION, approvals=Approvals(votes=2, **roles)))
+    votes = (vote("ana", arn=f"{SESSION}/{role}/ana"), vote("rui", 1, arn=f"{SESSION}/{role}/rui"))
+    assert waited_for(live_on_staging(*votes), stage, 60) == []
+
+
+def pushes(*by: str, until: str = "live") -> tuple[CommitPushed, ...]:
+    """The pushes that led from ``until`` to v1's commit, newest first; "" is one that no event told of."""
+    tips = [born(1).commit, *(f"commit-{n}" for n in range(1, len(by))), until]
+    told = zip(by, tips, tips[1:], strict=False)
+    return tuple(CommitPushed(at=NOON, commit=tip, by=who, before=before) for who, tip, before in told if who)
+
+
+def two_people(live: str = "live") -> StageState:
+    """Production under the two-person rule, one vote wanted, with that commit live on it."""
+    return ahead(replace_rules(PRODUCTION, approvals=Approvals(not_by_pusher=True)), live_commit=live)
+
+
+@pytest.mark.parametrize(
+    ("by", "voter", "counts"),
+    [
+        ((ANA,), ANA, False),
+        ((ANA,), RUI, True),
+        ((ANA, RUI), RUI, False),
+        ((ANA, "arn:aws:iam::1:user/eva", RUI), RUI, False),
+        ((f"{SESSION}/deploy/x",), f"{SESSION}/deploy/y", False),
+        ((ANA, ""), RUI, False),
+        ((ANA,), "", False),
+    ],
+    ids=["the pusher", "another", "of what is under it", "at the bottom", "another session", "a lost push", "nobody"],
+)
+def test_who_pushed_anything_since_what_is_live_has_no_vote(by: tuple[str, ...], voter: str, counts: bool) -> None:
+    """The tip's pusher brings along what others pushed before, and none of them approves it."""
+    release = replace(live_on_staging(vote("x", arn=voter)), pushes=pushes(*by))
+    assert waited_for(release, two_people(), 60) == ([] if counts else [Waits.APPROVAL])
+
+
+def test_what_was_pushed_before_the_live_commit_bars_nobody() -> None:
+    """It was approved with what is live; on another stage, where an older commit is live, it is not over."""
+    release = replace(live_on_staging(vote("rui", arn=RUI)), pushes=pushes(ANA, RUI))
+    assert waited_for(release, two_people("commit-1"), 60) == []
+    assert waited_for(release, two_people("live"), 60) == [Waits.APPROVAL]
+
+
+def test_the_live_commit_again_bars_who_pushed_it() -> None:
+    """A rebuild brings no commit along."""
+    pushed = pushes(ANA)
+    again = two_people(born(1).commit)
+    assert waited_for(replace(live_on_staging(vote("rui", arn=RUI)), pushes=pushed), again, 60) == []
+    assert waited_for(replace(live_on_staging(vote("ana", arn=ANA)), pushes=pushed), again, 60) == [Waits.APPROVAL]
 
 
 def test_where_nobody_knows_who_pushed_it_takes_two() -> None:
     """One of two is another one than the pusher, whoever that is."""
-    two = ahead(replace_rules(PRODUCTION, approvals=Approvals(not_by_pusher=True)))
+    two = two_people("")
     assert waited_for(live_on_staging(vote(arn=ANA)), two, 60) == [Waits.APPROVAL]
     both = live_on_staging(vote(arn=ANA), vote("rui", arn=RUI))
     assert waited_for(both, two, 60) == []

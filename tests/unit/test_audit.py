@@ -18,7 +18,7 @@ from esteira.audit import (
     seen,
     seen_hash,
 )
-from esteira.core.facts import Notified
+from esteira.core.facts import CommitPushed, Notified
 from esteira.core.state import Listed, Snapshot, StageState
 from esteira.fact import Fact, from_row, to_row
 from esteira.trail import Checkpoint
@@ -104,7 +104,9 @@ def test_an_altered_row_is_named_by_its_fields() -> None:
     fact = accepted()
     row, where = to_row(fact), (fact.about, fact.key, row_hash(fact))
     assert altered(row, *where) == ""
-    assert "of at, digest, reused, exported, one is not what it was" in altered({**row, "digest": "x"}, *where)
+    assert "of at, digest, reused, exported, images, note, one is not what it was" in altered(
+        {**row, "digest": "x"}, *where
+    )
     says = altered({**row, "attempt": 7}, *where)
     assert says == "its fields make release/00000001 accepted#0007 of it: of release, attempt, one is not what it was"
     for broken_row in ({**row, "at": 7}, {**row, "attempt": "x"}, {"fact": "accepted"}):
@@ -121,7 +123,7 @@ def test_an_untouched_row_of_an_unknown_kind_is_not_called_altered() -> None:
 
 def test_the_fields_a_key_tells_are_known() -> None:
     """All others may be altered without the key's noticing."""
-    assert fields_beside_the_key(accepted()) == ("at", "digest", "reused", "exported")
+    assert fields_beside_the_key(accepted()) == ("at", "digest", "reused", "exported", "images", "note")
     assert set(fields_beside_the_key(ROLLOUT)) == {
         "at", "release", "attempt", "digest", "kind", "live", "healthy", "served", "lease", "deadline", "owner",
     }  # fmt: skip
@@ -143,7 +145,9 @@ def test_what_was_seen_has_another_hash_when_anything_was() -> None:
         replace(base, newest=born(2)),
         replace(base, stages=(StageState("production"),)),
         replace(base, written={1: Listed("live", "it is")}),
-        replace(base, releases=(replace(release(1, accepted()), pushers=("arn:ana",)),)),
+        replace(
+            base, releases=(replace(release(1, accepted()), pushes=(CommitPushed(at=NOON, commit="c", by="arn:ana"),)),)
+        ),
     ]
     hashes = [seen(s, NOON).sha256 for s in (base, *others)]
     assert len(set(hashes)) == len(hashes)

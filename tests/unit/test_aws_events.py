@@ -51,8 +51,11 @@ def loaded(name: str) -> Any:
     return json.loads(FILES[name].read_text(encoding="utf-8"))
 
 
-def pushed(commit: str) -> CommitPushed:
-    return CommitPushed(at=NOON, commit=commit, by="arn:aws:iam::123456789012:user/ana")
+FIRST, SECOND = "8f3b6c1de2a94705b1c6d3e8f7a0925b4c1d7e60", "c4e1f7a2905d4b83961fe0ad27b36c58d9017ef4"
+
+
+def pushed(commit: str, before: str = "") -> CommitPushed:
+    return CommitPushed(at=NOON, commit=commit, by="arn:aws:iam::123456789012:user/ana", before=before)
 
 
 def build_end(status: str, cause: str = "") -> BuildEnded:
@@ -87,8 +90,8 @@ class Ignores:
 
 EXPECTED: dict[str, Hears | Ignores] = {
     "codecommit_created": Hears((pushed("8f3b6c1de2a94705b1c6d3e8f7a0925b4c1d7e60"),)),
-    "codecommit_updated": Hears((pushed("c4e1f7a2905d4b83961fe0ad27b36c58d9017ef4"),)),
-    "codecommit_merge": Hears((pushed("c4e1f7a2905d4b83961fe0ad27b36c58d9017ef4"),)),
+    "codecommit_updated": Hears((pushed(SECOND, FIRST),)),
+    "codecommit_merge": Hears((pushed(SECOND, FIRST),)),
     "codecommit_deleted": Hears(),
     "codecommit_other_branch": Ignores("watches main, not feature/ages"),
     "codecommit_other_repository": Ignores("no service has the repository website"),
@@ -111,6 +114,8 @@ EXPECTED: dict[str, Hears | Ignores] = {
     "ecr_push_git_tag": Ignores("not the tag git-"),
     "ecr_push_own_tag": Ignores("not the tag esteira-v1"),
     "ecr_push_release_tag": Hears((ImageArrived(at=NOON, tag="v1.2", digest=PUSHED_DIGEST),)),
+    "ecr_push_chart": Ignores("it is no image but application/vnd.cncf.helm.config.v1+json"),
+    "inspector2_scan": Hears((scan_said("inspector2_scan", "CRITICAL 1, HIGH 3, MEDIUM 9"),)),
     "ecr_push_untagged": Ignores("an image without a tag"),
     "ecr_push_failed": Ignores("PUSH FAILURE of an image"),
     "ecr_delete": Ignores("DELETE SUCCESS of an image"),

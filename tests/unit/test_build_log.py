@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from aws_events.build_log import CHARACTERS, LINES, failed_command
+from console.read.build_log import LogLine, without_secrets
 
 pytestmark = pytest.mark.unit
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 AT = "[Container] 2026/11/23 10:00:10.123456"
 
 
@@ -41,3 +45,14 @@ def test_only_so_much_is_kept_from_the_end() -> None:
     assert (len(said), said[-1]) == (LINES, "line 99")
     assert sum(map(len, failed_command(["x" * 400] * 100))) <= CHARACTERS
     assert failed_command(["y", "x" * (CHARACTERS + 1)]) == ()
+
+
+def test_a_log_is_shown_without_the_secrets_in_it() -> None:
+    """Every line keeps its time, however long the log is; a key of several lines becomes one."""
+    secret = "".join(("gh", "p_", "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0dF3gH6"))
+    lines = [LogLine(NOON + timedelta(seconds=n), f"step {n} " + "x" * 50) for n in range(3_000)]
+    lines[1_700] = LogLine(NOON, f"export GITHUB_TOKEN={secret}")
+    told = without_secrets(lines)
+    assert (len(told), told[:1_700], told[1_701:]) == (3_000, tuple(lines[:1_700]), tuple(lines[1_701:]))
+    assert told[1_700].says == "export GITHUB_TOKEN=[masked]"
+    assert without_secrets([]) == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from esteira.claims import BuildClaim, RolloutClaim, build_claim, rollout_claim
-from esteira.config import Service, commit_tag, is_own_tag, release_tag
-from tests.unit.conftest import COMMIT, HEART, SETTINGS
+from esteira.config import Service, build_tag, is_own_tag, release_tags
+from tests.unit.conftest import COMMIT, DIGEST, HEART, SETTINGS
 
 
 def registration(**said: Any) -> str:
@@ -69,8 +70,8 @@ def test_a_wrong_registration_is_refused_with_the_field_it_is_wrong_in(said: dic
         ("release-2026", True),
         ("latest", False),
         ("V1", False),
-        (commit_tag(COMMIT), False),
-        (release_tag(1), False),
+        (build_tag(COMMIT, "owner", "heart/v1/build/1"), False),
+        (release_tags(1, DIGEST)[0], False),
         ("live-production", False),
         ("previous-production", False),
     ],
@@ -81,7 +82,14 @@ def test_an_image_becomes_a_release_by_its_tag(tag: str, taken: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "tag", [commit_tag(COMMIT), release_tag(7), "live-production", "previous-production", "live-staging"]
+    "tag",
+    [
+        build_tag(COMMIT, "owner", "heart/v1/build/1"),
+        *release_tags(7, DIGEST),
+        "live-production",
+        "previous-production",
+        "live-staging",
+    ],
 )
 def test_its_own_tags_never_start_a_release_whatever_is_accepted(tag: str) -> None:
     """Or each deployment would start the next one."""
@@ -89,6 +97,21 @@ def test_its_own_tags_never_start_a_release_whatever_is_accepted(tag: str) -> No
     assert is_own_tag(tag)
     assert not greedy.accepts_tag(tag)
     assert greedy.accepts_tag("latest")
+
+
+def test_nobody_can_know_the_tag_of_a_build_but_who_claimed_it() -> None:
+    """It holds the commit for people and 128 bits of the claim's owner; each attempt has its own."""
+    tag = build_tag(COMMIT, "owner", "heart/v1/build/1")
+    assert re.fullmatch(rf"git-{COMMIT}-[0-9a-f]{{32}}", tag)
+    assert tag == build_tag(COMMIT, "owner", "heart/v1/build/1")
+    others = (("another", "heart/v1/build/1"), ("owner", "heart/v1/build/2"), ("owner", "heart/v2/build/1"))
+    assert tag not in {build_tag(COMMIT, owner, claim) for owner, claim in others}
+
+
+def test_a_label_that_is_taken_has_another_that_the_registry_keeps_as_well() -> None:
+    """Both fall under the lifecycle policy's esteira-v*; the second has the digest in it, so nobody takes it before."""
+    label, other = release_tags(17, DIGEST)
+    assert (label, other) == ("esteira-v17", f"esteira-v17-{DIGEST[7:19]}")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""DORA's four keys, from a stage's rollouts."""
+"""DORA's five keys, from a stage's rollouts."""
 
 from __future__ import annotations
 
@@ -77,6 +77,21 @@ def test_a_release_that_is_gone_back_from_twice_failed_in_each_of_its_lives() ->
         rollout(5, 1, 50, kind="rollback", live=2),
     )
     assert [d.restored_seconds for d in told.deployments] == [None, 600, 1200]
+
+
+def test_rework_is_the_first_deployment_after_a_rollback() -> None:
+    """The fix of what users had to bear counts once; what follows it is ordinary work again."""
+    told = measured(
+        rollout(1, 1, 0),
+        rollout(2, 2, 10, live=1),
+        rollout(3, 1, 20, kind="rollback", live=2),
+        rollout(4, 3, 30, live=1, ok=False),
+        rollout(5, 4, 40, live=1),
+        rollout(6, 5, 50, live=4),
+    )
+    assert [(d.release, d.rework) for d in told.deployments] == [(1, False), (2, False), (4, True), (5, False)]
+    assert told.rework_rate == 0.25
+    assert measured().rework_rate is None
 
 
 def test_where_not_every_rollout_was_read_the_frequency_is_of_the_days_that_were() -> None:

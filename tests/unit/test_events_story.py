@@ -56,6 +56,10 @@ DOCUMENTED: dict[str, tuple[set[str], set[str]]] = {
         {"scan-status", "repository-name", "image-digest", "image-tags"},
         {"finding-severity-counts"},
     ),
+    "Inspector2 Scan": (
+        {"scan-status", "repository-name", "image-digest", "image-tags", "finding-severity-counts"},
+        set(),
+    ),
     "CodeDeploy Deployment State-change Notification": (DEPLOYMENT, set()),
     "CodeDeploy Instance State-change Notification": (DEPLOYMENT | {"instanceId"}, set()),
     "Scheduled Event": (set(), set()),
@@ -140,7 +144,8 @@ def test_an_event_has_the_documented_shape(file: str) -> None:
     assert (event["version"], event["account"], event["region"]) == ("0", "123456789012", "us-east-1")
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", event["id"])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", event["time"])
-    service = "events" if event["source"] == "aws.events" else event["source"].removeprefix("aws.")
+    # Inspector's event is about the repository.
+    service = "ecr" if event["source"] == "aws.inspector2" else event["source"].removeprefix("aws.")
     assert all(arn.startswith(f"arn:aws:{service}:us-east-1:123456789012:") for arn in event["resources"])
 
 
@@ -207,6 +212,9 @@ def test_what_is_absent_and_what_is_empty_is_as_it_was_seen() -> None:
         elif kind == "ECR Image Scan":
             assert isinstance(detail["image-tags"], list)
             assert 0 not in detail.get("finding-severity-counts", {}).values()
+        elif kind == "Inspector2 Scan":
+            assert [detail["repository-name"]] == event["resources"]
+            assert detail["finding-severity-counts"]["TOTAL"] >= 13
         elif kind.startswith("CodeDeploy"):
             assert detail["state"] in {"START", "SUCCESS", "FAILURE", "STOP", "READY"}
             assert [arn.split(":")[5] for arn in event["resources"]] == ["deploymentgroup", "application"]

@@ -9,7 +9,6 @@ import pytest
 from aws_events import exported_by
 from aws_events.builds import EXPORTED_IN_ALL, EXPORTED_NAMES, EXPORTED_VALUE
 from console.read.sentences import sentence
-from esteira.config import release_tag, released_as
 from esteira.core.facts import Accepted, Declined, Retried
 from esteira.fact import from_row, to_row
 from tests.unit.conftest import NOON, accepted, deployed, digest_of, live_on, release
@@ -111,10 +110,3 @@ def test_an_image_that_could_not_be_accepted_has_a_sentence() -> None:
     """The refusal of a tag, or of CodeBuild to tell, is shown in the record like any other."""
     declined = Declined(at=NOON, release=1, action="accept", attempt=1, take=1, error="AccessDenied")
     assert sentence(declined) == "nobody could accept its image (attempt 1, take 1): AccessDenied"
-
-
-@pytest.mark.parametrize("tag", ["esteira-v0", "esteira-v", "esteira-v1x", "git-esteira-v1", "live-production", "v1"])
-def test_only_the_controllers_own_release_tag_names_a_release(tag: str) -> None:
-    """The number of what accepted an image is read back from the tag it left, and from no other."""
-    assert released_as(release_tag(17)) == 17
-    assert released_as(tag) == 0

@@ -382,13 +382,18 @@ def test_the_host_may_do_what_its_hooks_its_agent_and_session_manager_ask_for() 
 
 
 def test_a_build_may_do_what_the_buildspecs_here_ask_for_and_pull_what_it_pushed() -> None:
-    """It fetches its source, writes its log, logs in and pushes; a buildspec may also use its last image as a cache."""
-    paths = (rights.ROOT / "model_service" / "buildspec.yml", rights.ROOT / "examples" / "heart-r" / "buildspec.yml")
+    """It fetches its source and the service's parameters, writes its log, logs in and pushes; a buildspec may also use
+    its last image as a cache."""
+    paths = (
+        rights.ROOT / "model_service" / "buildspec.yml",
+        rights.ROOT / "examples" / "heart-r" / "buildspec.yml",
+        rights.ROOT / "functions" / "esteira" / "buildspec.yml",
+    )
     asked = [rights.commands(path.read_text(encoding="utf-8")) for path in paths]
-    assert [each == {"ecr:GetAuthorizationToken"} | rights.PUSH for each in asked] == [True, True]
+    assert [each == {"ecr:GetAuthorizationToken"} | rights.PUSH for each in asked] == [True, True, True]
     [project] = template("service.yaml").of_type("AWS::CodeBuild::Project").values()
     assert (project["Source"]["Type"], project["LogsConfig"]["CloudWatchLogs"]["Status"]) == ("CODECOMMIT", "ENABLED")
-    assert held("BuildRole") == asked[0] | rights.PULL | rights.LOG | {"codecommit:GitPull"}
+    assert held("BuildRole") == asked[0] | rights.PULL | rights.LOG | {"codecommit:GitPull", "ssm:GetParameters"}
 
 
 def test_github_may_push_one_branch_and_images_for_one_repository() -> None:

@@ -20,6 +20,7 @@ from esteira.core.facts import (
     DeploymentStarted,
     Diagnosed,
     GivenUp,
+    ImageMissed,
     Notified,
     Quarantined,
     Replaced,
@@ -154,7 +155,7 @@ def test_every_failure_has_the_word_that_its_facts_give_it(cause: str, facts: li
 
 
 # Tested elsewhere: the first three in test_admission.py, the last below, as it is a live release's.
-ELSEWHERE = {Cause.GATE, Cause.DISAPPROVED, Cause.APPROVAL_EXPIRED, Cause.ALARM}
+ELSEWHERE = {Cause.GATE, Cause.DISAPPROVED, Cause.APPROVAL_EXPIRED, Cause.ALARM, Cause.IMAGE_GONE}
 
 
 def test_every_word_for_a_failure_is_used() -> None:
@@ -368,6 +369,25 @@ def test_a_live_release_whose_alarm_cannot_be_answered_says_so_and_stays_live() 
     found = status_on(release(1, *deployed(), alarm), live_on(1))
     assert (found.phase, found.cause) == (Phase.LIVE, Cause.ALARM)
     assert found.summary.endswith(alarm.why)
+
+
+@pytest.mark.parametrize(
+    ("how", "remedy"), [("deleted", "push a new commit or image"), ("archived", "restore it in ECR")]
+)
+def test_a_live_release_whose_image_is_gone_says_so_until_it_is_back(
+    how: Literal["deleted", "archived"], remedy: str
+) -> None:
+    """The latest look counts; a look for another image says nothing about this one."""
+    missed = ImageMissed(at=NOON, release=1, digest=digest_of(1), how=how)
+    found = status_on(release(1, *deployed(), missed), live_on(1))
+    assert (found.phase, found.cause, found.next) == (Phase.LIVE, Cause.IMAGE_GONE, remedy)
+    assert f"is {how}, so no other host can pull it" in found.summary
+    for other in (
+        replace(missed, at=NOON + timedelta(minutes=5), how=""),
+        replace(missed, at=NOON - timedelta(1), digest="x"),
+    ):
+        said = [missed, other] if other.how == "" else [other]
+        assert status_on(release(1, *deployed(), *said), live_on(1)).cause == ""
 
 
 def test_a_deployment_that_succeeded_is_deploying_until_its_hosts_were_looked_at() -> None:

@@ -121,7 +121,11 @@ def deployed_by(number: int, stage: StageState, *live: Release) -> list[Fact]:
     """The facts that starting image release ``number``'s deployment records."""
     facts: list[Fact] = []
     store = SimpleNamespace(claim_rollout=lambda *_, **__: True, record=lambda _, fact: facts.append(fact))
-    aws = SimpleNamespace(put_bundle=lambda *_: ("sha256", "etag"), create_deployment=lambda *_: deployment_of(number))
+    aws = SimpleNamespace(
+        put_bundle=lambda *_: ("sha256", "etag"),
+        create_deployment=lambda *_: deployment_of(number),
+        missing=lambda *_: "",
+    )
     context: Any = SimpleNamespace(store=store, aws=aws, clock=lambda: NOON)
     s = Snapshot(HEART, (stage,), releases=(*live, image_release(number)))
     rollout = rollout_of(number, number, digest=digest_of(1), live=stage.live)

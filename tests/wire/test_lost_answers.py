@@ -182,7 +182,8 @@ def facts(wire: Wire) -> int:
 
 def build(wire: Wire) -> str:
     """Start the build of the one commit."""
-    return wire.aws.start_build(wire.service, BuildClaim("heart", 1, 1), wire.commit, "heart-v1-build-1", {})
+    claim = BuildClaim("heart", 1, 1)
+    return wire.aws.start_build(wire.service, claim, wire.commit, "git-one", "heart-v1-build-1", {})
 
 
 def comments(wire: Wire) -> int:

@@ -6,28 +6,15 @@ import fnmatch
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from console.local.aws.api import AwsError
 from console.local.aws.bus import Bus
-from console.local.aws_account import ACCOUNT, arn
+from console.local.aws.ecr_images import EcrImage, answer_of, artifact_type, details_of, scan_detail, status_of
+from console.local.aws_account import arn
 from console.local.rehearse.rehearsal_engine import MEDIA_TYPE
 
 Params = Mapping[str, Any]
-
-
-@dataclass
-class Image:
-    """One image in one repository, with the tags on it and what its last scan found."""
-
-    digest: str
-    manifest: str
-    media_type: str
-    pushed_at: datetime
-    tags: list[str] = field(default_factory=list)
-    scan: dict[str, Any] | None = None
 
 
 class Ecr:
@@ -35,7 +22,7 @@ class Ecr:
 
     def __init__(self, bus: Bus, moving: tuple[str, ...]) -> None:
         self._bus, self._moving = bus, moving
-        self._images: defaultdict[str, dict[str, Image]] = defaultdict(dict)
+        self._images: defaultdict[str, dict[str, EcrImage]] = defaultdict(dict)
 
     def push(self, repository: str, manifest: bytes, tag: str, media_type: str = MEDIA_TYPE) -> str:
         """Push an image, as a build or a person does; its digest."""
@@ -50,16 +37,16 @@ class Ecr:
         """Record a scan's end and emit its event; ``counts`` by severity, empty when clean."""
         image, now = self._images[repository][digest], self._bus.clock.now()
         image.scan = {"findingSeverityCounts": dict(counts), "imageScanCompletedAt": now}
-        detail: dict[str, Any] = {
-            "scan-status": status,
-            "repository-name": repository,
-            "image-digest": digest,
-            "image-tags": list(image.tags),
-            **({"finding-severity-counts": dict(counts)} if counts else {}),
-        }
+        detail = scan_detail(repository, digest, image.tags, counts, status)
         self._bus.emit("aws.ecr", "ECR Image Scan", [arn("ecr", f"repository/{repository}")], detail)
 
-    def images(self, repository: str) -> list[Image]:
+    def inspected(self, repository: str, digest: str, counts: Mapping[str, int]) -> None:
+        """Emit Inspector's event of a scan, which comes in the other's place where scanning is enhanced."""
+        name, image = arn("ecr", f"repository/{repository}"), self._images[repository][digest]
+        detail = scan_detail(name, digest, image.tags, {**counts, "TOTAL": 99}, "INITIAL_SCAN_COMPLETE")
+        self._bus.emit("aws.inspector2", "Inspector2 Scan", [name], detail)
+
+    def images(self, repository: str) -> list[EcrImage]:
         """Every image of a repository, oldest push first."""
         return sorted(self._images[repository].values(), key=lambda image: image.pushed_at)
 
@@ -76,24 +63,27 @@ class Ecr:
         if tag and taken and not any(fnmatch.fnmatchcase(tag, pattern) for pattern in self._moving):
             text = f"The image tag '{tag}' already exists and cannot be overwritten because the tag is immutable."
             raise AwsError("ImageTagAlreadyExistsException", text)
-        image = images.setdefault(digest, Image(digest, manifest, media_type, self._bus.clock.now()))
+        image = images.setdefault(digest, EcrImage(digest, manifest, media_type, self._bus.clock.now()))
+        image.archived = False
         if tag:
             for other in images.values():
                 other.tags = [t for t in other.tags if t != tag]
             image.tags.append(tag)
         self._emit("PUSH", repository, image, tag)
-        return {"image": _answer(repository, image, tag)}
+        return {"image": answer_of(repository, image, tag)}
 
     def describe_images(self, p: Params) -> dict[str, Any]:
-        """DescribeImages: by tag or digest, or every image that has a tag."""
+        """DescribeImages: by tag or digest, or every image that is not archived."""
         repository = p["repositoryName"]
         if not p.get("imageIds"):
-            return {"imageDetails": [_details(repository, i) for i in self._images[repository].values() if i.tags]}
+            return {
+                "imageDetails": [details_of(repository, i) for i in self._images[repository].values() if not i.archived]
+            }
         found = [(self._find(repository, asked), asked) for asked in p["imageIds"]]
         for image, asked in found:
             if image is None:
                 raise AwsError("ImageNotFoundException", f"The image with imageId {asked} does not exist")
-        return {"imageDetails": [_details(repository, image) for image, _ in found if image is not None]}
+        return {"imageDetails": [details_of(repository, image) for image, _ in found if image is not None]}
 
     def batch_get_image(self, p: Params) -> dict[str, Any]:
         """BatchGetImage: manifests, and a failure for each image that is not there."""
@@ -101,30 +91,39 @@ class Ecr:
         answer: dict[str, Any] = {"images": [], "failures": []}
         for asked in p["imageIds"]:
             image = self._find(repository, asked)
-            if image is None:
+            if image is None or image.archived:
                 answer["failures"].append({"imageId": dict(asked), "failureCode": "ImageNotFound"})
             else:
-                answer["images"].append(_answer(repository, image, asked.get("imageTag", "")))
+                answer["images"].append(answer_of(repository, image, asked.get("imageTag", "")))
         return answer
 
     def batch_delete_image(self, p: Params) -> dict[str, Any]:
-        """BatchDeleteImage by tag: the image goes with its last one."""
+        """BatchDeleteImage: by tag the image goes with its last one, by digest with all of them."""
         repository = p["repositoryName"]
         for asked in p["imageIds"]:
             image = self._find(repository, asked)
             assert image is not None
-            image.tags.remove(asked["imageTag"])
+            tags = [asked["imageTag"]] if "imageTag" in asked else list(image.tags)
+            image.tags = [tag for tag in image.tags if tag not in tags]
             if not image.tags:
                 del self._images[repository][image.digest]
-            self._emit("DELETE", repository, image, asked["imageTag"])
+            for tag in tags:
+                self._emit("DELETE", repository, image, tag)
         return {"imageIds": p["imageIds"], "failures": []}
 
-    def _find(self, repository: str, asked: Mapping[str, str]) -> Image | None:
+    def update_image_storage_class(self, p: Params) -> dict[str, Any]:
+        """UpdateImageStorageClass: archive an image, or restore it."""
+        image = self._find(p["repositoryName"], p["imageId"])
+        assert image is not None
+        image.archived = p["targetStorageClass"] == "ARCHIVE"
+        return {"imageStatus": status_of(image)}
+
+    def _find(self, repository: str, asked: Mapping[str, str]) -> EcrImage | None:
         tag, digest = asked.get("imageTag"), asked.get("imageDigest")
         fits = (i for i in self._images[repository].values() if digest in (None, i.digest))
         return next((i for i in fits if not tag or tag in i.tags), None)
 
-    def _emit(self, action: str, repository: str, image: Image, tag: str) -> None:
+    def _emit(self, action: str, repository: str, image: EcrImage, tag: str) -> None:
         detail = {
             "action-type": action,
             "result": "SUCCESS",
@@ -132,29 +131,6 @@ class Ecr:
             "image-digest": image.digest,
             "image-tag": tag,
             "manifest-media-type": image.media_type,
+            "artifact-media-type": artifact_type(image.manifest),
         }
         self._bus.emit("aws.ecr", "ECR Image Action", [], detail)
-
-
-def _answer(repository: str, image: Image, tag: str) -> dict[str, Any]:
-    return {
-        "registryId": ACCOUNT,
-        "repositoryName": repository,
-        "imageId": {"imageDigest": image.digest} | ({"imageTag": tag} if tag else {}),
-        "imageManifest": image.manifest,
-        "imageManifestMediaType": image.media_type,
-    }
-
-
-def _details(repository: str, image: Image) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "registryId": ACCOUNT,
-        "repositoryName": repository,
-        "imageDigest": image.digest,
-        "imagePushedAt": image.pushed_at,
-        "imageManifestMediaType": image.media_type,
-    }
-    row |= {"imageTags": list(image.tags)} if image.tags else {}
-    if image.scan is not None:
-        row |= {"imageScanStatus": {"status": "COMPLETE"}, "imageScanFindingsSummary": image.scan}
-    return row

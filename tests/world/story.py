@@ -7,6 +7,7 @@ Nothing ends by itself: a test delivers events (``deliver``), ends builds and de
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import threading
@@ -193,6 +194,15 @@ class Steps:
     def digest(self, tag: str) -> str:
         """The digest of the image under ``tag``, "" if none is."""
         return next((i.digest for i in self.local_aws.ecr.images(self.service.images) if tag in i.tags), "")
+
+    def made(self, commit: str) -> str:
+        """The digest of the image that a build of the commit pushes."""
+        return "sha256:" + hashlib.sha256(manifest_for(commit)).hexdigest()
+
+    def build_tag(self, number: int = -1) -> str:
+        """The tag that a build was told to push to: the newest, or the one of that place."""
+        variables = self.local_aws.codebuild.builds()[number]["environment"]["environmentVariables"]
+        return next(str(v["value"]) for v in variables if v["name"] == "IMAGE_TAG")
 
     def tags(self, digest: str) -> set[str]:
         """The tags on an image."""

@@ -84,7 +84,7 @@ def test_a_rollout_of_the_same_number_on_another_stage_is_another_one(on: Begin)
     story.faults.hook = None
     assert story.stages_of(1) == {"staging": "live", "production": "failed"}
     assert story.why(1).startswith("live on staging; its deployment could not start: InvalidRoleException")
-    assert story.snapshot(1).release(1).digest == story.digest(f"git-{commit}")
+    assert story.snapshot(1).release(1).digest == story.made(commit)
     story.live("two")
     assert "refused" not in story.operate("rollback", stage="staging", to="v1")
     story.play()
@@ -201,7 +201,7 @@ def push_same(story: Any, image: str, text: str, **files: str) -> str:
     made = story.push(text, **files)
     story.deliver()
     before, story.builds = story.builds, BuildOutcome(push=False)
-    story.local_aws.ecr.push("heart", manifest_for(image), f"git-{made}")
+    story.local_aws.ecr.push("heart", manifest_for(image), story.build_tag())
     story.play()
     story.builds = before
     return str(made)
@@ -210,7 +210,7 @@ def push_same(story: Any, image: str, text: str, **files: str) -> str:
 def test_the_same_image_with_the_same_settings_is_live_without_a_second_deployment(story: Any) -> None:
     """C9: it was deployed again, and the host started a new container for nothing. ``why`` says what runs."""
     (first,) = story.live("one")
-    second = push_same(story, first, "two")
+    push_same(story, first, "two")
     assert story.phases == ["superseded", "live"]
     assert story.deployed() == ["v1 Succeeded"]
     assert "already ran this image with these settings" in story.why(2)
@@ -224,7 +224,7 @@ def test_the_same_image_with_the_same_settings_is_live_without_a_second_deployme
     story.operate("rollback", to="v2", reason="a rollback always runs")
     story.play()
     assert story.deployed() == ["v1 Succeeded", "v2 Succeeded"]
-    assert story.tags(story.digest("live-production")) >= {f"git-{first}", f"git-{second}"}
+    assert story.tags(story.digest("live-production")) >= {story.build_tag(0), story.build_tag(1)}
 
 
 def test_the_same_image_under_another_tag_is_live_without_a_second_deployment(story: Any) -> None:

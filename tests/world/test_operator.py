@@ -50,9 +50,9 @@ def test_a_rollback_brings_back_the_last_healthy_release_with_no_build(story: St
     assert story.why(2) == "ana rolled production back to v1: it answers 0.5"
     assert story.built() == ["v1/build/1 SUCCEEDED", "v2/build/1 SUCCEEDED"]
     assert story.deployed() == ["v1 Succeeded", "v2 Succeeded", "v1 Succeeded"]
-    assert story.release_documents()[-1]["digest"] == story.digest(f"git-{first}")
-    assert story.digest("live-production") == story.digest(f"git-{first}")
-    assert story.digest("previous-production") == story.digest(f"git-{second}")
+    assert story.release_documents()[-1]["digest"] == story.made(first)
+    assert story.digest("live-production") == story.made(first)
+    assert story.digest("previous-production") == story.made(second)
 
 
 def test_a_rollback_goes_to_the_release_it_names(story: Story) -> None:
@@ -61,7 +61,7 @@ def test_a_rollback_goes_to_the_release_it_names(story: Story) -> None:
     story.operate("rollback", to="v1")
     story.play()
     assert story.phases == ["live", "superseded", "rolled back"]
-    assert story.digest("live-production") == story.digest(f"git-{first}")
+    assert story.digest("live-production") == story.made(first)
 
 
 def test_two_rollbacks_in_a_row_go_back_twice_and_a_third_is_refused(story: Story) -> None:
@@ -150,7 +150,7 @@ def test_what_was_rolled_back_stays_out_until_a_newer_commit_comes(story: Story)
     story.play()
     assert story.phases == ["superseded", "rolled back", "live", "rejected"]
     assert story.why(4).startswith(f"ana quarantined {second[:19]} with v2: it answers 0.5; next: esteira retry v4")
-    assert story.digest("live-production") == story.digest(f"git-{first}")
+    assert story.digest("live-production") == story.made(first)
     story.push("three")
     story.play()
     assert story.phases[-1] == "live"
@@ -164,7 +164,7 @@ def test_a_retry_lets_what_was_rolled_back_in_again(story: Story) -> None:
     story.operate("retry", release="v2")
     story.play()
     assert story.phases == ["superseded", "live"]
-    assert story.digest("live-production") == story.digest(f"git-{second}")
+    assert story.digest("live-production") == story.made(second)
     story.live("three")
     story.force_push(second)
     story.play()
@@ -193,7 +193,7 @@ def test_a_rollback_whose_deployment_fails_leaves_the_live_one(story: Story) -> 
     story.play()
     assert story.stage_state.live == 2
     assert story.phases == ["failed", "live"]
-    assert story.digest("live-production") == story.digest(f"git-{second}")
+    assert story.digest("live-production") == story.made(second)
     assert story.deployed() == ["v1 Succeeded", "v2 Succeeded", "v1 Failed"]
     story.pass_time(3600, sweeps=2)
     assert story.deployed() == ["v1 Succeeded", "v2 Succeeded", "v1 Failed"]

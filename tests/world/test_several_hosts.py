@@ -68,7 +68,7 @@ def test_a_release_that_failed_on_the_last_host_only_has_failed_with_that_hosts_
     assert runs(pair) == {FIRST: "v1", LAST: "v1"}
     assert kinds(pair) == ["deploy", "deploy", "restore"]
     assert (pair.stage_state.live, pair.stage_state.healthy) == (1, ())
-    assert pair.digest("live-production") == pair.digest(f"git-{first}")
+    assert pair.digest("live-production") == pair.made(first)
     assert pair.digest("previous-production") == ""
     assert pair.open() == [1]
 

@@ -18,6 +18,7 @@ from esteira.core.facts import Approved, Gated
 from esteira.core.status import Cause, Phase
 from esteira.operate import Request
 from esteira.operate import operate as say
+from esteira.refusal import Refused
 from tests.world.story import Story
 
 STAGING: dict[str, Any] = {"name": "staging"}
@@ -25,6 +26,7 @@ PRODUCTION: dict[str, Any] = {"name": "production"}
 VOTED = PRODUCTION | {"approvals": {"votes": 1}}
 WATCHED: dict[str, Any] = {"bake_minutes": 30, "alarms": ["errors"]}
 Begin = Callable[..., Story]
+PEOPLE = "arn:aws:iam::123456789012:user"
 
 
 def vote(story: Story, action: str, release: str, *, by: str = "bea", **more: Any) -> None:
@@ -36,8 +38,7 @@ def vote(story: Story, action: str, release: str, *, by: str = "bea", **more: An
         request=f"word-{number:08d}",
         by=by,
         release=release,
-        arn=f"arn:aws:iam::123456789012:user/{by}",
-        **{"reason": "looks good", **more},
+        **{"reason": "looks good", "arn": f"{PEOPLE}/{by}", **more},
     )
     say(request, story.service, story.context)
     advance(story.service, story.context)
@@ -85,7 +86,7 @@ def test_a_release_goes_through_its_stages_by_its_digest(on: Begin) -> None:
     assert deployments(story) == ["v1 staging Succeeded", "v1 canary Succeeded", "v1 production Succeeded"]
     documents = story.release_documents()
     assert [d["stage"] for d in documents] == ["staging", "canary", "production"]
-    assert {d["digest"] for d in documents} == {story.digest(f"git-{commit}")}
+    assert {d["digest"] for d in documents} == {story.made(commit)}
     assert story.tags(documents[0]["digest"]) >= {"live-staging", "live-canary", "live-production"}
 
 
@@ -225,18 +226,96 @@ def test_a_bypass_lets_on_what_was_rejected(on: Begin) -> None:
     assert story.phases == ["live"]
 
 
+def pushed_by(story: Story, who: str, text: str) -> str:
+    """Push as somebody, and play what comes of it; the commit."""
+    before = story.context.aws.tip(story.service) or "0" * 40
+    commit = story.push(text)
+    story.bus.forget()
+    branch = f"refs/heads/{story.service.branch}"
+    story.local_aws.codecommit.moved(story.service.repository, branch, before, commit, f"{PEOPLE}/{who}")
+    story.play()
+    return commit
+
+
+def test_two_invented_names_are_no_votes(on: Begin) -> None:
+    """The attack: who pushed says yes twice, under names of their own making. Neither counts, and nothing goes on."""
+    story = on(STAGING, PRODUCTION | {"approvals": {"votes": 2}})
+    story.live("1")
+    for name in ("bea", "carl"):
+        told = story.operate("approve", release="v1", by=name, proof=None)["refused"]
+        assert "must come from somebody AWS knows, and this one proves nobody" in told
+    vote(story, "approve", "v1", by="ana")
+    vote(story, "approve", "v1", by="another name of anas", arn=f"{PEOPLE}/ana")
+    assert "production needs 1 more approval; approved by another name of anas" in story.why(1)
+    assert story.live_on("production") == 0
+    vote(story, "approve", "v1", by="bea")
+    assert story.phases == ["live"]
+
+
+def test_a_name_that_its_user_chose_has_no_vote(on: Begin) -> None:
+    """Who asks STS for a federated user's session names that user as they like."""
+    story = on(STAGING, VOTED)
+    story.live("1")
+    with pytest.raises(Refused, match=r"federated-user/bea is a name that its user chose, and has no vote\. Next: "):
+        vote(story, "approve", "v1", arn="arn:aws:sts::123456789012:federated-user/bea")
+
+
 def test_who_pushed_may_not_approve(on: Begin) -> None:
     """CodeCommit's event says who pushed; their vote is refused, anybody else's counts, nobody's without a proof."""
     story = on(STAGING, PRODUCTION | {"approvals": {"not_by_pusher": True}})
     commit = story.push("1")
     story.play()
-    (pusher,) = story.store.pushers(story.service.name, commit)
-    with pytest.raises(Exception, match="who pushed may not approve"):
-        vote(story, "approve", "v1", by=pusher.rpartition("/")[2])
-    assert "proves nobody" in story.operate("approve", release="v1")["refused"]
+    (push,) = story.store.pushes(story.service.name, commit)
+    with pytest.raises(Refused, match="who pushed may not approve"):
+        vote(story, "approve", "v1", by=push.by.rpartition("/")[2])
+    assert "proves nobody" in story.operate("approve", release="v1", proof=None)["refused"]
     assert story.stands(1).cause == Waits.APPROVAL
     vote(story, "approve", "v1", by="bea")
     assert story.phases == ["live"]
+
+
+def test_nobody_approves_their_own_commit_under_the_push_of_another(on: Begin) -> None:
+    """The attack: ana's v2 waits, bea pushes v3 over it, and ana approves v3, which brings v2 along. What is live bars
+    nobody any more: it was approved when it came."""
+    story = on(STAGING, PRODUCTION | {"approvals": {"not_by_pusher": True}})
+    pushed_by(story, "ana", "1")
+    vote(story, "approve", "v1", by="carl")
+    assert story.live_on("production") == 1
+    pushed_by(story, "ana", "2")
+    pushed_by(story, "bea", "3")
+    for who in ("ana", "bea"):
+        with pytest.raises(Refused, match=f"user/{who} pushed v3, or what comes to production with it"):
+            vote(story, "approve", "v3", by=who)
+    assert story.live_on("production") == 1
+    vote(story, "approve", "v3", by="carl")
+    assert story.live_on("production") == 3
+    pushed_by(story, "bea", "4")
+    vote(story, "approve", "v4", by="ana")
+    assert story.live_on("production") == 4
+
+
+def test_a_push_under_it_that_no_event_told_of_takes_two(on: Begin) -> None:
+    """Who pushed v2 is not known, so one of the voters for v3 may have."""
+    story = on(STAGING, PRODUCTION | {"approvals": {"not_by_pusher": True}})
+    pushed_by(story, "ana", "1")
+    vote(story, "approve", "v1", by="carl")
+    story.push("2")
+    story.bus.forget()
+    pushed_by(story, "bea", "3")
+    assert "production needs 2 more approvals by somebody who did not push it" in story.why(2)
+    vote(story, "approve", "v2", by="ana")
+    assert story.live_on("production") == 1
+    vote(story, "approve", "v2", by="carl")
+    assert story.live_on("production") == 2
+
+
+def test_a_stage_can_do_without_bypass(on: Begin) -> None:
+    """Staging may be let past its rules, and production may not, whoever asks."""
+    story = on(STAGING, VOTED | {"bypass": False})
+    story.live("1")
+    with pytest.raises(Refused, match=r"bypass is switched off on production\. Next: esteira why v1"):
+        vote(story, "bypass", "v1")
+    assert story.live_on("production") == 0
 
 
 def test_where_nobody_knows_who_pushed_it_takes_two(on: Begin) -> None:

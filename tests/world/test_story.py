@@ -20,8 +20,9 @@ def test_a_push_goes_live_by_digest_under_its_tags(story: Story) -> None:
     assert story.phases == ["live"]
     assert story.built() == ["v1/build/1 SUCCEEDED"]
     assert story.deployed() == ["v1 Succeeded"]
-    digest = story.digest(f"git-{commit}")
-    assert story.tags(digest) == {f"git-{commit}", "esteira-v1", "live-production"}
+    digest = story.made(commit)
+    assert story.build_tag().startswith(f"git-{commit}-")
+    assert story.tags(digest) == {story.build_tag(), "esteira-v1", "live-production"}
     (document,) = story.release_documents()
     assert document["image"] == f"{story.service.image_uri}@{digest}"
     wanted = {"service": "heart", "release": "v1", "number": 1, "commit": commit, "stage": "production"}
@@ -48,8 +49,8 @@ def test_a_second_push_takes_the_place_of_the_first(story: Story) -> None:
     first, second = story.live("one", "two")
     assert story.phases == ["superseded", "live"]
     assert story.why(1) == "v2 replaced it on production"
-    assert story.digest("live-production") == story.digest(f"git-{second}")
-    assert story.digest("previous-production") == story.digest(f"git-{first}")
+    assert story.digest("live-production") == story.made(second)
+    assert story.digest("previous-production") == story.made(first)
     assert story.deployed() == ["v1 Succeeded", "v2 Succeeded"]
 
 
@@ -114,7 +115,7 @@ def test_a_force_push_back_to_an_accepted_commit_deploys_with_no_build(story: St
     story.play()
     assert story.phases == ["superseded", "superseded", "live"]
     assert story.built() == ["v1/build/1 SUCCEEDED", "v2/build/1 SUCCEEDED"]
-    digest = story.digest(f"git-{first}")
+    digest = story.made(first)
     assert story.tags(digest) >= {"esteira-v1", "esteira-v3", "live-production"}
     assert story.release_documents()[-1]["digest"] == digest
 
@@ -123,11 +124,11 @@ def test_an_image_that_a_failed_build_pushed_is_not_trusted(story: Story) -> Non
     """Only what was accepted is used again; the commit is built anew."""
     first = story.push("one")
     story.deliver()
-    story.push_image(first, f"git-{first}")  # the build pushes, then fails
+    story.push_image(first, story.build_tag())  # the build pushes, then fails
     story.builds = FAILED_BUILD
     story.play()
     assert story.phases == ["failed"]
-    assert "esteira-v1" not in story.tags(story.digest(f"git-{first}"))
+    assert "esteira-v1" not in story.tags(story.made(first))
     story.builds = BuildOutcome()
     story.push("two")
     story.play()
@@ -149,13 +150,15 @@ def test_a_failed_build_says_which_phase_failed_and_why(story: Story) -> None:
 
 
 def test_a_build_that_succeeds_without_pushing_its_image_fails_with_that_sentence(story: Story) -> None:
-    """It names the tag that is missing and what to write into buildspec.yml."""
+    """It names the tag that is missing and what to write into buildspec.yml, once the registry had time to show it."""
     story.builds = BuildOutcome(push=False)
-    commit = story.push("one")
+    story.push("one")
     story.play()
+    assert story.phases == ["building"]
+    story.wait(2)
     assert story.phases == ["failed"]
     assert story.why(1).startswith(
-        f"the build succeeded without pushing its image git-{commit}; next: let buildspec.yml push"
+        f"the build succeeded without pushing its image {story.build_tag()}; next: let buildspec.yml push"
     )
     assert story.deployed() == []
 
@@ -168,7 +171,7 @@ def test_a_deployment_that_fails_leaves_the_live_one_and_tells_its_log(story: St
     assert story.phases == ["live", "failed"]
     assert "ValidateService: GET /ping answered 500" in story.why(2)
     assert story.stands(2).detail == ("Traceback", "ValueError: no model")
-    assert story.digest("live-production") == story.digest(f"git-{first}")
+    assert story.digest("live-production") == story.made(first)
     assert story.digest("previous-production") == ""
     assert story.stage_state.live == 1
 
@@ -429,10 +432,10 @@ def test_the_same_manifest_from_another_commit_is_another_release(story: Story) 
     """A commit that builds the very image that is live deploys it; live and previous stay one image."""
     first = story.push("one")
     story.play()
-    second = story.push("two")
+    story.push("two")
     story.deliver()
     story.builds = BuildOutcome(push=False)
-    story.local_aws.ecr.push("heart", manifest_for(first), f"git-{second}")
+    story.local_aws.ecr.push("heart", manifest_for(first), story.build_tag())
     story.play()
     assert story.phases == ["superseded", "live"]
     assert story.tags(story.digest("live-production")) >= {"esteira-v1", "esteira-v2"}

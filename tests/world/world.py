@@ -24,7 +24,7 @@ from console.local.aws.strict.lists import Lists
 from console.local.paths import FUNCTIONS, TEMPLATE, quiet_functions
 from console.local.rehearse.rehearsal import START
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
-from console.local.rehearse.scenario import Scenario, settings_of
+from console.local.rehearse.scenario import Scenario, rehearsed_caller, settings_of
 from console.local.stages import Rules, stages_of
 from console.local.template import Stack, read, with_service
 from esteira.aws import Aws
@@ -123,7 +123,8 @@ class World(Scenario):
     def context(self) -> Context:
         """What every function here works with."""
         settings = settings_of(_template())
-        return Context(Store(self.client("dynamodb"), settings.table), Aws(self.client), settings, self.clock.now)
+        store = Store(self.client("dynamodb"), settings.table)
+        return Context(store, Aws(self.client), settings, self.clock.now, caller=rehearsed_caller)
 
     def ring(self, alarm: str, reason: str = "Threshold Crossed: 1 out of the last 1 datapoints was greater") -> None:
         """Let an alarm go off now, made where there is none; one that rings is quiet before."""

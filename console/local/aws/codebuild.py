@@ -22,6 +22,7 @@ from console.local.aws_account import ACCOUNT, REGION, arn
 from console.local.engine import BuildJob, BuildPhase, BuildResult
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+REMOTE = ("PARAMETER_STORE", "SECRETS_MANAGER")
 TOKEN_LIFE = timedelta(minutes=5)
 Build = dict[str, Any]
 
@@ -198,7 +199,8 @@ class CodeBuild:
             project=build["projectName"],
             repository=repository,
             commit=commit,
-            environment={row["name"]: row["value"] for row in build["environment"]["environmentVariables"]},
+            environment={row["name"]: row["value"] for row in _variables(build, "PLAINTEXT")},
+            remote={row["name"]: (row["type"], row["value"]) for row in _variables(build, *REMOTE)},
             buildspec=buildspec or build["source"].get("buildspec") or None,
             log=Path(build["logs"]["deepLink"]),
             timeout=build["timeoutInMinutes"] * 60.0,
@@ -280,6 +282,10 @@ class CodeBuild:
         }
         # AWS stamps a phase's event with the phase's start, not with its sending
         self._bus.emit("aws.codebuild", "CodeBuild Build Phase Change", [build["arn"]], detail, phase["startTime"])
+
+
+def _variables(build: Build, *kinds: str) -> list[dict[str, str]]:
+    return [row for row in build["environment"]["environmentVariables"] if row["type"] in kinds]
 
 
 def _span(start: datetime, end: datetime) -> dict[str, Any]:

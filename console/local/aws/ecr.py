@@ -10,8 +10,8 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import asdict
+from datetime import timedelta
 from threading import RLock
 from typing import Any
 
@@ -20,22 +20,20 @@ from moto.ecr.models import ecr_backends
 from console.local.aws.api import AwsError, Operation, Params, page, required
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
+from console.local.aws.ecr_images import (
+    EcrImage,
+    answer_of,
+    artifact_type,
+    details_of,
+    in_index,
+    index_of,
+    scan_detail,
+    status_of,
+)
 from console.local.aws_account import ACCOUNT, REGION, arn
 
 USER = "AWS"  # as ECR calls everybody who logs in
 TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
-
-
-@dataclass
-class EcrImage:
-    """One manifest in one repository, with the tags on it."""
-
-    digest: str
-    manifest: str
-    media_type: str
-    pushed_at: datetime
-    tags: list[str] = field(default_factory=list)
-    scan: dict[str, Any] | None = None  # the last scan's DescribeImages summary
 
 
 class Ecr:
@@ -53,6 +51,7 @@ class Ecr:
             "ListImages": self.list_images,
             "BatchGetImage": self.batch_get_image,
             "BatchDeleteImage": self.batch_delete_image,
+            "UpdateImageStorageClass": self.update_image_storage_class,
             "GetAuthorizationToken": self.get_authorization_token,
         }
 
@@ -75,16 +74,16 @@ class Ecr:
         with self._lock:
             image = self._repository(repository)[digest]
             image.scan = {"findingSeverityCounts": dict(counts), "imageScanCompletedAt": self._clock.now()}
-            detail: dict[str, Any] = {
-                "scan-status": status,
-                "repository-name": repository,
-                "image-digest": digest,
-                "image-tags": list(image.tags),
-            }
-            if counts:
-                detail["finding-severity-counts"] = dict(counts)
-            resources = [arn("ecr", f"repository/{repository}")]
-            self._bus.emit("aws.ecr", "ECR Image Scan", resources, detail)
+            detail = scan_detail(repository, digest, image.tags, counts, status)
+            self._bus.emit("aws.ecr", "ECR Image Scan", [arn("ecr", f"repository/{repository}")], detail)
+
+    def inspected(self, repository: str, digest: str, counts: Mapping[str, int]) -> None:
+        """Emit Inspector's ``Inspector2 Scan``, as enhanced scanning does; DescribeImages then tells of no scan."""
+        with self._lock:
+            name, image = arn("ecr", f"repository/{repository}"), self._repository(repository)[digest]
+            total = {**counts, "TOTAL": sum(counts.values())}
+            detail = scan_detail(name, digest, image.tags, total, "INITIAL_SCAN_COMPLETE")
+            self._bus.emit("aws.inspector2", "Inspector2 Scan", [name], detail)
 
     def images(self, repository: str) -> list[EcrImage]:
         """Every image of a repository, oldest push first."""
@@ -124,30 +123,39 @@ class Ecr:
             raise AwsError("InvalidParameterException", f"Invalid parameter at 'imageTag': {tag!r}")
         image = images.get(digest)
         self._refuse(name, image, digest, tag)
+        lacking = [child for child in in_index(manifest) if child not in images]
+        if lacking:
+            text = f"The manifest refers to images that are not in the repository: {', '.join(lacking)}"
+            raise AwsError("ReferencedImagesNotFoundException", text)
         if image is None:
             image = images[digest] = EcrImage(digest, manifest, media_type, self._clock.now())
+        image.archived = False  # pushed again, it is restored
         if tag:
             for other in images.values():
                 other.tags = [t for t in other.tags if t != tag]
             image.tags.append(tag)
-        self._emit("PUSH", name, digest, tag, media_type)
-        return {"image": _answer(name, image, tag)}
+        self._emit("PUSH", name, image, tag)
+        return {"image": answer_of(name, image, tag)}
 
     def describe_images(self, params: Params) -> dict[str, Any]:
-        """DescribeImages, by tag, by digest, or all in pages of ``maxResults`` (100)."""
+        """DescribeImages, by tag, by digest, or all in pages of ``maxResults`` (100). Archived images are not listed
+        unless the filter asks for them.
+        """
         name = _name(params)
         images = self._repository(name)
         if not params.get("imageIds"):
             wanted = (params.get("filter") or {}).get("tagStatus", "ANY")
-            rows = [image for image in images.values() if wanted in ("ANY", "TAGGED" if image.tags else "UNTAGGED")]
-            details = [_details(name, image) for image in rows]
+            status = (params.get("filter") or {}).get("imageStatus", "ACTIVE")
+            listed = [image for image in images.values() if status in ("ANY", status_of(image))]
+            rows = [image for image in listed if wanted in ("ANY", "TAGGED" if image.tags else "UNTAGGED")]
+            details = [details_of(name, image) for image in rows]
             return _paged("imageDetails", details, params)
         found = [(_find(images, identity), identity) for identity in params["imageIds"]]
         for image, identity in found:
             if image is None:
                 raise AwsError("ImageNotFoundException", _not_found(name, identity))
         unique = {image.digest: image for image, _ in found if image is not None}
-        return {"imageDetails": [_details(name, image) for image in unique.values()]}
+        return {"imageDetails": [details_of(name, image) for image in unique.values()]}
 
     def list_images(self, params: Params) -> dict[str, Any]:
         """ListImages: a row for each tag, and one for each image without any."""
@@ -161,16 +169,16 @@ class Ecr:
         return _paged("imageIds", rows, params)
 
     def batch_get_image(self, params: Params) -> dict[str, Any]:
-        """BatchGetImage: manifests, and a failure for each image that is not there."""
+        """BatchGetImage: manifests, and a failure for each image that is not there or archived: it cannot be pulled."""
         name = _name(params)
         images = self._repository(name)
         answer: dict[str, Any] = {"images": [], "failures": []}
         for identity in required(params, "imageIds", code="InvalidParameterException"):
             image = _find(images, identity)
-            if image is None:
+            if image is None or image.archived:
                 answer["failures"].append(_failure(identity))
             else:
-                answer["images"].append(_answer(name, image, identity.get("imageTag") or ""))
+                answer["images"].append(answer_of(name, image, identity.get("imageTag") or ""))
         return answer
 
     def batch_delete_image(self, params: Params) -> dict[str, Any]:
@@ -183,14 +191,29 @@ class Ecr:
             if image is None:
                 answer["failures"].append(_failure(identity))
                 continue
+            if not identity.get("imageTag") and (index := index_of(images, image.digest)):
+                reason = f"Requested image referenced by manifest list: [{index}]"
+                failure = {"failureCode": "ImageReferencedByManifestList", "failureReason": reason}
+                answer["failures"].append(_failure(identity) | failure)
+                continue
             tags = [identity["imageTag"]] if identity.get("imageTag") else list(image.tags)
             image.tags = [tag for tag in image.tags if tag not in tags]
-            if not image.tags:
+            if not image.tags and not index_of(images, image.digest):
                 del images[image.digest]
             for tag in tags or [""]:
                 answer["imageIds"].append({"imageDigest": image.digest} | ({"imageTag": tag} if tag else {}))
-                self._emit("DELETE", name, image.digest, tag, image.media_type)
+                self._emit("DELETE", name, image, tag)
         return answer
+
+    def update_image_storage_class(self, params: Params) -> dict[str, Any]:
+        """UpdateImageStorageClass: archive an image, or restore it (at once, which AWS takes a while for)."""
+        name, identity = _name(params), required(params, "imageId", code="InvalidParameterException")
+        image = _find(self._repository(name), identity)
+        if image is None:
+            raise AwsError("ImageNotFoundException", _not_found(name, identity))
+        image.archived = required(params, "targetStorageClass", code="InvalidParameterException") == "ARCHIVE"
+        row = {"registryId": ACCOUNT, "repositoryName": name, "imageId": {"imageDigest": image.digest}}
+        return row | {"imageStatus": status_of(image)}
 
     def _repository(self, name: str) -> dict[str, EcrImage]:
         if name not in ecr_backends[ACCOUNT][REGION].repositories:
@@ -200,7 +223,7 @@ class Ecr:
 
     def _refuse(self, name: str, image: EcrImage | None, digest: str, tag: str) -> None:
         where = f"in the repository with name '{name}' in registry with id '{ACCOUNT}'"
-        if image is not None and (not tag or tag in image.tags):
+        if image is not None and not image.archived and (not tag or tag in image.tags):
             text = f"Image with digest '{digest}' and tag '{tag or 'null'}' already exists {where}"
             raise AwsError("ImageAlreadyExistsException", text)
         taken = tag and any(tag in other.tags for other in self._images[name].values())
@@ -210,15 +233,17 @@ class Ecr:
             )
             raise AwsError("ImageTagAlreadyExistsException", text)
 
-    def _emit(self, action: str, repository: str, digest: str, tag: str, media_type: str) -> None:
+    def _emit(self, action: str, repository: str, image: EcrImage, tag: str) -> None:
         detail = {
             "action-type": action,
             "result": "SUCCESS",
             "repository-name": repository,
-            "image-digest": digest,
+            "image-digest": image.digest,
             "image-tag": tag,
-            "manifest-media-type": media_type,
+            "manifest-media-type": image.media_type,
         }
+        kind = artifact_type(image.manifest)
+        detail |= {"artifact-media-type": kind} if kind else {}
         self._bus.emit("aws.ecr", "ECR Image Action", [], detail)
 
 
@@ -256,39 +281,6 @@ def _find(images: Mapping[str, EcrImage], identity: Mapping[str, str]) -> EcrIma
     digest, tag = identity.get("imageDigest"), identity.get("imageTag")
     fits = (i for i in images.values() if (not digest or i.digest == digest) and (not tag or tag in i.tags))
     return next(fits, None)
-
-
-def _answer(repository: str, image: EcrImage, tag: str) -> dict[str, Any]:
-    return {
-        "registryId": ACCOUNT,
-        "repositoryName": repository,
-        "imageId": {"imageDigest": image.digest} | ({"imageTag": tag} if tag else {}),
-        "imageManifest": image.manifest,
-        "imageManifestMediaType": image.media_type,
-    }
-
-
-def _details(repository: str, image: EcrImage) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "registryId": ACCOUNT,
-        "repositoryName": repository,
-        "imageDigest": image.digest,
-        "imageSizeInBytes": _size(image.manifest),
-        "imagePushedAt": image.pushed_at,
-        "imageManifestMediaType": image.media_type,
-    }
-    if image.tags:
-        row["imageTags"] = list(image.tags)
-    if image.scan is not None:
-        row |= {"imageScanStatus": {"status": "COMPLETE"}, "imageScanFindingsSummary": image.scan}
-    return row
-
-
-def _size(manifest: str) -> int:
-    try:
-        return sum(int(layer.get("size", 0)) for layer in json.loads(manifest).get("layers", []))
-    except (ValueError, AttributeError):
-        return 0
 
 
 def _not_found(repository: str, identity: Mapping[str, str]) -> str:

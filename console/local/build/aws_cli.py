@@ -1,7 +1,8 @@
-"""The small ``aws`` that builds and hosts meet where the AWS CLI is not installed.
+"""The ``aws`` that builds and hosts meet where the AWS CLI is not installed on this machine.
 
-It can do what the buildspecs and the default bundle of this project ask of it: fetch ECR's password for ``docker
-login``, and the SSM parameters of a release's environment. Everything else ends with exit status 1 and a sentence.
+Two commands that every release needs it does itself, as the CLI takes a second to start: ECR's password for ``docker
+login``, and the SSM parameters of a release's environment. Anything else is done by the AWS CLI. It is version 1, the
+one that is a Python package; it is installed when it is first needed, and speaks to the local AWS by AWS_ENDPOINT_URL.
 """
 
 from __future__ import annotations
@@ -10,26 +11,29 @@ import argparse
 import base64
 import json
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-CAN = "aws ecr get-login-password, and aws ssm get-parameters --names …"
+from console.local.process.packages import LABEL, Install, PackageError, Packages
+
+CLI = "awscli>=1.40,<2"
+_ONLY_IN_2 = ("--no-cli-pager", "--no-cli-auto-prompt")  # CodeBuild's images have version 2
+
+
+class _OtherError(Exception):
+    """A command that is the CLI's."""
 
 
 class _AwsParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        print(
-            f"aws: {message}. The small aws of esteira's local mode can only: {CAN}. Install the AWS CLI for the rest: "
-            "it reaches the local AWS by AWS_ENDPOINT_URL.",
-            file=sys.stderr,
-        )
-        sys.exit(1)
+        raise _OtherError(message)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Do one aws command; its exit status."""
+def main(argv: Sequence[str], packages: Path) -> int:
+    """Do one aws command; its exit status. ``packages`` is where the CLI is installed."""
     parser = _AwsParser(prog="aws", add_help=False, allow_abbrev=False)
     parser.add_argument("service")
     parser.add_argument("command")
@@ -37,14 +41,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", choices=["json"])
     parser.add_argument("--names", nargs="+", default=[])
     parser.add_argument("--with-decryption", action="store_true")
-    given = parser.parse_args(argv)
     commands: dict[tuple[str, str], Callable[[Any, argparse.Namespace], str]] = {
         ("ecr", "get-login-password"): _password,
         ("ssm", "get-parameters"): _parameters,
     }
-    do = commands.get((given.service, given.command))
-    if do is None:
-        parser.error(f"it does not know {given.service} {given.command}")
+    words = [word for word in argv if word not in _ONLY_IN_2]
+    try:
+        given = parser.parse_args(words)
+        do = commands[given.service, given.command]
+    except (_OtherError, KeyError):
+        return _installed(words, Packages(packages))
     import boto3  # here, because it costs more than a refusal
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -55,6 +61,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"aws: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _installed(words: Sequence[str], packages: Packages) -> int:
+    """Do the command by the AWS CLI; its exit status."""
+    try:
+        key, _ = packages.install(Install((CLI,)), {}, "/")
+    except PackageError as error:
+        print(f"aws: the AWS CLI is not on this machine and cannot be installed: {error}", file=sys.stderr)
+        return 1
+    sites = [str(site) for site in packages.of({LABEL: key})]
+    start = "sys.argv[0] = 'aws'; from awscli.clidriver import main; sys.exit(main())"
+    code = f"import sys; sys.path[:0] = {sites!r}; {start}"
+    return subprocess.run([sys.executable, "-I", "-c", code, *words], check=False).returncode
 
 
 def _password(ecr: Any, _: argparse.Namespace) -> str:
@@ -68,13 +87,12 @@ def _parameters(ssm: Any, given: argparse.Namespace) -> str:
     return json.dumps(told, indent=4, default=str)
 
 
-def program() -> str:
-    """The script that calls the small ``aws`` with the console's interpreter. ``-I`` shuts out the caller's
-    PYTHONPATH and directory: both may hold a module with the same name as ours."""
+def program(packages: Path) -> str:
+    """The script that calls this ``aws`` with the console's interpreter. ``-I`` shuts out the caller's PYTHONPATH and
+    directory: both may hold a module with the same name as ours."""
     here = Path(__file__).resolve().parents[3]
-    code = f"import sys; sys.path.insert(0, {str(here)!r}); from {__name__} import main; sys.exit(main())"
+    code = (
+        f"import sys; sys.path[:0] = {[str(here), str(here / 'functions')]!r}; from pathlib import Path; "
+        f"from {__name__} import main; sys.exit(main(sys.argv[1:], Path({str(packages.absolute())!r})))"
+    )
     return f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -c {shlex.quote(code)} "$@"\n'
-
-
-if __name__ == "__main__":
-    sys.exit(main())

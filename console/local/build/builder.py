@@ -20,6 +20,7 @@ from typing import BinaryIO
 from console.local.build import buildspec, cache
 from console.local.build.buildspec import Buildspec, BuildspecError, PhaseCommands
 from console.local.build.environment import environment_of
+from console.local.build.remote_variables import RemoteVariableError, fetched
 from console.local.build.shell import BuildShell
 from console.local.build.workspace import Programs, SourceError, Workspace, buildspec_text, check_out
 from console.local.engine import BuildJob, BuildPhase, BuildResult, BuildStatus
@@ -72,6 +73,7 @@ class _Build:
     kept: Path | None  # the project's cache
     phases: list[BuildPhase] = field(default_factory=list)
     failed: bool = False
+    values: Mapping[str, str] = field(default_factory=dict)  # of variables that lie elsewhere
 
     def run(self, programs: Programs, interpreter: Path, extra: Mapping[str, str]) -> BuildResult:
         """The whole build. What ran before a stop stays in the answer."""
@@ -79,7 +81,7 @@ class _Build:
         spec = self._download()
         if spec is None:
             return self._finish("FAILED", {})
-        environment = environment_of(self.job, self.workspace, spec, extra)
+        environment = environment_of(self.job, self.workspace, spec, {**self.values, **extra})
         shell = BuildShell(self.workspace, spec.shell, environment, self.log)
         try:
             self._phases(spec, shell)
@@ -102,14 +104,17 @@ class _Build:
             spec = buildspec.parse(buildspec_text(self.job, self.workspace.source))
             if self.kept and spec.cached:
                 cache.restore(self.kept, self.workspace)
+            self.values = fetched(self.job, spec)
         except SourceError as error:
             message = f"CLIENT_ERROR: {error}"
+        except RemoteVariableError as error:
+            message = str(error)
         except BuildspecError as error:
             message = f"YAML_FILE_ERROR: {error}"
         for note in spec.notes if spec else ():
             self._write(f"buildspec: {note}")
         self._end_phase("DOWNLOAD_SOURCE", "FAILED" if message else "SUCCEEDED", started, message)
-        return spec
+        return None if message else spec
 
     def _phases(self, spec: Buildspec, shell: BuildShell) -> None:
         """INSTALL to POST_BUILD by CodeBuild's rule: after a failure nothing more runs, but that POST_BUILD follows a

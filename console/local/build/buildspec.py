@@ -40,6 +40,8 @@ class Buildspec:
 
     phases: Mapping[str, PhaseCommands]  # keyed by PHASES; a phase that is not written is not in it
     variables: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)  # by variable, the name in Parameter Store
+    secrets: Mapping[str, str] = field(default_factory=dict)  # by variable, SECRET[:KEY[:STAGE[:VERSION]]]
     exported: tuple[str, ...] = ()
     shell: str = ""  # "", "bash" or "/bin/sh"
     cached: tuple[str, ...] = ()
@@ -51,7 +53,6 @@ def parse(text: str) -> Buildspec:
     could not run it."""
     tree = _tree(text)
     _require_version(tree)
-    _refuse_remote_variables(tree)
     try:
         written = _Written.model_validate(tree)
     except ValidationError as error:
@@ -59,6 +60,8 @@ def parse(text: str) -> Buildspec:
     return Buildspec(
         phases={name: _phase(written.phases, name) for name in PHASES if getattr(written.phases, name) is not None},
         variables=written.env.variables,
+        parameters=written.env.parameters,
+        secrets=written.env.secrets,
         exported=tuple(written.env.exported),
         shell=written.env.shell,
         cached=tuple(filter(is_kept, written.cache.paths)),
@@ -119,6 +122,8 @@ class _Phases(_Part):
 class _Env(_Part):
     shell: Literal["", "bash", "/bin/sh", "sh"] = ""
     variables: Annotated[dict[_Variable, _Text], _or_empty(dict)] = {}
+    parameters: Annotated[dict[_Variable, _Command], _or_empty(dict)] = Field(default={}, alias="parameter-store")
+    secrets: Annotated[dict[_Variable, _Command], _or_empty(dict)] = Field(default={}, alias="secrets-manager")
     exported: Annotated[list[_Variable], _or_empty(list)] = Field(default=[], alias="exported-variables")
 
 
@@ -172,17 +177,6 @@ def _require_version(tree: Mapping[str, Any]) -> None:
             'write "version: 0.2", where a cd and an export carry over to the next command.'
         )
     raise BuildspecError(f'version: {version!r} is not one CodeBuild knows; write "version: 0.2".')
-
-
-def _refuse_remote_variables(tree: Mapping[str, Any]) -> None:
-    env = tree.get("env")
-    for key in ("parameter-store", "secrets-manager"):
-        if isinstance(env, dict) and env.get(key):
-            names = ", ".join(map(str, env[key]))
-            raise BuildspecError(
-                f"env.{key}: the local CodeBuild does not fetch {names} from there; "
-                "give it as a plain variable of the build project, which the buildspec sees in the same way."
-            )
 
 
 def _phase(phases: _Phases, name: str) -> PhaseCommands:

@@ -66,19 +66,16 @@ class SourceError(Exception):
 
 
 def check_out(job: BuildJob, workspace: Workspace) -> None:
-    """Lay the commit's files out, without a .git: a COPY of everything must give the same image each time. An index of
-    the build's own keeps the bare repository untouched, and leaves out nothing as ``git archive`` does."""
+    """Clone the repository as CodeBuild does, with its ``.git``, and check the commit out. The clone borrows the bare
+    repository's objects, which is quick and leaves that untouched; no branch has to lead to the commit any more."""
     if not re.fullmatch(r"[0-9a-f]{40}", job.commit):
         raise SourceError(f"{job.commit!r} is not a commit; start the build with a commit's 40 hex digits.")
-    environment = {
-        "PATH": SYSTEM_PATH,
-        "HOME": str(workspace.home),
-        "GIT_INDEX_FILE": str(workspace.control / "index"),
-    }
-    git = ["git", f"--git-dir={job.repository.resolve()}", f"--work-tree={workspace.source}"]
-    for command in (["read-tree", job.commit], ["checkout-index", "--all", "--force", "--quiet"]):
+    environment = {"PATH": SYSTEM_PATH, "HOME": str(workspace.home)}
+    clone = ["git", "clone", "--quiet", "--shared", "--no-checkout", str(job.repository.resolve()), "."]
+    check = ["git", "checkout", "--quiet", "--detach", "--force", job.commit]
+    for command in (clone, check):
         done = subprocess.run(
-            [*git, *command], cwd=workspace.source, env=environment, capture_output=True, text=True, check=False
+            command, cwd=workspace.source, env=environment, capture_output=True, text=True, check=False
         )
         if done.returncode:
             said = done.stderr.strip().splitlines()[-1:] or ["git said nothing"]

@@ -98,7 +98,7 @@ class DockerEngine:
     def build(self, job: BuildJob) -> BuildResult:
         """Run the build to its end."""
         job = replace(job, environment={**job.environment, **self._environment()})
-        programs = self._docker.programs(self.registry.address)
+        programs = self._docker.programs(self.registry.address, self._folder / "packages")
         try:
             kept = self._folder / "build-cache" / job.project
             return run_build(job, lambda _: programs, Path(sys.executable), kept=kept)

@@ -121,7 +121,10 @@ class DockerHost:
 
     def _write_programs(self, registry: str) -> None:
         python = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n'
-        for name, text in {**self._docker.programs(registry, self.name), "python3": python}.items():
+        for name, text in {
+            **self._docker.programs(registry, self._folder / "packages", self.name),
+            "python3": python,
+        }.items():
             path = self._folder / "bin" / name
             path.write_text(text)
             path.chmod(0o755)

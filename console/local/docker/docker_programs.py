@@ -14,6 +14,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from console.local.build.aws_cli import program
 from console.local.build.workspace import SYSTEM_PATH
@@ -73,9 +74,12 @@ class Docker:
             raise OSError(f"docker {words[0]}: {said}")
         return done.stdout.strip()
 
-    def programs(self, address: str, host: str = "") -> Mapping[str, str]:
-        """``docker``, and ``aws`` where it is not installed, by name: the text of each. ``address`` is the local
-        registry's, ``host`` the label of the host whose containers alone are to be seen ("": all)."""
+    def programs(self, address: str, packages: Path, host: str = "") -> Mapping[str, str]:
+        """``docker``, and ``aws`` where it is not installed, by name: the text of each.
+
+        ``address`` is the local registry's, ``packages`` where the AWS CLI is installed when it is needed, ``host`` the
+        label of the host whose containers alone are to be seen ("": all).
+        """
         scope = _SCOPE.replace("@LABEL@", shlex.quote(f"{HOST_LABEL}={host}")) if host else ""
         parts = {
             "@ENGINE@": shlex.quote(self.engine),
@@ -88,5 +92,5 @@ class Docker:
         text = _DOCKER
         for mark, value in parts.items():
             text = text.replace(mark, value)
-        local_aws = {} if shutil.which("aws", path=SYSTEM_PATH) else {"aws": program()}
+        local_aws = {} if shutil.which("aws", path=SYSTEM_PATH) else {"aws": program(packages)}
         return {"docker": text, **local_aws}

@@ -13,10 +13,12 @@ from console.local.process.oci import Entry, with_parents
 
 
 def read_context(directory: Path, ignore: str) -> dict[str, Entry]:
-    """Every path below ``directory`` that the ``.dockerignore`` text ``ignore`` leaves in."""
+    """Every path below ``directory`` that the ``.dockerignore`` text ``ignore`` leaves in, but for git's own: with its
+    clock in it, the same commit would never be the same image."""
     rules = [_rule(line.strip()) for line in ignore.splitlines() if line.strip() and not line.startswith("#")]
     found: dict[str, Entry] = {}
     for root, directories, files in os.walk(directory):
+        directories[:] = [name for name in directories if Path(root, name) != directory / ".git"]
         for name in (*directories, *files):
             path = Path(root, name)
             inside = path.relative_to(directory).as_posix()

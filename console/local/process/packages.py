@@ -26,6 +26,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from console.local.process.oci import Entry, Registry
 
 LABEL = "esteira.packages"
+SITE = "site-packages"  # programs tell by this name that they were installed
 _ALONE = frozenset(
     (
         "--break-system-packages",
@@ -166,7 +167,7 @@ class Packages:
     def _fill(self, key: str, words: Sequence[str], where: Path) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".half-", dir=self.folder) as name:
-            target = Path(name) / key
+            target = Path(name) / key / SITE
             last = ""
             for command in _installers(target):
                 done = subprocess.run(
@@ -178,13 +179,13 @@ class Packages:
                 last = next((line for line in reversed(done.stdout.splitlines()) if line.strip()), "it said nothing")
             else:
                 raise PackageError(f"the packages cannot be installed: {last.strip().rstrip('.')}")
-            target.mkdir(exist_ok=True)
+            target.mkdir(parents=True, exist_ok=True)
             if not (self.folder / key).exists():
-                target.replace(self.folder / key)
+                target.parent.replace(self.folder / key)
 
     def of(self, labels: Mapping[str, str]) -> list[Path]:
         """The folders of the sets that an image names, the last first. Raises OSError where one is not here."""
-        found = [self.folder / key for key in labels.get(LABEL, "").split(",")[::-1] if key]
+        found = [self.folder / key / SITE for key in labels.get(LABEL, "").split(",")[::-1] if key]
         for folder in found:
             if not folder.is_dir():
                 raise FileNotFoundError(2, "the packages of the image are not on this machine: push the commit again")

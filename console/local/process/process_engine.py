@@ -7,6 +7,7 @@ requests. What it cannot do: run a Dockerfile's RUN, isolate a process, or be an
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +16,11 @@ from pathlib import Path
 
 from console.local.build.aws_cli import program
 from console.local.build.builder import run_build
-from console.local.build.workspace import Programs
+from console.local.build.workspace import SYSTEM_PATH, Programs
 from console.local.engine import HOST, BuildJob, BuildResult, DeployJob, DeployResult, host_ids
 from console.local.process.host import ProcessHost
 from console.local.process.oci import Registry
+from console.local.process.packages import Packages
 
 
 class ProcessEngine:
@@ -81,8 +83,8 @@ class ProcessEngine:
 
 def small_docker(registry: Registry) -> Programs:
     """The ``docker`` of a build without a Docker engine, whose pushes end in ``registry``."""
-    aws = program()
-    return lambda workspace: {"docker": _small_docker(workspace / "images", registry.directory), "aws": aws}
+    own = {} if shutil.which("aws", path=SYSTEM_PATH) else {"aws": program(Packages.beside(registry).folder)}
+    return lambda workspace: {"docker": _small_docker(workspace / "images", registry.directory), **own}
 
 
 def _small_docker(images: Path, registry: Path) -> str:

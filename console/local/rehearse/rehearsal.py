@@ -23,7 +23,7 @@ from console.local.aws.resources import create_resources
 from console.local.aws.stack import LocalAws
 from console.local.paths import FUNCTIONS, TEMPLATE, quiet_functions
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
-from console.local.rehearse.scenario import Scenario, settings_of
+from console.local.rehearse.scenario import Scenario, rehearsed_caller, settings_of
 from console.local.stages import Rules, give_stages
 from console.local.template import read, with_service
 from esteira.aws import Aws
@@ -117,7 +117,8 @@ class Rehearsal(Scenario):
         """The context every function here works with; made once, as a warm function keeps its clients."""
         settings = settings_of(self._template)
         client = cache(_made)
-        return Context(Store(client("dynamodb"), settings.table), Aws(client), settings, self.clock.now, self._tell)
+        store = Store(client("dynamodb"), settings.table)
+        return Context(store, Aws(client), settings, self.clock.now, self._tell, caller=rehearsed_caller)
 
     @property
     def in_function(self) -> str:

@@ -34,8 +34,8 @@ HOOKS = ("BeforeInstall", "Install", "AfterInstall", "ApplicationStart", "Valida
 @dataclass(frozen=True)
 class BuildOutcome:
     """How a build shall end. ``repository`` and ``tag`` are where a succeeding build pushes; None reads the build's
-    environment (IMAGE_REPO_NAME, then IMAGE_URI's or REPOSITORY_URI's last part) and tags ``git-COMMIT``;
-    ``push=False`` pushes nothing.
+    environment (IMAGE_REPO_NAME, then IMAGE_URI's or REPOSITORY_URI's last part; IMAGE_TAG); ``push=False`` pushes
+    nothing. With ``exports_digest`` it exports IMAGE_DIGEST, the digest that it pushed.
     """
 
     status: BuildStatus = "SUCCEEDED"
@@ -44,6 +44,7 @@ class BuildOutcome:
     repository: str | None = None
     tag: str | None = None
     exported: Mapping[str, str] = field(default_factory=dict)
+    exports_digest: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,8 @@ class ScriptedEngine:
         job.log.write_text(f"{job.build_id}: {outcome.status} {outcome.message}\n")
         exported = dict(outcome.exported)
         if outcome.status == "SUCCEEDED" and outcome.push:
-            exported |= {"IMAGE_DIGEST": self._push(job, outcome)} if "IMAGE_DIGEST" not in exported else {}
+            digest = self._push(job, outcome)
+            exported |= {"IMAGE_DIGEST": digest} if outcome.exports_digest else {}
         return BuildResult(outcome.status, tuple(_phases(outcome, at)), exported)
 
     def deploy(self, job: DeployJob) -> DeployResult:
@@ -155,7 +157,7 @@ class ScriptedEngine:
 
     def _push(self, job: BuildJob, outcome: BuildOutcome) -> str:
         repository = outcome.repository or _repository(job.environment)
-        tag = outcome.tag or f"git-{job.commit}"
+        tag = outcome.tag or job.environment.get("IMAGE_TAG") or f"git-{job.commit}"
         return self._stack().ecr.push(repository, manifest_for(job.commit), tag, MEDIA_TYPE)
 
 

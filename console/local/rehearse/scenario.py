@@ -13,10 +13,14 @@ from console.local.aws.clock import Clock
 from console.local.aws_account import ACCOUNT, REGION
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
 from console.local.template import Stack
+from esteira import identity
 from esteira.claims import CLAIM_VARIABLE
 from esteira.config import Service, Settings
 from esteira.context import Context
+from esteira.identity import Proof
 from esteira.store import Store
+
+SIGNED_BY = "rehearsed-by"  # no header of a real proof
 
 
 def settings_of(template: Stack) -> Settings:
@@ -117,4 +121,12 @@ class Scenario:
 
     def _request(self, action: str, request: Mapping[str, object]) -> dict[str, object]:
         defaults = {"by": "ana", "reason": "a test", "request": f"request-{next(self._numbers):08d}"}
-        return {**defaults, "service": self.service.name, "action": action, **request}
+        said = {**defaults, "service": self.service.name, "action": action, **request}
+        proof = {"headers": {SIGNED_BY: said["by"]}}
+        return {"proof": proof, **said} if action == "approve" else said
+
+
+def rehearsed_caller(proof: Proof, request: Mapping[str, Any]) -> str:
+    """Who signed: a person of the rehearsal by their name, anybody else as STS says it."""
+    name = proof.headers.get(SIGNED_BY)
+    return f"arn:aws:iam::{ACCOUNT}:user/{name}" if name else identity.caller(proof, request)

@@ -102,7 +102,8 @@ def _stay(console: Console, laptop: Laptop, stop: threading.Event, folder: Path,
     while not stop.wait(0.5):  # a signal that reaches another thread wakes no wait without an end
         for line in building.build_lines():
             console.print(f"[dim]build   [/] {escape(visible(line))}", style="dim", soft_wrap=True, highlight=False)
-        _show(console, laptop.whereabouts, laptop.grow(), folder)
+        new = laptop.grow()
+        _show(console, laptop.whereabouts, new, folder)
     console.print("stopping …")
 
 

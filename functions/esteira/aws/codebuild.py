@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from esteira.claims import CLAIM_VARIABLE, BuildClaim
-from esteira.config import Service, commit_tag
+from esteira.config import Service
 from esteira.errors import PartialError, is_refusal, making
 
 
@@ -22,14 +22,16 @@ class Builds:
         service: Service,
         claim: BuildClaim,
         commit: str,
+        tag: str,
         token: str,
         live: Mapping[str, str],
         buildspec: str = "",
     ) -> str:
         """Start the build of ``commit``; its id, ``PROJECT:UUID``. Raises DeclinedError, UnsureError.
 
-        ``token`` makes it the same build for five minutes, so it may be sent twice. ``live`` are the variables that
-        tell it about the release that is live now. ``buildspec`` takes the place of the commit's buildspec.yml.
+        ``tag`` is where it is to push its image. ``token`` makes it the same build for five minutes, so it may be sent
+        twice. ``live`` are the variables that tell it about the release that is live now. ``buildspec`` takes the
+        place of the commit's buildspec.yml.
         """
         variables = {
             **live,
@@ -38,7 +40,7 @@ class Builds:
             "ESTEIRA_RELEASE": f"v{claim.release}",
             "ESTEIRA_COMMIT": commit,
             "IMAGE_URI": service.image_uri,
-            "IMAGE_TAG": commit_tag(commit),
+            "IMAGE_TAG": tag,
         }
         override = {"buildspecOverride": buildspec} if buildspec else {}
         with making(claim):

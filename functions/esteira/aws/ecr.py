@@ -1,23 +1,27 @@
-"""The registry: images and their tags."""
+"""The registry: images, what they are, and their tags."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from esteira.config import Service
 from esteira.errors import DeclinedError, PartialError, code_of
+from esteira.manifest import Manifest, read
+
+Missing = Literal["deleted", "archived", ""]
 
 
 @dataclass(frozen=True)
 class Image:
-    """One image in the registry."""
+    """One image in the registry. One that is ``archived`` cannot be pulled until somebody restores it."""
 
     digest: str
     tags: tuple[str, ...]
     pushed_at: datetime
+    archived: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,14 +40,28 @@ class ImageRegistry:
                 return None
             raise
         found = answer["imageDetails"][0]
-        return Image(found["imageDigest"], tuple(found.get("imageTags", ())), found["imagePushedAt"])
+        archived = found.get("imageStatus", "ACTIVE") != "ACTIVE"
+        return Image(found["imageDigest"], tuple(found.get("imageTags", ())), found["imagePushedAt"], archived)
+
+    def missing(self, service: Service, digest: str) -> Missing:
+        """How an image is not to be had: ``deleted``, ``archived``, or "" where it can be pulled."""
+        image = self.image(service, digest=digest)
+        return "deleted" if image is None else "archived" if image.archived else ""
+
+    def manifest(self, service: Service, digest: str) -> Manifest | None:
+        """What lies under a digest, None if it is gone."""
+        found = self._get(service, digest)
+        return read(found["imageManifest"], found.get("imageManifestMediaType", "")) if found else None
 
     def images(self, service: Service) -> Iterator[Mapping[str, Any]]:
-        """The details of every tagged image; the repository's lifecycle policy bounds them."""
+        """The details of every image that can be pulled, also those without a tag: an index's images have none.
+
+        The repository's lifecycle policy bounds them.
+        """
         pages = (
             self.client("ecr")
             .get_paginator("describe_images")
-            .paginate(repositoryName=service.images, filter={"tagStatus": "TAGGED"})
+            .paginate(repositoryName=service.images, filter={"tagStatus": "ANY"})
         )
         for page in pages:
             yield from page["imageDetails"]
@@ -54,10 +72,7 @@ class ImageRegistry:
         May be sent twice: the second time ECR says that it is so already. Raises DeclinedError where the tag is frozen
         on another image.
         """
-        ecr = self.client("ecr")
-        found = _manifest(
-            ecr.batch_get_image(repositoryName=service.images, imageIds=[{"imageDigest": digest}]), digest
-        )
+        ecr, found = self.client("ecr"), self._get(service, digest)
         if found is None:
             return False
         request = {"repositoryName": service.images, "imageManifest": found["imageManifest"], "imageTag": tag}
@@ -72,8 +87,13 @@ class ImageRegistry:
                 raise
         return True
 
+    def _get(self, service: Service, digest: str) -> Mapping[str, Any] | None:
+        """BatchGetImage's one image under a digest, None if it is gone. Raises PartialError."""
+        answer = self.client("ecr").batch_get_image(repositoryName=service.images, imageIds=[{"imageDigest": digest}])
+        return _only(answer, digest)
 
-def _manifest(answer: Mapping[str, Any], digest: str) -> Mapping[str, Any] | None:
+
+def _only(answer: Mapping[str, Any], digest: str) -> Mapping[str, Any] | None:
     """The one image that was asked for, None if it is gone. Raises PartialError where ECR could not give it."""
     images: list[Mapping[str, Any]] = answer["images"]
     if images:

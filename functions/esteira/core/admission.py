@@ -6,15 +6,17 @@ happens, because listings keep it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from fnmatch import fnmatchcase
 
 import windows
 from esteira.config import Approvals
-from esteira.core.facts import Approved
-from esteira.core.state import OnStage, StageState
+from esteira.core.facts import Approved, CommitPushed
+from esteira.core.state import OnStage, StageState, pushes_between
 
 
 class Waits(StrEnum):
@@ -101,24 +103,55 @@ def _approval(here: OnStage, rule: Approvals, now: datetime) -> Iterator[Wait]:
 
 
 def counted(here: OnStage, rule: Approvals, now: datetime) -> tuple[Approved, ...]:
-    """The votes that count at ``now``: for this attempt and image, not expired.
+    """The votes that count at ``now``: for this attempt and image, not expired, the latest of each identity.
 
-    Under the two-person rule only votes of people AWS knows count, and not the pusher's.
+    Only who AWS knows has a vote, and under the two-person rule nobody who pushed what it is about.
     """
-    said = (v for v in here.votes if v.until > now)
-    if not rule.not_by_pusher:
-        return tuple(said)
-    return tuple(v for v in said if v.arn and v.arn not in here.release.pushers)
+    barred = pushers(here, rule) if rule.not_by_pusher else frozenset()
+    latest = {identity(vote.arn, rule): vote for vote in here.votes if vote.until > now}
+    return tuple(sorted((v for who, v in latest.items() if who and who not in barred), key=lambda vote: vote.key))
+
+
+def identity(arn: str, rule: Approvals) -> str:
+    """Who has one vote: a user, or all who may assume a role, since they choose the name of its session.
+
+    Where ``rule`` says that a role's session is named after its user, that user, whichever of those roles they took.
+    "" is nobody: not proven, or a federated user, whose name is chosen by who asks for it.
+    """
+    role = re.fullmatch(r"(arn:[a-z-]+:sts::\d+:assumed-role)/([^/]+)/(.+)", arn)
+    if role is None:
+        return "" if ":federated-user/" in arn else arn
+    fixed = next((pattern for pattern in rule.named_sessions if fnmatchcase(role[2], pattern)), None)
+    return f"{fixed}/{role[3]}" if fixed else f"{role[1]}/{role[2]}/*"
+
+
+def pushers(here: OnStage, rule: Approvals) -> frozenset[str]:
+    """The identities that pushed what lies between the live release and this one, as far as they are known."""
+    return frozenset(identity(push.by, rule) for push in _pushes(here))
 
 
 def needed(here: OnStage, rule: Approvals) -> int:
     """How many votes are needed.
 
-    Where the two-person rule holds and the pusher is unknown (the event was lost, or the image came from elsewhere),
-    one voter may be the pusher, so it takes two.
+    Where the two-person rule holds and who made one of the pushes is unknown (the event was lost, or the image came
+    from elsewhere), one voter may be the pusher, so it takes two.
     """
-    unknown = rule.not_by_pusher and not here.release.pushers
+    unknown = rule.not_by_pusher and not _all_known(here)
     return max(rule.votes, 2) if unknown else rule.votes
+
+
+def _pushes(here: OnStage) -> tuple[CommitPushed, ...]:
+    told = here.release.pushes
+    commit = here.release.pushed.commit
+    return tuple(pushes_between(here.stage.live_commit, commit, lambda tip: (p for p in told if p.commit == tip)))
+
+
+def _all_known(here: OnStage) -> bool:
+    """Whether each push since the live commit was told. What came before the first one is nobody's to know."""
+    live, commit, pushes = here.stage.live_commit, here.release.pushed.commit, _pushes(here)
+    told = {push.commit for push in pushes}
+    unbroken = not live or commit == live or all(push.before in {live, *told} for push in pushes)
+    return commit in told and unbroken
 
 
 def approval_expires(here: OnStage) -> datetime | None:

@@ -96,11 +96,24 @@ class ImageTaken(Fact, about=RELEASES, key="image#{tag}#{digest}#{missing:d}"):
     missing: bool = False
 
 
-class CommitPushed(Fact, about="commit/{commit}", key="pushed-by#{by}"):
-    """CodeCommit said who made this commit the branch's tip: an IAM ARN, which no git client can choose."""
+class CommitPushed(Fact, about="commit/{commit}", key="pushed-by#{by}#{before}"):
+    """CodeCommit said who made this commit the branch's tip: an IAM ARN, which no git client can choose.
+
+    ``before`` is the tip before it, "" where the push made the branch.
+    """
 
     commit: str
     by: str
+    before: str = ""
+
+
+class ImageBuilt(Fact, about="commit/{commit}", key="image-built#{release:08d}#{attempt:04d}"):
+    """This image is the commit's: the build of that release's attempt pushed it. Another release may use it again."""
+
+    commit: str
+    release: int
+    attempt: int
+    digest: str
 
 
 # --- a release on its way
@@ -158,20 +171,30 @@ class BuildEnded(ReleaseFact, key="build-ended#{attempt:04d}#{build}"):
 
 
 class Accepted(ReleaseFact, key="accepted#{attempt:04d}"):
-    """The release's image is known and carries the controller's tag. ``reused``: it existed before, without a build.
+    """The release's image is known. ``reused``: it existed before, without a build.
 
-    ``exported`` is what the image's build exported, such as a model's figures, each as ``NAME=VALUE``.
+    ``exported`` is what the image's build exported, such as a model's figures, each as ``NAME=VALUE``. ``images`` are
+    the digests in an index, one for each platform. ``note`` says why the image does not have its usual label.
     """
 
     attempt: int
     digest: str
     reused: bool
     exported: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    note: str = field(default="", compare=False)
 
     @property
     def figures(self) -> dict[str, str]:
         """The exported values by name."""
         return {name: value for name, _, value in (pair.partition("=") for pair in self.exported)}
+
+
+class ImageMissed(ReleaseFact, key="image-missed#{at}"):
+    """The image was looked for while the release was live: it is ``deleted`` or ``archived``, or "" is there again."""
+
+    digest: str
+    how: Literal["deleted", "archived", ""]
 
 
 class Gated(ReleaseFact, key="gated#{attempt:04d}"):
@@ -198,9 +221,10 @@ What = Literal["start", "build", "image", "accept", "approval", "quarantine", "d
 class GivenUp(ReleaseFact, key="given-up#{what}#{stage}#{number:08d}"):
     """A wait ended in vain. ``number`` is the rollout's on ``stage``, or else the attempt.
 
-    start, build, accept, approval: the deadline passed. image: the build pushed none. quarantine: its commit or image
+    start, build, accept, approval: the deadline passed. image: there is none. quarantine: its commit or image
     may not deploy. deadline: the deployment is to be stopped. deployment: the rollout ends without one. alarm: there is
-    no release to go back to. ``remedy`` is what would help where a retry would not; ``why`` may have log lines below.
+    no release to go back to. ``remedy`` is what would help where a retry would not, and ``cause``
+    counts it; ``why`` may have log lines below.
     """
 
     what: What
@@ -209,6 +233,7 @@ class GivenUp(ReleaseFact, key="given-up#{what}#{stage}#{number:08d}"):
     stage: str = ""
     attempt: int = field(default=0, compare=False)
     remedy: str = field(default="", compare=False)
+    cause: str = field(default="", compare=False)
 
 
 class StopAsked(ReleaseFact, key="stop-asked#{thing}"):
@@ -250,6 +275,7 @@ class RolloutFinished(Fact, about="stage/{stage}", key="rollout#{rollout:08d}#fi
     release: int
     succeeded: bool
     mixed: bool = False
+    note: str = field(default="", compare=False)  # why the stage's tags stayed where they were
 
 
 class Bundled(ReleaseFact, key="bundled#{stage}#{rollout:08d}#{sha256}"):

@@ -7,7 +7,7 @@ open releases, each stage's latest rollout and the latest words of operators.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -23,6 +23,7 @@ from esteira.core.facts import (
     BuildStarted,
     Bypassed,
     Claimed,
+    CommitPushed,
     Declined,
     DeploymentReported,
     DeploymentStarted,
@@ -31,6 +32,7 @@ from esteira.core.facts import (
     GivenUp,
     Held,
     ImageArrived,
+    ImageMissed,
     Notified,
     Promoted,
     Pushed,
@@ -48,6 +50,20 @@ from esteira.core.lease import Lease, lease_of
 from esteira.fact import Fact
 
 F = TypeVar("F", bound=Fact)
+MOST_PUSHES = 100  # that are followed back from a release; what was pushed before them counts as not told
+
+
+def pushes_between(live: str, commit: str, told: Callable[[str], Iterable[CommitPushed]]) -> Iterator[CommitPushed]:
+    """The pushes that led the branch from the ``live`` commit to ``commit``, which is among them, as far as CodeCommit
+    ``told`` of them. Without a live commit, all that were told of."""
+    left, seen = [commit], {live}
+    while left and len(seen) <= MOST_PUSHES:
+        tip = left.pop()
+        seen.add(tip)
+        for push in told(tip):
+            yield push
+            if commit != live and push.before and push.before not in {*seen, *left}:
+                left.append(push.before)
 
 
 @dataclass(frozen=True)
@@ -86,7 +102,7 @@ class Release:
     pushed: Pushed
     facts: frozenset[Fact] = frozenset()
     quarantine: Quarantined | None = None  # of an open release; a closed one keeps what it was
-    pushers: tuple[str, ...] = ()  # who CodeCommit says pushed its commit; empty where that is not known
+    pushes: tuple[CommitPushed, ...] = ()  # that CodeCommit told of, since what is live on its stages
 
     @cached_property
     def _by_kind(self) -> Mapping[type[Fact], list[Fact]]:
@@ -139,8 +155,19 @@ class Release:
         return served[-1].digest if served else self.pushed.digest
 
     @property
+    def images(self) -> frozenset[str]:
+        """The digests of its image and, where that is an index, of the images in it."""
+        of = (f.images for f in self.all(Accepted) if f.digest == self.digest)
+        return frozenset((self.digest, *(image for images in of for image in images)))
+
+    @property
     def accepted(self) -> Accepted | None:
         return self.one(Accepted, attempt=self.attempt)
+
+    def missed(self, digest: str) -> ImageMissed | None:
+        """What was last found of an image that could not be pulled; None where it can."""
+        looks = [f for f in self.all(ImageMissed) if f.digest == digest]
+        return looks[-1] if looks and looks[-1].how else None
 
     @property
     def aborted(self) -> Aborted | None:
@@ -372,6 +399,7 @@ class StageState:
     alarms: tuple[AlarmRang, ...] = ()  # the last time each rang
     rules: Stage | None = None
     before: StageState | None = None
+    live_commit: str = ""  # of the release that is live, "" where none is or it came as an image
 
     def __hash__(self) -> int:
         return hash((self.name, self.rollout, self.finished))

@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from esteira.core.admission import Wait, Waits, waits
-from esteira.core.facts import Diagnosed, GivenUp
+from esteira.core.facts import Diagnosed, GivenUp, ImageMissed
 from esteira.core.state import Deployed, Listed, OnStage, Release, StageState
 
 
@@ -66,6 +66,7 @@ class Cause(StrEnum):
     BUILD_FAULT = "build-fault"  # CodeBuild's own
     IMAGE_MISSING = "image-missing"
     IMAGE_NOT_ACCEPTED = "image-not-accepted"
+    IMAGE_GONE = "image-gone"  # of a live release: the registry has it no more, or archived it
     BUNDLE_REFUSED = "bundle-refused"
     DEPLOYMENT_NOT_STARTED = "deployment-not-started"
     DEPLOYMENT_LOST = "deployment-lost"  # it was asked to stop and did not say that it ended
@@ -201,7 +202,15 @@ def _succeeded(here: OnStage, last: Deployed) -> Status:
     unanswered = here.release.given_up("alarm", last.number, name)
     if unanswered is not None:
         return Status(Phase.LIVE, f"{summary}; {unanswered.why}", cause=Cause.ALARM)
+    missed = here.release.missed(here.served_digest)
+    if missed is not None:
+        why = f"its image {missed.digest[:19]} is {missed.how}, so no other host can pull it"
+        return Status(Phase.LIVE, f"{summary}; {why}", next=_have_it_again(missed), cause=Cause.IMAGE_GONE)
     return Status(Phase.LIVE, summary, last.diagnosed.found if last.diagnosed else ())
+
+
+def _have_it_again(missed: ImageMissed) -> str:
+    return "restore it in ECR" if missed.how == "archived" else "push a new commit or image"
 
 
 def _given_up(here: OnStage, last: Deployed, given_up: GivenUp) -> Status:
@@ -209,8 +218,8 @@ def _given_up(here: OnStage, last: Deployed, given_up: GivenUp) -> Status:
     sentence, *detail = given_up.why.split("\n")
     if aborted is None:
         cause = Cause.DEPLOYMENT_LOST if last.started else Cause.DEPLOYMENT_NOT_STARTED
-        if given_up.remedy:  # only a bundle that is refused has one
-            cause = Cause.BUNDLE_REFUSED
+        if given_up.remedy:  # only a bundle that is refused has one, and an image that is gone
+            cause = Cause(given_up.cause or Cause.BUNDLE_REFUSED)
         return Status(Phase.FAILED, sentence, tuple(detail), given_up.remedy or _retry(here.release), cause)
     if last.started:
         return Status(Phase.ABORTED, f"{aborted.by} aborted it while it was being deployed; {sentence}")

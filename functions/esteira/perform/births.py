@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from esteira import settings
+from esteira.aws import Image
 from esteira.core.actions import OpenCommit, OpenImage
-from esteira.core.facts import Pushed
+from esteira.core.facts import ImageArrived, Pushed
 from esteira.errors import is_refusal
 from esteira.fact import stamp
 from esteira.inspection import inspect, to_search
@@ -79,6 +80,14 @@ def _own(commit: str, do: Effects) -> Own:
     return Own(settings.stored(read), BUILDSPEC not in root.files)
 
 
+def _is_it(found: Image, image: ImageArrived, do: Effects) -> bool:
+    """Whether the tag is still on the image that arrived, and it is one: no signature, chart or attestation."""
+    if found.digest != image.digest:
+        return False
+    manifest = do.aws.manifest(do.service, image.digest)
+    return manifest is None or not manifest.refused
+
+
 def open_image(action: OpenImage, do: Effects) -> bool | None:
     """Make a release of a pushed image. None: it is not in the registry yet, or not any more; look again later.
 
@@ -95,7 +104,7 @@ def open_image(action: OpenImage, do: Effects) -> bool | None:
     if found is None and do.store.taken(service.name, image, missing=True):  # a release says so already
         do.store.forget(service.name, image)
         return True
-    if do.store.taken(service.name, image) or (found is not None and found.digest != image.digest):
+    if do.store.taken(service.name, image) or (found is not None and not _is_it(found, image, do)):
         do.store.dismiss(service.name, image, do.now())
         return True
     if found is None and not action.late:

@@ -1,25 +1,23 @@
 """A release gets its image: a build is started, found, stopped; the image it pushed is accepted.
 
 A build is claimed first. Where it is not the first take, CodeBuild is asked before anything is started again.
+
+An image is a release's image because the table says which build pushed it: the build exported the digest as
+``IMAGE_DIGEST``, or pushed to the tag that it alone was told. Every other tag is a label and proves nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from aws_events import exported_by
 from esteira.claims import BuildClaim
-from esteira.config import commit_tag, release_tag, released_as
+from esteira.config import build_tag
 from esteira.core.actions import AcceptImage, FindBuild, StartBuild
-from esteira.core.facts import (
-    Accepted,
-    BuildStarted,
-    GivenUp,
-    about_release,
-)
-from esteira.core.state import Release
+from esteira.core.facts import Accepted, BuildStarted, Claimed, GivenUp, ImageBuilt, about_release
 from esteira.perform.effects import Effects, Take
+from esteira.perform.images import Unfit, found, label
 
 DEFAULT = Path(__file__).parents[1] / "buildspec.yml"  # for a commit without one
 
@@ -34,40 +32,39 @@ def start(action: StartBuild, do: Effects) -> None:
     build = do.aws.find_build(do.service, claim) if action.take > 1 else None
     if build is None:
         with do.declining(take):
-            accepted = _accepted_before(action, commit, do)
-            if accepted is not None:
-                do.record(accepted)
+            if _accepted_again(action, commit, do):
                 return
+            tag = build_tag(commit, _owner(action, do), claim)
             token = str(claim).replace("/", "-")
-            buildspec = DEFAULT.read_text() if do.release(action.release).pushed.default_build else ""
-            build = do.aws.start_build(do.service, claim, commit, token, _about_live(do), buildspec)
+            buildspec = DEFAULT.read_text() if do.release(number).pushed.default_build else ""
+            build = do.aws.start_build(do.service, claim, commit, tag, token, _about_live(do), buildspec)
     do.record(BuildStarted(at=do.now(), release=number, attempt=action.attempt, build=build))
 
 
-def _accepted_before(action: StartBuild, commit: str, do: Effects) -> Accepted | None:
-    """The commit's image under this release's tag, if an earlier release accepted it."""
-    image = do.aws.image(do.service, tag=commit_tag(commit))
-    by = [number for number in map(released_as, image.tags) if number] if image else []
-    # Only an image that was accepted is trusted: a failed build may have pushed one, too.
-    if image is None or not by or not do.aws.tag_image(do.service, image.digest, release_tag(action.release)):
-        return None
-    return Accepted(
-        at=do.now(),
-        release=action.release,
-        attempt=action.attempt,
-        digest=image.digest,
-        reused=True,
-        exported=_exported_before(image.digest, by, do),
-    )
+def _owner(action: StartBuild, do: Effects) -> str:
+    """Who claimed the attempt's build first: each take then tells it the same tag."""
+    first = do.release(action.release).one(Claimed, action="build", attempt=action.attempt)
+    return first.owner if first else do.context.owner
 
 
-def _exported_before(digest: str, by: Sequence[int], do: Effects) -> tuple[str, ...]:
-    """What the build of an image exported, as the newest release that accepted it has it."""
-    for number in sorted(by, reverse=True):
-        for fact in do.store.facts(do.service.name, about_release(number), "accepted#"):
-            if isinstance(fact, Accepted) and fact.digest == digest:
-                return fact.exported
-    return ()
+def _accepted_again(action: StartBuild, commit: str, do: Effects) -> bool:
+    """Accept an image that an earlier build of the commit pushed, if the table names one that can still be pulled."""
+    for before in _accepted_of(commit, do):
+        if not do.aws.missing(do.service, before.digest):
+            note = label(action.release, before.digest, do)
+            accepted = replace(before, at=do.now(), release=action.release, attempt=action.attempt, note=note)
+            do.record(replace(accepted, reused=True))
+            return True
+    return False
+
+
+def _accepted_of(commit: str, do: Effects) -> Iterator[Accepted]:
+    """What was accepted as a build's of this commit, the newest first."""
+    name = do.service.name
+    for built in reversed(do.store.facts(name, f"commit/{commit}", "image-built#")):
+        if isinstance(built, ImageBuilt):
+            facts = do.store.facts(name, about_release(built.release), f"accepted#{built.attempt:04d}")
+            yield from (f for f in facts if isinstance(f, Accepted) and f.digest == built.digest)
 
 
 def _about_live(do: Effects) -> dict[str, str]:
@@ -90,46 +87,25 @@ def find(action: FindBuild, do: Effects) -> None:
 
 
 def accept(action: AcceptImage, do: Effects) -> None:
-    """Put the release's tag on the image that was built or pushed; record that there is none."""
-    release, number = do.release(action.release), action.release
-    pushed = release.pushed
-    tag = pushed.tag if pushed.source == "image" else commit_tag(pushed.commit)
-    with do.declining(Take("accept", number, action.attempt, 1), of=Exception):
-        digest = pushed.digest
-        if pushed.source == "commit":
-            image = do.aws.image(do.service, tag=tag)
-            digest = image.digest if image else ""
-        there = bool(digest) and do.aws.tag_image(do.service, digest, release_tag(number))
-        exported = _exported(release, do) if there else ()
-    if there:
-        accepted = Accepted(
-            at=do.now(), release=number, attempt=action.attempt, digest=digest, reused=False, exported=exported
-        )
-        do.record(accepted)
-    else:
-        do.record(_no_image(release, action.attempt, tag, do))
-
-
-def _no_image(release: Release, attempt: int, tag: str, do: Effects) -> GivenUp:
-    why, remedy = f"image {tag} is not in the registry any more", "push it again under a new tag"
-    if release.pushed.source == "commit":
-        why = f"the build succeeded without pushing its image {tag}"
-        remedy = "let buildspec.yml push $IMAGE_URI:$IMAGE_TAG, then push the commit"
-    return GivenUp(at=do.now(), release=release.number, what="image", number=attempt, why=why, remedy=remedy)
-
-
-def _exported(release: Release, do: Effects) -> tuple[str, ...]:
-    """What the release's build exported; nothing for an image from elsewhere, or where CodeBuild forgot the build.
-
-    A first refusal is raised, so that it is asked again. After that the release goes on without: it needs its image,
-    not its figures.
-    """
-    if release.build_ended is None:
-        return ()
-    try:
-        builds = do.aws.builds([release.build_ended.build])
-    except Exception:
-        if release.declined("accept", release.attempt, 1) is None:
-            raise
-        return ()
-    return exported_by(builds[0]) if builds else ()
+    """Record which image is the release's and label it, or record that there is none."""
+    release, number, attempt = do.release(action.release), action.release, action.attempt
+    with do.declining(Take("accept", number, attempt, 1), of=Exception):
+        image = found(release, do)
+        note = "" if isinstance(image, Unfit) else label(number, image.digest, do)
+    if isinstance(image, Unfit):
+        gone = GivenUp(at=do.now(), release=number, what="image", number=attempt, why=image.why, remedy=image.remedy)
+        do.record(gone)
+        return
+    accepted = Accepted(
+        at=do.now(),
+        release=number,
+        attempt=attempt,
+        digest=image.digest,
+        reused=False,
+        exported=image.exported,
+        images=image.images,
+        note=note,
+    )
+    commit = release.pushed.commit
+    built = ImageBuilt(at=do.now(), commit=commit, release=number, attempt=attempt, digest=image.digest)
+    do.store.write(do.service.name, [accepted, built] if commit else [accepted])

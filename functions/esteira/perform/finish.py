@@ -11,7 +11,8 @@ from esteira.core.facts import (
     Rollout,
     RolloutFinished,
 )
-from esteira.errors import UnsureError
+from esteira.core.state import Release
+from esteira.errors import DeclinedError, UnsureError
 from esteira.perform.effects import Effects, Take
 from esteira.trail import Checkpoint
 
@@ -55,6 +56,7 @@ def finish(action: Finish, do: Effects) -> None:
                 at=do.now(), deployment=deployment, failed=True, cause=action.cause, reached=action.mixed
             )
             do.record(failure)
+        note = _move_tags(action, do) if action.succeeded and action.tags else ""
         if action.succeeded:
             _take_the_place(action, do)
         _checkpoint(rollout, do)
@@ -65,6 +67,7 @@ def finish(action: Finish, do: Effects) -> None:
             release=action.release,
             succeeded=action.succeeded,
             mixed=action.mixed,
+            note=note,
         )
         do.record(finished)
 
@@ -94,15 +97,28 @@ def _every_host_has_it(action: Finish, do: Effects) -> bool:
     return not missed
 
 
-def _take_the_place(action: Finish, do: Effects) -> None:
-    """Move the stage's tags, and tell the release that was live until now what took its place."""
-    rollout, stage = action.rollout, do.s.stage(action.rollout.stage)
-    before = do.release(rollout.live) if rollout.live and rollout.live != action.release else None
-    if action.tags:
-        digest = before.on(stage).served_digest if before else ""
+def _before(action: Finish, do: Effects) -> Release | None:
+    """The release that was live until now, None where it is this one or there was none."""
+    rollout = action.rollout
+    return do.release(rollout.live) if rollout.live and rollout.live != action.release else None
+
+
+def _move_tags(action: Finish, do: Effects) -> str:
+    """Move the stage's tags; why they stay where they are, if a registry that lets no tag move has them frozen."""
+    rollout, before = action.rollout, _before(action, do)
+    digest = before.on(do.s.stage(rollout.stage)).served_digest if before else ""
+    try:
         if digest not in ("", rollout.digest):
             do.aws.tag_image(do.service, digest, f"previous-{rollout.stage}")
         do.aws.tag_image(do.service, rollout.digest, f"live-{rollout.stage}")
+    except DeclinedError as error:
+        return f"its tags stay: {error}"
+    return ""
+
+
+def _take_the_place(action: Finish, do: Effects) -> None:
+    """Tell the release that was live until now what took its place."""
+    rollout, stage, before = action.rollout, do.s.stage(action.rollout.stage), _before(action, do)
     if before is not None:
         order = stage.rollback if rollout.kind == "rollback" else None
         replaced = Replaced(

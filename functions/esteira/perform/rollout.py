@@ -22,9 +22,10 @@ from esteira.core.facts import (
     Rollout,
 )
 from esteira.core.state import Release
+from esteira.core.status import Cause
 from esteira.errors import UnsureError
 from esteira.perform.effects import Effects, Take
-from esteira.rollbacks import RollbackWords, back
+from esteira.rollbacks import RollbackWords, back, instead_of
 from esteira.settings import restored
 
 
@@ -39,9 +40,11 @@ def start(action: StartDeployment, do: Effects) -> None:
     if deployment is None:
         release = do.release(rollout.release)
         with do.declining(take, of=Exception):
+            missing = do.aws.missing(do.service, rollout.digest)
             bundle = _bundle(release, rollout, do)
-        if bundle.refused:
-            do.record(_bundle_refused(rollout, release, bundle, do.now()))
+        if missing or bundle.refused:
+            refused = _image_missing(rollout, missing) if missing else _bundle_refused(release, bundle)
+            do.record(_not_deployed(rollout, do.now(), *refused))
             return
         document = release_document(release, rollout, do)
         content = content_hash(bundle, document)
@@ -92,8 +95,17 @@ def _bundle(release: Release, rollout: Rollout, do: Effects) -> Bundle:
     return of_commit(do.service, commit, do.aws, judged=rollout.kind == "deploy") if commit else default()
 
 
-def _bundle_refused(rollout: Rollout, release: Release, bundle: Bundle, now: datetime) -> GivenUp:
-    commit = release.pushed.commit[:8]
+def _bundle_refused(release: Release, bundle: Bundle) -> tuple[str, str, str]:
+    why = f"the bundle of {release.pushed.commit[:8]} is refused and nothing was deployed: {bundle.refused}"
+    return why, "correct it and push", Cause.BUNDLE_REFUSED
+
+
+def _image_missing(rollout: Rollout, how: str) -> tuple[str, str, str]:
+    why = f"image {rollout.digest[:19]} of v{rollout.release} is {how} in the registry, so nothing was deployed"
+    return why, instead_of(how), Cause.IMAGE_MISSING
+
+
+def _not_deployed(rollout: Rollout, now: datetime, why: str, remedy: str, cause: str) -> GivenUp:
     return GivenUp(
         at=now,
         release=rollout.release,
@@ -101,8 +113,9 @@ def _bundle_refused(rollout: Rollout, release: Release, bundle: Bundle, now: dat
         number=rollout.number,
         stage=rollout.stage,
         attempt=rollout.attempt,
-        why=f"the bundle of {commit} is refused and nothing was deployed: {bundle.refused}",
-        remedy="correct it and push",
+        why=why,
+        remedy=remedy,
+        cause=cause,
     )
 
 
@@ -135,7 +148,8 @@ def content_hash(bundle: Bundle, document: dict[str, Any]) -> str:
     kept = {name: value for name, value in document.items() if name not in ("release", "number", "commit")}
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode())
     for path, file in sorted(bundle.files.items()):
-        digest.update(f"\0{path}\0{file.executable}\0{len(file.content)}\0".encode() + file.content)
+        content = file.content
+        digest.update(f"\0{path}\0{file.executable}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
 
 

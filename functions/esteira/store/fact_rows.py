@@ -112,10 +112,10 @@ class Facts(Table):
                 return word
         return None
 
-    def pushers(self, service: str, commit: str) -> tuple[str, ...]:
-        """Who CodeCommit said made a commit the branch's tip: IAM ARNs; empty where no event told."""
+    def pushes(self, service: str, commit: str) -> tuple[CommitPushed, ...]:
+        """The pushes that made a commit the branch's tip, as CodeCommit told them; empty where no event told."""
         facts = self.facts(service, f"commit/{commit}", "pushed-by#")
-        return tuple(sorted(f.by for f in facts if isinstance(f, CommitPushed)))
+        return tuple(f for f in facts if isinstance(f, CommitPushed))
 
     def alarms(self, service: str, names: Iterable[str]) -> tuple[AlarmRang, ...]:
         """The last time each of those alarms went off, for the ones that ever did."""

@@ -5,7 +5,7 @@
 2. One batch: when each alarm last rang, and how those releases were born that have no open row telling it.
 3. One query for each release: everything said about it.
 4. One batch: what was said about their deployments, and the latest word of quarantine on their commits and images.
-5. Where a stage does not count the votes of those who pushed, one query for each release's commit.
+5. Where a stage does not count the votes of those who pushed, one query for each push since what is live there.
 
 Four calls for two open releases, seven with everything. The reads are strongly consistent and not one transaction: a
 row may be newer than one that was read before it. That is as harmless here as a step that began a moment earlier,
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from typing import TypeVar
 
 from esteira.config import Service
@@ -23,6 +24,7 @@ from esteira.core.facts import (
     RELEASES,
     Accepted,
     AlarmRang,
+    CommitPushed,
     DeploymentStarted,
     Held,
     ImageArrived,
@@ -36,7 +38,7 @@ from esteira.core.facts import (
     about_release,
     about_stage,
 )
-from esteira.core.state import Listed, StageState
+from esteira.core.state import Listed, StageState, pushes_between
 from esteira.fact import Fact
 from esteira.store.releases import Releases, arrivals, birth_key, open_births, open_releases
 from esteira.store.rows import LATEST, OPEN, OWN_LATEST, Row, facts_of, first_of, reminder_of
@@ -52,8 +54,8 @@ class SnapshotRows:
     """The facts and projections of one service that a snapshot is made from.
 
     ``stages`` are in the service's order, each with its rules and the one before it. ``births`` and ``facts`` are by
-    the number of the release, ``quarantined`` by commit or digest, ``pushers`` by commit, ``alarms`` by name.
-    ``pushers`` is empty where no stage asks for it.
+    the number of the release, ``quarantined`` by commit or digest, ``alarms`` by name. ``pushes`` are those
+    that led from what is live on a stage to a release, by its commit; empty where no stage asks for them.
     """
 
     newest: Pushed | None
@@ -63,7 +65,7 @@ class SnapshotRows:
     births: Mapping[int, Pushed]
     facts: Mapping[int, frozenset[Fact]]
     quarantined: Mapping[str, Quarantined] = field(default_factory=dict)
-    pushers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pushes: Mapping[str, tuple[CommitPushed, ...]] = field(default_factory=dict)
     alarms: Mapping[str, AlarmRang] = field(default_factory=dict)
 
 
@@ -84,8 +86,6 @@ class Snapshots(Releases):
         there = self._get_many(name, [*_deployments(facts), *_subjects(births, facts)])
         for number, said in facts.items():
             said.update(_found(there, Fact, _deployments({number: said})))
-        counted = any(stage.approvals and stage.approvals.not_by_pusher for stage in service.stages)
-        commits = {birth.commit for birth in births.values() if birth.commit and counted}
         return SnapshotRows(
             newest=first_of([latest.get("release")], Pushed),
             open=opened,
@@ -94,9 +94,23 @@ class Snapshots(Releases):
             births=births,
             facts={number: frozenset(said) for number, said in facts.items()},
             quarantined={word.subject: word for word in _found(there, Quarantined, _subjects(births, facts))},
-            pushers={commit: self.pushers(name, commit) for commit in sorted(commits)},
+            pushes=self._pushes(name, stages, births, opened),
             alarms={rang.alarm: rang for rang in alarms},
         )
+
+    def _pushes(
+        self, service: str, stages: Iterable[StageState], births: Mapping[int, Pushed], opened: Iterable[int]
+    ) -> dict[str, tuple[CommitPushed, ...]]:
+        """The pushes between what is live on each stage of the two-person rule and the open releases after it."""
+        read = cache(partial(self.pushes, service))
+        found: dict[str, dict[CommitPushed, None]] = {}
+        for stage in stages:
+            rule = stage.rules.approvals if stage.rules else None
+            live = births[stage.live].commit if stage.live in births else ""
+            commits = [births[n].commit for n in opened if n in births and n != stage.live and births[n].effective]
+            for commit in filter(None, commits if rule and rule.not_by_pusher else ()):
+                found.setdefault(commit, {}).update(dict.fromkeys(pushes_between(live, commit, read)))
+        return {commit: tuple(pushes) for commit, pushes in found.items()}
 
     def stages(self, service: Service) -> tuple[StageState, ...]:
         """The service's stages in their order, each with its rules and the one before it."""

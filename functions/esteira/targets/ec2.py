@@ -7,7 +7,6 @@ deployment's description. A throttled call made nothing and is tried again.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,19 +53,23 @@ class Ec2:
         The same release gives the same bytes under the same key, so it may be sent twice. Raises DeclinedError,
         UnsureError.
         """
-        import zipfile  # only a deployment needs it
+        import zipfile  # only a deployment needs these
+        from tempfile import TemporaryFile
 
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-            document = File(json.dumps(release, indent=1, sort_keys=True).encode())
-            for path, file in [*sorted(bundle.files.items()), (RELEASE, document)]:
-                entry = zipfile.ZipInfo(path)  # with a fixed date
-                # Hooks that run as another user must be able to read every file.
-                entry.external_attr = (0o755 if file.executable else 0o644) << 16
-                archive.writestr(entry, file.content)
-        with making(f"the bundle {key}"):
-            put = self.client("s3").put_object(Bucket=service.bundles, Key=key, Body=packed.getvalue())
-        return hashlib.sha256(packed.getvalue()).hexdigest(), put["ETag"].strip('"')
+        document = File(json.dumps(release, indent=1, sort_keys=True).encode())
+        with TemporaryFile() as packed:
+            with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+                for path, file in [*sorted(bundle.files.items()), (RELEASE, document)]:
+                    entry = zipfile.ZipInfo(path)  # with a fixed date
+                    # Hooks that run as another user must be able to read every file.
+                    entry.external_attr = (0o755 if file.executable else 0o644) << 16
+                    archive.writestr(entry, file.content)
+            packed.seek(0)
+            sha256 = hashlib.file_digest(packed, "sha256").hexdigest()
+            packed.seek(0)
+            with making(f"the bundle {key}"):
+                put = self.client("s3").put_object(Bucket=service.bundles, Key=key, Body=packed)
+        return sha256, put["ETag"].strip('"')
 
     def create_deployment(self, service: Service, claim: RolloutClaim, why: str, key: str, etag: str) -> str:
         """Deploy the bundle under ``key``, and no other object that may come to lie there: the host's agent compares
