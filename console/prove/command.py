@@ -61,16 +61,16 @@ def prove(
     """
     asked = ProofAsked(account or "", region or "", profile, architecture, state_file, report, clean_up)
     try:
-        if rehearse:
-            left = _rehearsed(asked)
-        else:
+        if not rehearse:
             _require(asked, yes_i_pay)
-            left = _proven(asked)
+        with _stoppable():
+            left = _rehearsed(asked) if rehearse else _proven(asked)
     except TroubleError as trouble:
         click.echo(str(trouble), err=True)
         raise SystemExit(trouble.status) from None
     except KeyboardInterrupt:
-        click.echo(f"interrupted and cleaned up. Next: read {report}", err=True)
+        rest = "; what is left: the same with --clean-up" if state_file.exists() else "; everything is removed"
+        click.echo(f"interrupted{rest}. Next: read {report}", err=True)
         raise SystemExit(128 + signal.SIGINT) from None
     click.echo(f"Next: read {report}" + (f"; {left} things are left: esteira prove --clean-up" if left else ""))
     raise SystemExit(FAILED if left else 0)
@@ -102,8 +102,7 @@ def _proven(asked: ProofAsked) -> int:
     notes = _notes(asked)
     _say(f"{who}, {asked.region}: stack {notes.stack}, service {notes.service}; notes in {notes.file}")
     site = AwsSite(where, notes, _say)
-    with _stoppable():
-        return len((clean_up if asked.clean_up else prove)(site, notes, asked.report, _say))
+    return len((clean_up if asked.clean_up else prove)(site, notes, asked.report, _say))
 
 
 def _notes(asked: ProofAsked) -> ProofNotes:
@@ -147,16 +146,17 @@ def _rehearsed(asked: ProofAsked) -> int:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """SIGTERM ends the walk as Ctrl-C does, so that the clean-up runs."""
+    """SIGTERM and SIGINT, also of a script that ignores them, end the walk so that the clean-up runs."""
 
     def stop(_signal: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _say(text: str) -> None:

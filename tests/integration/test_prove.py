@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from console.cli.main import main
 from console.local.aws.api import AwsError
 from console.local.aws.faults import Call, When
 from console.local.aws_account import ACCOUNT, REGION
+from console.local.paths import ROOT
 from console.local.rehearse.rehearsal import Rehearsal
 from console.local.rehearse.rehearsal_engine import ScriptedEngine
 from console.prove.account import require_account
@@ -174,3 +178,19 @@ def test_the_command_rehearses(tmp_path: Path) -> None:
     came = typed("--rehearse", "--report", str(tmp_path / "told.md"))
     assert came.exit_code == 0, came.stderr
     assert "**proven**" not in (tmp_path / "told.md").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_in_a_clean_up(tmp_path: Path, number: signal.Signals) -> None:
+    """A process that is told to stop in the middle of the walk removes what it made and says where it stands."""
+    program = [sys.executable, "-m", "console.cli.main", "prove", "--rehearse", "--report", str(tmp_path / "told.md")]
+    with subprocess.Popen(program, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        for line in process.stderr:
+            if line.startswith("push:"):
+                process.send_signal(number)
+                break
+        rest = process.stderr.read()
+    assert process.returncode == 128 + signal.SIGINT
+    assert "removed: tables esteira-*" in rest
+    assert "everything is removed" in rest
