@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export AWS_EC2_METADATA_DISABLED := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-docker check lint types templates policies bench chaos lock clean sam build invoke start-lambda emulator sam-validate ministack deploy-local
+.PHONY: help setup demo test test-slow test-docker check lint types templates policies bench chaos lock clean sam build invoke start-lambda emulator sam-validate ministack deploy-local prove-aws prove-local
 
 help: ## List what can be typed
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -125,6 +125,13 @@ $(MINISTACK): $(STAMP)
 
 deploy-local: $(STAMP) $(SAM) $(MINISTACK) ## Deploy to an emulator on this machine: create, look, work, update, delete
 	@$(BIN)/python -m console.local.sam.deploy
+
+# It costs money until it has removed what it made, so the account and the Region are named.
+prove-aws: $(STAMP) $(SAM) ## Prove in a real account what only one can tell, and clean up  ACCOUNT=ID REGION=NAME YES=--yes-i-pay
+	@$(BIN)/esteira prove --account "$(ACCOUNT)" --region "$(REGION)" $(YES)
+
+prove-local: $(STAMP) ## Walk the same on the local AWS, which proves nothing and costs nothing
+	@$(BIN)/esteira prove --rehearse
 
 chaos: $(STAMP) ## 300 releases over two stages on a lossy, doubling, crashing, throttling AWS
 	@$(BIN)/esteira local chaos --releases 300 --stages 2 --lose 0.25 --duplicate 0.25 --shuffle --crash 0.1 --throttle 0.1 --seed 1 --report chaos.json

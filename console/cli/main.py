@@ -28,7 +28,7 @@ Every command but completion takes --json: one document on stdout, of tail one l
 
 
 class Elsewhere(click.Command):
-    """A group that is imported when it is used."""
+    """A command or group that is imported when it is used."""
 
     def __init__(self, name: str, module: str, summary: str) -> None:
         super().__init__(name, help=summary)
@@ -37,9 +37,9 @@ class Elsewhere(click.Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        """Let the real group take over."""
+        """Let the real one take over."""
         try:
-            group: click.Group = getattr(import_module(self._module), self.name or "")
+            group: click.Command = getattr(import_module(self._module), self.name or "")
         except ModuleNotFoundError as error:
             raise click.ClickException(
                 f"esteira {self.name} needs the package {error.name}, which is not installed. "
@@ -64,6 +64,8 @@ _MODULES = {
 }
 _NAMED = {"completion": "completion_script", "remains": "what_remains"}
 LOCAL = Elsewhere("local", "console.local.up.up_commands", "The AWS on your laptop: no account, no Docker.")
+PROVE = Elsewhere("prove", "console.prove.command", "Prove in a real account what only one can tell, and clean up.")
+ELSEWHERE = {command.name: command for command in (LOCAL, PROVE)}
 
 
 class Commands(click.Group):
@@ -71,12 +73,12 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the same in every context
         """All names, in order."""
-        return sorted([LOCAL.name or "", *(name for names in _MODULES.values() for name in names)])
+        return sorted([*(name or "" for name in ELSEWHERE), *(name for names in _MODULES.values() for name in names)])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The command of that name, None if there is none."""
-        if cmd_name == LOCAL.name:
-            return LOCAL
+        if cmd_name in ELSEWHERE:
+            return ELSEWHERE[cmd_name]
         module = next((module for module, names in _MODULES.items() if cmd_name in names), None)
         if module is None:
             return None

@@ -160,7 +160,7 @@ def test_nothing_happens_when_a_pure_module_or_a_door_is_imported() -> None:
 # --- the console ------------------------------------------------------------------------------------------------------
 
 # A folder imports from its own rank's lower ones only; folders of one rank do not import each other.
-RANKS = {"read": 0, "local": 1, "init": 2, "doctor": 2, "record": 2, "ui": 2, "cli": 3}
+RANKS = {"read": 0, "local": 1, "init": 2, "doctor": 2, "record": 2, "ui": 2, "cli": 3, "prove": 4}
 
 
 def modules(folder: Path, root: Path) -> dict[str, ast.Module]:

@@ -1,0 +1,7 @@
+"""All items, in the order they are walked."""
+
+from __future__ import annotations
+
+from console.prove import items_account, items_end, items_release, tag_probe
+
+ITEMS = (*items_release.BEGIN, *items_account.AROUND, *tag_probe.TAGS, *items_end.END)
