@@ -27,6 +27,7 @@ DECIDES_NOTHING = {
     "searched": "how far a push was searched; searched again where it is gone",
     "found-by-sweep": "a count for the metrics",
     "image-scanned": "shown, and no rule asks for it",
+    "image-built": "where to look for a commit's image; the release's own rows, which are sealed, have to say the same",
     "host-reported": "shown while a deployment runs; what decided is diagnosed",
     "notified": "who was told",
     "configured": "named by its own hash; replay-decision checks it",
@@ -43,7 +44,16 @@ UNNOTICED = {
     "seen inserted": "no decision names it",
 }
 # Kinds that this story has no row of; they stand in a release's partition or among its words, as others that are tried.
-AS_OTHERS = {"promoted", "declined", "alarm-rang", "superseded", "image-arrived", "given-up"}
+AS_OTHERS = {
+    "deviated",
+    "image-missed",
+    "promoted",
+    "declined",
+    "alarm-rang",
+    "superseded",
+    "image-arrived",
+    "given-up",
+}
 
 
 @pytest.fixture(scope="module")

@@ -59,10 +59,12 @@ def _accepted_again(action: StartBuild, commit: str, do: Effects) -> bool:
 
 
 def _accepted_of(commit: str, do: Effects) -> Iterator[Accepted]:
-    """What was accepted as a build's of this commit, the newest first."""
+    """What was accepted as a build's of this commit, the newest first. What was built is only where to look: the
+    release's own rows, which a checkpoint seals, have to say the same."""
     name = do.service.name
     for built in reversed(do.store.facts(name, f"commit/{commit}", "image-built#")):
-        if isinstance(built, ImageBuilt):
+        pushed = do.store.pushed(name, built.release) if isinstance(built, ImageBuilt) else None
+        if isinstance(built, ImageBuilt) and pushed is not None and pushed.commit == commit:
             facts = do.store.facts(name, about_release(built.release), f"accepted#{built.attempt:04d}")
             yield from (f for f in facts if isinstance(f, Accepted) and f.digest == built.digest)
 
