@@ -67,6 +67,8 @@ IDENTITY: dict[str, set[str]] = {
     "Notified": {"subject", "topic", "channel"},
     "Checkpoint": {"stage", "rollout"},
     "Decided": {"release", "at", "round", "seen", "place"},
+    "Round": {"at", "round", "seen"},
+    "Requested": {"number"},
     "Seen": {"sha256"},
     "Configured": {"sha256"},
     "FoundBySweep": {"at", "kind", "release"},

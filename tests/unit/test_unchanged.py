@@ -120,7 +120,9 @@ def test_nothing_is_taken_for_unchanged_where_the_hosts_may_run_something_else()
 def deployed_by(number: int, stage: StageState, *live: Release) -> list[Fact]:
     """The facts that starting image release ``number``'s deployment records."""
     facts: list[Fact] = []
-    store = SimpleNamespace(claim_rollout=lambda *_, **__: True, record=lambda _, fact: facts.append(fact))
+    store = SimpleNamespace(
+        claim_rollout=lambda *_, **__: True, checkpoint=lambda *_: None, record=lambda _, fact: facts.append(fact)
+    )
     aws = SimpleNamespace(
         put_bundle=lambda *_: ("sha256", "etag"),
         create_deployment=lambda *_: deployment_of(number),

@@ -92,7 +92,7 @@ def standing(folder: Path) -> Iterator[Stand]:
         store = Store(make("dynamodb"), settings["ESTEIRA_TABLE"], pauses.append)
         topic = make("sns").list_topics()["Topics"][0]["TopicArn"]
         stand = Stand(aws, store, service, local_aws, faults, one, two, digest, topic, pauses)
-        stand.build = aws.start_build(service, BuildClaim("heart", 1, 1), two, "token-1", {})
+        stand.build = aws.start_build(service, BuildClaim("heart", 1, 1), two, "git-two", "token-1", {})
         _, stand.etag = aws.put_bundle(service, "one.zip", default(), {"number": 1})
         stand.deployment = aws.create_deployment(service, CLAIM, "a test", "one.zip", stand.etag)
         engine.finish_all()
@@ -111,8 +111,11 @@ MAKES: dict[str, Callable[[Stand], object]] = {
     "cloudwatch:DescribeAlarms": lambda s: s.aws.alarms(["errors"]),
     "codebuild:BatchGetBuilds": lambda s: s.aws.builds([s.build]),
     "codebuild:ListBuildsForProject": lambda s: s.aws.find_build(s.service, BuildClaim("heart", 1, 1)),
-    "codebuild:StartBuild": lambda s: s.aws.start_build(s.service, BuildClaim("heart", 2, 1), s.commit, "token-2", {}),
+    "codebuild:StartBuild": lambda s: s.aws.start_build(
+        s.service, BuildClaim("heart", 2, 1), s.commit, "git-two", "token-2", {}
+    ),
     "codebuild:StopBuild": lambda s: s.aws.stop_build(s.build),
+    "codedeploy:GetDeploymentGroup": lambda s: s.aws.last_successful(s.service, "production"),
     "codecommit:GetBlob": lambda s: s.aws.blob(s.service, BLOB),
     "codecommit:GetBranch": lambda s: s.aws.tip(s.service),
     "codecommit:GetCommit": lambda s: s.aws.comment(s.service, s.commit, "live", "token-3"),

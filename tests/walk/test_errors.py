@@ -23,6 +23,8 @@ COMES_TO: dict[tuple[str, str], Any] = {
     ("codecommit:PostCommentForComparedCommit", "IdempotencyParameterMismatchException"): None,
     ("codedeploy:ListDeploymentTargets", "DeploymentNotStartedException"): [],
     ("codedeploy:BatchGetDeploymentTargets", "DeploymentNotStartedException"): [],
+    ("codedeploy:GetDeploymentGroup", "ApplicationDoesNotExistException"): "",
+    ("codedeploy:GetDeploymentGroup", "DeploymentGroupDoesNotExistException"): "",
     ("codedeploy:StopDeployment", "DeploymentAlreadyCompletedException"): None,
     ("codedeploy:CreateDeployment", "DeploymentLimitExceededException"): BusyError,
     ("dynamodb:PutItem", "ConditionalCheckFailedException"): False,

@@ -67,8 +67,10 @@ def _spellings(call: str) -> Iterator[str]:
 
 
 def _words() -> set[str]:
-    """Every attribute and text of the console's source, but of its local mode."""
-    paths = (path for path in CONSOLE.rglob("*.py") if CONSOLE / "local" not in path.parents)
+    """Every attribute and text of the console's source, but of its local mode, and of ``prove``, which asks the real
+    AWS and takes every answer as evidence."""
+    beside = {CONSOLE / "local", CONSOLE / "prove"}
+    paths = (path for path in CONSOLE.rglob("*.py") if not beside & {*path.parents})
     nodes = [node for path in paths for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
     texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     return texts | {node.attr for node in nodes if isinstance(node, ast.Attribute)}

@@ -22,7 +22,9 @@ CONSOLE = {
     },
     "cloudwatch": {"DescribeAlarms"},
     "codebuild": {"BatchGetProjects"},
-    "codecommit": {"GetRepository", "ListBranches", "ListRepositories"},
+    "codecommit": {
+        "GetCommentsForComparedCommit", "GetCommit", "GetRepository", "ListBranches", "ListRepositories",
+    },
     "codedeploy": {"BatchGetDeployments", "GetDeployment", "GetDeploymentGroup", "ListDeployments"},
     "dynamodb": {"BatchGetItem", "DescribeTable", "GetItem", "ListTables", "Query"},
     "ec2": {"DescribeInstances", "DescribeSecurityGroups", "DescribeVpcs"},

@@ -115,10 +115,16 @@ class Ec2:
         return None
 
     def last_successful(self, service: Service, stage: str) -> str:
-        """The id of the last successful deployment of the stage's group, whoever made it; "" before the first."""
-        told = self.client("codedeploy").get_deployment_group(
-            applicationName=service.application, deploymentGroupName=service.stage(stage).group
-        )
+        """The id of the last successful deployment of the stage's group, whoever made it; "" before the first, and
+        where there is no such group, which ``doctor`` says."""
+        try:
+            told = self.client("codedeploy").get_deployment_group(
+                applicationName=service.application, deploymentGroupName=service.stage(stage).group
+            )
+        except Exception as error:
+            if code_of(error) in ("ApplicationDoesNotExistException", "DeploymentGroupDoesNotExistException"):
+                return ""
+            raise
         return str(told["deploymentGroupInfo"].get("lastSuccessfulDeployment", {}).get("deploymentId", ""))
 
     def deployment(self, deployment: str) -> Mapping[str, Any]:
