@@ -46,6 +46,7 @@ DIGEST = "sha256:09f16fd5c5d20585a468b7da65b92aecb6f0359278734306745d3810cb89ac0
 DEPLOYMENT = "d-7QX1M4K2B"
 OWN = re.compile(r'("(?:owner|token)": \{"S": )"[0-9a-f]{32}"')
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?")
+SEAL = re.compile(r"(?<=seen=)[0-9a-f]{32}|(?<=checkpoint=)[0-9a-f]{12,64}")  # in a deployment's description
 SECOND = re.compile(r"(?<=\"N\": \")1[78]\d{8}(?=\")")  # seconds since 1970, as `expires` has them
 
 BUILDS = {
@@ -175,8 +176,8 @@ def client(url: str, name: str) -> Any:
 
 
 def timeless(text: str) -> str:
-    """The text with every moment, owner and token in it replaced by one word: two runs never have the same."""
-    return OWN.sub(r'\1"OWN"', SECOND.sub("MOMENT", MOMENT.sub("MOMENT", text)))
+    """The text with every moment, owner, token and seal in it replaced by one word: two runs never have the same."""
+    return SEAL.sub("SEAL", OWN.sub(r'\1"OWN"', SECOND.sub("MOMENT", MOMENT.sub("MOMENT", text))))
 
 
 def timeless_rows(rows: list[Any]) -> list[str]:
@@ -190,10 +191,11 @@ def timeless_rows(rows: list[Any]) -> list[str]:
     rows = [row for row in rows if _kind(row) != "configured"]
     for row in rows:
         if _kind(row) == "seen":
+            row["rows"] = {"L": [{"S": line["S"].rpartition("\t")[0]} for line in row["rows"]["L"]]}
             says = timeless(json.dumps([row[name] for name in ("rows", "newest", "tip", "written")]))
             seen[row["sha256"]["S"]] = hash_of(says)[:16]
-        elif _kind(row) == "checkpoint":
-            row["sha256"], row["before"] = {"S": "SHA256"}, {"S": row["before"]["S"] and "SHA256"}
+        elif _kind(row) in ("checkpoint", "requested", "round"):
+            row.update({name: {"S": row[name]["S"] and "SHA256"} for name in ("sha256", "before") if name in row})
             row["rows"] = {"L": [{"S": checkpoint["S"].rpartition(" ")[0]} for checkpoint in row["rows"]["L"]]}
     lines = timeless("\n".join(json.dumps(row, sort_keys=True) for row in rows))
     for sha256, name in seen.items():
