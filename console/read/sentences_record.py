@@ -30,7 +30,7 @@ def of_the_record(fact: Fact) -> str | None:
         case Checkpoint(rollout=rollout, stage=stage, release=number, rows=rows, sha256=checkpoint):
             return f"rollout {rollout} on {stage} of v{number} is checkpointed: {len(rows)} rows, {checkpoint[:12]}"
         case Round(rows=rows, seen=digest):
-            return f"{len(rows)} decisions of one round are sealed, made from {digest}"
+            return f"a round of {len(rows)} decisions is sealed, made from {digest}"
         case Requested(number=number, request=request, rows=rows):
             return f"request {number} of operators is sealed: {len(rows)} words of {request}"
         case Unknown(sort_key=key):

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from console.local.rehearse.scenario import SIGNED_BY
 from console.read.remote import Controller, Invoked
 from console.read.session import Session, Shell
 from console.read.where import Where
@@ -103,6 +104,9 @@ def call_of(story: PageStory) -> Session:
 
         def services(self) -> Any:
             return story.context.aws.services(story.context.settings.services_path)
+
+        def _proof(self, request: Any) -> dict[str, Any]:
+            return {"headers": {SIGNED_BY: request["by"]}}  # as the people of a rehearsal sign
 
     here = Here(Where("esteira", "http://127.0.0.1:1", local=True), client, invoke)
     return Session(here, Shell(now=story.clock.now), None)

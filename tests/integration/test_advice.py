@@ -25,7 +25,7 @@ VALUES = (("releases", "3"), ("stages", "2"), ("label", "v3"), ("release", "v3")
 COMMAND = re.compile(r"\besteira ((?:--?[a-z]|[a-z])[a-z-]*(?: (?:--?[a-z][a-z-]*|[A-Za-z0-9_./:=,|…\[\]'-]+))*)")
 PLACES = {"NAME": "heart", "FILE": "file.json", "DIR": "/tmp/dir", "PATH": "/tmp/path", "vN": "v3", "COMMIT": "4f2a",
           "CONFIG": "file.json", "URL": "http://127.0.0.1:9", "TIME": "2h", "…": "because"}  # fmt: skip
-ARGUMENT = re.compile(r"v\d+|[0-9a-f]{4,40}|/\S+|heart|x|aws|local|bash|file\.json|events/\S+")
+ARGUMENT = re.compile(r"v\d+|[0-9a-f]{4,40}|/\S+|heart|x|aws|local|bash|file\.json|eu-west-1|events/\S+")
 
 
 def sentences(tree: ast.AST) -> Iterator[str]:

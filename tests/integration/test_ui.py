@@ -127,7 +127,8 @@ def test_each_view_tells_the_story(asker: Asker, story: PageStory) -> None:
     staging, production = asker.overview()["stages"]
     assert (staging["live"]["release"], production["live"]) == ("v1", None)
     assert [w["what"] for w in production["under_way"][0]["waits"]] == ["approval"] or staging["under_way"]
-    assert asker.ask("/api/say", {"action": "approve", "service": "heart", "release": "v1"}, **WORD)[0] == 200
+    said = asker.ask("/api/say", {"action": "approve", "service": "heart", "release": "v1"}, **WORD)
+    assert said[0] == 200, said[1]
     story.play()
     assert asker.overview()["stages"][1]["live"]["release"] == "v1"
     _, value = asker.ask("/api/release?service=heart&number=v1")
