@@ -34,7 +34,9 @@ KEPT = {
     "AWS::ECR::Repository": Kind(
         "ECR repository", "every image", "aws ecr delete-repository --repository-name {name} --force"
     ),
-    "AWS::S3::Bucket": Kind("bucket", "the bundles of every deployment; nothing of worth", "aws s3 rb s3://{name} --force"),
+    "AWS::S3::Bucket": Kind(
+        "bucket", "the bundles of every deployment; nothing of worth", "aws s3 rb s3://{name} --force"
+    ),
 }
 _TYPES = {
     "dynamodb": "AWS::DynamoDB::Table",
