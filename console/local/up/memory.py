@@ -56,8 +56,10 @@ def name_fault(name: str) -> str:
 
 
 def service_name(folder: Path) -> str:
-    """What a service is called after its folder: lower-case letters, digits and single hyphens, at most 19. A longer name
-    makes a capture's name in the host's nginx file too long, and could never be deployed."""
+    """What a service is called after its folder: lower-case letters, digits and single hyphens, at most 19.
+
+    A longer name makes a capture's name in the host's nginx file too long, and could never be deployed.
+    """
     words = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")
     name = words if words[:1].isalpha() else f"model-{words}"
     return name[:19].strip("-")
