@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from console.init.recognized import Recognized, UnknownKindError, text_of
+from console.init.recognized import HEALTH_PATHS, STREAMLIT_HEALTH, Recognized, UnknownKindError, text_of
 
 # Where an app may stand: at the root, or one folder below.
 _FILES = ("*.py", "*/*.py")
 _NOT_THE_APP = {"tests", "test", "docs", "notebooks", "venv", "env", "node_modules"}
-_HEALTH = ("/ping", "/health", "/healthz")
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def look(folder: Path) -> Recognized | None:
         return None
     app = apps[0]
     file = app.path.relative_to(folder).as_posix()
-    health = "/_stcore/health" if app.framework == "Streamlit" else _health(text_of(app.path))
+    health = STREAMLIT_HEALTH if app.framework == "Streamlit" else _health(text_of(app.path))
     seen = f"{app.framework} in line {app.line} of {file}"
     return Recognized(f"{app.framework} app", seen, 8080, health, _dockerfile(folder, app, file))
 
@@ -89,7 +88,7 @@ def _makes(value: ast.expr | None) -> str:
 
 
 def _health(text: str) -> str:
-    return next((path for path in _HEALTH if f'"{path}"' in text or f"'{path}'" in text), "")
+    return next((path for path in HEALTH_PATHS if f'"{path}"' in text or f"'{path}'" in text), "")
 
 
 def _dockerfile(folder: Path, app: _App, file: str) -> str:

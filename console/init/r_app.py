@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from console.init.recognized import Recognized, text_of
+from console.init.recognized import HEALTH_PATHS, Recognized, text_of
 
 # Where a Shiny app may stand.
 _SHINY = (".", "app", "shiny", "inst/app")
@@ -34,7 +34,7 @@ def look(folder: Path) -> Recognized | None:
         if re.search(r"^#\*\s*@(get|post)\b", text_of(path), re.MULTILINE | re.IGNORECASE):
             file = path.relative_to(folder).as_posix()
             run = f"plumber::pr_run(plumber::pr('{file}'), host = '0.0.0.0', port = 8080)"
-            health = next((p for p in ("/ping", "/health", "/healthz") if f"@get {p}" in text_of(path)), "")
+            health = next((p for p in HEALTH_PATHS if f"@get {p}" in text_of(path)), "")
             return Recognized("plumber API", file, 8080, health, _dockerfile(folder, "plumber", run))
     return None
 

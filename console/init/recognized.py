@@ -5,6 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from console.local.process.health import CANDIDATES
+
+STREAMLIT_HEALTH = "/_stcore/health"
+
+
+# Of the paths that a host tries, those that an app has for its health alone.
+HEALTH_PATHS = tuple(path for path in CANDIDATES if path not in ("/", STREAMLIT_HEALTH))
+
 
 class UnknownKindError(Exception):
     """The repository is of no kind that init knows, or lacks something; the message says what to do."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from console.prove.item import ProofOutcome
 from console.read.where import REFUSED, TroubleError
+from console.read.writing import write_whole
 
 
 @dataclass
@@ -32,9 +33,7 @@ class ProofNotes:
     def write(self) -> None:
         """Put it on disk, whole or not at all."""
         row = asdict(self) | {"file": str(self.file)}
-        draft = self.file.with_suffix(".draft")
-        draft.write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
-        draft.replace(self.file)
+        write_whole(self.file, json.dumps(row, indent=2) + "\n")
 
 
 def fresh(file: Path, account: str, region: str, architecture: str, now: datetime) -> ProofNotes:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from console.read.trouble import code_of
+from esteira.aws.codebuild import log_of
 
 PAGES = 50  # of 1 MB at most: more of a log than anybody reads
 
@@ -30,8 +31,7 @@ class LogPage:
 
 def read_log(client: Callable[[str], Any], build: str, token: str = "", since: datetime | None = None) -> LogPage:
     """What the log of a build has from ``token`` on; nothing yet where the build has not begun to write."""
-    project, _, stream = build.partition(":")
-    asked: dict[str, Any] = {"logGroupName": f"/aws/codebuild/{project}", "logStreamName": stream}
+    asked: dict[str, Any] = {**log_of(build)}
     if since is not None:
         asked["startTime"] = int(since.timestamp() * 1000)
     lines: list[LogLine] = []

@@ -14,7 +14,7 @@ from console.record.alterations import altered
 from console.record.as_of import UNREADABLE, Rows
 from console.record.checkpoint_chain import CheckpointChain, F, read_fact
 from console.record.receipt_values import Fault
-from esteira.audit import row_hash, seen_hash, seen_line
+from esteira.audit import names_of, row_hash, seen_hash, seen_line
 from esteira.core.facts import (
     Aborted,
     CommitPushed,
@@ -48,7 +48,7 @@ class Grounds:
 
     def faults(self) -> Iterator[Fault]:
         """Each row about the release that is not what the seals say, and each that no seal says anything of."""
-        self.covered |= {line.rpartition(" ")[0] for c in self.chain.checkpoints.values() for line in c.rows}
+        self.covered |= names_of(line for c in self.chain.checkpoints.values() for line in c.rows)
         decided = list(self._facts(about_decisions(self.number), Decided))
         rounds = self._rounds(decided)
         yield from self._unlisted(decided, rounds)
@@ -81,7 +81,7 @@ class Grounds:
 
     def _unlisted(self, decided: Iterable[Decided], rounds: dict[str, Round]) -> Iterator[Fault]:
         """Decisions that no round lists, and rounds that no checkpoint lists although one came later."""
-        known = {line.rpartition(" ")[0] for sealed in rounds.values() for line in sealed.rows}
+        known = names_of(line for sealed in rounds.values() for line in sealed.rows)
         for one in decided:
             if f"{one.about} {one.key}" not in known and f"rounds {_round_key(one)}" not in self.named:
                 yield Fault(f"{one.about} {one.key}", "no round lists it: it was inserted, or its round was taken out")

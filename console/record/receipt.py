@@ -27,6 +27,7 @@ from console.record.evidence import evidence_of
 from console.record.grounds import Grounds
 from console.record.receipt_values import Receipt
 from console.record.rollout_rows import RolloutRows, faults_of_links, links_of
+from esteira.audit import names_of
 from esteira.aws import Aws
 from esteira.config import Service
 from esteira.core.facts import RELEASES, about_release, about_stage
@@ -101,5 +102,5 @@ def _last_rollout(chain: CheckpointChain, number: int) -> int:
 def _later(chain: CheckpointChain, number: int, checkpoint: Checkpoint) -> Iterator[str]:
     """The keys of the release's rows that came after the checkpoint."""
     about = about_release(number)
-    covered = {line.rpartition(" ")[0] for line in checkpoint.rows}
+    covered = names_of(checkpoint.rows)
     yield from (key for key in chain.rows.partition(chain.service, about) if f"{about} {key}" not in covered)

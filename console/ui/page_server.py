@@ -23,10 +23,10 @@ from typing import Any, get_args
 from aiohttp import web
 
 from console.read.printable import page_document
-from console.read.private import write_private
 from console.read.session import Session
 from console.read.trouble import explained
 from console.read.where import TroubleError
+from console.read.writing import write_private
 from console.ui import board
 from console.ui.watch import Watch
 from esteira.config import Service, Verb

@@ -67,9 +67,8 @@ class _Run:
         self.last = 0
         self._look, self._births = True, True
         self._waiting: set[str] = set()  # images that are not in the registry yet
-        self._refused: list[
-            Action
-        ] = []  # declined in this call without a claim: asked once more, then left to the next
+        # Declined in this call without a claim: asked once more, then left to the next.
+        self._refused: list[Action] = []
         self._newest = 0
         self.failing: tuple[str, ...] = ()
         self._known: dict[int, Assessed] = {}  # every release that a snapshot of this call had, as it was last

@@ -36,6 +36,11 @@ def listed(fact: Fact) -> str:
     return f"{fact.about} {fact.key} {row_hash(fact)}"
 
 
+def names_of(rows: Iterable[str]) -> set[str]:
+    """The rows that a seal lists, each as ``ABOUT KEY``."""
+    return {line.rpartition(" ")[0] for line in rows}
+
+
 def seen_line(fact: Fact) -> str:
     """A fact as ``Seen`` lists it.
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from appspec.problem import NAME, BundleFile, File
 from esteira.config import Service
+from esteira.several import several
 
 # The default bundle ships beside this package, and so does what its hooks mask a log with.
 DEFAULT = Path(__file__).parents[1] / "host"
@@ -25,7 +26,6 @@ RELEASE = "release.json"  # the controller writes it into every bundle
 
 FILES = 2_000  # and as many folders
 MEGABYTES = 100
-AT_ONCE = 8  # files that are in memory together
 Blob = tuple[str, bool]  # the id of a file's content, and whether the file is executable
 
 
@@ -117,8 +117,11 @@ class _Reading:
     def __init__(self, service: Service, commit: str, repository: Repository) -> None:
         self._service, self._commit, self._repository = service, commit, repository
         self._asked = self._bytes = 0
-        self._disk = TemporaryDirectory()
         self.folder = cache(self._folder)
+
+    @cached_property
+    def _disk(self) -> TemporaryDirectory[str]:
+        return TemporaryDirectory()
 
     def _folder(self, path: str) -> Folder:
         self._asked += 1
@@ -180,18 +183,11 @@ class _Reading:
 
     def read(self, files: Mapping[str, Blob]) -> dict[str, BundleFile]:
         """The files, read several at once and kept on disk."""
-        from concurrent.futures import ThreadPoolExecutor  # not while a function starts
-
         if len(files) > FILES:
             raise RefusedError(f"{NAME} brings {len(files):,} files; {_smaller()}")
         kept: dict[str, BundleFile] = {}
-        entries = list(files.items())
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            for begin in range(0, len(entries), AT_ONCE):
-                batch = entries[begin : begin + AT_ONCE]
-                contents = (map if len(entries) <= AT_ONCE else pool.map)(self._blob, batch)
-                for (path, (blob, executable)), content in zip(batch, contents, strict=True):
-                    kept[path] = FileOnDisk(self._keep(path, blob, content), executable, self._disk)
+        for (path, (blob, executable)), content in several(self._blob, list(files.items())):
+            kept[path] = FileOnDisk(self._keep(path, blob, content), executable, self._disk)
         return kept
 
     def _blob(self, entry: tuple[str, Blob]) -> bytes | None:

@@ -159,7 +159,7 @@ class Service(Strict):
     startup_seconds: Annotated[int, Field(ge=1, le=1500)] = 60
     drain_seconds: Annotated[int, Field(ge=0, le=1500)] = 30
     validation_seconds: Annotated[int, Field(ge=1, le=1500)] = 120  # after that the host puts the former release back
-    memory_mb: Annotated[int, Field(ge=0, le=2**24)] = 0  # the container's limit; 0: none
+    memory_mb: Annotated[int, Field(ge=0, le=2**24)] = 0  # the container's limit; 0: nine tenths of the host's
     when_memory_is_short: Literal["refuse", "stop-first"] = "refuse"
     capabilities: tuple[Capability, ...] = ()  # what the container may do of what root may; none unless asked for
     own_hooks: bool = True  # whether a commit's own appspec.yml, which runs as root on the host, is taken

@@ -25,7 +25,7 @@ from console.local.aws.api import AwsError, user
 from console.local.aws.stack import LocalAws
 from console.local.aws_account import REGION
 from console.local.foreign import why_foreign
-from console.read.private import write_private
+from console.read.writing import write_private
 
 LOG = logging.getLogger(__name__)
 OWN = "/_esteira/"

@@ -40,6 +40,7 @@ from console.local.aws.logs import BuildLogs
 from console.local.aws.strict.lists import Lists
 from console.local.aws.work import Runner, Threads
 from console.local.engine import Engine
+from console.read.writing import write_whole
 
 KEPT = {
     "codebuild": {"CreateProject", "UpdateProject", "DeleteProject"},
@@ -205,9 +206,7 @@ class LocalAws:
                 default=_encode,
             )
         if text != self._saved:
-            fresh = self.folder / "state.json.new"
-            fresh.write_text(text)
-            fresh.replace(self.folder / "state.json")
+            write_whole(self.folder / "state.json", text)
             self._saved = text
 
     # helpers, in order of use

@@ -36,7 +36,7 @@ from console.local.aws_account import ACCOUNT, REGION
 from console.local.foreign import why_foreign
 from console.local.ports import LOOPBACK, await_ready, kept_port
 from console.local.process.container import Lifeline
-from console.read.private import write_private
+from console.read.writing import write_private
 
 NAME = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"  # the registry's, as repositories' URIs begin with it
 MANIFEST_BYTES = 4 * 1024 * 1024

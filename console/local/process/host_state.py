@@ -20,6 +20,7 @@ from console.local.process.host_release import RELEASE_FILE, HostRelease, Runnin
 from console.local.process.oci import ImageConfig, Registry
 from console.local.process.packages import Packages
 from console.local.process.port_of import ContainerPort
+from console.read.writing import write_whole
 
 ROOT, LOG = "root", "container.log"
 _log = logging.getLogger(__name__)
@@ -115,10 +116,8 @@ class HostState:
             shutil.rmtree(stale, ignore_errors=True)
 
     def _remember(self, live: RunningRelease) -> None:
-        """Written beside and moved, so that a crash leaves the old memory or the new one."""
-        draft = self.memory.with_suffix(".draft")
-        draft.write_text(live.model_dump_json(indent=2))
-        draft.replace(self.memory)
+        """Written whole, so that a crash leaves the old memory or the new one."""
+        write_whole(self.memory, live.model_dump_json(indent=2))
 
     def _retire(self, running: LiveContainer | None) -> None:
         if running is None:

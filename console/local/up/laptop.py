@@ -27,8 +27,8 @@ from console.local.process.process_engine import ProcessEngine
 from console.local.stages import give_stages, registered
 from console.local.template import read, with_service
 from console.local.up.memory import Asked, remember, remembered
-from console.read.private import write_private
 from console.read.state_folder import prepare
+from console.read.writing import write_private, write_whole
 
 if TYPE_CHECKING:
     from console.local.docker.docker_engine import DockerEngine
@@ -223,9 +223,7 @@ class Laptop:
     def _note(self) -> None:
         """Tell the other commands where everything is."""
         self.whereabouts = self._found()
-        fresh = self._state / "local.json.new"
-        fresh.write_text(json.dumps(asdict(self.whereabouts), indent=1))
-        fresh.replace(self._state / "local.json")
+        write_whole(self._state / "local.json", json.dumps(asdict(self.whereabouts), indent=1))
 
     def _found(self) -> Whereabouts:
         """Where everything is: each service's remote, and each of its stages' hosts."""

@@ -11,6 +11,12 @@ from esteira.config import Service
 from esteira.errors import PartialError, is_refusal, making
 
 
+def log_of(build: str) -> dict[str, str]:
+    """Where CloudWatch Logs has the log of a build (``PROJECT:UUID``), as a request names it."""
+    project, _, stream = build.partition(":")
+    return {"logGroupName": f"/aws/codebuild/{project}", "logStreamName": stream}
+
+
 @dataclass(frozen=True)
 class Builds:
     """CodeBuild, as the controller needs it."""
@@ -85,9 +91,8 @@ class Builds:
 
     def build_log(self, build: str) -> Sequence[str]:
         """The last lines of a build's log, none where CloudWatch has no such log, or none yet."""
-        project, _, stream = build.partition(":")
         try:
-            told = self.client("logs").get_log_events(logGroupName=f"/aws/codebuild/{project}", logStreamName=stream)
+            told = self.client("logs").get_log_events(**log_of(build))
         except Exception as error:
             if not is_refusal(error):
                 raise

@@ -13,11 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from esteira.claims import BuildClaim
-from esteira.config import build_tag
 from esteira.core.actions import AcceptImage, FindBuild, StartBuild
-from esteira.core.facts import Accepted, BuildStarted, Claimed, GivenUp, ImageBuilt, about_release
+from esteira.core.facts import Accepted, BuildStarted, GivenUp, ImageBuilt, about_release
 from esteira.perform.effects import Effects, Take
-from esteira.perform.images import Unfit, found, label
+from esteira.perform.images import Unfit, found, label, told_tag
 
 DEFAULT = Path(__file__).parents[1] / "buildspec.yml"  # for a commit without one
 
@@ -34,17 +33,11 @@ def start(action: StartBuild, do: Effects) -> None:
         with do.declining(take):
             if _accepted_again(action, commit, do):
                 return
-            tag = build_tag(commit, _owner(action, do), claim)
+            tag = told_tag(do.release(number), do.context.owner, do)
             token = str(claim).replace("/", "-")
             buildspec = DEFAULT.read_text() if do.release(number).pushed.default_build else ""
             build = do.aws.start_build(do.service, claim, commit, tag, token, _about_live(do), buildspec)
     do.record(BuildStarted(at=do.now(), release=number, attempt=action.attempt, build=build))
-
-
-def _owner(action: StartBuild, do: Effects) -> str:
-    """Who claimed the attempt's build first: each take then tells it the same tag."""
-    first = do.release(action.release).one(Claimed, action="build", attempt=action.attempt)
-    return first.owner if first else do.context.owner
 
 
 def _accepted_again(action: StartBuild, commit: str, do: Effects) -> bool:

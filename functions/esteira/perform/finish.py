@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from esteira.audit import checkpoint_of
+from esteira.audit import checkpoint_of, names_of
 from esteira.aws import Hosts
 from esteira.core.actions import Diagnose, Finish
 from esteira.core.facts import (
@@ -140,7 +140,7 @@ def _checkpoint(rollout: Rollout, do: Effects) -> None:
     before = do.store.checkpoint(name, rollout.stage, rollout.number - 1)
     rounds = do.store.rounds(name, (before.at if before else pushed.at) - do.context.settings.lease)
     said = do.store.newest_request(name)
-    listed = {line.rpartition(" ")[0] for line in before.rows} if before else set()
+    listed = names_of(before.rows if before else ())
     # A slow function, which lives no longer than a lease, may have written a round after the checkpoint before.
     new = [f for f in rounds if f"{f.about} {f.key}" not in listed][-ROUNDS:]
     facts = {pushed, *do.store.everything(name, rollout.release), *new, *((said,) if said else ())}

@@ -49,7 +49,7 @@ def found(release: Release, do: Effects) -> ReleaseImage | Unfit:
         return _image(f"image {pushed.tag}", pushed.digest, (), do) or Unfit(
             f"image {pushed.tag} is not in the registry any more", _AGAIN
         )
-    (build, unread), tag = _own_build(release, do), _tag(release, do)
+    (build, unread), tag = _own_build(release, do), told_tag(release, "", do)
     exported = exported_by(build)
     if digest := exported_digest(build):
         named = f"image {digest[:19]}, which the build exported as IMAGE_DIGEST,"
@@ -67,6 +67,17 @@ def found(release: Release, do: Effects) -> ReleaseImage | Unfit:
     return image or _absent(release, Unfit(f"the build succeeded without pushing its image {tag}", _PUSH), do)
 
 
+def told_tag(release: Release, claimant: str, do: Effects) -> str:
+    """The tag that the attempt's builds are told, by who claimed the first of them: each take then has the same.
+
+    ``claimant`` has claimed it in this very call, "" is nobody. "" where nobody claimed one.
+    """
+    first = release.one(Claimed, action="build", attempt=release.attempt)
+    owner = first.owner if first else claimant
+    claim = BuildClaim(do.service.name, release.number, release.attempt)
+    return build_tag(release.pushed.commit, owner, claim) if owner else ""
+
+
 def _image(named: str, digest: str, exported: tuple[str, ...], do: Effects) -> ReleaseImage | Unfit | None:
     """The image under a digest, or why it is none; None where it is not in the registry or cannot be pulled."""
     manifest = None if do.aws.missing(do.service, digest) else do.aws.manifest(do.service, digest)
@@ -82,13 +93,6 @@ def _absent(release: Release, unfit: Unfit, do: Effects) -> Unfit:
     if release.build_ended is not None and do.now() < release.build_ended.at + PATIENCE:
         raise DeclinedError(f"{unfit.why}; looking again")
     return unfit
-
-
-def _tag(release: Release, do: Effects) -> str:
-    """The tag that the attempt's build was told, "" where nobody claimed to start one."""
-    first = release.one(Claimed, action="build", attempt=release.attempt)
-    claim = BuildClaim(do.service.name, release.number, release.attempt)
-    return build_tag(release.pushed.commit, first.owner, claim) if first else ""
 
 
 def _own_build(release: Release, do: Effects) -> tuple[Mapping[str, Any], Exception | None]:

@@ -9,32 +9,28 @@ from esteira.core.facts import Searched
 from esteira.errors import code_of
 from esteira.inspection import SUBMODULE, Change, Search, searched
 from esteira.perform.effects import Effects
+from esteira.several import AT_ONCE, several
 
-AT_ONCE = 8  # files of 6 MB each, at most, that are in memory together
 CHECKPOINT = 50 * AT_ONCE  # a push of no more files needs no record of how far the search came
 
 
 def search(files: Sequence[Change], base: str, commit: str, do: Effects) -> Search | None:
     """What came of the search; None where the time was used up before its end."""
-    from concurrent.futures import ThreadPoolExecutor  # not while a function starts
-
     found = _so_far(base, commit, do) if len(files) > CHECKPOINT else Search()
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for begin in range(found.through, len(files), AT_ONCE):
-            batch = files[begin : begin + AT_ONCE]
-            few = len(files) <= 2 * AT_ONCE  # not worth a thread
-            for change, content in zip(batch, (map if few else pool.map)(lambda c: _read(c, do), batch), strict=True):
-                found = searched(found, change, content)
-                if found.secret:
-                    return found
-            late = do.context.is_late()
-            if found.through < len(files) and (late or found.through % CHECKPOINT == 0):
-                _record(found, base, commit, do)
-            if found.through < len(files) and late:
-                so_far = f"{found.through} of {len(files)} files of {commit[:8]}"
-                why = f"{so_far} are searched for secrets; the next call goes on"
-                do.context.tell(Decision(do.service.name, "", "", "OpenCommit", why))
-                return None
+    for change, content in several(lambda c: _read(c, do), files[found.through :]):
+        found = searched(found, change, content)
+        if found.secret:
+            return found
+        if found.through % AT_ONCE or found.through == len(files):  # the rest of the batch is read already
+            continue
+        late = do.context.is_late()
+        if late or found.through % CHECKPOINT == 0:
+            _record(found, base, commit, do)
+        if late:
+            so_far = f"{found.through} of {len(files)} files of {commit[:8]}"
+            why = f"{so_far} are searched for secrets; the next call goes on"
+            do.context.tell(Decision(do.service.name, "", "", "OpenCommit", why))
+            return None
     return found
 
 
