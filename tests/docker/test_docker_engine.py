@@ -381,9 +381,9 @@ def hosts(laptop: Laptop) -> list[str]:
 def targets(laptop: Laptop) -> list[str]:
     """What became of the last deployment on each host."""
     codedeploy = laptop.client("codedeploy")
-    last = codedeploy.list_deployments(applicationName="heart", deploymentGroupName="heart-production")["deployments"][
-        0
-    ]
+    ids = codedeploy.list_deployments(applicationName="heart", deploymentGroupName="heart-production")["deployments"]
+    told = codedeploy.batch_get_deployments(deploymentIds=ids)["deploymentsInfo"]
+    last = max(told, key=lambda info: info["createTime"])["deploymentId"]  # lists come in no order
     ids = codedeploy.list_deployment_targets(deploymentId=last)["targetIds"]
-    told = codedeploy.batch_get_deployment_targets(deploymentId=last, targetIds=ids)["deploymentTargets"]
-    return [one["instanceTarget"]["status"] for one in told]
+    found = codedeploy.batch_get_deployment_targets(deploymentId=last, targetIds=ids)["deploymentTargets"]
+    return [one["instanceTarget"]["status"] for one in found]

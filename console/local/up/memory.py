@@ -13,6 +13,7 @@ from typing import Any
 
 from console.local.paths import SERVICE_TEMPLATE
 from console.local.template import read
+from console.read.writing import write_whole
 
 FILE = "stack.json"
 
@@ -43,9 +44,7 @@ def remembered(state: Path) -> Asked:
 
 def remember(state: Path, asked: Asked) -> None:
     """Keep what was asked for."""
-    fresh = state / f"{FILE}.new"
-    fresh.write_text(json.dumps(asdict(asked), indent=1) + "\n")
-    fresh.replace(state / FILE)
+    write_whole(state / FILE, json.dumps(asdict(asked), indent=1) + "\n")
 
 
 def name_fault(name: str) -> str:
@@ -56,13 +55,10 @@ def name_fault(name: str) -> str:
 
 
 def service_name(folder: Path) -> str:
-    """What a service is called after its folder: lower-case letters, digits and single hyphens, at most 19.
-
-    A longer name makes a capture's name in the host's nginx file too long, and could never be deployed.
-    """
+    """What a service is called after its folder: lower-case letters, digits and single hyphens, at most 24."""
     words = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")
     name = words if words[:1].isalpha() else f"model-{words}"
-    return name[:19].strip("-")
+    return name[:24].strip("-")
 
 
 def _by_note(note: dict[str, Any]) -> Asked:
