@@ -140,9 +140,11 @@ def test_only_the_services_that_are_spoken_to_are_described(made: tuple[Path, Si
         "dynamodb",
         "ecr",
         "events",
+        "logs",
         "s3",
         "sns",
         "ssm",
+        "xray",
     }
     assert described == controller
 
