@@ -151,7 +151,7 @@ class _Trial:
         return _Decision(
             decided,
             as_of(self.rows, service, seen, decided.at).snapshot,
-            as_of(self.rows, other, seen, decided.at, without="gated#").snapshot,
+            as_of(self.rows, other, seen, decided.at, without=("gated#", "policy#")).snapshot,
         )
 
     def _gated(self, decision: _Decision, r: Release) -> Gated | None:
