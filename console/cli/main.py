@@ -59,6 +59,7 @@ _MODULES = {
     ),
     "service_commands": ("add-service", "remove-service", "remains"),
     "log_commands": ("logs",),
+    "policy_commands": ("policy",),
     "use_commands": ("use",),
     "record_commands": ("receipt", "replay-decision", "backtest"),
 }

@@ -126,6 +126,7 @@ def _particulars(told: Account, *, whole: bool) -> list[tuple[str, str]]:
         ("changed", changed),
         ("note", told.note),
         ("scan", told.findings),
+        ("rules", told.rules),
     ]
     if whole:
         rows += [("build", f"{b.id} (attempt {b.attempt}): {b.status}") for b in told.builds]

@@ -116,6 +116,7 @@ class ServiceStatus:
     url: str
     live: str
     failing: tuple[str, ...]
+    rules: str = ""  # which policy is in force, "" where the registration's rules are
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,7 @@ class Account:
     deployments: tuple[ReleaseDeployment, ...]
     facts: tuple[Said, ...]  # in order of time
     decisions: tuple[Said, ...]  # of the controller, in order of time
+    rules: str = ""  # the policy that was in force, "" where none was set
     ahead: StageDifference | None = None  # to what is live on the next stage it has not come to
 
 

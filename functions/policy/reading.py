@@ -39,7 +39,7 @@ class PolicyError(ValueError):
     """The document cannot be a policy: one sentence with the line, the value and what is allowed."""
 
 
-class _Written(NamedTuple):
+class _RuleText(NamedTuple):
     """A value as it stands in the document."""
 
     line: int
@@ -53,7 +53,7 @@ def read(text: str, service: Service) -> Policy:
     """The policy that a document describes for the service. Raises PolicyError."""
     if len(text) > LARGEST:
         raise PolicyError(f"it has more than {LARGEST:,} characters; keep only rules in it")
-    written: dict[_Place, _Written] = {}
+    written: dict[_Place, _RuleText] = {}
     values = _values(_composed(text), (), written)
     if not isinstance(values, dict):
         raise PolicyError("line 1: expected rules such as stages: {production: {approvals: {votes: 1}}}")
@@ -65,7 +65,7 @@ def read(text: str, service: Service) -> Policy:
     return policy
 
 
-def _require_stages(policy: Policy, service: Service, written: Mapping[_Place, _Written]) -> None:
+def _require_stages(policy: Policy, service: Service, written: Mapping[_Place, _RuleText]) -> None:
     """Every registered stage is named, and no other: a stage that is left out by mistake would have no rules."""
     known = [stage.name for stage in service.stages]
     for name in policy.stages:
@@ -74,7 +74,7 @@ def _require_stages(policy: Policy, service: Service, written: Mapping[_Place, _
             raise PolicyError(f"line {line}: {service.name} has no stage {name}; its stages are {', '.join(known)}")
     for name in known:
         if name not in policy.stages:
-            line = written.get(("stages",), _Written(1, "")).line
+            line = written.get(("stages",), _RuleText(1, "")).line
             raise PolicyError(f"line {line}: stages does not name {name}; add {name}: {{}} if it is to have no rules")
 
 
@@ -89,7 +89,7 @@ def _composed(text: str) -> Any:
         raise PolicyError(f"line {mark.line + 1 if mark else 1}: it is not YAML ({problem})") from error
 
 
-def _values(node: Any, place: _Place, written: dict[_Place, _Written]) -> Any:
+def _values(node: Any, place: _Place, written: dict[_Place, _RuleText]) -> Any:
     """The node's value; where each value in it stands is noted. Raises PolicyError."""
     import yaml
 
@@ -97,7 +97,7 @@ def _values(node: Any, place: _Place, written: dict[_Place, _Written]) -> Any:
         return None
     if len(written) > MOST or len(place) > 10:
         raise PolicyError(f"line {_line(node)}: it has more than {MOST:,} values, or is nested too deep")
-    written.setdefault(place, _Written(_line(node), node.value if node.id == "scalar" else f"a {node.id}"))
+    written.setdefault(place, _RuleText(_line(node), node.value if node.id == "scalar" else f"a {node.id}"))
     if node.id == "sequence":
         return [_values(child, (*place, n), written) for n, child in enumerate(node.value)]
     if node.id == "mapping":
@@ -108,7 +108,7 @@ def _values(node: Any, place: _Place, written: dict[_Place, _Written]) -> Any:
         raise PolicyError(f"line {_line(node)}: {node.value[:60]} cannot be read ({error})") from error
 
 
-def _mapping(node: Any, place: _Place, written: dict[_Place, _Written]) -> dict[str, Any]:
+def _mapping(node: Any, place: _Place, written: dict[_Place, _RuleText]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, child in node.value:
         name = str(key.value)
@@ -116,7 +116,7 @@ def _mapping(node: Any, place: _Place, written: dict[_Place, _Written]) -> dict[
             first = written[*place, name].line
             raise PolicyError(f"line {_line(key)}: {name} stands in line {first} already; keep one of them")
         text = child.value if child.id == "scalar" else f"a {child.id}"
-        written[*place, name] = _Written(_line(key), text)
+        written[*place, name] = _RuleText(_line(key), text)
         found[name] = _values(child, (*place, name), written)
     return found
 
@@ -125,10 +125,10 @@ def _line(node: Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def _sentence(found: Mapping[str, Any], written: Mapping[_Place, _Written]) -> str:
+def _sentence(found: Mapping[str, Any], written: Mapping[_Place, _RuleText]) -> str:
     place = tuple(part for part in found["loc"] if part != "[key]")
     known = next((place[:n] for n in range(len(place), 0, -1) if place[:n] in written), ())
-    line, text = written.get(known, _Written(1, ""))
+    line, text = written.get(known, _RuleText(1, ""))
     name = ".".join(map(str, place)) or "the document"
     if found["type"] == "extra_forbidden":
         return f"line {line}: {name} is no rule; {_meant(place)}"
