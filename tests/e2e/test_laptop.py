@@ -23,8 +23,11 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 import pytest
+from click.testing import CliRunner
 
+from console.cli.main import main
 from console.local.up.laptop import Laptop, LaptopError, Whereabouts
+from esteira.config import Service
 from esteira.store import Store, View
 
 SECONDS = 60.0  # after which something that should have happened has not
@@ -210,8 +213,10 @@ def repositories(said: str) -> list[str]:
 
 
 def test_what_was_asked_for_is_there_at_the_next_start(tmp_path: Path) -> None:
-    """A start without --stages keeps the stages, and with them the votes and windows that a stage was given since."""
-    state = tmp_path / "state"
+    """A start without --stages keeps the stages, and with them the votes and windows that a stage was given since. The
+    policy stays whatever is asked for."""
+    state, policy = tmp_path / "state", tmp_path / "policy.yaml"
+    policy.write_text("stages: {staging: {}, production: {approvals: {votes: 3}}}")
     with Laptop(state, stages=("staging", "production"), hosts=2, service="lungs") as laptop:
         there = laptop.whereabouts
         assert [*there.remotes] == ["lungs"]
@@ -220,14 +225,29 @@ def test_what_was_asked_for_is_there_at_the_next_start(tmp_path: Path) -> None:
         service = json.loads(ssm.get_parameter(Name="/esteira/services/lungs")["Parameter"]["Value"])
         service["stages"][1]["approvals"] = {"votes": 2}
         ssm.put_parameter(Name="/esteira/services/lungs", Value=json.dumps(service), Overwrite=True)
+        typed = ["policy", "apply", str(policy), "--reason", "the audit", "--by", "ana", "--state", str(state)]
+        came = CliRunner().invoke(main, typed)
+        assert "policy version 1 of lungs is in force" in came.output
+        assert votes(laptop) == 3
     with Laptop(state, service="other") as laptop:
         again = laptop.whereabouts.stages["lungs"]
         assert {stage: len(hosts) for stage, hosts in again.items()} == {"staging": 2, "production": 2}
         kept = laptop.client("ssm").get_parameter(Name="/esteira/services/lungs")["Parameter"]["Value"]
         assert json.loads(kept) == service
+        assert votes(laptop) == 3
     with Laptop(state, stages=("production",)) as laptop:  # asked for anew; what was said of production stays
         kept = json.loads(laptop.client("ssm").get_parameter(Name="/esteira/services/lungs")["Parameter"]["Value"])
         assert kept["stages"] == [service["stages"][1]]
+        assert votes(laptop) == 3
+
+
+def votes(laptop: Laptop) -> int:
+    """How many votes production asks for, as the controller sees it."""
+    service = Service.model_validate_json(
+        laptop.client("ssm").get_parameter(Name="/esteira/services/lungs")["Parameter"]["Value"]
+    )
+    rules = Store(laptop.client("dynamodb"), laptop.table).stages(service)[-1].rules
+    return rules.approvals.votes if rules and rules.approvals else 0
 
 
 def test_a_second_model_joins_the_stack_while_it_runs(tmp_path: Path, team: Team) -> None:

@@ -59,7 +59,7 @@ AS_OTHERS = {
 
 @pytest.fixture(scope="module")
 def story() -> Iterator[Story]:
-    """A policy, votes, a failed build, a retry, a rejection, an abort, a hold, a bypass, a rollback, an image, a leak."""
+    """A policy, votes, a failed build, a retry, a rejection, an abort, a hold, a bypass, a rollback, a leak."""
     with Story(stages=STAGES) as story:
         gates = {"roc_auc": {"min": 0.5}}
         stages = {"production": {"approvals": STAGES[0]["approvals"]}}
