@@ -111,7 +111,9 @@ def _values(node: Any, place: _Place, written: dict[_Place, _RuleText]) -> Any:
 def _mapping(node: Any, place: _Place, written: dict[_Place, _RuleText]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, child in node.value:
-        name = str(key.value)
+        if key.id != "scalar":
+            raise PolicyError(f"line {_line(key)}: expected the name of a rule, got a {key.id}")
+        name = key.value
         if name in found:
             first = written[*place, name].line
             raise PolicyError(f"line {_line(key)}: {name} stands in line {first} already; keep one of them")
