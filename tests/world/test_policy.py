@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+from console.record.as_of import Rows
+from console.record.backtest import backtest
+from console.record.decisions import replay
+from console.record.registration_part import merged
 from esteira.core.admission import Waits
 from esteira.core.facts import PolicySet
 from esteira.core.status import Phase
@@ -155,3 +159,20 @@ def test_a_policy_of_a_newer_version_holds_releases_back(story: Story) -> None:
     story.play()
     assert story.stands(1).cause == Waits.REGISTRATION
     assert "policy version 1 cannot be used: the policy is refused: moon" in story.why(1)
+
+
+def test_decisions_are_made_again_under_the_policy_of_then(story: Story) -> None:
+    """Also when the next one says otherwise; and a backtest tries other rules, not those that were set."""
+    set_policy(story, VOTES)
+    story.push("1")
+    story.play()
+    vote(story, "approve", "v1")
+    set_policy(story, NONE)
+    story.live("2")
+    rows = Rows(story.context.aws.client("dynamodb"), story.context.settings.table)
+    lease = story.context.settings.lease
+    assert {one.verdict for n in (1, 2) for one in replay(rows, "heart", n, lease)} == {"same"}
+    present = story.snapshot().service
+    asked = merged(present, {"stages": [{"name": "production", "approvals": {"votes": 1}}]})
+    told = backtest(rows, present, asked, 10, lease)
+    assert [(line.release, line.changes[0].rule) for line in told.otherwise] == [("v2", "approval")]
