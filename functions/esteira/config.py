@@ -23,6 +23,9 @@ Images = Annotated[str, Field(pattern=rf"^{_PART}(/{_PART})*$", min_length=2, ma
 Project = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{1,149}$")]
 Deployed = Annotated[str, Field(pattern=r"^[A-Za-z0-9+=,.@_-]{1,100}$")]
 Bucket = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+Folder = Annotated[
+    str, Field(pattern=r"^([A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*)?$", max_length=200)
+]
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Parameter = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]{1,1011}$")]
@@ -165,6 +168,9 @@ class Service(Rules):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
     repository: Repository
     branch: Branch = "main"
+    folder: Folder = (
+        ""  # where in the repository it stands; "": at its root. What changes elsewhere is no release of it
+    )
     images: Images
     image_uri: str
     project: Project

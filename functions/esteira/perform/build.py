@@ -35,7 +35,8 @@ def start(action: StartBuild, do: Effects) -> None:
                 return
             tag = told_tag(do.release(number), do.context.owner, do)
             token = str(claim).replace("/", "-")
-            buildspec = DEFAULT.read_text() if do.release(number).pushed.default_build else ""
+            named = f"{do.service.folder}/buildspec.yml" if do.service.folder else ""
+            buildspec = DEFAULT.read_text() if do.release(number).pushed.default_build else named
             build = do.aws.start_build(do.service, claim, commit, tag, token, _about_live(do), buildspec)
     do.record(BuildStarted(at=do.now(), release=number, attempt=action.attempt, build=build))
 
