@@ -27,6 +27,7 @@ from click.testing import CliRunner
 
 from console.cli.main import main
 from console.local.up.laptop import Laptop, LaptopError, Whereabouts
+from console.local.up.memory import remember, remembered
 from esteira.config import Service
 from esteira.store import Store, View
 
@@ -281,6 +282,46 @@ def test_a_second_model_joins_the_stack_while_it_runs(tmp_path: Path, team: Team
         assert eventually(lambda: page(laptop.whereabouts.pages["lungs-2"]), "two".__eq__) == "two"
     assert esteira(first, "local", "clean", "--yes").returncode == 0
     assert not (first / ".esteira").exists()
+
+
+@pytest.mark.slow
+def test_two_models_stand_in_one_repository(tmp_path: Path) -> None:
+    """One push brings both to life, each from its folder; what changes one alone leaves the other as it is."""
+    state, clone = tmp_path / "state", tmp_path / "clone"
+
+    def push(**said: str) -> None:
+        for name, word in said.items():
+            (clone / "models" / name / "app.py").write_text(APP.format(said=word))
+        for words in (
+            ("add", "--all"),
+            ("commit", "--quiet", "--message", "models"),
+            ("push", "--quiet", remote, "main"),
+        ):
+            subprocess.run([*GIT, *words], cwd=clone, check=True, capture_output=True)
+
+    for name in ("heart", "lungs"):
+        (clone / "models" / name).mkdir(parents=True)
+        (clone / "models" / name / "Dockerfile").write_text(DOCKERFILE)
+    own = BUILDSPEC.replace('IMAGE_TAG" .', 'IMAGE_TAG" "$ESTEIRA_FOLDER"')
+    (clone / "models" / "lungs" / "buildspec.yml").write_text(own)
+    subprocess.run([*GIT, "init", "--quiet"], cwd=clone, check=True)
+    with Laptop(state, service="heart", folder="models/heart") as laptop:
+        remember(state, remembered(state).with_service("lungs", "models/lungs"))
+        assert laptop.grow() == ("lungs",)
+        remote, also = laptop.whereabouts.remotes.values()
+        assert remote == also
+        push(heart="one", lungs="two")
+        for name, word in {"heart": "one", "lungs": "two"}.items():
+            assert eventually(lambda name=name: page(laptop.whereabouts.pages[name]), word.__eq__) == word
+        push(lungs="three")
+        assert eventually(lambda: page(laptop.whereabouts.pages["lungs"]), "three".__eq__) == "three"
+        store = Store(laptop.client("dynamodb"), laptop.table)
+        second = eventually(lambda: store.view("heart", 2), bool)
+        assert second
+        assert (second.phase, page(laptop.whereabouts.pages["heart"])) == ("skipped", "one")
+        assert second.why.startswith("nothing in its folder models/heart changed: models/lungs/app.py")
+    with Laptop(state) as laptop:
+        assert [*laptop.whereabouts.remotes.values()] == [remote, remote]
 
 
 def esteira(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
