@@ -48,3 +48,43 @@ def test_settings_that_cannot_be_read_reject_the_release(story: Story) -> None:
     story.push("two", esteira_dot_yaml="port: 80")
     story.play()
     assert story.phases == ["rejected", "live"]
+
+
+def test_everything_that_a_commit_says_reaches_its_hosts(story: Story) -> None:
+    """Each setting of the file is in the release's document; what it is silent about comes from the registration, and a
+    release that goes back takes its own settings along."""
+    story.register(memory_mb=256, environment={"LEVEL": "info", "REGION": "north"})
+    text = "startup_seconds: 900\ndrain_seconds: 0\nvalidation_seconds: 60\nenvironment: {LEVEL: debug}\n"
+    story.push("one", esteira_dot_yaml=text + "parameters: {TOKEN: /esteira/parameters/heart/token}\n")
+    story.play()
+    story.push("two", esteira_dot_yaml="memory_mb: 1024")
+    story.play()
+    story.operate("rollback", to="v1")
+    story.play()
+    first, second, back = story.release_documents()
+    assert [first[f"{name}_seconds"] for name in ("startup", "drain", "validation")] == [900, 0, 60]
+    assert (first["memory_mb"], first["environment"]) == (256, {"LEVEL": "debug", "REGION": "north"})
+    assert first["parameters"] == {"TOKEN": "/esteira/parameters/heart/token"}
+    assert (second["memory_mb"], second["environment"]["LEVEL"], second["parameters"]) == (1024, "info", {})
+    assert back == first
+
+
+def test_a_push_of_paths_that_the_commit_ignores_starts_no_release(story: Story) -> None:
+    """The commit's own list is taken in place of the registration's, and the skipped release says so."""
+    story.push("one", esteira_dot_yaml="ignored_paths: ['notebooks/**']")
+    story.play()
+    story.push(notebooks__look_dot_ipynb="{}")
+    story.play()
+    story.push(README_dot_md="read")
+    story.play()
+    assert story.phases == ["superseded", "skipped", "live"]
+    assert story.why(2) == "only ignored paths changed: notebooks/look.ipynb"
+
+
+def test_settings_that_cannot_be_read_are_no_ignored_push(story: Story) -> None:
+    """A push of ignored paths alone is rejected for them: what is wrong is said at once."""
+    story.push("one", esteira_dot_yaml="port: 80")
+    story.play()
+    story.push(esteira_dot_yaml="port: x", README_dot_md="read")
+    story.play()
+    assert story.phases == ["live", "rejected"]

@@ -27,7 +27,7 @@ from esteira.core.status import Cause
 from esteira.errors import UnsureError
 from esteira.perform.effects import Effects, Take
 from esteira.rollbacks import RollbackWords, back, instead_of
-from esteira.settings import restored
+from settings.model import in_effect, restored
 
 
 def start(action: StartDeployment, do: Effects) -> None:
@@ -49,7 +49,7 @@ def start(action: StartDeployment, do: Effects) -> None:
             return
         document = release_document(release, rollout, do)
         content = content_hash(bundle, document)
-        running = _running(rollout, content, do)
+        running = None if document["parameters"] else _running(rollout, content, do)
         if running is not None:
             deployment, bundled = running
             do.record(replace(bundled, at=do.now(), release=rollout.release, rollout=rollout.number))
@@ -128,7 +128,7 @@ def _not_deployed(rollout: Rollout, now: datetime, why: str, remedy: str, cause:
 
 def release_document(release: Release, rollout: Rollout, do: Effects) -> dict[str, Any]:
     """What the host reads as ``release.json``."""
-    service, own = do.service, restored(release.pushed.settings)
+    service = in_effect(do.service, restored(release.pushed.settings))
     return {
         "service": service.name,
         "release": release.label,
@@ -137,8 +137,8 @@ def release_document(release: Release, rollout: Rollout, do: Effects) -> dict[st
         "stage": rollout.stage,
         "image": f"{service.image_uri}@{rollout.digest}",
         "digest": rollout.digest,
-        "port": own.port or service.port,
-        "health_path": own.health or service.health_path,
+        "port": service.port,
+        "health_path": service.health_path,
         "startup_seconds": service.startup_seconds,
         "drain_seconds": service.drain_seconds,
         "validation_seconds": service.validation_seconds,
@@ -168,7 +168,7 @@ def _running(rollout: Rollout, content: str, do: Effects) -> tuple[str, Bundled]
     """
     stage = do.s.stage(rollout.stage)
     live = do.s.release(stage.live)
-    if rollout.kind != "deploy" or live is None or live.number == rollout.release or do.service.parameters:
+    if rollout.kind != "deploy" or live is None or live.number == rollout.release:
         return None
     if stage.finished is None or not stage.finished.succeeded or stage.drift:
         return None
