@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from settings.difference import difference
 from settings.file import LARGEST, SettingsError, read
 from settings.model import ReleaseSettings, in_effect, restored, stored
 from tests.unit.conftest import HEART
@@ -112,3 +113,16 @@ def test_the_registration_s_values_are_the_defaults() -> None:
 def test_what_a_newer_version_kept_is_left_out() -> None:
     """A controller that was taken back reads what it knows."""
     assert restored('{"port": 5000, "colour": "red"}') == ReleaseSettings(port=5000)
+
+
+def test_a_difference_names_what_was_and_what_is() -> None:
+    """A variable is a line of its own; what is equal is not told; a long or empty text stays one readable line."""
+    live = read(b"port: 80\nenvironment: {A: '1', B: '2'}\nsecrets: [S]\nignored_paths: ['docs/**']\n")
+    own = read(f"port: 81\nenvironment: {{A: '1', B: '', C: {'x' * 99}}}\nignored_paths: []\nsecrets: [S]".encode())
+    assert difference(stored(live), stored(own)) == (
+        "port: 80 → 81",
+        'environment.B: 2 → ""',
+        "ignored_paths: docs/** → none",
+        f"environment.C: not set → {'x' * 59}…",
+    )
+    assert difference(stored(own), stored(own)) == difference("", "") == ()

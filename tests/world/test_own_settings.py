@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from console.read.account import account
 from esteira.perform.build import DEFAULT
 from tests.world.story import Story
 
@@ -88,3 +89,19 @@ def test_settings_that_cannot_be_read_are_no_ignored_push(story: Story) -> None:
     story.push(esteira_dot_yaml="port: x", README_dot_md="read")
     story.play()
     assert story.phases == ["live", "rejected"]
+
+
+def test_the_difference_to_what_is_live_is_told(story: Story) -> None:
+    """The comment on the commit has it when the release is on its way; show and the page have it then and later."""
+    story.push("one", esteira_dot_yaml="port: 5000\n")
+    story.play()
+    commit = story.push("two", esteira_dot_yaml="port: 5001\nenvironment: {LEVEL: debug}\n")
+    story.deliver()
+    lines = ("port: 5000 → 5001", "environment.LEVEL: not set → debug")
+    said = [c["comment"]["content"] for c in story.local_aws.codecommit.comments if c["afterCommitId"] == commit]
+    assert ["\n\nsettings beside v1:\n" + "\n".join(lines) in text for text in said] == [True]
+    for _ in ("on its way", "live"):
+        told = account(story.store, story.service, 2, story.clock.now())
+        assert (told.settings, told.settings_than) == (lines, "v1")
+        story.play()
+    assert account(story.store, story.service, 1, story.clock.now()).settings == ()
