@@ -21,11 +21,11 @@ def _number(value: Any) -> Any:
     return value
 
 
-_Port = Annotated[int, BeforeValidator(_number), Field(ge=1, le=65535)]
+_Port = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_number)]
 _Path = Annotated[str, Field(pattern=r"^/[!-~]*$", max_length=200)]
-_Startup = Annotated[int, BeforeValidator(_number), Field(ge=1, le=1500)]
-_Drain = Annotated[int, BeforeValidator(_number), Field(ge=0, le=1500)]
-_Memory = Annotated[int, BeforeValidator(_number), Field(ge=0, le=2**24)]
+_Startup = Annotated[int, Field(ge=1, le=1500), BeforeValidator(_number)]
+_Drain = Annotated[int, Field(ge=0, le=1500), BeforeValidator(_number)]
+_Memory = Annotated[int, Field(ge=0, le=2**24), BeforeValidator(_number)]
 _Name = Annotated[Variable, Field(max_length=100)]
 _Text = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00]*$")]
 _Names = Annotated[tuple[_Name, ...], Field(max_length=50, json_schema_extra={"uniqueItems": True})]
