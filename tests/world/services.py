@@ -32,6 +32,13 @@ class Ssm:
             raise AwsError("ParameterNotFound", "")
         return {"Parameter": {"Name": p["Name"], "Value": self.values[p["Name"]]}}
 
+    def describe_parameters(self, p: Params) -> dict[str, Any]:
+        """DescribeParameters below a path, in one page; never a value."""
+        [where] = p["ParameterFilters"]
+        [path] = where["Values"]
+        assert (where["Key"], where["Option"], path[-1:] == "/") == ("Path", "Recursive", False)
+        return {"Parameters": [{"Name": n, "Version": 1} for n in self.values if n.startswith(f"{path}/")]}
+
     def get_parameters_by_path(self, p: Params) -> dict[str, Any]:
         """GetParametersByPath, in one page."""
         found = [{"Name": n, "Value": v} for n, v in self.values.items() if n.startswith(p["Path"])]

@@ -105,3 +105,50 @@ def test_the_difference_to_what_is_live_is_told(story: Story) -> None:
         assert (told.settings, told.settings_than) == (lines, "v1")
         story.play()
     assert account(story.store, story.service, 1, story.clock.now()).settings == ()
+
+
+def set_secret(story: Story, name: str) -> None:
+    story.aws_client("ssm").put_parameter(Name=name, Value="s3cret", Type="SecureString", Overwrite=True)
+
+
+def test_a_secret_that_is_not_set_is_said_before_anything_is_deployed(story: Story) -> None:
+    """The sentence names it and the stage, and what to type; once it is set, a retry deploys the same image."""
+    story.push("one", esteira_dot_yaml="secrets: [DB_PASSWORD, TOKEN]")
+    story.play()
+    assert (story.phases, story.deployed(), story.stands(1).cause) == (["failed"], [], "secret-missing")
+    assert story.why(1) == (
+        "the secrets DB_PASSWORD, TOKEN of v1 are not set for production, so nothing was deployed; next: "
+        "esteira secret set DB_PASSWORD --stage production, then: esteira retry v1"
+    )
+    set_secret(story, "/esteira/secrets/heart/TOKEN")
+    set_secret(story, "/esteira/secrets/heart/DB_PASSWORD")
+    set_secret(story, "/esteira/secrets/heart/production/DB_PASSWORD")
+    story.operate("retry", release="v1")
+    story.play()
+    assert (story.phases, len(story.built())) == (["live"], 1)
+    [document] = story.release_documents()
+    assert document["parameters"] == {
+        "DB_PASSWORD": "/esteira/secrets/heart/production/DB_PASSWORD",  # the stage's own goes before
+        "TOKEN": "/esteira/secrets/heart/TOKEN",
+    }
+    assert "s3cret" not in str(story.facts(1)) + str(document)
+
+
+def test_a_secret_of_a_build_that_is_not_set_is_said_before_it_is_built(story: Story) -> None:
+    """A build gets the parameter's name, and CodeBuild reads it; a container's secret is none of a build's."""
+    set_secret(story, "/esteira/secrets/heart/PYPI_TOKEN")
+    story.push("one", esteira_dot_yaml="build_secrets: [PYPI_TOKEN]")
+    story.play()
+    assert (story.phases, story.built(), story.stands(1).cause) == (["failed"], [], "secret-missing")
+    assert story.why(1) == (
+        "the secret PYPI_TOKEN of v1 is not set for builds, so nothing was built; next: "
+        "esteira secret set PYPI_TOKEN --build, then: esteira retry v1"
+    )
+    set_secret(story, "/esteira/build-secrets/heart/PYPI_TOKEN")
+    story.operate("retry", release="v1")
+    story.play()
+    assert story.phases == ["live"]
+    [build] = story.local_aws.codebuild.builds()
+    rows = build["environment"]["environmentVariables"]
+    place = {"name": "PYPI_TOKEN", "value": "/esteira/build-secrets/heart/PYPI_TOKEN", "type": "PARAMETER_STORE"}
+    assert [row for row in rows if row["name"] == "PYPI_TOKEN"] == [place]
