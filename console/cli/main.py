@@ -54,7 +54,7 @@ _MODULES = {
     "init_command": ("init",),
     "look_commands": ("doctor", "dora", "ui", "replay", "completion"),
     "operate_commands": (
-        *("rollback", "hold", "resume", "approve", "reject"),
+        *("rollback", "redeploy", "hold", "resume", "approve", "reject"),
         *("promote", "bypass", "retry", "abort", "quarantine"),
     ),
     "service_commands": ("add-service", "remove-service", "remains"),

@@ -92,8 +92,7 @@ def _around(store: Store, service: Service, release: Release, stages: Sequence[S
     for stage, number in rollouts:
         facts = rollout_facts(store, service, stage, number)
         yield from facts
-        orders = (order_of(store, service, f) for f in facts if isinstance(f, Rollout) and f.kind == "rollback")
-        yield from filter(None, orders)
+        yield from filter(None, (order_of(store, service, f) for f in facts if isinstance(f, Rollout)))
     for state in stages:
         alarms = store.alarms(service.name, state.rules.alarms) if state.rules else ()
         rang = replace(state, alarms=alarms).rang(release.on(state))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from console.read import dora
 from console.read.account import account
 from esteira.perform.build import DEFAULT
 from tests.world.story import Story
+from tests.world.test_operator import refused
 
 
 def test_a_commit_without_a_buildspec_is_built_by_the_default_one(story: Story) -> None:
@@ -152,3 +154,46 @@ def test_a_secret_of_a_build_that_is_not_set_is_said_before_it_is_built(story: S
     rows = build["environment"]["environmentVariables"]
     place = {"name": "PYPI_TOKEN", "value": "/esteira/build-secrets/heart/PYPI_TOKEN", "type": "PARAMETER_STORE"}
     assert [row for row in rows if row["name"] == "PYPI_TOKEN"] == [place]
+
+
+def test_what_is_live_is_deployed_again_by_a_word_with_its_reason(story: Story) -> None:
+    """The same image comes once more, without a build; what was ordered is carried out once and is no rollback."""
+    set_secret(story, "/esteira/secrets/heart/TOKEN")
+    story.push("one", esteira_dot_yaml="secrets: [TOKEN]")
+    story.play()
+    story.operate("redeploy", reason="a new TOKEN")
+    story.play()
+    story.wait(60)
+    assert (story.phases, len(story.built()), story.deployed()) == (["live"], 1, ["v1 Succeeded", "v1 Succeeded"])
+    first, again = story.release_documents()
+    assert first == again
+    said = [each.says for each in account(story.store, story.service, 1, story.clock.now()).facts]
+    assert "ana ordered v1 to be deployed to production again: a new TOKEN" in said
+    assert "rollout 2 on production deploys v1 again, as was ordered" in said
+    keys = dora.measure(story.store, story.service, "production", 30, story.clock.now())
+    assert (len(keys.deployments), keys.failure_rate) == (1, 0)
+
+
+def test_an_order_to_deploy_again_dies_with_what_was_live(story: Story) -> None:
+    """A release that takes the place meanwhile has the new values anyway, and nothing goes back to the old one."""
+    story.push("one")
+    story.play()
+    story.push("two")
+    story.deliver()
+    story.end_build()
+    story.operate("redeploy", reason="a new TOKEN")
+    story.play()
+    assert story.live_on("production") == 2
+    story.wait(60)
+    assert story.live_on("production") == 2
+
+
+def test_nothing_is_deployed_again_where_no_deployment_may_begin(story: Story) -> None:
+    """Nothing is live, or the stage is held: the word is refused with what to type."""
+    assert "nothing is live on production" in refused(story.operate("redeploy", reason="why"))
+    story.push("one")
+    story.play()
+    story.operate("hold", reason="a fair")
+    assert "ana holds production until" in refused(story.operate("redeploy", reason="why"))
+    assert "needs a reason" in refused(story.operate("redeploy", reason=""))
+    assert story.deployed() == ["v1 Succeeded"]
