@@ -59,6 +59,7 @@ _MODULES = {
     ),
     "service_commands": ("add-service", "remove-service", "remains"),
     "log_commands": ("logs",),
+    "secret_commands": ("secret",),
     "use_commands": ("use",),
     "record_commands": ("receipt", "replay-decision", "backtest"),
 }

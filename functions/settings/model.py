@@ -68,11 +68,11 @@ class ReleaseSettings(BaseModel):
     )
     secrets: _Names | None = Field(
         default=None,
-        description="up to 50 different variables, such as [DB_PASSWORD], whose values esteira secret set stores",
+        description="up to 50 different variables, such as [DB_PASSWORD], whose values esteira secret set NAME stores",
     )
     build_secrets: _Names | None = Field(
         default=None,
-        description="up to 50 different variables of the build, whose values esteira secret set --build stores",
+        description="up to 50 different variables of the build, whose values esteira secret set NAME --build stores",
     )
     ignored_paths: _Globs | None = Field(
         default=None,
