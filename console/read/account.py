@@ -21,6 +21,7 @@ from esteira.core.facts import (
     DeploymentStarted,
     Diagnosed,
     ImageArrived,
+    Pushed,
     Rollout,
 )
 from esteira.core.state import Release, StageState
@@ -28,6 +29,7 @@ from esteira.core.status import assess
 from esteira.fact import Fact
 from esteira.store import Store
 from esteira.trail import ImageScanned, about_decisions
+from settings.difference import difference
 
 # What the controller noted for itself.
 _NOTES = {"claimed", "rollout-finished", "notified", "host-reported", "bundled", "commit-pushed", "decided", "unknown"}
@@ -39,6 +41,7 @@ def account(store: Store, service: Service, number: int, now: datetime) -> Accou
     stages, pushed = s.stages, release.pushed
     shown = assess(release, stages, now).shown(stages)
     facts = _in_order({pushed, *release.facts, *_around(store, service, release, stages)})
+    replaced = _replaces(store, service, release, s.last, facts)
     scans = {f.digest: f for f in facts if isinstance(f, ImageScanned)}  # the last of each image in an index
     return Account(
         service=service.name,
@@ -55,7 +58,18 @@ def account(store: Store, service: Service, number: int, now: datetime) -> Accou
         deployments=_deployments(release),
         facts=tuple(map(said, facts)),
         decisions=tuple(map(said, _in_order(store.facts(service.name, about_decisions(number))))),
+        settings=difference(replaced.settings, pushed.settings) if replaced else (),
+        settings_than=f"v{replaced.number}" if replaced else "",
     )
+
+
+def _replaces(
+    store: Store, service: Service, release: Release, stage: StageState, facts: Iterable[Fact]
+) -> Pushed | None:
+    """The birth of what was live on the stage before the release came there, or of what is live while it has not."""
+    rollouts = [f for f in facts if isinstance(f, Rollout) and f.stage == stage.name]
+    before = min(rollouts, key=lambda f: f.number).live if rollouts else stage.live
+    return store.pushed(service.name, before) if before not in (0, release.number) else None
 
 
 def _findings(scans: Sequence[ImageScanned]) -> str:
@@ -78,8 +92,7 @@ def _around(store: Store, service: Service, release: Release, stages: Sequence[S
     for stage, number in rollouts:
         facts = rollout_facts(store, service, stage, number)
         yield from facts
-        orders = (order_of(store, service, f) for f in facts if isinstance(f, Rollout) and f.kind == "rollback")
-        yield from filter(None, orders)
+        yield from filter(None, (order_of(store, service, f) for f in facts if isinstance(f, Rollout)))
     for state in stages:
         alarms = store.alarms(service.name, state.rules.alarms) if state.rules else ()
         rang = replace(state, alarms=alarms).rang(release.on(state))

@@ -125,7 +125,7 @@ def _since(store: Store, service: Service, stage: StageState, release: Release) 
     if best is None or best.started is None or here.live_since is None:
         return release.pushed.at, "it is what the last rollout left"
     rollout = next((f for f in rollout_facts(store, service, stage.name, best.number) if isinstance(f, Rollout)), None)
-    order = order_of(store, service, rollout) if rollout and rollout.kind == "rollback" else None
+    order = order_of(store, service, rollout) if rollout else None
     deployment = best.started.deployment
     if order is not None:
         return here.live_since, sentence(order)
@@ -139,6 +139,7 @@ def rollout_facts(store: Store, service: Service, stage: str, number: int) -> tu
 
 
 def order_of(store: Store, service: Service, rollout: Rollout) -> RollbackOrdered | None:
-    """The order a rollback's rollout served."""
-    facts = store.facts(service.name, rollout.about, rollout.served) if rollout.served else ()
+    """The order that the rollout carries out, None where it carries out none."""
+    ordered = rollout.served and rollout.kind in ("rollback", "redeploy")
+    facts = store.facts(service.name, rollout.about, rollout.served) if ordered else ()
     return next((f for f in facts if isinstance(f, RollbackOrdered)), None)

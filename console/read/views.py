@@ -203,6 +203,8 @@ class Account:
     deployments: tuple[ReleaseDeployment, ...]
     facts: tuple[Said, ...]  # in order of time
     decisions: tuple[Said, ...]  # of the controller, in order of time
+    settings: tuple[str, ...] = ()  # how they differ from those of the release it replaces, a line each
+    settings_than: str = ""  # that release, "" where it replaces none
     ahead: StageDifference | None = None  # to what is live on the next stage it has not come to
 
 

@@ -110,7 +110,9 @@ class Guard(Strict):
     allow: tuple[Glob, ...] = ()
 
 
-Verb = Literal["rollback", "hold", "resume", "quarantine", "retry", "abort", "approve", "reject", "promote", "bypass"]
+Verb = Literal[
+    "rollback", "redeploy", "hold", "resume", "quarantine", "retry", "abort", "approve", "reject", "promote", "bypass"
+]  # fmt: skip
 # Who may say a word: an ARN as STS tells it, with * for any part of it.
 Principal = Annotated[str, Field(pattern=r"^arn:[a-z-]+:(iam|sts)::[0-9*]{1,12}:\S{1,500}$")]
 # Of the capabilities that Docker gives a container by itself those an image may be given back.

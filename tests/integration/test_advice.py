@@ -80,6 +80,8 @@ def command_of(words: list[str]) -> tuple[click.Command | None, list[str]]:
     if words[0] == "local" and len(words) > 1:
         return local.commands.get(words[1]), words[:2]
     found = main.get_command(click.Context(main), words[0])
+    if isinstance(found, click.Group) and words[0] != "local" and len(words) > 1:
+        return found.get_command(click.Context(found), words[1]), words[:2]
     return (None if words[0] == "local" else found), words[:1]
 
 

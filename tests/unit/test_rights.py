@@ -124,8 +124,8 @@ def test_a_call_of_one_function_is_missing_for_that_one_alone() -> None:
 
 def test_a_call_that_is_made_no_more_leaves_a_right_too_many() -> None:
     """Without the comments, announce has no use for the right to write them."""
-    told = 'context.aws.comment(service, each.commit, f"{each.text}{_checkpoint(said, service, context)}", each.token)'
-    code = changed("notify.announce", told, "_checkpoint(said, service, context)")
+    told = "context.aws.comment(service, each.commit, text, each.token)"
+    code = changed("notify.announce", told, "text")
     assert missing_and_extra(template("template.yaml"), "AnnounceFunction", code["AnnounceFunction"]) == (
         [],
         ["codecommit:GetCommit", "codecommit:PostCommentForComparedCommit"],

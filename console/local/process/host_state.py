@@ -16,6 +16,7 @@ from console.local.ports import LOOPBACK
 from console.local.process.container import Container, Lifeline, Supervisor, program_of, write_interpreter
 from console.local.process.front import Front
 from console.local.process.health import Health
+from console.local.process.host_parameters import Access, fetched
 from console.local.process.host_release import RELEASE_FILE, HostRelease, RunningRelease
 from console.local.process.oci import ImageConfig, Registry
 from console.local.process.packages import Packages
@@ -38,12 +39,15 @@ class LiveContainer:
 class HostState:
     """What a host keeps under ``directory``, its public port, and the release that is live behind it."""
 
-    def __init__(self, directory: Path, port: int, registry: Registry, interpreter: Path, stop_seconds: float) -> None:
+    def __init__(
+        self, directory: Path, port: int, registry: Registry, interpreter: Path, stop_seconds: float, access: Access
+    ) -> None:
         # Containers get another working directory, so every path they are given must be absolute.
         self._directory = directory.absolute()
         self._registry = registry
         self._interpreter = interpreter.absolute()
         self.stop_seconds = stop_seconds
+        self._access = access
         self.closing = threading.Event()
         self.running: LiveContainer | None = None
         self.releases.mkdir(parents=True, exist_ok=True)
@@ -86,10 +90,12 @@ class HostState:
         return self._registry.unpack(release.digest, directory / ROOT)
 
     def container(self, release: HostRelease, directory: Path, image: ImageConfig) -> Container:
-        """The container of an unpacked image, not started. Raises ValueError if the image names no command."""
+        """The container of an unpacked image, not started. Raises ValueError if the image names no command, or a
+        parameter is not there."""
         sets = Packages.beside(self._registry).of(image.labels)
         path = ":".join(map(str, (*(each / "bin" for each in sets), self._directory / "bin", self._interpreter.parent)))
-        environment = {**release.environment, "ESTEIRA_RELEASE": release.release}
+        values = {**release.environment, **fetched(release.parameters, self._access)}
+        environment = {**values, "ESTEIRA_RELEASE": release.release}
         program = program_of(image, directory / ROOT, path, environment, sets)
         return Container(program, directory / LOG, self._lifeline, ContainerPort.of(release.port, image))
 

@@ -486,6 +486,8 @@ class StageState:
         order = self.rollback
         if order is None or order.key <= (self.rollout.served if self.rollout else ""):
             return None
+        if order.again:
+            return order if order.to == self.live else None
         return None if order.to == self.live and not self.busy else order
 
 
