@@ -11,6 +11,7 @@ from esteira.core.facts import (
     Deviated,
     Diagnosed,
     GivenUp,
+    HostObserved,
     Notified,
     Replaced,
     Rollout,
@@ -78,6 +79,10 @@ def of_stage(fact: Fact) -> str | None:
             return f"deployment {deployment} by {by} put the live release back on {stage}"
         case Deviated(stage=stage, deployment=deployment, by=by, revision=revision):
             return f"deployment {deployment} by {by}, not by esteira, put {revision} on {stage}"
+        case HostObserved(host=host, stage=stage, release=release, sick="", digest=digest):
+            return f"host {host} of {stage} reports that v{release} is well and runs {digest[:19]}"
+        case HostObserved(host=host, stage=stage, release=release, since=since, why=why):
+            return f"host {host} of {stage} reports that v{release} is sick since {minute(since)}: {why}"
         case RolloutFinished(rollout=rollout, release=release, stage=stage, succeeded=True, note=note):
             return f"rollout {rollout} on {stage} is finished: v{release} is live{f'; {note}' if note else ''}"
         case RolloutFinished(rollout=rollout, release=release, stage=stage):
@@ -95,7 +100,7 @@ def of_alarm(fact: Fact) -> str | None:
         case AlarmRang(alarm=alarm, since=since, reason=reason):
             return f"alarm {alarm} rang at {minute(since)}" + (f": {_one_line(reason)}" if reason else "")
         case GivenUp(what="alarm", stage=stage, why=why):
-            return f"an alarm rang while it was watched on {stage}, and nothing could be done: {why}"
+            return f"it was not well while it was watched on {stage}, and nothing could be done: {why}"
         case _:
             return None
 

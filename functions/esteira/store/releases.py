@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from esteira.core.facts import (
     RELEASES,
     DeploymentStarted,
+    HostObserved,
     ImageArrived,
     ImageTaken,
     Notified,
@@ -17,12 +18,13 @@ from esteira.core.facts import (
     about_deployment,
     about_release,
 )
-from esteira.core.state import Failing, Listed, Release
+from esteira.core.state import Beat, Failing, Listed, Release
 from esteira.fact import Fact, from_row, stamp, to_row, unstamp
 from esteira.store.fact_rows import Facts
-from esteira.store.rows import FAILING, OPEN, Row, facts_of, first_of, open_key, open_row, pk_of, row_of
+from esteira.store.rows import BEAT, FAILING, OPEN, Row, facts_of, first_of, open_key, open_row, pk_of, row_of
 from esteira.trail import Checkpoint
 
+BEATS_KEPT = timedelta(days=7)  # a host that is silent for longer is taken for one that is gone
 BIRTH = "birth"  # in a release's open row: its birth once more, as JSON, so that a snapshot need not read it
 
 
@@ -111,6 +113,18 @@ class Releases(Facts):
     def failing(self, service: str) -> tuple[Failing, ...]:
         """What failed the last time."""
         return failures(self._query(service, RELEASES, FAILING))
+
+    def beat(self, service: str, said: HostObserved, at: datetime) -> None:
+        """Note that a host reported on itself."""
+        key = {"pk": pk_of(service, RELEASES), "sk": f"{BEAT}{said.stage}#{said.host}"}
+        told = {"at": stamp(at), "release": said.release, "digest": said.digest}
+        row = {**key, **told, "expires": int((at + BEATS_KEPT).timestamp())}
+        self._client.put_item(**self._put(row)["Put"])
+
+    def beats(self, service: str) -> tuple[Beat, ...]:
+        """When each host last reported on itself."""
+        named = ((row["sk"].removeprefix(BEAT).split("#"), row) for row in self._query(service, RELEASES, BEAT))
+        return tuple(Beat(*name, unstamp(row["at"]), int(row["release"]), row["digest"]) for name, row in named)
 
     def close(self, service: str, number: int, attempt: int) -> None:
         """Read a release no more, unless it was reopened for another attempt meanwhile."""
