@@ -47,6 +47,10 @@ def _of_host(fact: Fact) -> str | None:
     match fact:
         case HostReported(deployment=deployment, host=host, status=status):
             return f"deployment {deployment} on host {host}: {status}"
+        case HostObserved(host=host, stage=stage, release=release, sick="", digest=digest):
+            return f"host {host} of {stage} reports that v{release} is well and runs {digest[:19]}"
+        case HostObserved(host=host, stage=stage, release=release, since=since, why=why):
+            return f"host {host} of {stage} reports that v{release} is sick since {minute(since)}: {why}"
         case Notified():
             return _notified(fact)
         case _:
@@ -79,10 +83,6 @@ def of_stage(fact: Fact) -> str | None:
             return f"deployment {deployment} by {by} put the live release back on {stage}"
         case Deviated(stage=stage, deployment=deployment, by=by, revision=revision):
             return f"deployment {deployment} by {by}, not by esteira, put {revision} on {stage}"
-        case HostObserved(host=host, stage=stage, release=release, sick="", digest=digest):
-            return f"host {host} of {stage} reports that v{release} is well and runs {digest[:19]}"
-        case HostObserved(host=host, stage=stage, release=release, since=since, why=why):
-            return f"host {host} of {stage} reports that v{release} is sick since {minute(since)}: {why}"
         case RolloutFinished(rollout=rollout, release=release, stage=stage, succeeded=True, note=note):
             return f"rollout {rollout} on {stage} is finished: v{release} is live{f'; {note}' if note else ''}"
         case RolloutFinished(rollout=rollout, release=release, stage=stage):

@@ -26,9 +26,9 @@ def hear(service: Service, said: HostObserved, context: Context) -> str:
     if said.release not in (stage.live, under_way):
         return f"host {said.host} reports v{said.release}, which is not live on {said.stage}"
     before = next((h for h in stage.hosts if h.host == said.host), None)
-    if before is None or before.release != said.release:
-        if not _deployed_to(service, stage, said, context):
-            return f"no deployment of v{said.release} to {said.stage} has a host {said.host}"
+    known = before is not None and before.release == said.release
+    if not known and not _deployed_to(service, stage, said, context):
+        return f"no deployment of v{said.release} to {said.stage} has a host {said.host}"
     store.beat(service.name, said, context.clock())
     if before == said or not store.record(service.name, said):
         return f"host {said.host} reports what it reported before"

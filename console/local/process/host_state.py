@@ -17,6 +17,7 @@ from console.local.process.container import Container, Lifeline, Supervisor, pro
 from console.local.process.front import Front
 from console.local.process.health import Health
 from console.local.process.host_release import RELEASE_FILE, HostRelease, RunningRelease
+from console.local.process.host_watch import Environment, HostWatch
 from console.local.process.oci import ImageConfig, Registry
 from console.local.process.packages import Packages
 from console.local.process.port_of import ContainerPort
@@ -38,7 +39,16 @@ class LiveContainer:
 class HostState:
     """What a host keeps under ``directory``, its public port, and the release that is live behind it."""
 
-    def __init__(self, directory: Path, port: int, registry: Registry, interpreter: Path, stop_seconds: float) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        port: int,
+        registry: Registry,
+        interpreter: Path,
+        stop_seconds: float,
+        host: str = "",
+        environment: Environment = dict,
+    ) -> None:
         # Containers get another working directory, so every path they are given must be absolute.
         self._directory = directory.absolute()
         self._registry = registry
@@ -51,6 +61,8 @@ class HostState:
         self.front = Front(LOOPBACK, port)
         self.front.start()
         self._lifeline = Lifeline()
+        self._watch = HostWatch(self._directory / "watch", host, environment, Packages.beside(registry).folder)
+        self.front.answered = self._watch.answered
 
     @property
     def releases(self) -> Path:
@@ -68,6 +80,7 @@ class HostState:
         if running is not None:
             running.supervisor.stop()
             running.container.end(self.stop_seconds)
+        self._watch.close()
         self.front.close()
         self._lifeline.close()
 
@@ -103,8 +116,10 @@ class HostState:
         )
         self._remember(live)
         before = self.running
-        self.running = LiveContainer(live, container, Supervisor(container, f"{live.service} {live.release}"))
+        supervisor = Supervisor(container, f"{live.service} {live.release}", self._watch.ended)
+        self.running = LiveContainer(live, container, supervisor)
         self.running.supervisor.start()
+        self._watch.live(live, container, health, self._lifeline)
         return lambda: self._retire(before)
 
     def prune(self) -> None:

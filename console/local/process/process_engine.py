@@ -70,7 +70,9 @@ class ProcessEngine:
                 first = host == self._ids[0]
                 folder = self._folder / "hosts" / (group if first else f"{group}-{host}")
                 port = self._ports.get(group, 0) if first else 0
-                self._hosts[group, host] = ProcessHost(folder, port, self._registry, self._interpreter)
+                self._hosts[group, host] = ProcessHost(
+                    folder, port, self._registry, self._interpreter, host=host, environment=self._environment
+                )
             return self._hosts[group, host]
 
     def close(self) -> None:

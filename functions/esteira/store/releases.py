@@ -123,8 +123,10 @@ class Releases(Facts):
 
     def beats(self, service: str) -> tuple[Beat, ...]:
         """When each host last reported on itself."""
-        named = ((row["sk"].removeprefix(BEAT).split("#"), row) for row in self._query(service, RELEASES, BEAT))
-        return tuple(Beat(*name, unstamp(row["at"]), int(row["release"]), row["digest"]) for name, row in named)
+        rows = self._query(service, RELEASES, BEAT)
+        return tuple(
+            Beat(*_stage_and_host(row["sk"]), unstamp(row["at"]), int(row["release"]), row["digest"]) for row in rows
+        )
 
     def close(self, service: str, number: int, attempt: int) -> None:
         """Read a release no more, unless it was reopened for another attempt meanwhile."""
@@ -157,6 +159,11 @@ def open_releases(rows: list[Row]) -> dict[int, Listed]:
 def _listed(row: Row) -> Listed:
     texts = {name: str(row.get(name, "")) for name in ("phase", "summary", "next", "cause", "stage")}
     return Listed(**texts, detail=tuple(row.get("detail", ())))
+
+
+def _stage_and_host(key: str) -> tuple[str, str]:
+    stage, _, host = key.removeprefix(BEAT).partition("#")
+    return stage, host
 
 
 def failures(rows: Iterable[Row]) -> tuple[Failing, ...]:
