@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 
 from console.local.engine import HOST
+from console.read.account import account
+from console.read.stage_status import status
+from console.record.as_of import Rows
+from console.record.receipt import receipt
 from esteira.core.facts import HostObserved, about_stage
 from esteira.core.status import Cause, Phase
 from esteira.fact import stamp
@@ -167,3 +171,55 @@ def test_a_report_from_before_the_rollout_takes_nothing_back(story: Story) -> No
     report(story, 2, **LOOP, since=before)
     story.play()
     assert story.live_on(PRODUCTION) == 2
+
+
+def on_stage(story: Story) -> Any:
+    """What is shown of the live release on production."""
+    (stage,) = status(story.store, [story.service], story.clock.now())
+    assert stage.live is not None
+    return stage.live
+
+
+def test_a_silent_watcher_is_told_and_is_no_failure(story: Story) -> None:
+    """Nobody knows how the release is, which is another thing than that it is not well."""
+    story.live("one")
+    report(story, 1)
+    assert on_stage(story).silent == ()
+    story.wait(20)
+    (says,) = on_stage(story).silent
+    assert f"host {HOST} has not reported since 2026-01-01" in says
+    assert "nobody watches v1 there" in says
+    assert (story.stands(1).phase, story.stands(1).cause) == (Phase.LIVE, "")
+    report(story, 1)
+    assert on_stage(story).silent == ()
+
+
+def test_a_sick_release_is_told_with_its_stage(story: Story) -> None:
+    """Where status and page tell of the stage, and in the release's own account."""
+    story.live("one")
+    story.wait(20)
+    report(story, 1, sick="slow", requests=30, milliseconds=900, before=80)
+    told = "half of 30 requests took 900 ms or more, 80 ms with the release before"
+    assert told in on_stage(story).sick
+    facts = account(story.store, story.service, 1, story.clock.now()).facts
+    assert any(told in fact.says for fact in facts if fact.fact == "host-observed")
+
+
+@pytest.mark.parametrize("runs", ["the deployed", "another"])
+def test_the_receipt_ends_at_what_the_host_runs(story: Story, runs: str) -> None:
+    """Beside the deployed digest; where the host runs another image, both the receipt and the status say so."""
+    story.live("one")
+    other = {} if runs == "the deployed" else {"digest": "sha256:" + "0" * 64}
+    report(story, 1, **other)
+    rows = Rows(story.aws_client("dynamodb"), story.context.settings.table)
+    told = receipt(rows, story.service, 1, PRODUCTION, whole=False, aws=None, now=story.clock.now())
+    (evidence,) = [e for e in told.evidence if e.what == "running"]
+    deployed = story.digest("esteira-v1")
+    if runs == "the deployed":
+        assert (evidence.verdict, told.holds) == ("ok", True)
+        assert deployed in evidence.says
+        assert on_stage(story).differs == ""
+    else:
+        assert (evidence.verdict, told.holds) == ("differs", False)
+        assert f"on record it is {deployed}" in evidence.says
+        assert f"{deployed[:19]} was deployed" in on_stage(story).differs
