@@ -20,9 +20,11 @@ from esteira.core.facts import (
     DeploymentReported,
     DeploymentStarted,
     Diagnosed,
+    HostObserved,
     ImageArrived,
     Pushed,
     Rollout,
+    about_stage,
 )
 from esteira.core.state import Release, StageState
 from esteira.core.status import assess
@@ -85,7 +87,7 @@ def _in_order(facts: Iterable[Fact]) -> list[Fact]:
 
 def _around(store: Store, service: Service, release: Release, stages: Sequence[StageState]) -> Iterator[Fact]:
     """The facts that are about a release and stand elsewhere: who pushed it, its rollouts and the alarms that
-    went off while it was watched, its quarantine, its image's scans."""
+    went off while it was watched, what hosts said of it, its quarantine, its image's scans."""
     pushed = release.pushed
     rollouts = {(f.stage, f.rollout) for f in release.all(DeploymentStarted)}
     rollouts |= {(s.name, s.rollout.number) for s in stages if s.rollout and s.rollout.release == release.number}
@@ -97,6 +99,8 @@ def _around(store: Store, service: Service, release: Release, stages: Sequence[S
         alarms = store.alarms(service.name, state.rules.alarms) if state.rules else ()
         rang = replace(state, alarms=alarms).rang(release.on(state))
         yield from filter(None, [rang])
+        hosts = store.facts(service.name, about_stage(state.name), "host#")
+        yield from (f for f in hosts if isinstance(f, HostObserved) and f.release == release.number)
     for subject in filter(None, (pushed.commit, release.digest)):
         yield from store.facts(service.name, f"quarantine/{subject}")
     if pushed.commit:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from console.read.failing import failing
+from console.read.hosts import digests_differ, silent
 from console.read.release_lines import bypasses_of, last_listed, line_of
 from console.read.sentences import sentence
 from console.read.views import Hold, LiveOnStage, ReleaseLine, ServiceStatus, StageStatus, UnderWay, Vote
@@ -99,6 +100,7 @@ def _live(
         return None
     release = assessed.release
     here, pushed = release.on(stage), release.pushed
+    beats = [beat for beat in store.beats(service.name) if (beat.stage, beat.release) == (stage.name, release.number)]
     since, why = _since(store, service, stage, release)
     # What was rolled back to is not watched again.
     watched_until = since + stage.baking if here.came_by_itself else since
@@ -113,8 +115,10 @@ def _live(
         author=pushed.author,
         since=since,
         watched_until=watched_until if stage.baking > timedelta() and watched_until > now else None,
-        differs=status.why if stage.drift else "",
+        differs=status.why if stage.drift else digests_differ(release, stage, beats),
         alarm=status.why if status.cause in (Cause.ALARM, Cause.IMAGE_GONE) else "",
+        sick=status.why if status.cause == Cause.SICK else "",
+        silent=tuple(silent(service, release, beats, now)),
     )
 
 

@@ -204,6 +204,8 @@ function stageCard(stage, service) {
       live.watched_until ? el("p", { class: "soft small" }, "watched until ", when(live.watched_until)) : null,
       live.alarm ? el("p", { class: "loud" }, el("strong", {}, "Alarm: "), live.alarm) : null,
       live.differs ? el("p", { class: "loud" }, el("strong", {}, "The hosts differ: "), live.differs) : null,
+      live.sick ? el("p", { class: "loud" }, el("strong", {}, "Sick: "), live.sick) : null,
+      live.silent.map((says) => el("p", { class: "loud" }, el("strong", {}, "Silent: "), says)),
     ] : el("p", { class: "big none" }, "nothing yet"),
     hold ? el("p", { class: "loud" }, el("strong", {}, "Held"), ` by ${hold.by} until `, when(hold.until), `: ${hold.reason}`) : null,
     stage.bypasses.map((b) => el("p", { class: "loud" }, el("strong", {}, "Rules bypassed"), ` for ${b.release} by ${b.by} until `, when(b.until), `: ${b.reason}`)),

@@ -76,9 +76,9 @@ class Team:
         (folder / "buildspec.yml").write_text(BUILDSPEC)
         self._git("init", "--quiet")
 
-    def push(self, remote: str, said: str) -> None:
+    def push(self, remote: str, said: str, app: str = APP) -> None:
         """Commit a model that says so, and push it."""
-        (self._folder / "app.py").write_text(APP.format(said=said))
+        (self._folder / "app.py").write_text(app.replace("{said!r}", repr(said)))
         self._git("add", "--all")
         self._git("commit", "--quiet", "--message", said)
         self._git("push", "--quiet", remote, "main")

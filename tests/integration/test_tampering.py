@@ -46,6 +46,7 @@ UNNOTICED = {
 # Kinds that this story has no row of; they stand in a release's partition or among its words, as others that are tried.
 AS_OTHERS = {
     "deviated",
+    "host-observed",
     "image-missed",
     "promoted",
     "declined",

@@ -293,6 +293,21 @@ class Deviated(Fact, about="stage/{stage}", key="deviated#{ended}#{deployment}")
     by: str = field(default="", compare=False)
 
 
+class HostObserved(Fact, about="stage/{stage}", key="host#{host}#{since}", kept_days=400):
+    """A host told how the container that is live on it has been ``since`` then, by its own clock; a change is a fact.
+
+    ``digest`` is what runs there. ``sick`` is why it is sick, in a word, "" where it is well; ``why`` in a sentence.
+    """
+
+    stage: str
+    host: str
+    since: datetime
+    release: int
+    digest: str
+    sick: str = ""
+    why: str = field(default="", compare=False)
+
+
 class Bundled(ReleaseFact, key="bundled#{stage}#{rollout:08d}#{sha256}"):
     """The rollout's bundle is in the bucket under ``name_in_bucket``; ``sha256`` is the zip's.
 
