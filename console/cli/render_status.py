@@ -51,6 +51,8 @@ def _glance(out: Out, told: ServiceStatus, remotes: Mapping[str, str], now: date
         log(out, newest.log)
     for sentence in told.failing:
         out.print("  ", (sentence, "bold red"))
+    if told.rules:
+        out.print("  ", (told.rules, "dim"))
     if told.url:
         out.print("  answers at ", (told.url, "bold"), f" with {told.live}" if told.live else " once it is live")
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from console.read.failing import failing
 from console.read.hosts import digests_differ, silent
+from console.read.policies import in_a_line
 from console.read.release_lines import bypasses_of, last_listed, line_of
 from console.read.sentences import sentence
 from console.read.views import Hold, LiveOnStage, ReleaseLine, ServiceStatus, StageStatus, UnderWay, Vote
@@ -38,6 +39,7 @@ def glance(
             url=pages.get(service.name, service.url),
             live=next((s.live.release for s in stages if _is_last(s, service) and s.live), ""),
             failing=failing(store, service),
+            rules=in_a_line(store.policy(service.name)),
         )
         for service in services
     )

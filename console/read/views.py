@@ -118,6 +118,7 @@ class ServiceStatus:
     url: str
     live: str
     failing: tuple[str, ...]
+    rules: str = ""  # which policy is in force, "" where the registration's rules are
 
 
 @dataclass(frozen=True)
@@ -207,6 +208,7 @@ class Account:
     decisions: tuple[Said, ...]  # of the controller, in order of time
     settings: tuple[str, ...] = ()  # how they differ from those of the release it replaces, a line each
     settings_than: str = ""  # that release, "" where it replaces none
+    rules: str = ""  # the policy that was in force, "" where none was set
     ahead: StageDifference | None = None  # to what is live on the next stage it has not come to
 
 

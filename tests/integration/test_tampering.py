@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from datetime import timedelta
@@ -59,9 +60,12 @@ AS_OTHERS = {
 
 @pytest.fixture(scope="module")
 def story() -> Iterator[Story]:
-    """Votes, a failed build and its retry, a rejection, an abort, a hold, a bypass, a rollback, an image, a secret."""
+    """A policy, votes, a failed build, a retry, a rejection, an abort, a hold, a bypass, a rollback, a leak."""
     with Story(stages=STAGES) as story:
-        story.register(gates={"roc_auc": {"min": 0.5}}, gates_dry_run=True)
+        gates = {"roc_auc": {"min": 0.5}}
+        stages = {"production": {"approvals": STAGES[0]["approvals"]}}
+        rules = json.dumps({"stages": stages, "gates": gates, "gates_dry_run": True})
+        assert "refused" not in story.operate("policy", document=rules, reason="the audit")
         for text in ("one", "two"):
             story.push(text)
             story.play()

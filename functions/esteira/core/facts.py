@@ -9,6 +9,7 @@ from typing import Literal
 from esteira.fact import Fact
 
 RELEASES = "releases"  # the partition of what concerns all releases of a service
+POLICY = "policy"  # the partition of a service's policies
 
 
 def about_release(number: int) -> str:
@@ -423,6 +424,17 @@ class Quarantined(Word, about="quarantine/{subject}", key="quarantine#{at}#{requ
     subject: str
     release: int
     lifted: bool = False
+
+
+class PolicySet(Word, about=POLICY, key="policy#{version:08d}"):
+    """The rules that guard the service's releases from then on: all of them, as JSON (``policy.document.Policy``).
+
+    Versions count 1, 2, 3 …; the latest counts. ``arn`` is who AWS knows the speaker as, "" where that was not proven.
+    """
+
+    version: int
+    document: str
+    arn: str = ""
 
 
 class Retried(ReleaseFact, key="retried#{attempt:04d}"):

@@ -36,6 +36,7 @@ from esteira.core.facts import (
     ImageArrived,
     ImageMissed,
     Notified,
+    PolicySet,
     Promoted,
     Pushed,
     Quarantined,
@@ -554,6 +555,7 @@ class Snapshot:
     tip: str | None = None  # the branch's newest commit; None: no such branch, or it was not asked for
     written: Mapping[int, Listed] = field(default_factory=dict)  # the listed status, by release
     failing: tuple[Failing, ...] = ()
+    policy: PolicySet | None = None  # which the service's rules are, where one was set
 
     @property
     def first(self) -> StageState:
