@@ -13,13 +13,14 @@ from esteira.answer import Answer, answer
 from esteira.aws.tracing import about, traced
 from esteira.config import Service
 from esteira.context import Context
-from esteira.core.facts import ReleaseFact
+from esteira.core.facts import HostObserved, ReleaseFact
 from esteira.each import each, remaining
 from esteira.failing import counting, recovered
 from esteira.ingest import ingest
 from esteira.telemetry import logger, measured
 from esteira.trail import HostReported
 from policy.document import in_force
+from watch import hear
 
 
 @logger.inject_lambda_context
@@ -41,6 +42,9 @@ def handler(event: Any, lambda_context: LambdaContext, *, given: Context | None 
 
     def take_in(service: Service, context: Context) -> Outcome:
         with counting("intake", service, context):
+            for said in (fact for fact in heard.facts if isinstance(fact, HostObserved)):
+                if why := hear(service, said, context):
+                    return Outcome(service.name, "", "", why, ())
             ingest(service, heard.facts, context)
             if heard.facts and all(isinstance(fact, HostReported) for fact in heard.facts):
                 return Outcome(service.name, "", "", "the state of a host is on record; nothing is decided from it", ())

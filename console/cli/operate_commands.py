@@ -50,6 +50,30 @@ def rollback(
 
 
 @click.command()
+@options.stage
+@options.reason
+@options.by
+@options.wait
+@options.timeout
+@command
+def redeploy(
+    call: TypedCommand, stage: str | None, reason: str, by: str | None, wait: bool, timeout: timedelta
+) -> None:
+    """Deploy what is live once more: its container starts anew, with its secrets and parameters as they are now."""
+    from console.read import progress
+
+    service = call.service()
+    request, answer = say(call, service.name, "redeploy", by, reason, stage=stage)
+    name = stage or service.last.name
+    target = progress.rollback_target(call.store, service, name, request)
+    if not wait or target is None:
+        said = f"what is live on {_place(service, stage)} is deployed again; esteira status tells how it goes"
+        tell(call, said, answer, f"v{target}")
+        return
+    _wait_for(call, lambda: progress.rollback_progress(call.store, service, name, target, call.now()), timeout)
+
+
+@click.command()
 @options.reason
 @click.option(
     "--for",

@@ -124,6 +124,7 @@ def _particulars(told: Account, *, whole: bool) -> list[tuple[str, str]]:
         *((f"on {at.stage}", f"{at.phase}: {at.why}") for at in told.on if len(told.on) > 1),
         ("class", ", ".join(line.classes)),
         ("changed", changed),
+        ("settings", f"beside {told.settings_than}: {'; '.join(told.settings)}" if told.settings else ""),
         ("note", told.note),
         ("scan", told.findings),
         ("rules", told.rules),

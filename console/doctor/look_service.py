@@ -171,7 +171,9 @@ def _warnings(eyes: Eyes, service: Service) -> tuple[str, ...]:
 
     store = eyes.controller.store
     stages = stage_status.status(store, [service], eyes.now())
-    return (*failing.failing(store, service), *(s.live.differs for s in stages if s.live and s.live.differs))
+    live = [stage.live for stage in stages if stage.live]
+    told = (sentence for each in live for sentence in (each.differs, each.sick, *each.silent) if sentence)
+    return (*failing.failing(store, service), *told)
 
 
 def _live(eyes: Eyes, service: Service) -> str:

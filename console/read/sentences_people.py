@@ -32,6 +32,8 @@ def of_operator(fact: Fact) -> str | None:
             return f"{by} resumed {stage}" + (f": {reason}" if reason else "")
         case Held(by=by, stage=stage, until=datetime() as until, reason=reason):
             return f"{by} held {stage} until {minute(until)}: {reason}"
+        case RollbackOrdered(by=by, stage=stage, to=to, reason=reason, again=True):
+            return f"{by} ordered v{to} to be deployed to {stage} again: {reason}"
         case RollbackOrdered(by=by, stage=stage, away=away, to=to, reason=reason):
             return f"{by} ordered {stage} back from v{away} to v{to}: {reason}"
         case Quarantined(by=by, subject=subject, reason=reason, lifted=True):

@@ -35,6 +35,7 @@ from esteira.core.state import OnStage, Release, Snapshot, StageState
 from esteira.core.status import Phase, assess
 from esteira.inspection import class_of, matches, own_paths
 from esteira.trail import Decided
+from settings.model import in_effect, restored
 
 # What a rule makes a release wait for; its rollout and the stage before are none.
 _RULES = (Waits.BAKE, Waits.APPROVAL, Waits.HOLD, Waits.WINDOW)
@@ -108,8 +109,9 @@ class _Trial:
 
     def _paths(self, pushed: Pushed) -> Iterator[Otherwise]:
         complete = len(pushed.changed) == pushed.changed_count
+        ignored = in_effect(self.other, restored(pushed.settings)).ignored_paths
         own = own_paths(self.other.folder, pushed.changed)
-        counts = [path for path in own if not matches(path, self.other.ignored_paths)]
+        counts = [path for path in own if not matches(path, ignored)]
         before = self.rows.pushed(self.other.name, pushed.number - 1)
         first = before is None or not before.base  # the whole tree, which is never skipped
         if pushed.skipped and counts:

@@ -117,6 +117,7 @@ def _facts(s: Snapshot) -> Iterator[Fact]:
             stage.reminded,
             stage.deviated,
             *stage.alarms,
+            *stage.hosts,
         )
         yield from (word for word in words if word is not None)
     yield from filter(None, (s.newest, s.policy))

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from esteira.config import Approvals, Service, Strict, Verb
 from esteira.context import Context
-from esteira.core.admission import identity, pushers
+from esteira.core.admission import Waits, closed, identity, pushers
 from esteira.core.facts import (
     Aborted,
     Approved,
@@ -26,6 +26,7 @@ from esteira.core.facts import (
     Quarantined,
     Rejected,
     Retried,
+    RollbackOrdered,
 )
 from esteira.core.state import Release, Snapshot, StageState
 from esteira.core.status import Assessed, Cause, Phase, assess
@@ -41,7 +42,7 @@ from policy.setting import next_policy
 
 # Why a release is rejected that a bypass goes past; a quarantine and a secret in the tree are no rules of a stage.
 BY_RULE = (Cause.GATE, Cause.DISAPPROVED, Cause.APPROVAL_EXPIRED)
-REASONED = ("rollback", "hold", "quarantine", "abort", "reject", "bypass", "policy")
+REASONED = ("rollback", "redeploy", "hold", "quarantine", "abort", "reject", "bypass", "policy")
 Label = Annotated[str, Field(pattern=r"^v[1-9][0-9]{0,7}$")]
 
 
@@ -216,6 +217,21 @@ def _rollback(asked: _Asked) -> None:
     asked.say(order.words, reopen=order.reopen)
 
 
+def _redeploy(asked: _Asked) -> None:
+    """Order what is live to be deployed again, with what its settings name as it is now."""
+    stage = asked.stage
+    live = asked.snapshot.release(stage.live)
+    if live is None:
+        raise Refused(f"nothing is live on {stage.name}, so there is nothing to deploy again. Next: esteira status")
+    if stage.busy and stage.rollout:
+        label = f"v{stage.rollout.release}"
+        raise Refused(f"{label} is being deployed to {stage.name}. Next: esteira tail {label}, then say it again")
+    for wait in closed(stage, asked.now):
+        raise Refused(f"{wait.why}. Next: {'esteira resume' if wait.what is Waits.HOLD else 'esteira windows'}")
+    order = RollbackOrdered(at=asked.now, stage=stage.name, away=stage.live, to=stage.live, **asked.said)
+    asked.say([order], reopen=(live.number, live.attempt))
+
+
 def _quarantine(asked: _Asked) -> None:
     asked.say(quarantine_words(asked.release, **asked.said, context=asked.context))
 
@@ -339,6 +355,7 @@ def _policy(asked: _Asked) -> None:
 
 _VERBS: dict[str, Callable[[_Asked], None]] = {
     "rollback": _rollback,
+    "redeploy": _redeploy,
     "hold": _hold,
     "resume": _resume,
     "quarantine": _quarantine,

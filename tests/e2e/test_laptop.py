@@ -80,9 +80,9 @@ class Team:
         (folder / "buildspec.yml").write_text(BUILDSPEC)
         self._git("init", "--quiet")
 
-    def push(self, remote: str, said: str) -> None:
+    def push(self, remote: str, said: str, app: str = APP) -> None:
         """Commit a model that says so, and push it."""
-        (self._folder / "app.py").write_text(APP.format(said=said))
+        (self._folder / "app.py").write_text(app.replace("{said!r}", repr(said)))
         self._git("add", "--all")
         self._git("commit", "--quiet", "--message", said)
         self._git("push", "--quiet", remote, "main")
@@ -119,6 +119,7 @@ def test_a_push_goes_live_and_is_there_after_a_stop_and_a_start(tmp_path: Path, 
     assert children() == before
 
 
+@pytest.mark.slow
 def test_two_stages_have_a_host_and_a_page_each(tmp_path: Path, team: Team) -> None:
     """A push comes to staging, then to production, by one image; a hold keeps production where it is. Both pages are
     where they were after a stop and a start."""
@@ -251,6 +252,7 @@ def votes(laptop: Laptop) -> int:
     return rules.approvals.votes if rules and rules.approvals else 0
 
 
+@pytest.mark.slow
 def test_a_second_model_joins_the_stack_while_it_runs(tmp_path: Path, team: Team) -> None:
     """`local add` in the model's folder prints the commands that push it; pushed, it goes live beside the first one. It
     is there after a stop and a start, and `local clean` removes all of it."""

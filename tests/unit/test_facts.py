@@ -46,6 +46,7 @@ IDENTITY: dict[str, set[str]] = {
     "StopAsked": {"release", "thing"},
     "Rollout": {"stage", "number"},
     "RolloutFinished": {"stage", "rollout"},
+    "HostObserved": {"stage", "host", "since"},
     "Deviated": {"stage", "ended", "deployment"},
     "Bundled": {"release", "stage", "rollout", "sha256"},
     "DeploymentStarted": {"release", "stage", "rollout", "deployment"},

@@ -251,7 +251,8 @@ class Rollout(Fact, about="stage/{stage}", key="rollout#{number:08d}"):
 
     It carries what stood before it, so the latest one is all that is needed: ``live`` (0: nothing), ``healthy`` (what
     a rollback may return to, newest last), ``served`` (the key of the last rollback order that was carried out). A
-    ``restore`` puts the live release back on hosts where the rollout before it left another one.
+    ``restore`` puts the live release back on hosts where the rollout before it left another one; a ``redeploy`` deploys
+    it again because somebody ordered that.
     """
 
     stage: str
@@ -259,7 +260,7 @@ class Rollout(Fact, about="stage/{stage}", key="rollout#{number:08d}"):
     release: int
     attempt: int
     digest: str
-    kind: Literal["deploy", "rollback", "restore"]
+    kind: Literal["deploy", "rollback", "restore", "redeploy"]
     live: int
     healthy: tuple[int, ...]
     served: str
@@ -291,6 +292,21 @@ class Deviated(Fact, about="stage/{stage}", key="deviated#{ended}#{deployment}")
     ended: datetime
     revision: str = field(default="", compare=False)
     by: str = field(default="", compare=False)
+
+
+class HostObserved(Fact, about="stage/{stage}", key="host#{host}#{since}", kept_days=400):
+    """A host told how the container that is live on it has been ``since`` then, by its own clock; a change is a fact.
+
+    ``digest`` is what runs there. ``sick`` is why it is sick, in a word, "" where it is well; ``why`` in a sentence.
+    """
+
+    stage: str
+    host: str
+    since: datetime
+    release: int
+    digest: str
+    sick: str = ""
+    why: str = field(default="", compare=False)
 
 
 class Bundled(ReleaseFact, key="bundled#{stage}#{rollout:08d}#{sha256}"):
@@ -390,11 +406,16 @@ class Held(Word, about="stage/{stage}", key="hold#{at}#{request}"):
 
 
 class RollbackOrdered(Word, about="stage/{stage}", key="rollback#{at}#{request}"):
-    """The stage is to go back from release ``away`` to release ``to``."""
+    """The stage is to go back from release ``away`` to release ``to``; where both are one, it is to be deployed again,
+    as what its settings name has another value."""
 
     stage: str
     away: int
     to: int
+
+    @property
+    def again(self) -> bool:
+        return self.away == self.to
 
 
 class Quarantined(Word, about="quarantine/{subject}", key="quarantine#{at}#{request}"):

@@ -19,6 +19,10 @@ LATEST = f"{OPEN}latest#"
 FAILING = f"{OPEN}failing#"
 # The series of a stage that have a row for their latest fact.
 _STAGE_SERIES = re.compile(r"(rollout|hold|rollback|deviated)#")
+# A host's reports of itself have one for each host.
+_HOST_SERIES = re.compile(r"(host#[^#]+)#")
+# When a host's watcher was last heard; no fact.
+BEAT = f"{OPEN}beat#"
 # A stage's reminders that its hold is soon over.
 REMINDERS = "notified#hold-ends-soon#"
 # The latest word on a commit or image, and the last ring of an alarm, stand in the subject's own partition.
@@ -60,6 +64,8 @@ def latest_place(about: str, key: str) -> tuple[str, str] | None:
     if about.startswith("stage/") and (series := _STAGE_SERIES.match(key)):
         name = "finished" if key.endswith("#finished") else series[1]
         return RELEASES, f"{LATEST}{about}#{name}"
+    if about.startswith("stage/") and (series := _HOST_SERIES.match(key)):
+        return RELEASES, f"{LATEST}{about}#{series[1]}"
     return (about, OWN_LATEST) if about.startswith(_OWN_LATEST) and key != OWN_LATEST else None
 
 

@@ -29,6 +29,7 @@ from esteira.core.facts import (
     DeploymentStarted,
     Deviated,
     Held,
+    HostObserved,
     ImageArrived,
     Notified,
     PolicySet,
@@ -175,6 +176,7 @@ def _stage(name: str, latest: Mapping[str, Row]) -> StageState:
     rollout = first_of([latest.get(f"{place}#rollout")], Rollout)
     finished = first_of([latest.get(f"{place}#finished")], RolloutFinished)
     hold = first_of([latest.get(f"{place}#hold")], Held)
+    hosts = facts_of(row for series, row in sorted(latest.items()) if series.startswith(f"{place}#host#"))
     return StageState(
         name=name,
         rollout=rollout,
@@ -182,6 +184,7 @@ def _stage(name: str, latest: Mapping[str, Row]) -> StageState:
         hold=hold,
         rollback=first_of([latest.get(f"{place}#rollback")], RollbackOrdered),
         deviated=first_of([latest.get(f"{place}#deviated")], Deviated),
+        hosts=tuple(host for host in hosts if isinstance(host, HostObserved)),
         reminded=reminder_of(hold, first_of([latest.get(f"{place}#reminded")], Notified)),
     )
 
