@@ -60,6 +60,7 @@ _MODULES = {
     "service_commands": ("add-service", "remove-service", "remains"),
     "log_commands": ("logs",),
     "secret_commands": ("secret",),
+    "policy_commands": ("policy",),
     "use_commands": ("use",),
     "record_commands": ("receipt", "replay-decision", "backtest"),
 }

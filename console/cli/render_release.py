@@ -127,6 +127,7 @@ def _particulars(told: Account, *, whole: bool) -> list[tuple[str, str]]:
         ("settings", f"beside {told.settings_than}: {'; '.join(told.settings)}" if told.settings else ""),
         ("note", told.note),
         ("scan", told.findings),
+        ("rules", told.rules),
     ]
     if whole:
         rows += [("build", f"{b.id} (attempt {b.attempt}): {b.status}") for b in told.builds]

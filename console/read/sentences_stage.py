@@ -11,6 +11,7 @@ from esteira.core.facts import (
     Deviated,
     Diagnosed,
     GivenUp,
+    HostObserved,
     Notified,
     Replaced,
     Rollout,
@@ -46,6 +47,10 @@ def _of_host(fact: Fact) -> str | None:
     match fact:
         case HostReported(deployment=deployment, host=host, status=status):
             return f"deployment {deployment} on host {host}: {status}"
+        case HostObserved(host=host, stage=stage, release=release, sick="", digest=digest):
+            return f"host {host} of {stage} reports that v{release} is well and runs {digest[:19]}"
+        case HostObserved(host=host, stage=stage, release=release, since=since, why=why):
+            return f"host {host} of {stage} reports that v{release} is sick since {minute(since)}: {why}"
         case Notified():
             return _notified(fact)
         case _:
@@ -103,7 +108,7 @@ def of_alarm(fact: Fact) -> str | None:
         case AlarmRang(alarm=alarm, since=since, reason=reason):
             return f"alarm {alarm} rang at {minute(since)}" + (f": {_one_line(reason)}" if reason else "")
         case GivenUp(what="alarm", stage=stage, why=why):
-            return f"an alarm rang while it was watched on {stage}, and nothing could be done: {why}"
+            return f"it was not well while it was watched on {stage}, and nothing could be done: {why}"
         case _:
             return None
 

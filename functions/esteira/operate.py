@@ -36,10 +36,13 @@ from esteira.refusal import Refused, refusal
 from esteira.rollbacks import Impossible, back, quarantine_words, subjects
 from esteira.snapshot import snapshot
 from esteira.visible import first_invisible
+from policy.document import in_force
+from policy.reading import LARGEST, PolicyError
+from policy.setting import next_policy
 
 # Why a release is rejected that a bypass goes past; a quarantine and a secret in the tree are no rules of a stage.
 BY_RULE = (Cause.GATE, Cause.DISAPPROVED, Cause.APPROVAL_EXPIRED)
-REASONED = ("rollback", "redeploy", "hold", "quarantine", "abort", "reject", "bypass")
+REASONED = ("rollback", "redeploy", "hold", "quarantine", "abort", "reject", "bypass", "policy")
 Label = Annotated[str, Field(pattern=r"^v[1-9][0-9]{0,7}$")]
 
 
@@ -63,6 +66,7 @@ class Request(Strict):
     release: Label | None = None  # which one to retry, abort, quarantine, approve, reject, promote, bypass
     to: Label | None = None  # where to roll back to; None: to the last one that was live and healthy
     minutes: Annotated[int, Field(ge=1, le=43200)] = 240  # how long to hold, or to bypass
+    document: Annotated[str, Field(max_length=LARGEST)] = ""  # a policy, as YAML
     proof: Proof | None = None  # of who asks (``esteira.identity``)
     arn: str = ""  # who AWS knows the caller as; set by who saw the proof, never by the caller
 
@@ -92,6 +96,7 @@ def operate(request: Request, service: Service, context: Context) -> None:
 
     Raises Refused where that cannot be; then nothing was recorded. A request said before changes nothing.
     """
+    service = in_force(service, context.store.policy(service.name))
     _require_allowed(request, service)
     if request.action in REASONED and not request.reason.strip():
         raise Refused(f"{request.action} needs a reason, which everybody will read. Next: add --reason '…'")
@@ -99,7 +104,7 @@ def operate(request: Request, service: Service, context: Context) -> None:
 
 
 def _require_allowed(request: Request, service: Service) -> None:
-    """Refuse a word that the service's registration does not let this caller say.
+    """Refuse a word that the service's rules do not let this caller say.
 
     The right to invoke the function is one right for all words, so who may say which stands with the service's rules.
     """
@@ -107,7 +112,7 @@ def _require_allowed(request: Request, service: Service) -> None:
     if allowed is None or any(request.arn and fnmatchcase(request.arn, pattern) for pattern in allowed):
         return
     if not allowed:
-        raise Refused(f"{word} is switched off: the registration lets nobody say it. Next: esteira status")
+        raise Refused(f"{word} is switched off: the rules let nobody say it. Next: esteira status")
     who = f"{request.arn} may not say it" if request.arn else UNPROVEN
     raise Refused(f"{word} may be said by {', '.join(allowed)}, and {who}. Next: ask one of them")
 
@@ -332,6 +337,22 @@ def _promote(asked: _Asked) -> None:
     asked.say([Promoted(**asked.about(stage))], reopen=(release.number, release.attempt))
 
 
+def _policy(asked: _Asked) -> None:
+    before = asked.snapshot.policy
+    if before is not None and before.request == asked.request.request:
+        return
+    try:
+        word = next_policy(
+            asked.request.document, asked.service, before, asked.now, arn=asked.request.arn, **asked.said
+        )
+    except PolicyError as error:
+        raise Refused(f"the policy is refused: {error}. Next: esteira policy diff FILE") from None
+    asked.say([word])
+    newest = asked.context.store.policy(asked.service.name)
+    if newest is None or newest.request != word.request:
+        raise Refused("somebody else set a policy at this moment. Next: esteira policy diff FILE")
+
+
 _VERBS: dict[str, Callable[[_Asked], None]] = {
     "rollback": _rollback,
     "redeploy": _redeploy,
@@ -344,6 +365,7 @@ _VERBS: dict[str, Callable[[_Asked], None]] = {
     "reject": _reject,
     "promote": _promote,
     "bypass": _bypass,
+    "policy": _policy,
 }
 
 

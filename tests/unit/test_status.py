@@ -157,7 +157,15 @@ def test_every_failure_has_the_word_that_its_facts_give_it(cause: str, facts: li
 
 
 # Tested elsewhere: the first three in test_admission.py, the last below, as it is a live release's.
-ELSEWHERE = {Cause.GATE, Cause.DISAPPROVED, Cause.APPROVAL_EXPIRED, Cause.ALARM, Cause.IMAGE_GONE, Cause.DEVIATED}
+ELSEWHERE = {
+    Cause.GATE,
+    Cause.DISAPPROVED,
+    Cause.APPROVAL_EXPIRED,
+    Cause.ALARM,
+    Cause.IMAGE_GONE,
+    Cause.DEVIATED,
+    Cause.SICK,
+}
 
 
 def test_every_word_for_a_failure_is_used() -> None:

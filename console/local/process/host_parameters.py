@@ -8,11 +8,11 @@ from typing import Any
 
 from console.local.aws_account import REGION
 
-Access = Callable[[], Mapping[str, str]]  # the variables by which a program reaches the local AWS
+Environment = Callable[[], Mapping[str, str]]  # the variables by which a program reaches the local AWS
 AT_ONCE = 10  # names in one GetParameters
 
 
-def fetched(parameters: Mapping[str, str], access: Access) -> dict[str, str]:
+def fetched(parameters: Mapping[str, str], environment: Environment) -> dict[str, str]:
     """By variable, the value of its parameter. Raises ValueError with a sentence where one is not there."""
     if not parameters:
         return {}
@@ -20,7 +20,7 @@ def fetched(parameters: Mapping[str, str], access: Access) -> dict[str, str]:
     from botocore.exceptions import BotoCoreError, ClientError
 
     make: Any = boto3.client
-    there = access()
+    there = environment()
     keys = {key.lower(): there[key] for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") if key in there}
     ssm = make("ssm", region_name=REGION, endpoint_url=there.get("AWS_ENDPOINT_URL"), **keys)
     names, values = sorted(set(parameters.values())), dict[str, str]()

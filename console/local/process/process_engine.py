@@ -70,8 +70,9 @@ class ProcessEngine:
                 first = host == self._ids[0]
                 folder = self._folder / "hosts" / (group if first else f"{group}-{host}")
                 port = self._ports.get(group, 0) if first else 0
-                made = ProcessHost(folder, port, self._registry, self._interpreter, access=self._environment)
-                self._hosts[group, host] = made
+                self._hosts[group, host] = ProcessHost(
+                    folder, port, self._registry, self._interpreter, host=host, environment=self._environment
+                )
             return self._hosts[group, host]
 
     def close(self) -> None:

@@ -49,6 +49,7 @@ class Builds:
             "IMAGE_URI": service.image_uri,
             "IMAGE_TAG": tag,
         }
+        variables |= {"ESTEIRA_FOLDER": service.folder} if service.folder else {}
         override = {"buildspecOverride": buildspec} if buildspec else {}
         with making(claim):
             answer = self.client("codebuild").start_build(

@@ -9,6 +9,7 @@ from typing import Literal
 from esteira.fact import Fact
 
 RELEASES = "releases"  # the partition of what concerns all releases of a service
+POLICY = "policy"  # the partition of a service's policies
 
 
 def about_release(number: int) -> str:
@@ -293,6 +294,21 @@ class Deviated(Fact, about="stage/{stage}", key="deviated#{ended}#{deployment}")
     by: str = field(default="", compare=False)
 
 
+class HostObserved(Fact, about="stage/{stage}", key="host#{host}#{since}", kept_days=400):
+    """A host told how the container that is live on it has been ``since`` then, by its own clock; a change is a fact.
+
+    ``digest`` is what runs there. ``sick`` is why it is sick, in a word, "" where it is well; ``why`` in a sentence.
+    """
+
+    stage: str
+    host: str
+    since: datetime
+    release: int
+    digest: str
+    sick: str = ""
+    why: str = field(default="", compare=False)
+
+
 class Bundled(ReleaseFact, key="bundled#{stage}#{rollout:08d}#{sha256}"):
     """The rollout's bundle is in the bucket under ``name_in_bucket``; ``sha256`` is the zip's.
 
@@ -408,6 +424,17 @@ class Quarantined(Word, about="quarantine/{subject}", key="quarantine#{at}#{requ
     subject: str
     release: int
     lifted: bool = False
+
+
+class PolicySet(Word, about=POLICY, key="policy#{version:08d}"):
+    """The rules that guard the service's releases from then on: all of them, as JSON (``policy.document.Policy``).
+
+    Versions count 1, 2, 3 …; the latest counts. ``arn`` is who AWS knows the speaker as, "" where that was not proven.
+    """
+
+    version: int
+    document: str
+    arn: str = ""
 
 
 class Retried(ReleaseFact, key="retried#{attempt:04d}"):

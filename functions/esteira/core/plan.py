@@ -225,7 +225,8 @@ def remind_at(hold: Held) -> datetime:
 
 
 def _alarm(m: Moment, stage: StageState) -> Iterator[Action]:
-    """An alarm rang while the live release was watched: answered once, unless somebody is at it already."""
+    """An alarm rang, or a host called it sick, while the live release was watched: answered once, unless somebody is at
+    it already."""
     live = m.s.release(stage.live)
     if live is None or stage.busy or stage.ordered is not None:
         return
@@ -234,16 +235,21 @@ def _alarm(m: Moment, stage: StageState) -> Iterator[Action]:
     # Where a rollback failed, or a person ordered one since, the same order again helps nobody.
     if order is not None and order.away == live.number and here.live_since and order.at >= here.live_since:
         return
-    rang = stage.rang(here) if here.came_by_itself else None
-    if rang is not None and live.given_up("alarm", here.last_rollout, stage.name) is None:
-        after = _minutes(rang.since, here.live_since or rang.since)
-        why = f"alarm {rang.alarm} rang {after} after {live.label} went live on {stage.name}"
-        why = f"{why}: {rang.reason}" if rang.reason else why
-        yield AnswerAlarm(live.number, why, stage.name, here.last_rollout, rang.alarm)
+    if not here.came_by_itself or live.given_up("alarm", here.last_rollout, stage.name) is not None:
+        return
+    if rang := stage.rang(here):
+        by, says, since, reason = f"alarm {rang.alarm}", "rang", rang.since, rang.reason
+    elif sick := stage.sickened(here):
+        by, says, since, reason = f"host {sick.host}", "called it sick", sick.since, sick.why
+    else:
+        return
+    why = f"{by} {says} {_minutes(since, here.live_since or since)} after {live.label} went live on {stage.name}"
+    why = f"{why}: {reason}" if reason else why
+    yield AnswerAlarm(live.number, why, stage.name, here.last_rollout, by)
 
 
 def _minutes(rang: datetime, since: datetime) -> str:
-    minutes = int((rang - since).total_seconds() // 60)
+    minutes = max(int((rang - since).total_seconds() // 60), 0)
     return f"{minutes} minute{'s' if minutes != 1 else ''}" if minutes else "less than a minute"
 
 

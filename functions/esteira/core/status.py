@@ -75,6 +75,7 @@ class Cause(StrEnum):
     DEPLOYMENT_STOPPED = "deployment-stopped"
     DEPLOYMENT_FAILED = "deployment-failed"  # on the host, and no lifecycle event says where
     DEVIATED = "deviated"  # of a live release: a deployment by others put something else on the hosts
+    SICK = "sick"  # of a live release: a host says that its container is
     ALARM = "alarm"  # of a live release: an alarm rang, and there is nothing to roll back to
 
 
@@ -123,7 +124,7 @@ def assess(release: Release, stages: Sequence[StageState], now: datetime) -> Ass
     """Where ``release`` stands at ``now``, in all and on each of the service's ``stages``."""
     views = [release.on(stage) for stage in stages]
     waiting = {v.stage.name: waits(v, now) if release.accepted else () for v in views}
-    on = {v.stage.name: _deviated(v, _on_stage(v, waiting[v.stage.name], now)) for v in views}
+    on = {v.stage.name: _sick(v, _deviated(v, _on_stage(v, waiting[v.stage.name], now))) for v in views}
     came = tuple(v.stage.name for v in views if v.promoted is not None or v.came)
     return Assessed(release, _overall(views, on, came), on, waiting, came)
 
@@ -176,6 +177,19 @@ def _deviated(here: OnStage, status: Status) -> Status:
     else:
         remedy = f"push, or deploy {label}'s bundle again in CodeDeploy"
     return replace(status, summary=summary, next=remedy, cause=status.cause or Cause.DEVIATED)
+
+
+def _sick(here: OnStage, status: Status) -> Status:
+    """The status of a live release, with since when it is sick and why, as its hosts say."""
+    sick, stage = here.stage.sick, here.stage
+    if not sick or status.phase is not Phase.LIVE or not here.is_live or status.cause == Cause.ALARM:
+        return status
+    told = "; ".join(f"sick on host {h.host} since {h.since:%Y-%m-%d %H:%M} UTC: {h.why}" for h in sick[:3])
+    remedy = f"esteira rollback --stage {stage.name} --reason …, or push a fix"
+    if sick[0].sick == "disk":
+        remedy = "make room on the host (docker system df, docker image prune --all), or raise VolumeGiB"
+    summary = f"{status.summary}; but it is {told}"
+    return replace(status, summary=summary, next=status.next or remedy, cause=status.cause or Cause.SICK)
 
 
 # --- from the rollout on --------------------------------------------------------------------------------------------

@@ -39,7 +39,8 @@ def start(action: StartBuild, do: Effects) -> None:
             tag = told_tag(do.release(number), do.context.owner, do)
             token = str(claim).replace("/", "-")
             pushed = do.release(number).pushed
-            buildspec = DEFAULT.read_text() if pushed.default_build else ""
+            named = f"{do.service.folder}/buildspec.yml" if do.service.folder else ""
+            buildspec = DEFAULT.read_text() if pushed.default_build else named
             secrets = _secrets(take, do)
             if isinstance(secrets, GivenUp):
                 do.declined(take, secrets.why)

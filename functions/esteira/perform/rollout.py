@@ -234,12 +234,11 @@ def find(action: FindDeployment, do: Effects) -> None:
 
 
 def answer_alarm(action: AnswerAlarm, do: Effects) -> None:
-    """Order the stage back as an operator would, in the alarm's name, or record that there is nothing to go back to."""
+    """Order the stage back as an operator would, in the name of the alarm or host; or record that there is nothing to
+    go back to."""
     request = f"alarm-{action.stage}-{action.rollout:08d}"
     stage = do.s.stage(action.stage)
-    order = back(
-        do.service, stage, None, request=request, by=f"alarm {action.alarm}", reason=action.why, context=do.context
-    )
+    order = back(do.service, stage, None, request=request, by=action.by, reason=action.why, context=do.context)
     if isinstance(order, RollbackWords):
         do.store.say(do.service.name, request, do.now(), order.words, order.reopen)
         return
