@@ -39,7 +39,7 @@ def glance(
             url=pages.get(service.name, service.url),
             live=next((s.live.release for s in stages if _is_last(s, service) and s.live), ""),
             failing=failing(store, service),
-            rules=in_a_line(store.policy(service.name)),
+            rules=next((stage.rules for stage in stages if stage.service == service.name), ""),
         )
         for service in services
     )
@@ -75,6 +75,7 @@ def _status(store: Store, service: Service, now: datetime) -> Iterator[StageStat
             ordered=sentence(stage.ordered) if stage.ordered else "",
             hold=Hold(hold.by, hold.reason, hold.until) if hold and hold.until else None,
             bypasses=tuple(bypasses_of((r for r in s.releases if r.number in s.written), stage, now)),
+            rules=in_a_line(s.policy),
         )
 
 
