@@ -552,6 +552,7 @@ class Snapshot:
     tip: str | None = None  # the branch's newest commit; None: no such branch, or it was not asked for
     written: Mapping[int, Listed] = field(default_factory=dict)  # the listed status, by release
     failing: tuple[Failing, ...] = ()
+    beats: tuple[Beat, ...] = ()
 
     @property
     def first(self) -> StageState:
