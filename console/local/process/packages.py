@@ -8,6 +8,7 @@ that will do is not installed again, as pip would not.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import pwd
@@ -168,7 +169,7 @@ class Packages:
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".half-", dir=self.folder) as name:
             target = Path(name) / key / SITE
-            last = ""
+            last = "neither uv nor pip is on this machine; install uv"
             for command in _installers(target):
                 done = subprocess.run(
                     [*command, *words], cwd=where, env=_environment(), stdin=subprocess.DEVNULL,
@@ -207,11 +208,13 @@ def _inside(root: Path, word: str) -> str:
 
 
 def _installers(target: Path) -> Iterator[list[str]]:
-    """uv where it is there, as it takes a tenth of the time; else, or where it fails, pip."""
+    """uv where it is there, as it takes a tenth of the time; else, or where it fails, pip. uv makes environments without
+    pip, also that of a tool."""
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
     if uv:
         yield [uv, "pip", "install", "--quiet", "--python", sys.executable, "--target", str(target)]
-    yield [sys.executable, "-m", "pip", "install", "--quiet", "--no-warn-conflicts", "--target", str(target)]
+    if importlib.util.find_spec("pip"):
+        yield [sys.executable, "-m", "pip", "install", "--quiet", "--no-warn-conflicts", "--target", str(target)]
 
 
 def _environment() -> dict[str, str]:
