@@ -44,6 +44,11 @@ def phase(name: str) -> Piece:
     return name, COLOURS.get(name, "")
 
 
+def stands(name: str) -> Line:
+    """A phase as the rest of a sentence about a release."""
+    return (" ", phase(name)) if name == "failed" else (" is ", phase(name))
+
+
 def on_stages(line: ReleaseLine, between: str) -> Line:
     """The phase of a release on each stage that it came to."""
     pieces: list[Piece] = []

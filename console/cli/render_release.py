@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from console.cli.marks import LOUD, bypassed, log, on_stages, phase, row
+from console.cli.marks import LOUD, bypassed, log, on_stages, phase, row, stands
 from console.read.out import Line, Out, Piece
 from console.read.sentences_record import short
 from console.read.views import Account, ReleaseLine, Said, StageDifference
@@ -49,7 +49,7 @@ def releases(out: Out, lines: Sequence[ReleaseLine], service: str) -> None:
 def account(out: Out, told: Account, now: datetime, *, whole: bool = False) -> None:
     """Print a release: what matters of it in few lines, or the ``whole`` of it with every decision."""
     line = told.line
-    out.print((f"{told.service} {line.release}", "bold"), " is ", phase(line.phase), f": {line.why}")
+    out.print((f"{told.service} {line.release}", "bold"), *stands(line.phase), f": {line.why}")
     log(out, line.log)
     for bypass in line.bypasses:
         bypassed(out, bypass, now)
@@ -89,10 +89,10 @@ def fact(out: Out, said: Said) -> None:
 def change(out: Out, told: ReleaseChange) -> None:
     """Print one thing that happened to a release that is followed."""
     if told.change != "phase":
-        fact(out, Said(told.at, told.name, told.says, told.log))
+        fact(out, Said(told.at, told.name, told.says, told.log, told.minor))
         return
     at = (f"{told.at:%Y-%m-%d %H:%M:%S}  ", "dim")
-    out.print(at, (told.release, "bold"), " is ", phase(told.name), f": {told.says}", hang=21)
+    out.print(at, (told.release, "bold"), *stands(told.name), f": {told.says}", hang=21)
     log(out, told.log)
 
 

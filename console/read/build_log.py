@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from console.read.log_text import without_colours
 from console.read.trouble import code_of
 from esteira.aws.codebuild import log_of
 
@@ -51,13 +52,13 @@ def read_log(client: Callable[[str], Any], build: str, token: str = "", since: d
 
 
 def without_secrets(lines: Sequence[LogLine]) -> tuple[LogLine, ...]:
-    """The lines without the secrets in them. What is masked may have been several lines, so a part of the log that
-    another number of lines is left of has the time of its first one."""
+    """The lines without colours, and without the secrets in them. What is masked may have been several lines, so a
+    part of the log that another number of lines is left of has the time of its first one."""
     from guard.mask import MOST, masked
 
     told: list[LogLine] = []
     for part in _parts(lines, MOST):
-        said = masked("\n".join(one.says for one in part)).split("\n")
+        said = masked(without_colours("\n".join(one.says for one in part))).split("\n")
         times = [one.at for one in part] if len(said) == len(part) else [part[0].at] * len(said)
         told += map(LogLine, times, said)
     return tuple(told)

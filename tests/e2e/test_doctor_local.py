@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from console.local.up.laptop import Laptop
 
 CHECKOUT = Path(__file__).parents[2]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from console.local.up.laptop import Laptop
 from tests.e2e.test_laptop import Team, esteira, eventually, phases, views
 

@@ -146,7 +146,7 @@ def test_why_releases_and_show_tell_where_it_stands_on_each_stage(world: Operate
         world.deploy(number, live=number - 1, succeeded=number == 1)
     world.project(1, 2)
     text = world.run("why", "v2").stdout
-    assert text.startswith("v2 (2abc0000) is failed: live on staging; deployment d-2 failed: ApplicationStart")
+    assert text.startswith("v2 (2abc0000) failed: live on staging; deployment d-2 failed: ApplicationStart")
     assert text.endswith("  staging live; production failed\n")
     listed = world.run("releases").stdout.splitlines()
     assert listed[0].split()[:3] == ["release", "phase", "stages"]
@@ -438,7 +438,8 @@ def test_a_release_is_followed_until_it_is_live_on_the_last_stage(world: Operate
 
 
 def test_the_newest_is_followed_where_none_is_named(world: Operated) -> None:
-    """tail alone follows the newest release, a line for each thing that happens, and ends in its failure."""
+    """tail alone follows the newest release, a line for each thing that happens, and ends in its failure; the steps
+    between are folded away."""
     come_to_staging(world, 1)
     world.push(2)
     world.build(2)
@@ -446,9 +447,11 @@ def test_the_newest_is_followed_where_none_is_named(world: Operated) -> None:
     result = world.run("tail", shell=shell)
     assert result.exit_code == 1
     assert "commit 2abc0000 was pushed and became v2" in result.stdout
-    assert "deployment d-staging-2 to staging was created (rollout 2)" in result.stdout
-    assert "v2 is failed: deployment d-staging-2 failed: ApplicationStart: the container ended with 1" in result.stdout
+    created = "deployment d-staging-2 to staging was created (rollout 2)"
+    assert created not in result.stdout
+    assert "v2 failed: deployment d-staging-2 failed: ApplicationStart: the container ended with 1" in result.stdout
     assert "became v1" not in result.stdout
+    assert created in world.run("tail", "--all").stdout
 
 
 def test_following_is_bounded(world: Operated) -> None:

@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
@@ -144,9 +144,9 @@ class Packages:
         """Those of a registry's images."""
         return cls(registry.directory / "packages")
 
-    def install(self, install: Install, tree: Mapping[str, Entry], workdir: str) -> tuple[str, str]:
-        """Install what is asked for, unless it is there: the set's key and what is to be said. The key is "" where the
-        console's Python has all of it. Raises PackageError."""
+    def install(self, install: Install, tree: Mapping[str, Entry], workdir: str, say: Callable[[str], None]) -> str:
+        """Install what is asked for, unless it is there, and say so: the set's key, "" where the console's Python has
+        all of it. Raises PackageError."""
         with tempfile.TemporaryDirectory(prefix="esteira-packages-") as name:
             root = Path(name)
             _lay_out(tree, root)
@@ -159,11 +159,14 @@ class Packages:
             except FileNotFoundError as error:
                 raise PackageError(f"{Path(error.filename).name} was not copied before it") from None
             if wanted and all(map(_is_here, wanted)):
-                return "", f"pip install {shown}: this machine's Python has all of it"
+                say(f"pip install {shown}: this machine's Python has all of it")
+                return ""
             key = _key(install.wanted, words, where)
             if not (self.folder / key).is_dir():
+                say(f"pip install {shown} …")
                 self._fill(key, words, where)
-            return key, f"pip install {shown}: in {self.folder / key}"
+            say(f"pip install {shown}: in {self.folder / key}")
+            return key
 
     def _fill(self, key: str, words: Sequence[str], where: Path) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -208,8 +211,8 @@ def _inside(root: Path, word: str) -> str:
 
 
 def _installers(target: Path) -> Iterator[list[str]]:
-    """uv where it is there, as it takes a tenth of the time; else, or where it fails, pip. uv makes environments without
-    pip, also that of a tool."""
+    """uv where it is there, as it takes a tenth of the time; else, or where it fails, pip. An environment that uv made
+    has none."""
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
     if uv:
         yield [uv, "pip", "install", "--quiet", "--python", sys.executable, "--target", str(target)]
