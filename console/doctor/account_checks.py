@@ -41,7 +41,9 @@ def check_machine(seen: Observed) -> Iterator[Finding]:
     elif seen.here.sam:
         yield ok("SAM CLI", "there")
     else:
-        yield attend("SAM CLI", "not here; the stack is built and deployed with it. Next: make sam")
+        yield attend(
+            "SAM CLI", "not here; the stack is built and deployed with it. Next: make sam, in esteira's folder"
+        )
 
 
 def check_account(seen: Observed) -> Iterator[Finding]:
