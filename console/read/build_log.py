@@ -11,6 +11,7 @@ from console.read.log_text import without_colours
 from console.read.trouble import code_of
 from esteira.aws.codebuild import log_of
 
+LAST = 100
 PAGES = 50  # of 1 MB at most: more of a log than anybody reads
 
 
@@ -49,6 +50,17 @@ def read_log(client: Callable[[str], Any], build: str, token: str = "", since: d
         if token == before or not told["events"]:
             break
     return LogPage(without_secrets(lines), token)
+
+
+def last_lines(client: Callable[[str], Any], build: str) -> tuple[str, ...]:
+    """The last lines of a build's log, in one request; none where it has not begun to write."""
+    try:
+        told = client("logs").get_log_events(**log_of(build), limit=LAST)
+    except Exception as error:
+        if code_of(error) != "ResourceNotFoundException":
+            raise
+        return ()
+    return tuple(line.says for line in without_secrets(_lines(told["events"])))
 
 
 def without_secrets(lines: Sequence[LogLine]) -> tuple[LogLine, ...]:
