@@ -82,6 +82,11 @@ def time(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
+def brief(seconds: float) -> str:
+    """A length of time beside others, where there is little room."""
+    return f"{max(0, round(seconds))} s" if seconds < 60 else f"{round(seconds / 60)} min"
+
+
 def span(length: timedelta) -> str:
     """A length of time in its largest whole unit."""
     seconds = max(0, int(length.total_seconds()))

@@ -90,14 +90,14 @@ def tail(call: TypedCommand, release: str | None, whole: bool, timeout: timedelt
     """
     from console.cli import render_release
     from console.cli.followed import Followed
-    from console.read import account, progress, release_lines
+    from console.read import account, progress, release_lines, running
     from console.read import tail as following
 
     service, end = call.service(), call.now() + timeout
     newest = release_lines.newest
     number = release_lines.number_of(call.store, service, release) if release else newest(call.store, service)
     seen: Account | None = None
-    shown = Followed(call)
+    shown, usual = Followed(call), dict[str, float | None]()
     with call.progress() as show:
         while True:
             now = call.now()
@@ -107,7 +107,9 @@ def tail(call: TypedCommand, release: str | None, whole: bool, timeout: timedelt
             seen, how = told, progress.gone(service, told.line)
             if how.over:
                 break
-            show(render_release.passed(following.steps(told.line, service), told.line))
+            if call.out.is_terminal and not call.json:
+                runs = running.running(call.store, call.controller.client, service, told.line, usual)
+                show(render_release.passed(following.steps(told.line, service), told.line, now, runs))
             if now >= end:
                 line = told.line
                 raise TroubleError(

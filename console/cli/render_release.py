@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from console.cli.marks import LOUD, bypassed, log, on_stages, phase, row, stands
+from console.cli.marks import LOUD, brief, bypassed, log, on_stages, phase, row, stands
 from console.read.out import Line, Out, Piece
 from console.read.sentences_record import short
-from console.read.views import Account, ReleaseLine, Said, StageDifference
+from console.read.views import Account, ReleaseLine, Running, Said, StageDifference
 
 if TYPE_CHECKING:
     from console.read.tail import ReleaseChange, State
@@ -96,13 +96,17 @@ def change(out: Out, told: ReleaseChange) -> None:
     log(out, told.log)
 
 
-def passed(steps: Iterable[tuple[str, State]], line: ReleaseLine) -> Line:
+def passed(steps: Iterable[tuple[str, State]], line: ReleaseLine, now: datetime, runs: Running | None = None) -> Line:
     """A release's steps in one line, each with how far it is, and what happens just now."""
     pieces: list[Piece] = [(line.release, "bold")]
     for name, state in steps:
         mark, style = _MARKS[state]
         pieces.append((f"  {mark} {name}", style))
-    return [*pieces, (f"   {line.phase}: {line.why}", "dim")]
+    if runs is None:
+        return [*pieces, (f"   {line.phase}: {line.why}", "dim")]
+    step = f" {runs.step}" if runs.step else ""
+    usual = f"; the last ones took {brief(runs.usual_seconds)}" if runs.usual_seconds else ""
+    return [*pieces, (f"   {line.phase}{step}, for {brief((now - runs.since).total_seconds())}{usual}", "dim")]
 
 
 def _cut(text: str) -> str:

@@ -62,11 +62,14 @@ def _shown(session: Session, service: Service, now: datetime, usual: running.Usu
     store, client = session.store, session.controller.client
     stages = stage_status.status(store, [service], now)
     (glance,) = stage_status.glance(store, [service], stages, session.controller.where.pages)
-    lines = (line for stage in stages for line in stage.under_way)
+    lines = sorted((line for stage in stages for line in stage.under_way), key=lambda one: -int(one.release[1:]))
     runs = filter(None, (running.running(store, client, service, line, usual) for line in lines))
+    remote = session.controller.where.remotes.get(service.name, "origin")
     return {
         **asdict(glance),
         "running": [asdict(one) for one in runs],
+        "remote": remote,
+        "branch": service.branch,
         "steps": tail.steps(glance.newest, service) if glance.newest else (),
         "stages": [asdict(stage) for stage in stages],
         "found": _found(store, service, now),

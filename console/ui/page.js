@@ -184,9 +184,9 @@ const STEPS = { done: "●", now: "◐", ended: "✗", ahead: "○" };
 function newest(service) {
   const line = service.newest;
   return [
-    line ? el("p", { class: "lead" }, "Pushed last: ", el("a", { href: to(service.service, line.release) }, el("strong", {}, line.release)), " ", named(line), ", ", since(line.pushed_at), " ago ", phased(line.phase)) : el("p", { class: "lead" }, "Nothing was pushed yet."),
-    el("div", { "data-runs": service.service }, running(service.service)),
+    line ? el("p", { class: "lead" }, "Pushed last: ", el("a", { href: to(service.service, line.release) }, el("strong", {}, line.release)), " ", named(line), ", ", since(line.pushed_at), " ago ", phased(line.phase)) : el("p", { class: "lead" }, "Nothing was pushed yet. To push, in the model’s repository: ", el("code", {}, `git push ${service.remote} HEAD:${service.branch}`)),
     line ? el("ol", { class: "steps", "aria-label": `How far ${line.release} is` }, service.steps.map(([name, state]) => el("li", { class: state }, el("span", { "aria-hidden": "true" }, `${STEPS[state]} `), name, el("span", { class: "unseen" }, `: ${state}`)))) : null,
+    el("div", { "data-runs": service.service }, running(service.service)),
     line && ENDED.includes(line.phase) ? el("p", {}, line.why) : null,
     line && ENDED.includes(line.phase) && line.log.length ? el("pre", { tabindex: "0", role: "region", "aria-label": `The last lines of the log of ${line.release}` }, line.log.join("\n")) : null,
     service.failing.map((text) => el("p", { class: "loud" }, el("strong", {}, "Failing: "), text)),

@@ -22,6 +22,7 @@ from console.read.out import plain
 from console.read.release_lines import line
 from console.read.session import Shell
 from console.read.tail import State
+from console.read.views import Running
 from console.read.where import Where
 from esteira.core.facts import (
     AlarmRang,
@@ -484,8 +485,11 @@ def test_on_a_terminal_the_steps_it_has_passed_stand_below(world: Operated) -> N
     world.deploy(1, live=0, succeeded=True, stage="staging")
     assert marks() == [State.DONE, State.DONE, State.NOW]
     now = line(world.store, world.heart, 1, world.now)
-    shown = plain(render_release.passed(tail.steps(now, world.heart), now))
+    shown = plain(render_release.passed(tail.steps(now, world.heart), now, world.now))
     assert "v1  ● image  ● staging  ◐ production   waiting: live on staging; watched on staging" in shown
+    runs = Running("v1", "deployment", "d-1", "production", world.now - timedelta(seconds=12), "ApplicationStart", "", 70)
+    shown = plain(render_release.passed((), now, world.now, runs))
+    assert shown == "v1   waiting ApplicationStart, for 12 s; the last ones took 1 min"
     world.deploy(1, live=0, succeeded=False)
     assert marks() == [State.DONE, State.DONE, State.ENDED]
 
