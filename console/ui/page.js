@@ -200,7 +200,7 @@ function running(service, release = "") {
     const took = (now() - Date.parse(run.since)) / 1000, usual = run.usual_seconds, on = run.stage ? ` to ${run.stage}` : "";
     return el("div", { class: "running" },
       el("p", {}, el("strong", {}, `${run.release}: ${run.what}${on}`), run.step ? [", ", el("code", {}, run.step)] : null),
-      el("progress", usual ? { max: usual, value: Math.min(took, usual), "aria-label": `The ${run.what} of ${run.release}, beside the last ones` } : { "aria-label": `The ${run.what} of ${run.release} runs` }),
+      el("progress", took < usual ? { max: usual, value: took, "aria-label": `The ${run.what} of ${run.release}, beside the last ones` } : { "aria-label": `The ${run.what} of ${run.release} runs` }),
       el("p", { class: "soft small" }, `for ${brief(Math.max(0, took))}`, usual ? `; the last ones took ${brief(usual)}` : null),
       run.says ? el("pre", {}, run.says) : null);
   });

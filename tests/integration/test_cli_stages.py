@@ -487,7 +487,8 @@ def test_on_a_terminal_the_steps_it_has_passed_stand_below(world: Operated) -> N
     now = line(world.store, world.heart, 1, world.now)
     shown = plain(render_release.passed(tail.steps(now, world.heart), now, world.now))
     assert "v1  ● image  ● staging  ◐ production   waiting: live on staging; watched on staging" in shown
-    runs = Running("v1", "deployment", "d-1", "production", world.now - timedelta(seconds=12), "ApplicationStart", "", 70)
+    since = world.now - timedelta(seconds=12)
+    runs = Running("v1", "deployment", "d-1", "production", since, "ApplicationStart", "", 70)
     shown = plain(render_release.passed((), now, world.now, runs))
     assert shown == "v1   waiting ApplicationStart, for 12 s; the last ones took 1 min"
     world.deploy(1, live=0, succeeded=False)
