@@ -9,8 +9,8 @@ from typing import Any
 
 from console.local.paths import SERVICE_TEMPLATE
 from console.read.remote import Controller
-from console.read.trouble import code_of
 from console.read.where import UNDER_WAY, TroubleError
+from esteira.errors import code_of
 
 CAPABILITIES = ["CAPABILITY_IAM"]  # service.yaml makes roles, and gives none of them a name
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from console.doctor.eyes import Eyes
 from console.doctor.observed import Code, Instance, LastDeployment, Observed, Silence, StackStatus, Tended, WebPage
-from console.read.trouble import code_of
 from esteira.aws import Aws
 from esteira.config import Service
+from esteira.errors import code_of
 from esteira.targets.ec2 import batches
 
 AGENT = "systemctl is-active codedeploy-agent"

@@ -114,7 +114,7 @@ class AwsSite:
         """From the controller's table."""
         store = self._controller.store
         number = store.find(self.service, self.commits[word])
-        return None if number is None else store.view(self.service, number)
+        return None if number is None else store.announced(self.service, number, ())[0]
 
     @cached_property
     def _controller(self) -> Controller:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from console.read.trouble import code_of
 from esteira.aws.codebuild import log_of
+from esteira.errors import code_of
 
 PAGES = 50  # of 1 MB at most: more of a log than anybody reads
 

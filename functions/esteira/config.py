@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from windows import Window, never
 
@@ -29,6 +29,16 @@ Parameter = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]{1,1011}$")]
 AlarmName = Annotated[str, Field(min_length=1, max_length=255)]
 # A name a build exports, in any case: ROC_AUC is the figure of the gate roc_auc.
 Metric = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+
+
+# The context of a document that somebody wrote, where only the controller itself sets some values.
+WRITTEN = {"written": True}
+
+
+def _by_us_alone(value: Any, info: ValidationInfo) -> Any:
+    if value and info.context == WRITTEN:
+        raise ValueError("only the controller sets it")
+    return value
 
 
 class Strict(BaseModel):
@@ -67,7 +77,7 @@ class Stage(Strict):
     approvals: Approvals | None = None
     windows: Annotated[tuple[Window, ...], Field(max_length=20)] = ()
     bypass: bool = True  # whether a release may be let past these rules
-    fault: str = ""
+    fault: Annotated[str, AfterValidator(_by_us_alone)] = ""
 
     @model_validator(mode="after")
     def _alarms_have_a_time_to_be_heard(self) -> Self:
@@ -152,6 +162,7 @@ class Service(Strict):
     application: Deployed
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=8)]  # in the order a release takes them
     bundles: Bucket
+    architecture: Literal["arm64", "x86_64", ""] = ""  # of the hosts; "" is not compared with an image's
     url: Annotated[str, Field(max_length=2000)] = ""  # where its model answers, for people
 
     port: Annotated[int, Field(ge=0, le=65535)] = 0  # 0: what the image exposes, or what the host finds
@@ -175,7 +186,8 @@ class Service(Strict):
     gates: Annotated[dict[Metric, Gate], Field(max_length=20)] = {}
     gates_dry_run: bool = False  # write down what a gate would have refused, and refuse nothing
     webhook: Webhook | None = None
-    is_stopped: bool = False  # what the hosts are to get is wrong, so nothing is deployed
+    # What the hosts are to get is wrong, so nothing is deployed.
+    is_stopped: Annotated[bool, AfterValidator(_by_us_alone)] = False
 
     @field_validator("stages")
     @classmethod
@@ -200,6 +212,11 @@ class Service(Strict):
             if stage.name == name:
                 return stage
         raise LookupError(f"{self.name} has no stage {name}")
+
+    @property
+    def docker_architecture(self) -> str:
+        """The hosts' architecture as images name it."""
+        return "amd64" if self.architecture == "x86_64" else self.architecture
 
     @property
     def last(self) -> Stage:

@@ -129,7 +129,7 @@ MAKES: dict[str, Callable[[Stand], object]] = {
     "codedeploy:ListDeploymentTargets": lambda s: s.aws.targets(s.deployment),
     "codedeploy:ListDeployments": lambda s: s.aws.find_deployment(s.service, CLAIM, AT),
     "codedeploy:StopDeployment": lambda s: s.aws.stop_deployment(s.deployment),
-    "dynamodb:BatchGetItem": lambda s: s.store.told("heart", 1, []),
+    "dynamodb:BatchGetItem": lambda s: s.store.announced("heart", 1, []),
     "dynamodb:BatchWriteItem": lambda s: s.store.write_decisions("heart", [DECIDED]),
     "dynamodb:DeleteItem": lambda s: s.store.close("heart", 1, 1),
     "dynamodb:GetItem": lambda s: s.store.pushed("heart", 1),

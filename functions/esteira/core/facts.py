@@ -276,6 +276,7 @@ class RolloutFinished(Fact, about="stage/{stage}", key="rollout#{rollout:08d}#fi
     succeeded: bool
     mixed: bool = False
     note: str = field(default="", compare=False)  # why the stage's tags stayed where they were
+    checkpoint: str = field(default="", compare=False)  # its hash, for the next deployment's description
 
 
 class Deviated(Fact, about="stage/{stage}", key="deviated#{ended}#{deployment}"):
