@@ -7,6 +7,7 @@ and, for images, by the registry's lifecycle policy.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +22,7 @@ from esteira.core.facts import (
     ImageArrived,
     ImageMissed,
     ReleaseFact,
+    about_release,
 )
 from esteira.core.state import Deployed, Snapshot, StageState
 from esteira.fact import Fact, stamp, unstamp
@@ -110,37 +112,46 @@ def _deployment(s: Snapshot, stage: StageState, context: Context) -> list[Fact]:
 
 
 def _deviation(s: Snapshot, stage: StageState, context: Context) -> Deviated | None:
-    """The deployment that took the place of the live release's on the stage's hosts, where esteira did not make it;
-    also the one that put the live release back. None while all is as it was known."""
+    """The deployment that took the place of the live release's on the stage's hosts, or on some of them, where esteira
+    did not make it; also the one that put the live release back. None while all is as it was known."""
     live = s.release(stage.live)
     served = live.on(stage).served if live else None
     if live is None or served is None or stage.busy:
         return None
-    last = context.aws.last_successful(s.service, stage.name)
-    if last in ("", served.deployment, stage.deviated.deployment if stage.deviated else ""):
-        return None
-    info = context.aws.deployment(last)
-    revision, bundled = _revision(info), live.one(Bundled, stage=stage.name, rollout=served.rollout)
-    again = bundled is not None and revision == f"{s.service.bundles}/{bundled.name_in_bucket}"
-    if _is_ours(s, stage, info) or (again and not stage.drift):
-        return None
+    last, failed = context.aws.last_deployments(s.service, stage.name)
+    bundled = live.one(Bundled, stage=stage.name, rollout=served.rollout)
+    own = f"{s.service.bundles}/{bundled.name_in_bucket}" if bundled else ""
+    for deployment in (failed, last):
+        if deployment and deployment in (served.deployment, stage.deviated.deployment if stage.deviated else ""):
+            return None
+        info = context.aws.deployment(deployment) if deployment else None
+        if info is None or _is_ours(s, stage, info, context):
+            continue
+        again, said = _revision(info) == own, _deviated(stage, info)
+        if deployment == failed and not again and context.aws.changed(deployment):
+            return replace(said, at=context.clock(), failed=True)
+        if deployment == last and (stage.drift or not again):
+            return replace(said, at=context.clock(), revision="" if again else said.revision)
+    return None
+
+
+def _deviated(stage: StageState, info: Mapping[str, Any]) -> Deviated:
+    ended = info.get("completeTime", info["createTime"])
+    by = info.get("creator", "somebody")
     return Deviated(
-        at=context.clock(),
-        stage=stage.name,
-        deployment=last,
-        ended=info.get("completeTime", info["createTime"]),
-        revision="" if again else revision,
-        by=info.get("creator", "somebody"),
+        at=ended, stage=stage.name, deployment=info["deploymentId"], ended=ended, revision=_revision(info), by=by
     )
 
 
-def _is_ours(s: Snapshot, stage: StageState, info: Mapping[str, Any]) -> bool:
-    """Whether it is the deployment of the stage's latest rollout, and no copy of it that was made later."""
-    rollout, finished = stage.rollout, stage.finished
-    if rollout is None or finished is None or info["createTime"] > finished.at:
+def _is_ours(s: Snapshot, stage: StageState, info: Mapping[str, Any], context: Context) -> bool:
+    """Whether it is the deployment of one of the stage's rollouts, and no copy of it that was made later."""
+    rollout, finished, claim = stage.rollout, stage.finished, rollout_claim(info.get("description", ""))
+    if rollout is None or finished is None or claim is None or claim.service != s.service.name:
         return False
-    claim = RolloutClaim(s.service.name, rollout.release, stage.name, rollout.number)
-    return rollout_claim(info.get("description", "")) == claim
+    if claim == RolloutClaim(s.service.name, rollout.release, stage.name, rollout.number):
+        return bool(info["createTime"] <= finished.at)
+    begun = f"deployment-started#{stage.name}#{claim.rollout:08d}#{info['deploymentId']}"
+    return bool(context.store.facts(s.service.name, about_release(claim.release), begun))
 
 
 def _revision(info: Mapping[str, Any]) -> str:

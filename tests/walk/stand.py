@@ -115,7 +115,7 @@ MAKES: dict[str, Callable[[Stand], object]] = {
         s.service, BuildClaim("heart", 2, 1), s.commit, "git-two", "token-2", {}
     ),
     "codebuild:StopBuild": lambda s: s.aws.stop_build(s.build),
-    "codedeploy:GetDeploymentGroup": lambda s: s.aws.last_successful(s.service, "production"),
+    "codedeploy:GetDeploymentGroup": lambda s: s.aws.last_deployments(s.service, "production"),
     "codecommit:GetBlob": lambda s: s.aws.blob(s.service, BLOB),
     "codecommit:GetBranch": lambda s: s.aws.tip(s.service),
     "codecommit:GetCommit": lambda s: s.aws.comment(s.service, s.commit, "live", "token-3"),

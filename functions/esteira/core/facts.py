@@ -283,7 +283,7 @@ class Deviated(Fact, about="stage/{stage}", key="deviated#{ended}#{deployment}")
     """A deployment that esteira did not make put something else than the live release on the stage's hosts.
 
     ``revision`` is what it deployed, "" where it put the live release's own bundle back; ``by`` is CodeDeploy's word
-    for who made it: user, autoscaling, codeDeployRollback.
+    for who made it: user, autoscaling, codeDeployRollback. ``failed``: it did not succeed, and changed some hosts.
     """
 
     stage: str
@@ -291,6 +291,7 @@ class Deviated(Fact, about="stage/{stage}", key="deviated#{ended}#{deployment}")
     ended: datetime
     revision: str = field(default="", compare=False)
     by: str = field(default="", compare=False)
+    failed: bool = field(default=False, compare=False)
 
 
 class Bundled(ReleaseFact, key="bundled#{stage}#{rollout:08d}#{sha256}"):
