@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from console.record.as_of import Rows
 from console.record.checkpoint_chain import read_fact
 from console.record.receipt_values import Fault
+from esteira.core.actions import StopBuild, StopDeployment
 from esteira.core.facts import (
     RELEASES,
     BuildStarted,
@@ -46,8 +47,8 @@ def unfounded(
 
 
 def _not_asked(fact: StopAsked, facts: Iterable[Fact], decided: Iterable[Decided]) -> str:
-    things = {f.build: "StopBuild" for f in facts if isinstance(f, BuildStarted)}
-    things |= {f.deployment: "StopDeployment" for f in facts if isinstance(f, DeploymentStarted)}
+    things = {f.build: StopBuild.__name__ for f in facts if isinstance(f, BuildStarted)}
+    things |= {f.deployment: StopDeployment.__name__ for f in facts if isinstance(f, DeploymentStarted)}
     action = things.get(fact.thing, "")
     asked = any(d.action == action and d.at <= fact.at <= d.at + LATE for d in decided)
     return "" if asked else "no decision asked to stop it then"

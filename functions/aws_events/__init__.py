@@ -19,7 +19,7 @@ from aws_events.build_log import failed_command
 from aws_events.builds import exported_by, exported_digest, observed_build, read_build
 from aws_events.deployments import observed_deployment, observed_instance, read_deployment, read_instance
 from aws_events.heard import Heard, Nice, NotOurs, Timestamp
-from aws_events.images import observed_image, read_image, read_inspection, read_scan
+from aws_events.images import observed_image, observed_scan, read_image, read_inspection, read_scan
 from aws_events.pushes import read_push
 from esteira.config import Service, Settings
 from esteira.core.facts import ImageArrived
@@ -39,6 +39,7 @@ __all__ = [
     "observed_deployment",
     "observed_image",
     "observed_instance",
+    "observed_scan",
     "read",
 ]
 

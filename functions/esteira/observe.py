@@ -6,12 +6,19 @@ and, for images, by the registry's lifecycle policy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from aws_events import observed_alarm, observed_build, observed_deployment, observed_image, observed_instance
+from aws_events import (
+    observed_alarm,
+    observed_build,
+    observed_deployment,
+    observed_image,
+    observed_instance,
+    observed_scan,
+)
 from esteira.claims import RolloutClaim, rollout_claim
 from esteira.config import Service
 from esteira.context import Context, Decision
@@ -49,8 +56,8 @@ def observe(service: Service, context: Context) -> None:
         if deviated := _deviation(s, stage, context):
             context.store.record(service.name, deviated)
     images = list(context.aws.images(service))
-    for missed in _missed(s, images, context):
-        context.store.record(service.name, missed)
+    for found in (*_missed(s, images, context), *_scans(s, images, context)):
+        context.store.record(service.name, found)
     for image in _images(s, images, context):
         if context.store.record_arrival(service.name, image):
             tell_found(service.name, "", image.name, context)
@@ -168,16 +175,22 @@ def _images(s: Snapshot, images: Iterable[Mapping[str, Any]], context: Context) 
     arrived: list[ImageArrived] = []
     for image in images:
         facts = observed_image(s.service, image, context.clock())
-        arrived.extend(f for f in facts if isinstance(f, ImageArrived) and (since is None or f.at >= since))
-        for scan in (f for f in facts if isinstance(f, ImageScanned) and _current(s, f.digest)):
-            context.store.record(s.service.name, scan)
+        arrived.extend(f for f in facts if since is None or f.at >= since)
     arrived.sort(key=lambda a: (stamp(a.at), a.key))
     return arrived if since else arrived[-1:]
 
 
-def _current(s: Snapshot, digest: str) -> bool:
-    """Whether the image belongs to a release that is under way or live: older scans were recorded before."""
-    return any(digest in r.images for r in s.releases)
+def _scans(s: Snapshot, images: Iterable[Mapping[str, Any]], context: Context) -> Iterator[ImageScanned]:
+    """The scans that no event told of. Asked for an image that was pushed within a day, while its release is under way
+    or live; a registry may not scan at all."""
+    now, current = context.clock(), {digest for release in s.releases for digest in release.images}
+    for image in images:
+        digest, pushed = image["imageDigest"], image.get("imagePushedAt", now)
+        if digest not in current or pushed < now - LATE:
+            continue
+        if not context.store.facts(s.service.name, f"image/{digest}", "scanned#"):
+            scan = observed_scan(digest, context.aws.scan_findings(s.service, digest), now)
+            yield from [scan] if scan else []
 
 
 def _missed(s: Snapshot, images: Iterable[Mapping[str, Any]], context: Context) -> list[ImageMissed]:

@@ -138,6 +138,7 @@ MAKES: dict[str, Callable[[Stand], object]] = {
     "dynamodb:TransactWriteItems": lambda s: s.store.record("heart", HELD),
     "ecr:BatchGetImage": lambda s: s.aws.tag_image(s.service, s.digest, "live-production"),
     "ecr:DescribeImages": lambda s: s.aws.image(s.service, digest=s.digest),
+    "ecr:DescribeImageScanFindings": lambda s: s.aws.scan_findings(s.service, s.digest),
     "ecr:PutImage": lambda s: s.aws.tag_image(s.service, s.digest, "live-production"),
     "events:PutEvents": lambda s: s.aws.emit({"service": "heart"}),
     "logs:GetLogEvents": lambda s: s.aws.build_log(s.build),

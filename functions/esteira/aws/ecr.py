@@ -67,6 +67,18 @@ class ImageRegistry:
         for page in pages:
             yield from page["imageDetails"]
 
+    def scan_findings(self, service: Service, digest: str) -> Mapping[str, Any]:
+        """ECR's scan of an image; empty where there was none. With basic scanning DescribeImages tells of none."""
+        try:
+            told: Mapping[str, Any] = self.client("ecr").describe_image_scan_findings(
+                repositoryName=service.images, imageId={"imageDigest": digest}, maxResults=1
+            )
+        except Exception as error:
+            if code_of(error) in ("ScanNotFoundException", "ImageNotFoundException"):
+                return {}
+            raise
+        return told
+
     def tag_image(self, service: Service, digest: str, tag: str, known: Manifest | None = None) -> bool:
         """Put ``tag`` on the image, moving it if it may be moved; False if the image is gone. ``known`` is its manifest
         where that was read already.
