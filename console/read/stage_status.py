@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from console.read.failing import failing
+from console.read.hosts import digests_differ, silent
+from console.read.policies import in_a_line
 from console.read.release_lines import bypasses_of, last_listed, line_of
 from console.read.sentences import sentence
 from console.read.views import Hold, LiveOnStage, ReleaseLine, ServiceStatus, StageStatus, UnderWay, Vote
@@ -37,6 +39,7 @@ def glance(
             url=pages.get(service.name, service.url),
             live=next((s.live.release for s in stages if _is_last(s, service) and s.live), ""),
             failing=failing(store, service),
+            rules=in_a_line(store.policy(service.name)),
         )
         for service in services
     )
@@ -99,6 +102,7 @@ def _live(
         return None
     release = assessed.release
     here, pushed = release.on(stage), release.pushed
+    beats = [beat for beat in store.beats(service.name) if (beat.stage, beat.release) == (stage.name, release.number)]
     since, why = _since(store, service, stage, release)
     # What was rolled back to is not watched again.
     watched_until = since + stage.baking if here.came_by_itself else since
@@ -113,8 +117,10 @@ def _live(
         author=pushed.author,
         since=since,
         watched_until=watched_until if stage.baking > timedelta() and watched_until > now else None,
-        differs=status.why if stage.drift else "",
+        differs=status.why if stage.drift else digests_differ(release, stage, beats),
         alarm=status.why if status.cause in (Cause.ALARM, Cause.IMAGE_GONE) else "",
+        sick=status.why if status.cause == Cause.SICK else "",
+        silent=tuple(silent(service, release, beats, now)),
     )
 
 
@@ -125,7 +131,7 @@ def _since(store: Store, service: Service, stage: StageState, release: Release) 
     if best is None or best.started is None or here.live_since is None:
         return release.pushed.at, "it is what the last rollout left"
     rollout = next((f for f in rollout_facts(store, service, stage.name, best.number) if isinstance(f, Rollout)), None)
-    order = order_of(store, service, rollout) if rollout and rollout.kind == "rollback" else None
+    order = order_of(store, service, rollout) if rollout else None
     deployment = best.started.deployment
     if order is not None:
         return here.live_since, sentence(order)
@@ -139,6 +145,7 @@ def rollout_facts(store: Store, service: Service, stage: str, number: int) -> tu
 
 
 def order_of(store: Store, service: Service, rollout: Rollout) -> RollbackOrdered | None:
-    """The order a rollback's rollout served."""
-    facts = store.facts(service.name, rollout.about, rollout.served) if rollout.served else ()
+    """The order that the rollout carries out, None where it carries out none."""
+    ordered = rollout.served and rollout.kind in ("rollback", "redeploy")
+    facts = store.facts(service.name, rollout.about, rollout.served) if ordered else ()
     return next((f for f in facts if isinstance(f, RollbackOrdered)), None)

@@ -109,13 +109,13 @@ class AsOf:
     missing: tuple[str, ...] = ()
 
 
-def as_of(rows: Rows, service: Service, seen: Seen, at: datetime, without: str = "") -> AsOf:
+def as_of(rows: Rows, service: Service, seen: Seen, at: datetime, without: tuple[str, ...] = ()) -> AsOf:
     """What was known about ``service`` at ``at``: what ``seen`` names, except keys that begin with ``without``."""
     there: dict[str, dict[str, dict[str, Any]]] = {}
     missing = []
     for name in seen.rows:
         about, key, _ = name.split("\t")
-        if without and key.startswith(without):
+        if key.startswith(without):
             continue
         row = _readable(rows, service.name, about, key)
         if row is None:

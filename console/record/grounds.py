@@ -17,6 +17,7 @@ from console.record.followed import LATE, forgotten, images_taken, unfounded
 from console.record.receipt_values import Fault
 from esteira.audit import names_of, row_hash, seen_hash, seen_line
 from esteira.core.facts import (
+    POLICY,
     Aborted,
     CommitPushed,
     ImageTaken,
@@ -158,7 +159,7 @@ class Grounds:
         commit = f"commit/{birth.commit}" if birth else ""
         # Who pushed is read for a decision only where a stage has the two-person rule.
         pushed = [commit] if any(name.startswith(f"{commit} pushed-by#") for name in self.covered) else []
-        for about in (about_release(self.number), about_stage(self.chain.stage), *subjects, *pushed):
+        for about in (about_release(self.number), about_stage(self.chain.stage), *subjects, *pushed, POLICY):
             for fact in self._facts(about, CommitPushed if about in pushed else Fact):
                 if f"{fact.about} {fact.key}" not in self.covered:
                     yield from self._stranger(fact)

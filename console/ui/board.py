@@ -14,6 +14,7 @@ from esteira.config import Service
 from esteira.core.status import Phase
 from esteira.store import Store
 from esteira.trail import FoundBySweep
+from policy.document import in_force
 
 PAGE = 50
 SEARCHED = 500
@@ -117,7 +118,7 @@ def release(store: Store, service: Service, number: int, now: datetime, links: L
         "deployments": [{**asdict(d), "link": links.deployment(d.id)} for d in told.deployments],
         "commit_link": links.commit(service, told.line.commit),
         "said": sorted(said, key=lambda row: row["at"]),
-        "words": words(told, service),
+        "words": words(told, in_force(service, store.policy(service.name))),
         "stages": [stage.name for stage in service.stages],
     }
 

@@ -17,8 +17,10 @@ from esteira.context import Context
 from esteira.core.facts import Notified
 from esteira.fact import stamp
 from esteira.refusal import Refused
+from esteira.visible import visible
 from notify import webhook
 from notify.news import Channel, HoldEnds, News, PhaseChange, news
+from settings.difference import difference
 
 
 class UnwrittenError(Exception):
@@ -91,7 +93,8 @@ def _tell(
         if not each.commit or not _first(each, notice, service, context):
             return False
         with _deleted_on_error(notice, service, context):
-            context.aws.comment(service, each.commit, f"{each.text}{_checkpoint(said, service, context)}", each.token)
+            text = "".join((each.text, _settings(each, said, service, context), _checkpoint(said, service, context)))
+            context.aws.comment(service, each.commit, text, each.token)
     elif channel == "topic":
         if not context.settings.topic_arn or not _first(each, notice, service, context):
             return False
@@ -117,6 +120,16 @@ def _checkpoint(said: PhaseChange | HoldEnds, service: Service, context: Context
         return ""
     found = context.store.checkpoint(service.name, said.stage, said.rollout)
     return f"\n\ncheckpoint {found.rollout} on {found.stage}: {found.sha256}" if found else ""
+
+
+def _settings(each: News, said: PhaseChange | HoldEnds, service: Service, context: Context) -> str:
+    """How the settings of a release on its way differ from those of what is live; "" where they do not."""
+    if isinstance(said, HoldEnds) or not each.topic.startswith("started#"):
+        return ""
+    store = context.store
+    own, live = store.pushed(service.name, said.number), store.pushed(service.name, store.stages(service)[-1].live)
+    lines = difference(live.settings, own.settings) if own and live else ()
+    return f"\n\nsettings beside v{live.number}:\n{visible(chr(10).join(lines))}" if live and lines else ""
 
 
 def _first(each: News, notice: Notified, service: Service, context: Context) -> bool:

@@ -66,7 +66,7 @@ def test_a_wrong_setting_holds_back_what_it_is_about(said: dict[str, Any], held:
 
 def test_what_the_hosts_get_is_known() -> None:
     """A setting that a host gets stops every deployment while it is wrong: RELEASE names them all."""
-    document = release_document(release(), rollout_of(), Effects(Snapshot(HEART, ()), None))  # type: ignore[arg-type]
+    document = release_document(release(), rollout_of(), {}, Effects(Snapshot(HEART, ()), None))  # type: ignore[arg-type]
     assert Service.model_fields.keys() & document.keys() == RELEASE
 
 

@@ -144,6 +144,7 @@ MAKES: dict[str, Callable[[Stand], object]] = {
     "logs:GetLogEvents": lambda s: s.aws.build_log(s.build),
     "s3:PutObject": lambda s: s.aws.put_bundle(s.service, "two.zip", default(), {"number": 2}),
     "sns:Publish": lambda s: s.aws.publish(s.topic, "a subject", "a text"),
+    "ssm:DescribeParameters": lambda s: s.aws.parameter_names("/esteira/secrets/heart/"),
     "ssm:GetParameter": lambda s: s.aws.secret("/secret"),
     "ssm:GetParametersByPath": lambda s: s.aws.services("/esteira/services/"),
     "xray:PutTraceSegments": lambda s: tracing._send(dict(SEGMENT)),

@@ -29,6 +29,7 @@ from console.local.sam.ministack import CREDENTIALS, Ministack
 from console.local.sam.sam_cli import last_words, sam
 from console.local.template import Stack, read
 from esteira.store import Store
+from policy.document import restored
 
 STACK, SERVICE, SECOND, STAGE = "esteira", "heart", "lungs", "production"
 PARAMETERS = {"Architecture": HERE}
@@ -47,6 +48,7 @@ NOT_APPLIED = {
 }
 # What the emulator does not see of a call, so that no policy that names it allows anything.
 UNSEEN = {"ssm:GetParametersByPath": "the path", "events:PutEvents": "the source"}
+VOTES = 2  # of the policy that is set before the update
 LOG = "deploy-local.log"
 GRANT = "esteira-rehearsal"
 HEARD = "rehearsal-heard"  # the queue that hears what the topic says
@@ -148,6 +150,8 @@ class DeployRehearsal:
             if hold is None or hold.by != "ana":
                 raise DeployError(f"the stage of {service} should be held by ana, and the table says: {hold}")
             self.say("operate", f"{STAGE} of {service} is held by {hold.by}: {hold.reason}")
+        self.invoke(f"{STACK}-operate", _policy(SERVICE))
+        self.say("policy", f"version {self._votes(store)[0]} asks for {self._votes(store)[1]} votes on {STAGE}")
         looked = self.invoke(f"{STACK}-sweep", {"detail-type": "Scheduled Event", "source": "aws.events"})
         services = sorted(row["service"] for row in looked)
         if services != [SERVICE, SECOND]:
@@ -282,7 +286,16 @@ class DeployRehearsal:
         there = self.look(changed)
         if _physical(there, "Table") != before["Table"]:
             raise DeployError(f"the update put a new table in the place of {before['Table']}")
-        self.say("update", f"{' and '.join(CHANGED)} are the new ones; the table is the one it was")
+        kept = self._votes(Store(self.client("dynamodb"), before["Table"]))
+        if kept != (1, VOTES):
+            raise DeployError(f"the update should leave policy version 1 with {VOTES} votes, and left {kept}")
+        self.say("update", f"{' and '.join(CHANGED)} are the new ones; the table is the one it was, with its policy")
+
+    def _votes(self, store: Store) -> tuple[int, int]:
+        """The version of the service's policy, and the votes it asks for on the stage; 0 where it is not there."""
+        said = store.policy(SERVICE)
+        rule = restored(said.document).stages[STAGE].approvals if said else None
+        return (said.version if said else 0, rule.votes if rule else 0)
 
     def delete(self, stack: Stack) -> None:
         """Delete a stack and name what is left. Raises DeployError where it is not what the template retains."""
@@ -326,6 +339,12 @@ def granted(here: DeployRehearsal, there: list[Found]) -> Iterator[None]:
 def _hold(service: str) -> Mapping[str, Any]:
     words = {"by": "ana", "reason": "a rehearsal", "request": f"rehearsal-{service}-00000001"}
     return {"action": "hold", "service": service, "stage": STAGE, "minutes": 5, **words}
+
+
+def _policy(service: str) -> Mapping[str, Any]:
+    words = {"by": "ana", "reason": "a rehearsal", "request": f"rehearsal-{service}-00000002"}
+    document = f"stages: {{{STAGE}: {{approvals: {{votes: {VOTES}}}}}}}"
+    return {"action": "policy", "service": service, "document": document, **words}
 
 
 def _physical(there: list[Found], logical_id: str) -> str:

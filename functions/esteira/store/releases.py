@@ -10,18 +10,20 @@ from datetime import datetime, timedelta
 from esteira.core.facts import (
     RELEASES,
     DeploymentStarted,
+    HostObserved,
     ImageArrived,
     ImageTaken,
     Pushed,
     about_deployment,
     about_release,
 )
-from esteira.core.state import Failing, Listed, Release
+from esteira.core.state import Beat, Failing, Listed, Release
 from esteira.fact import Fact, from_row, stamp, to_row, unstamp
 from esteira.store.fact_rows import Facts
-from esteira.store.rows import FAILING, OPEN, Row, facts_of, first_of, open_key, open_row, pk_of, row_of
+from esteira.store.rows import BEAT, FAILING, OPEN, Row, facts_of, first_of, open_key, open_row, pk_of, row_of
 from esteira.trail import Checkpoint, Seen
 
+BEATS_KEPT = timedelta(days=7)  # a host that is silent for longer is taken for one that is gone
 BIRTH = "birth"  # in a release's open row: its birth once more, as JSON, so that a snapshot need not read it
 
 
@@ -110,6 +112,20 @@ class Releases(Facts):
         """What failed the last time."""
         return failures(self._query(service, RELEASES, FAILING))
 
+    def beat(self, service: str, said: HostObserved, at: datetime) -> None:
+        """Note that a host reported on itself."""
+        key = {"pk": pk_of(service, RELEASES), "sk": f"{BEAT}{said.stage}#{said.host}"}
+        told = {"at": stamp(at), "release": said.release, "digest": said.digest}
+        row = {**key, **told, "expires": int((at + BEATS_KEPT).timestamp())}
+        self._client.put_item(**self._put(row)["Put"])
+
+    def beats(self, service: str) -> tuple[Beat, ...]:
+        """When each host last reported on itself."""
+        rows = self._query(service, RELEASES, BEAT)
+        return tuple(
+            Beat(*_stage_and_host(row["sk"]), unstamp(row["at"]), int(row["release"]), row["digest"]) for row in rows
+        )
+
     def close(self, service: str, number: int, attempt: int) -> None:
         """Read a release no more, unless it was reopened for another attempt meanwhile."""
         self._conditionally(
@@ -141,6 +157,11 @@ def open_releases(rows: list[Row]) -> dict[int, Listed]:
 def _listed(row: Row) -> Listed:
     texts = {name: str(row.get(name, "")) for name in ("phase", "summary", "next", "cause", "stage")}
     return Listed(**texts, detail=tuple(row.get("detail", ())))
+
+
+def _stage_and_host(key: str) -> tuple[str, str]:
+    stage, _, host = key.removeprefix(BEAT).partition("#")
+    return stage, host
 
 
 def failures(rows: Iterable[Row]) -> tuple[Failing, ...]:
