@@ -48,7 +48,7 @@ def account(store: Store, service: Service, number: int, now: datetime) -> Accou
     facts = _in_order({pushed, *release.facts, *_around(store, service, release, stages)})
     replaced = _replaces(store, service, release, s.last, facts)
     decisions = _in_order(store.facts(service.name, about_decisions(number)))
-    policies = _policies(store, service, (decisions or facts)[-1].at)
+    policies = _policies(store, service, (decisions or facts)[-1].at) if s.policy else []
     facts = _in_order({*facts, *(f for f in policies if f.at > pushed.at)})
     scans = {f.digest: f for f in facts if isinstance(f, ImageScanned)}  # the last of each image in an index
     return Account(

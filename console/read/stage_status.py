@@ -39,7 +39,7 @@ def glance(
             url=pages.get(service.name, service.url),
             live=next((s.live.release for s in stages if _is_last(s, service) and s.live), ""),
             failing=failing(store, service),
-            rules=in_a_line(store.policy(service.name)),
+            rules=next((stage.rules for stage in stages if stage.service == service.name), ""),
         )
         for service in services
     )
@@ -69,12 +69,13 @@ def _status(store: Store, service: Service, now: datetime) -> Iterator[StageStat
         yield StageStatus(
             service=service.name,
             stage=stage.name,
-            live=_live(store, service, stage, assessed.get(stage.live), now),
+            live=_live(store, s, stage, assessed.get(stage.live), now),
             under_way=tuple(on_their_way[stage.name]),
             arrived=tuple(sentence(image) for image in s.arrived) if stage is s.first else (),
             ordered=sentence(stage.ordered) if stage.ordered else "",
             hold=Hold(hold.by, hold.reason, hold.until) if hold and hold.until else None,
             bypasses=tuple(bypasses_of((r for r in s.releases if r.number in s.written), stage, now)),
+            rules=in_a_line(s.policy),
         )
 
 
@@ -95,15 +96,13 @@ def _under_way(assessed: Assessed, s: Snapshot, now: datetime) -> UnderWay:
     )
 
 
-def _live(
-    store: Store, service: Service, stage: StageState, assessed: Assessed | None, now: datetime
-) -> LiveOnStage | None:
+def _live(store: Store, s: Snapshot, stage: StageState, assessed: Assessed | None, now: datetime) -> LiveOnStage | None:
     if assessed is None:
         return None
     release = assessed.release
     here, pushed = release.on(stage), release.pushed
-    beats = [beat for beat in store.beats(service.name) if (beat.stage, beat.release) == (stage.name, release.number)]
-    since, why = _since(store, service, stage, release)
+    beats = [beat for beat in s.beats if (beat.stage, beat.release) == (stage.name, release.number)]
+    since, why = _since(store, s.service, stage, release)
     # What was rolled back to is not watched again.
     watched_until = since + stage.baking if here.came_by_itself else since
     status = assessed.on[stage.name]
@@ -120,7 +119,7 @@ def _live(
         differs=status.why if stage.drift else digests_differ(release, stage, beats),
         alarm=status.why if status.cause in (Cause.ALARM, Cause.IMAGE_GONE) else "",
         sick=status.why if status.cause == Cause.SICK else "",
-        silent=tuple(silent(service, release, beats, now)),
+        silent=tuple(silent(s.service, release, beats, now)),
     )
 
 

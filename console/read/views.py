@@ -106,6 +106,7 @@ class StageStatus:
     ordered: str  # a rollback that waits for its rollout, as a sentence, or ""
     hold: Hold | None
     bypasses: tuple[Bypass, ...]
+    rules: str = ""  # the policy that is in force, "" where the registration's rules are
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class ServiceStatus:
     url: str
     live: str
     failing: tuple[str, ...]
-    rules: str = ""  # which policy is in force, "" where the registration's rules are
+    rules: str = ""  # the policy that is in force, "" where the registration's rules are
 
 
 @dataclass(frozen=True)

@@ -121,10 +121,7 @@ class Releases(Facts):
 
     def beats(self, service: str) -> tuple[Beat, ...]:
         """When each host last reported on itself."""
-        rows = self._query(service, RELEASES, BEAT)
-        return tuple(
-            Beat(*_stage_and_host(row["sk"]), unstamp(row["at"]), int(row["release"]), row["digest"]) for row in rows
-        )
+        return beats_of(self._query(service, RELEASES, BEAT))
 
     def close(self, service: str, number: int, attempt: int) -> None:
         """Read a release no more, unless it was reopened for another attempt meanwhile."""
@@ -159,9 +156,12 @@ def _listed(row: Row) -> Listed:
     return Listed(**texts, detail=tuple(row.get("detail", ())))
 
 
-def _stage_and_host(key: str) -> tuple[str, str]:
-    stage, _, host = key.removeprefix(BEAT).partition("#")
-    return stage, host
+def beats_of(rows: Iterable[Row]) -> tuple[Beat, ...]:
+    """When each host last reported on itself, among the rows under ``open#``."""
+    found = ((row["sk"].removeprefix(BEAT).partition("#"), row) for row in rows if row["sk"].startswith(BEAT))
+    return tuple(
+        Beat(stage, host, unstamp(row["at"]), int(row["release"]), row["digest"]) for (stage, _, host), row in found
+    )
 
 
 def failures(rows: Iterable[Row]) -> tuple[Failing, ...]:
