@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from esteira.audit import seen
 from esteira.bundle import Bundle, default, of_commit
 from esteira.claims import RolloutClaim
 from esteira.core.actions import AnswerAlarm, FindDeployment, StartDeployment
@@ -91,8 +90,12 @@ def _create(action: StartDeployment, bundle: Bundle, document: dict[str, Any], c
 
 def _anchor(rollout: Rollout, do: Effects) -> str:
     """The hash of the checkpoint before and of what the rollout was decided from, kept by CodeDeploy for an auditor."""
-    before = do.store.checkpoint(do.service.name, rollout.stage, rollout.number - 1)
-    return f"checkpoint={before.sha256 if before else 'none'} seen={seen(do.s, rollout.at).sha256}"
+    finished = do.s.stage(rollout.stage).finished  # None where this take found the rollout claimed already
+    sha256 = finished.checkpoint if finished else ""
+    if not sha256 and rollout.number > 1:
+        before = do.store.checkpoint(do.service.name, rollout.stage, rollout.number - 1)
+        sha256 = before.sha256 if before else ""
+    return f"checkpoint={sha256 or 'none'} seen={do.seen}"
 
 
 def _prepared(release: Release, rollout: Rollout, do: Effects) -> tuple[Bundle, dict[str, Any]] | GivenUp:
