@@ -13,8 +13,8 @@ import click
 
 from console.cli import completion
 from console.cli.call import TypedCommand, command
-from console.read.trouble import code_of
 from console.read.where import REFUSED, TroubleError
+from esteira.errors import code_of
 
 if TYPE_CHECKING:
     from console.read.out import Out

@@ -17,9 +17,9 @@ from console.doctor.observed import (
     Tended,
     WebPage,
 )
-from console.read.trouble import code_of
 from esteira.aws import Aws
 from esteira.config import Service
+from esteira.errors import code_of
 from esteira.targets.ec2 import batches
 
 AGENT = "systemctl is-active codedeploy-agent"

@@ -77,8 +77,9 @@ def of_stage(fact: Fact) -> str | None:
             return f"rollout {number} on {stage} {_what_it_does(fact)}"
         case Deviated(stage=stage, deployment=deployment, by=by, revision=""):
             return f"deployment {deployment} by {by} put the live release back on {stage}"
-        case Deviated(stage=stage, deployment=deployment, by=by, revision=revision):
-            return f"deployment {deployment} by {by}, not by esteira, put {revision} on {stage}"
+        case Deviated(stage=stage, deployment=deployment, by=by, revision=revision, failed=failed):
+            where = f"some hosts of {stage}, and failed" if failed else stage
+            return f"deployment {deployment} by {by}, not by esteira, put {revision} on {where}"
         case RolloutFinished(rollout=rollout, release=release, stage=stage, succeeded=True, note=note):
             return f"rollout {rollout} on {stage} is finished: v{release} is live{f'; {note}' if note else ''}"
         case RolloutFinished(rollout=rollout, release=release, stage=stage):

@@ -69,7 +69,7 @@ def _status(store: Store, service: Service, now: datetime) -> Iterator[StageStat
         yield StageStatus(
             service=service.name,
             stage=stage.name,
-            live=_live(store, service, stage, assessed.get(stage.live), now),
+            live=_live(store, s, stage, assessed.get(stage.live), now),
             under_way=tuple(on_their_way[stage.name]),
             arrived=tuple(sentence(image) for image in s.arrived) if stage is s.first else (),
             ordered=sentence(stage.ordered) if stage.ordered else "",
@@ -96,15 +96,13 @@ def _under_way(assessed: Assessed, s: Snapshot, now: datetime) -> UnderWay:
     )
 
 
-def _live(
-    store: Store, service: Service, stage: StageState, assessed: Assessed | None, now: datetime
-) -> LiveOnStage | None:
+def _live(store: Store, s: Snapshot, stage: StageState, assessed: Assessed | None, now: datetime) -> LiveOnStage | None:
     if assessed is None:
         return None
     release = assessed.release
     here, pushed = release.on(stage), release.pushed
-    beats = [beat for beat in store.beats(service.name) if (beat.stage, beat.release) == (stage.name, release.number)]
-    since, why = _since(store, service, stage, release)
+    beats = [beat for beat in s.beats if (beat.stage, beat.release) == (stage.name, release.number)]
+    since, why = _since(store, s.service, stage, release)
     # What was rolled back to is not watched again.
     watched_until = since + stage.baking if here.came_by_itself else since
     status = assessed.on[stage.name]
@@ -121,7 +119,7 @@ def _live(
         differs=status.why if stage.drift else digests_differ(release, stage, beats),
         alarm=status.why if status.cause in (Cause.ALARM, Cause.IMAGE_GONE) else "",
         sick=status.why if status.cause == Cause.SICK else "",
-        silent=tuple(silent(service, release, beats, now)),
+        silent=tuple(silent(s.service, release, beats, now)),
     )
 
 

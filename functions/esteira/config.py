@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from windows import Window, never
 
@@ -32,6 +32,16 @@ Parameter = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]{1,1011}$")]
 AlarmName = Annotated[str, Field(min_length=1, max_length=255)]
 # A name a build exports, in any case: ROC_AUC is the figure of the gate roc_auc.
 Metric = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+
+
+# The context of a document that somebody wrote, where only the controller itself sets some values.
+WRITTEN = {"written": True}
+
+
+def _by_us_alone(value: Any, info: ValidationInfo) -> Any:
+    if value and info.context == WRITTEN:
+        raise ValueError("only the controller sets it")
+    return value
 
 
 class Strict(BaseModel):
@@ -88,7 +98,7 @@ class Stage(StageRules):
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = "production"
     group: Deployed
-    fault: str = ""
+    fault: Annotated[str, AfterValidator(_by_us_alone)] = ""
 
 
 class Gate(Strict):
@@ -178,6 +188,7 @@ class Service(Rules):
     application: Deployed
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=8)]  # in the order a release takes them
     bundles: Bucket
+    architecture: Literal["arm64", "x86_64", ""] = ""  # of the hosts; "" is not compared with an image's
     url: Annotated[str, Field(max_length=2000)] = ""  # where its model answers, for people
 
     port: Annotated[int, Field(ge=0, le=65535)] = 0  # 0: what the image exposes, or what the host finds
@@ -196,7 +207,8 @@ class Service(Rules):
     path_classes: Classes = Classes()
     deadlines: Deadlines = Deadlines()
     webhook: Webhook | None = None
-    is_stopped: bool = False  # what the hosts are to get is wrong, so nothing is deployed
+    # What the hosts are to get is wrong, so nothing is deployed.
+    is_stopped: Annotated[bool, AfterValidator(_by_us_alone)] = False
 
     @field_validator("stages")
     @classmethod
@@ -221,6 +233,11 @@ class Service(Rules):
             if stage.name == name:
                 return stage
         raise LookupError(f"{self.name} has no stage {name}")
+
+    @property
+    def docker_architecture(self) -> str:
+        """The hosts' architecture as images name it."""
+        return "amd64" if self.architecture == "x86_64" else self.architecture
 
     @property
     def last(self) -> Stage:

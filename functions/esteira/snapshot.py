@@ -34,6 +34,7 @@ def snapshot(store: Store, service: Service, now: datetime, also: Iterable[int] 
         arrived=rows.arrived,
         written=rows.open,
         failing=rows.failing,
+        beats=rows.beats,
     )
 
 

@@ -318,7 +318,7 @@ def test_two_models_stand_in_one_repository(tmp_path: Path) -> None:
         push(lungs="three")
         assert eventually(lambda: page(laptop.whereabouts.pages["lungs"]), "three".__eq__) == "three"
         store = Store(laptop.client("dynamodb"), laptop.table)
-        second = eventually(lambda: store.view("heart", 2), bool)
+        second = eventually(lambda: store.announced("heart", 2, ())[0], bool)
         assert second
         assert (second.phase, page(laptop.whereabouts.pages["heart"])) == ("skipped", "one")
         assert second.why.startswith("nothing in its folder models/heart changed: models/lungs/app.py")

@@ -37,10 +37,6 @@ DECIDES_NOTHING = {
 
 # What no seal notices, with the reason why it decided nothing.
 UNNOTICED = {
-    "image-taken backdated": "when it was taken decides nothing",
-    "image-taken inserted": "an image that was never pushed; one that is pushed later is kept from becoming a release",
-    "replaced inserted": "no decision came after it and saw it; its rollout is not on record",
-    "stop-asked inserted": "no decision came after it and saw it",
     "seen backdated": "its key is the hash of all that decided; the time is not part of that",
     "seen inserted": "no decision names it",
 }

@@ -246,6 +246,7 @@ def test_the_registration_is_a_document_the_controller_accepts() -> None:
         "application",
         "stages",
         "bundles",
+        "architecture",
         "url",
         "port",
         "health_path",

@@ -10,7 +10,7 @@ import pytest
 
 from host.watcher import looking
 from host.watcher.looking import AccessLog
-from host.watcher.verdict import WELL_SECONDS, Look, Request, State, Verdict, following, verdict
+from host.watcher.verdict import WELL_SECONDS, Condition, LoggedRequest, Look, Verdict, following, verdict
 
 WELL = Verdict()
 
@@ -20,9 +20,9 @@ def looks(*ends: int, every: float = 5.0) -> list[Look]:
     return [Look(at=n * every, ends=count, status=1 if count else 0) for n, count in enumerate(ends)]
 
 
-def requests(count: int, *, errors: int = 0, seconds: float = 0.01) -> list[Request]:
+def requests(count: int, *, errors: int = 0, seconds: float = 0.01) -> list[LoggedRequest]:
     """So many requests of the last seconds, some with an error."""
-    return [Request(float(n), "heart-v2-1", 500 if n < errors else 200, seconds) for n in range(count)]
+    return [LoggedRequest(float(n), "heart-v2-1", 500 if n < errors else 200, seconds) for n in range(count)]
 
 
 def test_a_container_that_ends_twice_is_in_a_crash_loop() -> None:
@@ -77,7 +77,7 @@ def test_a_disk_that_is_nearly_full_is_told_last() -> None:
 def test_a_sick_container_is_well_after_a_while_without_a_sign() -> None:
     """Its since stays while it is the same; a moment without a sign of it is no end of it."""
     sick = Verdict("errors", {"times": 5})
-    state = following(State(WELL, 0.0, 0.0), sick, 10.0)
+    state = following(Condition(WELL, 0.0, 0.0), sick, 10.0)
     assert (state.verdict, state.since) == (sick, 10.0)
     state = following(following(state, WELL, 20.0), Verdict("errors", {"times": 9}), 30.0)
     assert (state.verdict.figures, state.since) == ({"times": 9}, 10.0)

@@ -66,6 +66,10 @@ HANDLED: dict[str, dict[str, str]] = {
     },
     "dynamodb:TransactWriteItems": {"TransactionCanceledException": "the reasons say which condition did not hold"},
     "ecr:DescribeImages": {"ImageNotFoundException": "there is no such image"},
+    "ecr:DescribeImageScanFindings": {
+        "ImageNotFoundException": "there is no such image, so nothing was found in it",
+        "ScanNotFoundException": "it was not scanned, or not yet",
+    },
     "ecr:PutImage": {
         "ImageAlreadyExistsException": "the tag is on this image already",
         "ImageTagAlreadyExistsException": NOTED,

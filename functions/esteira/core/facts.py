@@ -278,13 +278,14 @@ class RolloutFinished(Fact, about="stage/{stage}", key="rollout#{rollout:08d}#fi
     succeeded: bool
     mixed: bool = False
     note: str = field(default="", compare=False)  # why the stage's tags stayed where they were
+    checkpoint: str = field(default="", compare=False)  # its hash, for the next deployment's description
 
 
 class Deviated(Fact, about="stage/{stage}", key="deviated#{ended}#{deployment}"):
     """A deployment that esteira did not make put something else than the live release on the stage's hosts.
 
     ``revision`` is what it deployed, "" where it put the live release's own bundle back; ``by`` is CodeDeploy's word
-    for who made it: user, autoscaling, codeDeployRollback.
+    for who made it: user, autoscaling, codeDeployRollback. ``failed``: it did not succeed, and changed some hosts.
     """
 
     stage: str
@@ -292,6 +293,7 @@ class Deviated(Fact, about="stage/{stage}", key="deviated#{ended}#{deployment}")
     ended: datetime
     revision: str = field(default="", compare=False)
     by: str = field(default="", compare=False)
+    failed: bool = field(default=False, compare=False)
 
 
 class HostObserved(Fact, about="stage/{stage}", key="host#{host}#{since}", kept_days=400):

@@ -556,6 +556,7 @@ class Snapshot:
     written: Mapping[int, Listed] = field(default_factory=dict)  # the listed status, by release
     failing: tuple[Failing, ...] = ()
     policy: PolicySet | None = None  # which the service's rules are, where one was set
+    beats: tuple[Beat, ...] = ()
 
     @property
     def first(self) -> StageState:

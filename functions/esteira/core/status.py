@@ -169,8 +169,9 @@ def _deviated(here: OnStage, status: Status) -> Status:
     if drift is None or status.phase is not Phase.LIVE or not here.is_live:
         return status
     name, label = here.stage.name, here.release.label
-    summary = f"{status.summary}; but the hosts of {name} run {drift.revision}: deployment {drift.deployment}, made by "
-    summary += f"{drift.by} and not by esteira, ended at {drift.ended:%H:%M} UTC"
+    run, ended = ("some hosts of {} may run", "failed") if drift.failed else ("the hosts of {} run", "ended")
+    summary = f"{status.summary}; but {run.format(name)} {drift.revision}: deployment {drift.deployment}, made by "
+    summary += f"{drift.by} and not by esteira, {ended} at {drift.ended:%H:%M} UTC"
     remedy = f"esteira hold --stage {name} --reason … --for 4h keeps it"
     if at is not None:
         summary, remedy = f"{summary}; {label} is put back at {at:%H:%M} UTC", f"{remedy} as it is for now"

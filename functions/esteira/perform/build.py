@@ -119,7 +119,7 @@ def accept(action: AcceptImage, do: Effects) -> None:
     release, number, attempt = do.release(action.release), action.release, action.attempt
     with do.declining(Take("accept", number, attempt, 1), of=Exception):
         image = found(release, do)
-        note = "" if isinstance(image, Unfit) else label(number, image.digest, do)
+        note = "" if isinstance(image, Unfit) else label(number, image.digest, do, image.manifest)
     if isinstance(image, Unfit):
         gone = GivenUp(at=do.now(), release=number, what="image", number=attempt, why=image.why, remedy=image.remedy)
         do.record(gone)
@@ -131,7 +131,7 @@ def accept(action: AcceptImage, do: Effects) -> None:
         digest=image.digest,
         reused=False,
         exported=image.exported,
-        images=image.images,
+        images=image.manifest.images,
         note=note,
     )
     commit = release.pushed.commit

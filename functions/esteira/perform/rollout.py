@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from esteira.audit import seen
 from esteira.bundle import Bundle, default, of_commit
 from esteira.claims import RolloutClaim
 from esteira.core.actions import AnswerAlarm, FindDeployment, StartDeployment
@@ -48,7 +47,7 @@ def start(action: StartDeployment, do: Effects) -> None:
             return
         bundle, document = prepared
         content = content_hash(bundle, document)
-        running = None if document["parameters"] else _running(rollout, content, do)
+        running = _running(rollout, document, content, do)
         if running is not None:
             deployment, bundled = running
             do.record(replace(bundled, at=do.now(), release=rollout.release, rollout=rollout.number))
@@ -91,8 +90,12 @@ def _create(action: StartDeployment, bundle: Bundle, document: dict[str, Any], c
 
 def _anchor(rollout: Rollout, do: Effects) -> str:
     """The hash of the checkpoint before and of what the rollout was decided from, kept by CodeDeploy for an auditor."""
-    before = do.store.checkpoint(do.service.name, rollout.stage, rollout.number - 1)
-    return f"checkpoint={before.sha256 if before else 'none'} seen={seen(do.s, rollout.at).sha256}"
+    finished = do.s.stage(rollout.stage).finished  # None where this take found the rollout claimed already
+    sha256 = finished.checkpoint if finished else ""
+    if not sha256 and rollout.number > 1:
+        before = do.store.checkpoint(do.service.name, rollout.stage, rollout.number - 1)
+        sha256 = before.sha256 if before else ""
+    return f"checkpoint={sha256 or 'none'} seen={do.seen}"
 
 
 def _prepared(release: Release, rollout: Rollout, do: Effects) -> tuple[Bundle, dict[str, Any]] | GivenUp:
@@ -104,12 +107,17 @@ def _prepared(release: Release, rollout: Rollout, do: Effects) -> tuple[Bundle, 
     if bundle.refused:
         return _not_deployed(rollout, do.now(), *_bundle_refused(release, bundle))
     names = restored(release.pushed.settings).secrets or ()
-    below = folder(do.context.settings.services_path, do.service.name)
-    secrets = chosen(names, do.aws.parameter_names(below) if names else (), below, rollout.stage)
+    secrets = _secrets(names, rollout.stage, do) if names else {}
     not_set = unset(names, secrets, release.label, rollout.stage)
     if not_set:
         return _not_deployed(rollout, do.now(), *_secret_missing(rollout, not_set, {*names} - {*secrets}))
     return bundle, release_document(release, rollout, secrets, do)
+
+
+def _secrets(names: tuple[str, ...], stage: str, do: Effects) -> dict[str, str]:
+    """By variable, the parameters that hold the secrets that are set."""
+    below = folder(do.context.settings.services_path, do.service.name)
+    return chosen(names, do.aws.parameter_names(below), below, stage)
 
 
 def _bundle(release: Release, rollout: Rollout, do: Effects) -> Bundle:
@@ -182,7 +190,7 @@ def content_hash(bundle: Bundle, document: dict[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _running(rollout: Rollout, content: str, do: Effects) -> tuple[str, Bundled] | None:
+def _running(rollout: Rollout, document: Mapping[str, Any], content: str, do: Effects) -> tuple[str, Bundled] | None:
     """The deployment that already runs this content on every host of the stage, with its bundle; or None.
 
     Only where a release is deployed onto a stage in order: a rollback or a restore always runs. SSM parameters may
@@ -190,7 +198,7 @@ def _running(rollout: Rollout, content: str, do: Effects) -> tuple[str, Bundled]
     """
     stage = do.s.stage(rollout.stage)
     live = do.s.release(stage.live)
-    if rollout.kind != "deploy" or live is None or live.number == rollout.release:
+    if rollout.kind != "deploy" or live is None or live.number == rollout.release or document["parameters"]:
         return None
     if stage.finished is None or not stage.finished.succeeded or stage.drift:
         return None

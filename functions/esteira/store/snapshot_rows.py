@@ -42,9 +42,9 @@ from esteira.core.facts import (
     about_release,
     about_stage,
 )
-from esteira.core.state import Failing, Listed, StageState, pushes_between
+from esteira.core.state import Beat, Failing, Listed, StageState, pushes_between
 from esteira.fact import Fact
-from esteira.store.releases import Releases, arrivals, birth_key, failures, open_births, open_releases
+from esteira.store.releases import Releases, arrivals, beats_of, birth_key, failures, open_births, open_releases
 from esteira.store.rows import LATEST, OPEN, OWN_LATEST, Row, facts_of, first_of, pk_of, reminder_of
 from policy.document import in_force
 
@@ -76,6 +76,7 @@ class SnapshotRows:
     alarms: Mapping[str, AlarmRang] = field(default_factory=dict)
     failing: tuple[Failing, ...] = ()
     policy: PolicySet | None = None
+    beats: tuple[Beat, ...] = ()
 
 
 class Snapshots(Releases):
@@ -110,6 +111,7 @@ class Snapshots(Releases):
             pushes=self._pushes(name, stages, births, opened),
             alarms={rang.alarm: rang for rang in alarms},
             failing=failures(rows),
+            beats=beats_of(rows),
         )
 
     def _pushes(

@@ -14,8 +14,8 @@ from datetime import datetime, timezone
 from http import HTTPStatus
 from shutil import which
 
-from .looking import AccessLog, Container, live
-from .verdict import ENDS_SECONDS, Look, State, Verdict, following, verdict
+from .looking import AccessLog, WatchedContainer, live
+from .verdict import ENDS_SECONDS, Condition, Look, Verdict, following, verdict
 
 SECONDS = float(os.environ.get("ESTEIRA_WATCH_SECONDS", "5"))
 BEAT = 300.0  # an event may be lost, and the controller is to know that somebody still looks
@@ -30,9 +30,9 @@ class Watcher:
     def __init__(self, service: str, host: str) -> None:
         self._service, self._host = service, host
         self._log = AccessLog(service)
-        self._container: Container | None = None
+        self._container: WatchedContainer | None = None
         self._looks: deque[Look] = deque(maxlen=1 + int(ENDS_SECONDS * 2 / SECONDS))
-        self._state = State(Verdict(), 0.0, 0.0)
+        self._condition = Condition(Verdict(), 0.0, 0.0)
         self._began, self._told = 0.0, ""
         self._due = 0.0
 
@@ -43,32 +43,32 @@ class Watcher:
         if not name:
             return
         if self._container is None or self._container.name != name:
-            self._container = Container(name, self._service)
+            self._container = WatchedContainer(name, self._service)
             self._looks.clear()
-            self._state, self._began = State(Verdict(), now, now), now
+            self._condition, self._began = Condition(Verdict(), now, now), now
         container = self._container
         self._looks.append(container.look(now))
         requests = [request for request in self._log.of(name) if request.at >= self._began]
         said = verdict(self._looks, requests, self._log.median_before(name))
-        self._state = following(self._state, said, now)
-        key = f"{name} {self._state.since}"
+        self._condition = following(self._condition, said, now)
+        key = f"{name} {self._condition.since}"
         if key != self._told or now >= self._due:
             self._due = now + SECONDS  # tried again then, should it fail
             put_event(self._report(container), container.image)
-            often = self._state.verdict.sick or now - self._began < NEW
+            often = self._condition.verdict.sick or now - self._began < NEW
             self._told, self._due = key, now + (OFTEN if often else BEAT)
 
-    def _report(self, container: Container) -> dict[str, object]:
-        state = self._state
+    def _report(self, container: WatchedContainer) -> dict[str, object]:
+        condition = self._condition
         return {
             "service": self._service,
             "stage": container.stage,
             "host": self._host,
             "release": container.release,
             "digest": container.digest,
-            "sick": state.verdict.sick,
-            "since": datetime.fromtimestamp(state.since, timezone.utc).isoformat(),  # noqa: UP017 - Python 3.9
-            **state.verdict.figures,
+            "sick": condition.verdict.sick,
+            "since": datetime.fromtimestamp(condition.since, timezone.utc).isoformat(),  # noqa: UP017 - Python 3.9
+            **condition.verdict.figures,
         }
 
 

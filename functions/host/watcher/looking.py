@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from .verdict import REQUESTS, Look, Request
+from .verdict import REQUESTS, LoggedRequest, Look
 
 # Where the hooks put it; the variables are theirs (release.sh, proxy.sh).
 CONF_DIR = os.environ.get("ESTEIRA_NGINX_CONF_DIR", "/etc/nginx/conf.d")
@@ -28,7 +28,7 @@ TAIL = 1_000_000  # bytes of the log that are read at the start
 _LINE = re.compile(r"(\d+\.\d+) (\S+) (\d{3}) (\d+\.\d+)\b")
 
 
-class Container:
+class WatchedContainer:
     """The container that requests go to: what does not change of it, and looks at what does."""
 
     def __init__(self, name: str, service: str) -> None:
@@ -72,7 +72,7 @@ class AccessLog:
     def __init__(self, service: str) -> None:
         self._path = Path(ACCESS_LOGS) / f"esteira-{service}.log"
         self._inode, self._at, self._rest = 0, 0, b""
-        self._requests: deque[Request] = deque(maxlen=KEPT)
+        self._requests: deque[LoggedRequest] = deque(maxlen=KEPT)
 
     def read(self) -> None:
         """Take in what was written since."""
@@ -91,7 +91,7 @@ class AccessLog:
         *lines, self._rest = text.split(b"\n")
         self._requests.extend(_requests(lines))
 
-    def of(self, container: str) -> list[Request]:
+    def of(self, container: str) -> list[LoggedRequest]:
         """The latest requests that the container answered."""
         return [request for request in self._requests if request.container == container]
 
@@ -101,11 +101,11 @@ class AccessLog:
         return median(others) if len(others) >= REQUESTS else None
 
 
-def _requests(lines: list[bytes]) -> Iterator[Request]:
+def _requests(lines: list[bytes]) -> Iterator[LoggedRequest]:
     for line in lines:
         found = _LINE.match(line.decode("utf-8", "replace"))
         if found and found[3] != "101":  # a WebSocket lasts as long as somebody looks
-            yield Request(float(found[1]), found[2], int(found[3]), float(found[4]))
+            yield LoggedRequest(float(found[1]), found[2], int(found[3]), float(found[4]))
 
 
 def live(service: str) -> str:

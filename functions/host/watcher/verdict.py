@@ -32,7 +32,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Request:
+class LoggedRequest:
     """One request in nginx's log: when it ended, which container answered, with what, after how long."""
 
     at: float
@@ -50,7 +50,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class State:
+class Condition:
     """How a container has been since when; ``seen`` is when that was last seen to be so."""
 
     verdict: Verdict
@@ -58,7 +58,7 @@ class State:
     seen: float
 
 
-def verdict(looks: Sequence[Look], requests: Sequence[Request], before: float | None) -> Verdict:
+def verdict(looks: Sequence[Look], requests: Sequence[LoggedRequest], before: float | None) -> Verdict:
     """What the container's looks, oldest first, and its requests say; ``before`` is the median of the release before in
     seconds, None where that is not known."""
     now = looks[-1].at
@@ -71,13 +71,13 @@ def verdict(looks: Sequence[Look], requests: Sequence[Request], before: float | 
     return next((each for each in found if each.sick), Verdict())
 
 
-def following(state: State, said: Verdict, at: float) -> State:
-    """The state after a verdict. A container that was sick is well when it has been so for a while."""
-    if said.sick == state.verdict.sick:
-        return replace(state, verdict=said, seen=at)
-    if not said.sick and at - state.seen < WELL_SECONDS:
-        return state
-    return State(said, at, at)
+def following(condition: Condition, said: Verdict, at: float) -> Condition:
+    """The condition after a verdict. A container that was sick is well when it has been so for a while."""
+    if said.sick == condition.verdict.sick:
+        return replace(condition, verdict=said, seen=at)
+    if not said.sick and at - condition.seen < WELL_SECONDS:
+        return condition
+    return Condition(said, at, at)
 
 
 def _ended(looks: Sequence[Look]) -> Verdict:
@@ -103,7 +103,7 @@ def _unhealthy(looks: Sequence[Look]) -> Verdict:
     return Verdict("unhealthy", {"seconds": int(last.at - since), "status": int(last.answer or 0)})
 
 
-def _answers(requests: Sequence[Request], before: float | None) -> Verdict:
+def _answers(requests: Sequence[LoggedRequest], before: float | None) -> Verdict:
     if len(requests) < REQUESTS:
         return Verdict()
     errors = sum(request.status >= 500 for request in requests)
