@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from console.read.complete import complete, lines_of, split_log
+from console.read.policies import in_a_line
 from console.read.release_lines import line_of
 from console.read.sentences import sentence
 from console.read.sentences_record import short
@@ -14,6 +15,7 @@ from console.read.stage_status import order_of, rollout_facts
 from console.read.views import Account, At, ReleaseBuild, ReleaseDeployment, Said
 from esteira.config import Service
 from esteira.core.facts import (
+    POLICY,
     Accepted,
     BuildEnded,
     BuildStarted,
@@ -22,6 +24,8 @@ from esteira.core.facts import (
     Diagnosed,
     HostObserved,
     ImageArrived,
+    PolicySet,
+    Pushed,
     Rollout,
     about_stage,
 )
@@ -30,6 +34,7 @@ from esteira.core.status import assess
 from esteira.fact import Fact
 from esteira.store import Store
 from esteira.trail import ImageScanned, about_decisions
+from settings.difference import difference
 
 # What the controller noted for itself.
 _NOTES = {"claimed", "rollout-finished", "notified", "host-reported", "bundled", "commit-pushed", "decided", "unknown"}
@@ -41,6 +46,10 @@ def account(store: Store, service: Service, number: int, now: datetime) -> Accou
     stages, pushed = s.stages, release.pushed
     shown = assess(release, stages, now).shown(stages)
     facts = _in_order({pushed, *release.facts, *_around(store, service, release, stages)})
+    replaced = _replaces(store, service, release, s.last, facts)
+    decisions = _in_order(store.facts(service.name, about_decisions(number)))
+    policies = _policies(store, service, (decisions or facts)[-1].at) if s.policy else []
+    facts = _in_order({*facts, *(f for f in policies if f.at > pushed.at)})
     scans = {f.digest: f for f in facts if isinstance(f, ImageScanned)}  # the last of each image in an index
     return Account(
         service=service.name,
@@ -56,8 +65,20 @@ def account(store: Store, service: Service, number: int, now: datetime) -> Accou
         builds=_builds(release),
         deployments=_deployments(release),
         facts=tuple(map(said, facts)),
-        decisions=tuple(map(said, _in_order(store.facts(service.name, about_decisions(number))))),
+        decisions=tuple(map(said, decisions)),
+        settings=difference(replaced.settings, pushed.settings) if replaced else (),
+        settings_than=f"v{replaced.number}" if replaced else "",
+        rules=in_a_line(next(reversed(policies), None)),
     )
+
+
+def _replaces(
+    store: Store, service: Service, release: Release, stage: StageState, facts: Iterable[Fact]
+) -> Pushed | None:
+    """The birth of what was live on the stage before the release came there, or of what is live while it has not."""
+    rollouts = [f for f in facts if isinstance(f, Rollout) and f.stage == stage.name]
+    before = min(rollouts, key=lambda f: f.number).live if rollouts else stage.live
+    return store.pushed(service.name, before) if before not in (0, release.number) else None
 
 
 def _findings(scans: Sequence[ImageScanned]) -> str:
@@ -65,6 +86,11 @@ def _findings(scans: Sequence[ImageScanned]) -> str:
     if len(scans) == 1:
         return scans[0].findings
     return "; ".join(f"{short(scan.digest)}: {scan.findings}" for scan in scans)
+
+
+def _policies(store: Store, service: Service, until: datetime) -> list[PolicySet]:
+    """The policies that were set until then, oldest first."""
+    return [f for f in store.facts(service.name, POLICY) if isinstance(f, PolicySet) and f.at <= until]
 
 
 def _in_order(facts: Iterable[Fact]) -> list[Fact]:
@@ -80,8 +106,7 @@ def _around(store: Store, service: Service, release: Release, stages: Sequence[S
     for stage, number in rollouts:
         facts = rollout_facts(store, service, stage, number)
         yield from facts
-        orders = (order_of(store, service, f) for f in facts if isinstance(f, Rollout) and f.kind == "rollback")
-        yield from filter(None, orders)
+        yield from filter(None, (order_of(store, service, f) for f in facts if isinstance(f, Rollout)))
     for state in stages:
         alarms = store.alarms(service.name, state.rules.alarms) if state.rules else ()
         rang = replace(state, alarms=alarms).rang(release.on(state))

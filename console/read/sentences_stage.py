@@ -73,16 +73,13 @@ def _answered(answers: tuple[str, ...]) -> str:
 
 def of_stage(fact: Fact) -> str | None:
     match fact:
-        case Rollout(number=number, release=release, stage=stage, kind="restore"):
-            return f"rollout {number} on {stage} puts v{release} back on every host, since some ran something else"
-        case Rollout(number=number, release=release, stage=stage, kind="rollback"):
-            return f"rollout {number} on {stage} goes to v{release}, to roll back from {_label(fact.live)}"
-        case Rollout(number=number, release=release, stage=stage):
-            return f"rollout {number} on {stage} goes to v{release}, after {_label(fact.live)}"
+        case Rollout(number=number, stage=stage):
+            return f"rollout {number} on {stage} {_what_it_does(fact)}"
         case Deviated(stage=stage, deployment=deployment, by=by, revision=""):
             return f"deployment {deployment} by {by} put the live release back on {stage}"
-        case Deviated(stage=stage, deployment=deployment, by=by, revision=revision):
-            return f"deployment {deployment} by {by}, not by esteira, put {revision} on {stage}"
+        case Deviated(stage=stage, deployment=deployment, by=by, revision=revision, failed=failed):
+            where = f"some hosts of {stage}, and failed" if failed else stage
+            return f"deployment {deployment} by {by}, not by esteira, put {revision} on {where}"
         case RolloutFinished(rollout=rollout, release=release, stage=stage, succeeded=True, note=note):
             return f"rollout {rollout} on {stage} is finished: v{release} is live{f'; {note}' if note else ''}"
         case RolloutFinished(rollout=rollout, release=release, stage=stage):
@@ -93,6 +90,18 @@ def of_stage(fact: Fact) -> str | None:
             return f"{by} rolled {stage} back to v{to}: {reason}"
         case _:
             return None
+
+
+def _what_it_does(rollout: Rollout) -> str:
+    match rollout:
+        case Rollout(release=release, kind="restore"):
+            return f"puts v{release} back on every host, since some ran something else"
+        case Rollout(release=release, kind="redeploy"):
+            return f"deploys v{release} again, as was ordered"
+        case Rollout(release=release, live=live, kind="rollback"):
+            return f"goes to v{release}, to roll back from {_label(live)}"
+        case Rollout(release=release, live=live):
+            return f"goes to v{release}, after {_label(live)}"
 
 
 def of_alarm(fact: Fact) -> str | None:

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 
 from aws_events import exported_digest
-from console.read.trouble import code_of
 from console.record.receipt_values import Evidence, Verdict
 from console.record.rollout_rows import RolloutRows
 from esteira.aws import Aws
@@ -19,6 +18,7 @@ from esteira.core.facts import (
     Diagnosed,
 )
 from esteira.core.state import Beat
+from esteira.errors import code_of
 
 # How AWS words that it may not be told, and that something is not there any more.
 _FORBIDDEN = {"AccessDenied", "AccessDeniedException", "403", "UnauthorizedOperation", "NotAuthorized"}

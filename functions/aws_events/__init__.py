@@ -20,7 +20,7 @@ from aws_events.builds import exported_by, exported_digest, observed_build, read
 from aws_events.deployments import observed_deployment, observed_instance, read_deployment, read_instance
 from aws_events.heard import Heard, Nice, NotOurs, Timestamp
 from aws_events.hosts import read_report
-from aws_events.images import observed_image, read_image, read_inspection, read_scan
+from aws_events.images import observed_image, observed_scan, read_image, read_inspection, read_scan
 from aws_events.pushes import read_push
 from esteira.config import Service, Settings
 from esteira.core.facts import ImageArrived
@@ -40,6 +40,7 @@ __all__ = [
     "observed_deployment",
     "observed_image",
     "observed_instance",
+    "observed_scan",
     "read",
 ]
 

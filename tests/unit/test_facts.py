@@ -61,6 +61,7 @@ IDENTITY: dict[str, set[str]] = {
     "Held": {"stage", "at", "request"},
     "RollbackOrdered": {"stage", "at", "request"},
     "Quarantined": {"subject", "at", "request"},
+    "PolicySet": {"version"},
     "Approved": {"release", "stage", "at", "request"},
     "Rejected": {"release", "stage", "attempt", "digest"},
     "Promoted": {"release", "stage", "at", "request"},

@@ -56,13 +56,14 @@ def test_announce_can_change_nothing_but_its_own_memory() -> None:
 
 def test_those_who_advance_share_their_rights_because_they_use_the_same() -> None:
     """Were one of them to need less than AdvancePolicy grants, the policy would have to be split. What the sweep asks
-    besides, it alone may: the alarms, of which the others hear by an event, and what others deployed. A failed build's
-    log is read by those who hear of it."""
+    besides, it alone may: the alarms and scans, of which the others hear by an event, and what others deployed. A
+    failed build's log is read by those who hear of it."""
     assert set(called("intake.handler")) - set(called("operate.handler")) == {"logs:GetLogEvents"}
     assert set(called("operate.handler")) - set(called("intake.handler")) == set()
     assert set(called("sweep.handler")) - set(called("intake.handler")) == {
         "cloudwatch:DescribeAlarms",
         "codedeploy:GetDeploymentGroup",
+        "ecr:DescribeImageScanFindings",
     }
     assert set(called("intake.handler")) - set(called("sweep.handler")) == set()
 
@@ -124,8 +125,8 @@ def test_a_call_of_one_function_is_missing_for_that_one_alone() -> None:
 
 def test_a_call_that_is_made_no_more_leaves_a_right_too_many() -> None:
     """Without the comments, announce has no use for the right to write them."""
-    told = 'context.aws.comment(service, each.commit, f"{each.text}{_checkpoint(said, service, context)}", each.token)'
-    code = changed("notify.announce", told, "_checkpoint(said, service, context)")
+    told = "context.aws.comment(service, each.commit, text, each.token)"
+    code = changed("notify.announce", told, "text")
     assert missing_and_extra(template("template.yaml"), "AnnounceFunction", code["AnnounceFunction"]) == (
         [],
         ["codecommit:GetCommit", "codecommit:PostCommentForComparedCommit"],

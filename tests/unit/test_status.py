@@ -123,6 +123,8 @@ CAUSES = [
     (Cause.IMAGE_NOT_ACCEPTED, [build_ended(), overdue("accept")]),
     (Cause.IMAGE_MISSING, [build_ended(), MISSED]),
     (Cause.BUNDLE_REFUSED, [*BUILT, replace(given_up(), remedy="mend it and push")]),
+    (Cause.SECRET_MISSING, [*BUILT, replace(given_up(), remedy="set it", cause=Cause.SECRET_MISSING)]),
+    (Cause.SECRET_MISSING, [replace(overdue("start"), remedy="set it", cause=Cause.SECRET_MISSING)]),
     (Cause.DEPLOYMENT_NOT_STARTED, [*BUILT, given_up()]),
     (Cause.DEPLOYMENT_LOST, [*BUILT, deployment_started(), given_up()]),
     (

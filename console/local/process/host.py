@@ -16,9 +16,9 @@ from typing import Self
 from console.local.engine import DeployJob, DeployResult
 from console.local.process.health import Health
 from console.local.process.host_deployment import HostDeployment, never_begun
+from console.local.process.host_parameters import Environment
 from console.local.process.host_release import RunningRelease, sentence_of
 from console.local.process.host_state import HostState
-from console.local.process.host_watch import Environment
 from console.local.process.oci import Registry
 
 
@@ -28,7 +28,8 @@ class ProcessHost:
     Answers on 127.0.0.1:``port`` (0: a free one) from the moment it is made. Keeps everything under ``directory``.
     ``interpreter`` is what images find as ``python``. A deployment waits up to ``wait_seconds`` for the one before it;
     an old container has ``stop_seconds`` between SIGTERM and SIGKILL. ``host`` is the id it reports itself by ("": it
-    does not), ``environment`` what reaches the local AWS. Raises OSError if the port cannot be had.
+    does not). ``environment`` gives the variables by which the local AWS is reached, which keeps the values of
+    parameters. Raises OSError if the port cannot be had.
     """
 
     def __init__(

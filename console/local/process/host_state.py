@@ -16,8 +16,9 @@ from console.local.ports import LOOPBACK
 from console.local.process.container import Container, Lifeline, Supervisor, program_of, write_interpreter
 from console.local.process.front import Front
 from console.local.process.health import Health
+from console.local.process.host_parameters import Environment, fetched
 from console.local.process.host_release import RELEASE_FILE, HostRelease, RunningRelease
-from console.local.process.host_watch import Environment, HostWatch
+from console.local.process.host_watch import HostWatch
 from console.local.process.oci import ImageConfig, Registry
 from console.local.process.packages import Packages
 from console.local.process.port_of import ContainerPort
@@ -54,6 +55,7 @@ class HostState:
         self._registry = registry
         self._interpreter = interpreter.absolute()
         self.stop_seconds = stop_seconds
+        self._environment = environment
         self.closing = threading.Event()
         self.running: LiveContainer | None = None
         self.releases.mkdir(parents=True, exist_ok=True)
@@ -99,10 +101,12 @@ class HostState:
         return self._registry.unpack(release.digest, directory / ROOT)
 
     def container(self, release: HostRelease, directory: Path, image: ImageConfig) -> Container:
-        """The container of an unpacked image, not started. Raises ValueError if the image names no command."""
+        """The container of an unpacked image, not started. Raises ValueError if the image names no command, or a
+        parameter is not there."""
         sets = Packages.beside(self._registry).of(image.labels)
         path = ":".join(map(str, (*(each / "bin" for each in sets), self._directory / "bin", self._interpreter.parent)))
-        environment = {**release.environment, "ESTEIRA_RELEASE": release.release}
+        values = {**release.environment, **fetched(release.parameters, self._environment)}
+        environment = {**values, "ESTEIRA_RELEASE": release.release}
         program = program_of(image, directory / ROOT, path, environment, sets)
         return Container(program, directory / LOG, self._lifeline, ContainerPort.of(release.port, image))
 

@@ -8,7 +8,6 @@ import json
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from console.local.build.aws_cli import program
@@ -16,10 +15,9 @@ from console.local.build.workspace import SYSTEM_PATH
 from console.local.host_watcher import HostWatchers
 from console.local.process.container import Container, Lifeline
 from console.local.process.health import Health
+from console.local.process.host_parameters import Environment
 from console.local.process.host_release import HostRelease
 from console.read.writing import write_whole
-
-Environment = Callable[[], Mapping[str, str]]
 
 # What the watcher asks: docker inspect, docker image inspect, docker events.
 _DOCKER = """#!/bin/sh

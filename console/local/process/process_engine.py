@@ -27,7 +27,7 @@ class ProcessEngine:
     """Builds into ``folder``/registry, runs each deployment group on ``hosts`` hosts of its own under ``folder``/hosts.
 
     ``ports`` says on which port of 127.0.0.1 a group's first host answers (0: a free one); ``environment`` gives what
-    builds need to reach the local AWS, once it is known.
+    builds and hosts need to reach the local AWS, once it is known.
     """
 
     name = "process"

@@ -36,6 +36,7 @@ from esteira.core.facts import (
     ImageArrived,
     ImageMissed,
     Notified,
+    PolicySet,
     Promoted,
     Pushed,
     Quarantined,
@@ -504,6 +505,8 @@ class StageState:
         order = self.rollback
         if order is None or order.key <= (self.rollout.served if self.rollout else ""):
             return None
+        if order.again:
+            return order if order.to == self.live else None
         return None if order.to == self.live and not self.busy else order
 
 
@@ -552,6 +555,7 @@ class Snapshot:
     tip: str | None = None  # the branch's newest commit; None: no such branch, or it was not asked for
     written: Mapping[int, Listed] = field(default_factory=dict)  # the listed status, by release
     failing: tuple[Failing, ...] = ()
+    policy: PolicySet | None = None  # which the service's rules are, where one was set
     beats: tuple[Beat, ...] = ()
 
     @property

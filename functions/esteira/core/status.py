@@ -68,6 +68,7 @@ class Cause(StrEnum):
     IMAGE_NOT_ACCEPTED = "image-not-accepted"
     IMAGE_GONE = "image-gone"  # of a live release: the registry has it no more, or archived it
     BUNDLE_REFUSED = "bundle-refused"
+    SECRET_MISSING = "secret-missing"  # noqa: S105 - no password: esteira.yaml names a secret, and nobody has set it
     DEPLOYMENT_NOT_STARTED = "deployment-not-started"
     DEPLOYMENT_LOST = "deployment-lost"  # it was asked to stop and did not say that it ended
     DEPLOYMENT_TIMED_OUT = "deployment-timed-out"
@@ -168,8 +169,9 @@ def _deviated(here: OnStage, status: Status) -> Status:
     if drift is None or status.phase is not Phase.LIVE or not here.is_live:
         return status
     name, label = here.stage.name, here.release.label
-    summary = f"{status.summary}; but the hosts of {name} run {drift.revision}: deployment {drift.deployment}, made by "
-    summary += f"{drift.by} and not by esteira, ended at {drift.ended:%H:%M} UTC"
+    run, ended = ("some hosts of {} may run", "failed") if drift.failed else ("the hosts of {} run", "ended")
+    summary = f"{status.summary}; but {run.format(name)} {drift.revision}: deployment {drift.deployment}, made by "
+    summary += f"{drift.by} and not by esteira, {ended} at {drift.ended:%H:%M} UTC"
     remedy = f"esteira hold --stage {name} --reason … --for 4h keeps it"
     if at is not None:
         summary, remedy = f"{summary}; {label} is put back at {at:%H:%M} UTC", f"{remedy} as it is for now"
@@ -249,7 +251,7 @@ def _given_up(here: OnStage, last: Deployed, given_up: GivenUp) -> Status:
     sentence, *detail = given_up.why.split("\n")
     if aborted is None:
         cause = Cause.DEPLOYMENT_LOST if last.started else Cause.DEPLOYMENT_NOT_STARTED
-        if given_up.remedy:  # only a bundle that is refused has one, and an image that is gone
+        if given_up.remedy:  # a bundle that is refused, an image that is gone, a secret that is not set
             cause = Cause(given_up.cause or Cause.BUNDLE_REFUSED)
         return Status(Phase.FAILED, sentence, tuple(detail), given_up.remedy or _retry(here.release), cause)
     if last.started:
@@ -309,7 +311,8 @@ def _before_rollout(here: OnStage, waiting: tuple[Wait, ...], now: datetime) -> 
     for what, cause in _OVERDUE.items():
         overdue = release.given_up(what, release.attempt)
         if overdue is not None:
-            return Status(Phase.FAILED, overdue.why, next=_retry(release), cause=cause)
+            remedy = overdue.remedy or _retry(release)
+            return Status(Phase.FAILED, overdue.why, next=remedy, cause=overdue.cause or cause)
     q, kept = release.quarantine, release.given_up("quarantine", release.attempt)
     if q is not None or kept is not None:
         summary = f"{q.by} quarantined {q.subject[:19]} with v{q.release}: {q.reason}" if q else ""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from esteira.core.facts import RELEASES, Held, Notified
+from esteira.core.facts import POLICY, RELEASES, Held, Notified
 from esteira.fact import Fact, from_row, stamp, to_row
 
 T = TypeVar("T")
@@ -57,6 +57,8 @@ def latest_place(about: str, key: str) -> tuple[str, str] | None:
     """Where the latest fact of this fact's series is repeated, as partition and key; None if its series has none."""
     if about == RELEASES and key.startswith("release#"):
         return RELEASES, f"{LATEST}release"
+    if about == POLICY and not key.startswith(LATEST):
+        return RELEASES, f"{LATEST}{POLICY}"
     if about.startswith("stage/") and key.startswith(REMINDERS):
         return RELEASES, f"{LATEST}{about}#reminded"
     if about.startswith("stage/") and (series := _STAGE_SERIES.match(key)):
