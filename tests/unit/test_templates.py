@@ -275,7 +275,7 @@ def test_the_longest_registration_fits_its_parameter() -> None:
     """A16: whatever service.yaml takes, SSM takes: a Standard parameter ends at 4,096 bytes."""
     declared = _read("service.yaml")["Parameters"]
     longest = {name: "x" * int(row["MaxLength"]) for name, row in declared.items() if "MaxLength" in row}
-    longest |= {name: "x" * 100 for name in ("SourceRepository", "Branch")}  # their patterns say so
+    longest |= dict.fromkeys(("SourceRepository", "Branch"), "x" * 100)  # their patterns say so
     longest |= {"Bypass": "no", "OwnHooks": "no", "Staging": "yes", "ApprovalVotes": "5", "AllowedCidr": "10.0.0.0/8"}
     stack = read(ROOT / "service.yaml", "esteira-heart", longest)
     [parameter] = stack.resources("AWS::SSM::Parameter")
