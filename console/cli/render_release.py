@@ -128,8 +128,10 @@ def _particulars(told: Account, *, whole: bool) -> list[tuple[str, str]]:
         *((f"on {at.stage}", f"{at.phase}: {at.why}") for at in told.on if len(told.on) > 1),
         ("class", ", ".join(line.classes)),
         ("changed", changed),
+        ("settings", f"beside {told.settings_than}: {'; '.join(told.settings)}" if told.settings else ""),
         ("note", told.note),
         ("scan", told.findings),
+        ("rules", told.rules),
     ]
     if whole:
         rows += [("build", f"{b.id} (attempt {b.attempt}): {b.status}") for b in told.builds]

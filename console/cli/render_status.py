@@ -51,6 +51,8 @@ def _glance(out: Out, told: ServiceStatus, remotes: Mapping[str, str], now: date
         log(out, newest.log)
     for sentence in told.failing:
         out.print("  ", (sentence, "bold red"))
+    if told.rules:
+        out.print("  ", (told.rules, "dim"))
     if told.url:
         out.print("  answers at ", (told.url, "bold"), f" with {told.live}" if told.live else " once it is live")
 
@@ -62,6 +64,10 @@ def _stage(out: Out, stage: StageStatus, now: datetime, *, several: bool) -> Non
         row(out, "alarm", (stage.live.alarm, "bold red"))
     if stage.live and stage.live.differs:
         row(out, "differs", (stage.live.differs, "bold red"))
+    if stage.live and stage.live.sick:
+        row(out, "sick", (stage.live.sick, "bold red"))
+    for sentence in stage.live.silent if stage.live else ():
+        row(out, "silent", (sentence, "yellow"))
     for under_way in stage.under_way:
         _under_way(out, under_way, now)
     for sentence in (*stage.arrived, *filter(None, [stage.ordered])):

@@ -19,7 +19,7 @@ from console.doctor.leftovers import names_taken
 from console.doctor.look_stack import look_at_stack
 from console.doctor.observed import Here, Identity, Observed, Silence, StackStatus, Use
 from console.local.paths import TEMPLATE
-from console.read.trouble import code_of
+from esteira.errors import code_of
 
 SAM = TEMPLATE.parent / ".venv-sam" / "bin" / "sam"
 

@@ -13,7 +13,8 @@ from console.local.process.dockerfile import Recipe
 from console.local.process.dockerfile_text import instructions
 from console.local.process.packages import Packages
 from console.local.process.port_of import ContainerPort
-from esteira import settings
+from settings.file import FILE
+from settings.model import ReleaseSettings
 
 KINDS = (mlflow_model.look, python_app.look, r_app.look)
 
@@ -35,7 +36,7 @@ def propose(folder: Path) -> Proposal:
             f"{folder} has no Dockerfile, no Flask, FastAPI, Streamlit or Gradio app, no app.R or plumber API, and no "
             "MLmodel. Next: write a Dockerfile that starts your model, then: esteira init"
         )
-    files = {settings.FILE: settings_text(found), "Dockerfile": found.dockerfile}
+    files = {FILE: settings_text(found), "Dockerfile": found.dockerfile}
     return Proposal(found, {name: text for name, text in files.items() if text and not (folder / name).exists()})
 
 
@@ -64,7 +65,7 @@ def settings_text(found: Recognized) -> str:
     """An ``esteira.yaml`` with what was found; every other setting is there as a comment."""
     known = {"port": found.port or None, "health": found.health or None}
     lines = ["# What esteira needs to know to release this repository. Every setting may be left out."]
-    for name, field in settings.ReleaseSettings.model_fields.items():
+    for name, field in ReleaseSettings.model_fields.items():
         value = known.get(name)
         lines += ["", f"# {field.description}"]
         lines.append(f"{name}: {value}" if value is not None else f"# {name}:")

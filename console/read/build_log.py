@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from console.read.log_text import without_colours
-from console.read.trouble import code_of
 from esteira.aws.codebuild import log_of
+from esteira.errors import code_of
 
 LAST = 100
 PAGES = 50  # of 1 MB at most: more of a log than anybody reads

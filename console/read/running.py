@@ -12,7 +12,6 @@ from statistics import median
 from typing import Any, TypeVar
 
 from console.read.build_log import last_lines
-from console.read.trouble import code_of
 from console.read.views import ReleaseLine, Running
 from esteira.config import Service
 from esteira.core.facts import (
@@ -25,6 +24,7 @@ from esteira.core.facts import (
     about_stage,
 )
 from esteira.core.status import Phase
+from esteira.errors import code_of
 from esteira.store import Store
 from esteira.targets.ec2 import Ec2
 

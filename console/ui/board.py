@@ -15,6 +15,7 @@ from esteira.config import Service
 from esteira.core.status import Phase
 from esteira.store import Store
 from esteira.trail import FoundBySweep
+from policy.document import in_force
 
 PAGE = 50
 SEARCHED = 500
@@ -115,6 +116,7 @@ def log(client: Callable[[str], Any], store: Store, service: Service, number: in
 def release(store: Store, service: Service, number: int, now: datetime, links: Links) -> dict[str, Any]:
     """One release: where it stands, its facts and decisions in order of time, and what may be said of it."""
     told = account.account(store, service, number, now)
+    ruled = in_force(service, store.policy(service.name)) if told.rules else service
     said = [{**asdict(f), "decision": False} for f in told.facts]
     said += [{**asdict(d), "decision": True} for d in told.decisions]
     return {
@@ -123,7 +125,7 @@ def release(store: Store, service: Service, number: int, now: datetime, links: L
         "deployments": [{**asdict(d), "link": links.deployment(d.id)} for d in told.deployments],
         "commit_link": links.commit(service, told.line.commit),
         "said": sorted(said, key=lambda row: row["at"]),
-        "words": words(told, service),
+        "words": words(told, ruled),
         "stages": [stage.name for stage in service.stages],
     }
 

@@ -190,6 +190,7 @@ function newest(service) {
     line && ENDED.includes(line.phase) ? el("p", {}, line.why) : null,
     line && ENDED.includes(line.phase) && line.log.length ? el("pre", { tabindex: "0", role: "region", "aria-label": `The last lines of the log of ${line.release}` }, line.log.join("\n")) : null,
     service.failing.map((text) => el("p", { class: "loud" }, el("strong", {}, "Failing: "), text)),
+    service.rules ? el("p", {}, el("small", {}, `Rules: ${service.rules}`)) : null,
     service.url ? el("p", {}, service.live ? `${service.live} answers at ` : "It will answer at ", el("a", { href: service.url, rel: "noreferrer", target: "_blank" }, service.url)) : null,
   ];
 }
@@ -226,6 +227,8 @@ function stageCard(stage, service) {
       live.watched_until ? el("p", { class: "soft small" }, "watched until ", when(live.watched_until)) : null,
       live.alarm ? el("p", { class: "loud" }, el("strong", {}, "Alarm: "), live.alarm) : null,
       live.differs ? el("p", { class: "loud" }, el("strong", {}, "The hosts differ: "), live.differs) : null,
+      live.sick ? el("p", { class: "loud" }, el("strong", {}, "Sick: "), live.sick) : null,
+      live.silent.map((says) => el("p", { class: "loud" }, el("strong", {}, "Silent: "), says)),
     ] : el("p", { class: "big none" }, "nothing yet"),
     hold ? el("p", { class: "loud" }, el("strong", {}, "Held"), ` by ${hold.by} until `, when(hold.until), `: ${hold.reason}`) : null,
     stage.bypasses.map((b) => el("p", { class: "loud" }, el("strong", {}, "Rules bypassed"), ` for ${b.release} by ${b.by} until `, when(b.until), `: ${b.reason}`)),
@@ -312,7 +315,7 @@ function releaseView(value, service) {
     ["Commit", line.commit ? [el("code", {}, line.commit), outside(value.commit_link, "the diff")] : ""],
     ["Tag", line.tag], ["Image", line.digest ? el("code", {}, line.digest) : ""], ["Pushed", when(line.pushed_at)],
     ["Changed", value.changed.length ? `${value.changed.join(", ")}${value.changed_count > value.changed.length ? ` and ${value.changed_count - value.changed.length} more` : ""}` : ""],
-    ["Class", line.classes.join(", ")], ["Note", value.note], ["Scan", value.findings],
+    ["Class", line.classes.join(", ")], ["Settings", value.settings.length ? `beside ${value.settings_than}: ${value.settings.join("; ")}` : ""], ["Note", value.note], ["Scan", value.findings], ["Rules", value.rules],
     ["Exported", Object.entries(value.exported).map(([k, v]) => `${k}=${v}`).join(", ")],
     ...value.builds.map((b) => ["Build", [el("code", {}, b.id), ` attempt ${b.attempt}: ${b.status.toLowerCase().replaceAll("_", " ")}`, outside(b.link, "its log")]]),
     ...value.deployments.map((d) => ["Deployment", [el("code", {}, d.id), ` to ${d.stage}, rollout ${d.rollout}: ${d.status.toLowerCase()}`, outside(d.link, "in CodeDeploy")]]),

@@ -104,12 +104,15 @@ class Team:
         (folder / "buildspec.yml").write_text(BUILDSPEC)
         self._git("init", "--quiet")
 
-    def push(self, says: str, command: str = SERVE) -> None:
-        """Commit a model that says so, and push it."""
+    def push(self, says: str, command: str = SERVE, cgi: str = "echo") -> None:
+        """Commit a model that says so, and push it. ``cgi`` is what a request for /cgi-bin/ask does."""
         (self._folder / "index.html").write_text(says)
         start = json.dumps(["/bin/sh", "-c", command])
         (self._folder / "ping").write_text("ok")
-        (self._folder / "Dockerfile").write_text(f"FROM {BASE}\nCOPY index.html ping /www/\nCMD {start}\n")
+        (self._folder / "ask").write_text(f"#!/bin/sh\n{cgi}\n")
+        (self._folder / "ask").chmod(0o755)
+        files = "COPY index.html ping /www/\nCOPY ask /www/cgi-bin/\n"
+        (self._folder / "Dockerfile").write_text(f"FROM {BASE}\n{files}CMD {start}\n")
         self._git("add", "--all")
         self._git("commit", "--quiet", "--message", says)
         self._git("push", "--quiet", self._remote, "main")
@@ -132,14 +135,15 @@ def get(address: str, path: str = "/") -> tuple[int, str, str]:
 class Traffic:
     """Requests without a pause, each on a connection of its own, while the block runs."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, path: str = "/") -> None:
         self.bodies, self.failed = list[str](), list[str]()
+        self._path = path
         self._address, self._over, self._thread = address, threading.Event(), threading.Thread(target=self._send)
 
     def _send(self) -> None:
         while not self._over.is_set():
             try:
-                status, body, _ = get(self._address)
+                status, body, _ = get(self._address, self._path)
                 (self.bodies if status == 200 else self.failed).append(body)
             except (OSError, http.client.HTTPException) as error:
                 self.failed.append(repr(error))
@@ -238,6 +242,25 @@ def test_the_story_of_a_service_on_real_containers(state: Path, tmp_path: Path) 
         team.push("four")
         assert finished(laptop, 4) == "live", views(laptop)[-1].why
         assert get(page)[1] == "four"
+
+
+def test_a_release_that_ends_again_and_again_is_taken_back(state: Path, tmp_path: Path) -> None:
+    """After it went live, each request of a kind ends it, and Docker starts it again. The watcher of the host counts,
+    and the one before serves again, with nothing configured."""
+    with Laptop(state, sweep_every=2, engine="docker") as laptop:
+        page = laptop.whereabouts.pages["heart"]
+        hasten(laptop)
+        team = Team(tmp_path / "clone", laptop.whereabouts.remotes["heart"])
+        team.push("one")
+        assert finished(laptop, 1) == "live", views(laptop)[-1].why
+        team.push("two", cgi="kill 1")
+        assert finished(laptop, 2) == "live", views(laptop)[-1].why
+        began = time.monotonic()
+        with Traffic(page, "/cgi-bin/ask"):
+            eventually("v1 again", lambda: get(page)[1] == "one")
+            eventually("the end of v2", lambda: views(laptop)[-1].phase == "rolled back")
+        print(f"v1 served again, {time.monotonic() - began:.1f} s after the first request")
+        assert "its container ended 2 times in" in views(laptop)[-1].why
 
 
 def test_several_hosts_are_rolled_one_at_a_time_up_to_the_first_failure(state: Path, tmp_path: Path) -> None:

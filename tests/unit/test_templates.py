@@ -132,7 +132,7 @@ def test_each_function_writes_to_its_own_log_which_ends_with_the_stack() -> None
 def test_every_rule_keeps_what_it_could_not_deliver() -> None:
     """Each rule and the schedule have a retry policy and the dead-letter queue, which EventBridge may write to."""
     rules = list(_rules())
-    assert len(rules) == 8
+    assert len(rules) == 9
     for _, _, rule in rules:
         assert rule["RetryPolicy"]["MaximumEventAgeInSeconds"] <= 3600
         assert rule["DeadLetterConfig"] == {"Arn": QUEUE}
@@ -215,6 +215,23 @@ def _registration(**given: str) -> dict[str, Any]:
     return document
 
 
+def test_a_model_in_anothers_repository_makes_none_and_may_read_that_one() -> None:
+    """Its builds, its registration and what is told to type name the repository of the other service."""
+    given = {"ServiceName": "lungs", "SourceRepository": "models", "Folder": "models/lungs"}
+    stack = read(ROOT / "service.yaml", "esteira-lungs", given)
+    [parameter] = stack.resources("AWS::SSM::Parameter")
+    document = json.loads(parameter.properties["Value"])
+    assert (document["repository"], document["folder"], document["images"]) == ("models", "models/lungs", "lungs")
+    assert list(stack.resources("AWS::CodeCommit::Repository")) == []
+    [project] = stack.resources("AWS::CodeBuild::Project")
+    assert project.properties["Source"]["Location"].endswith("/repos/models")
+    [role] = [r for r in stack.resources("AWS::IAM::Role") if r.logical_id == "BuildRole"]
+    statements = [s for policy in role.properties["Policies"] for s in policy["PolicyDocument"]["Statement"]]
+    assert [s["Resource"] for s in statements if s["Action"] == "codecommit:GitPull"] == [
+        "arn:aws:codecommit:us-east-1:123456789012:models"
+    ]
+
+
 def test_the_registration_is_a_document_the_controller_accepts() -> None:
     """With its variables filled in, the SSM parameter holds JSON with the agreed keys that validates as a Service."""
     document = _registration(BuildMinutes="45")
@@ -224,10 +241,12 @@ def test_the_registration_is_a_document_the_controller_accepts() -> None:
         "branch",
         "images",
         "image_uri",
+        "folder",
         "project",
         "application",
         "stages",
         "bundles",
+        "architecture",
         "url",
         "port",
         "health_path",

@@ -36,6 +36,7 @@ class HostRelease(BaseModel):
     startup_seconds: float = Field(default=30, gt=0)
     drain_seconds: float = Field(default=10, ge=0)
     environment: dict[str, str] = {}
+    parameters: dict[str, str] = {}  # by variable, the SSM parameter that holds its value
 
     @model_validator(mode="after")
     def _one_image(self) -> Self:

@@ -8,6 +8,8 @@
 SITE=$CONF_DIR/esteira-$SERVICE.conf
 LIVE=$CONF_DIR/esteira-$SERVICE.live
 BEFORE=$CONF_DIR/esteira-$SERVICE.before
+# shellcheck disable=SC2153 # of release.sh
+ACCESS_LOG=$ACCESS_LOGS/esteira-$SERVICE.log
 # A file for each, since nginx resolves the link, so its end must exist. In it: the container's health_of.
 NAMES=$CONF_DIR/esteira-$SERVICE.containers
 
@@ -71,7 +73,7 @@ reload_proxy() {
 # which costs the request that is on its way on one.
 install_site() {
     sed -e "s|@SERVICE@|$SERVICE|g" -e "s|@VARIABLE@|${SERVICE//-/_}|g" -e "s|@LISTEN@|$LISTEN|g" \
-        -e "s|@CONF_DIR@|$CONF_DIR|g" "${HOOKS%/*}/proxy.conf" >"$SITE.new"
+        -e "s|@CONF_DIR@|$CONF_DIR|g" -e "s|@ACCESS_LOG@|$ACCESS_LOG|g" "${HOOKS%/*}/proxy.conf" >"$SITE.new"
     if [[ -e $SITE && $(<"$SITE.new") == "$(<"$SITE")" ]]; then
         rm -f "$SITE.new"
         [[ $(answer_of "$(health_path "$(live_now)")") == *" $(live_now) " ]] || reload_proxy

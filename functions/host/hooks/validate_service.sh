@@ -10,6 +10,8 @@ set -euo pipefail
 . "$(dirname "$0")/proxy.sh"
 # shellcheck source-path=SCRIPTDIR source=switch.sh
 . "$(dirname "$0")/switch.sh"
+# shellcheck source-path=SCRIPTDIR source=watcher.sh
+. "$(dirname "$0")/watcher.sh"
 
 # The wait for the host's lock is not the release's fault. Where the switch was quicker, check_live will say so.
 hold_the_switch() {
@@ -78,4 +80,5 @@ if [[ -n $CANDIDATE || -e $BEFORE ]]; then
     retire "$OLD"
     remove_older "$(live_now)" "$OLD"
 fi
+install_watcher || say "the watcher of $SERVICE could not be installed"
 say "$TITLE answers through the proxy, as $(live_now)"
