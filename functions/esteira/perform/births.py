@@ -71,6 +71,10 @@ def _own(commit: str, do: Effects) -> Own:
         return Own()  # the commit is gone, which the build will say
     if BUILDSPEC not in root.files and "buildspec.yaml" in root.files:
         return Own(rejected=f"buildspec.yaml is not read by CodeBuild; rename it to {BUILDSPEC} and push again")
+    if FILE in root.strange:
+        return Own(rejected=f"{FILE} is {root.strange[FILE]}, which esteira does not follow; commit the file itself")
+    if FILE not in root.files and "esteira.yml" in root.files:
+        return Own(rejected=f"esteira.yml is not read; rename it to {FILE} and push again")
     if FILE not in root.files:
         return Own(default_build=BUILDSPEC not in root.files)
     content = do.aws.blob(do.service, root.files[FILE][0])
