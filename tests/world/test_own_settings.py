@@ -56,6 +56,7 @@ def test_settings_that_cannot_be_read_reject_the_release(story: Story) -> None:
     story.play()
     assert story.phases == ["rejected"]
     assert "esteira.yaml line 2: port is eighty, expected a whole number from 1 to 65535" in story.why(1)
+    assert story.stands(1).cause == "settings"
     story.push("two", esteira_dot_yaml="port: 80")
     story.play()
     assert story.phases == ["rejected", "live"]

@@ -8,6 +8,7 @@ from datetime import timedelta
 from esteira.aws import Image
 from esteira.core.actions import OpenCommit, OpenImage
 from esteira.core.facts import ImageArrived, Pushed
+from esteira.core.status import Cause
 from esteira.errors import is_refusal
 from esteira.fact import stamp
 from esteira.inspection import inspect, to_search
@@ -46,6 +47,7 @@ def open_commit(action: OpenCommit, do: Effects) -> bool | None:
         changed=seen.paths[:20],
         changed_count=len(seen.paths),
         rejected=rejected,
+        cause=Cause.SETTINGS if own.rejected else "",
         skipped="" if rejected else seen.skipped,
         note=seen.note,
         settings=stored(own.settings),
