@@ -28,6 +28,14 @@ def test_a_buildspec_that_codebuild_does_not_read_is_not_passed_over_in_silence(
     assert story.built() == []
 
 
+def test_settings_under_a_name_that_is_not_read_are_not_passed_over_in_silence(story: Story) -> None:
+    """The release is rejected with the name that is read."""
+    story.push("one", esteira_dot_yml="port: 80")
+    story.play()
+    assert story.phases == ["rejected"]
+    assert story.why(1) == "esteira.yml is not read; rename it to esteira.yaml and push again"
+
+
 def test_the_settings_of_a_commit_go_with_its_release(story: Story) -> None:
     """The host gets the port and the health path of the release that it runs, also when it goes back to it."""
     story.push("one", esteira_dot_yaml="port: 5000\nhealth: /healthz\n")
@@ -48,6 +56,7 @@ def test_settings_that_cannot_be_read_reject_the_release(story: Story) -> None:
     story.play()
     assert story.phases == ["rejected"]
     assert "esteira.yaml line 2: port is eighty, expected a whole number from 1 to 65535" in story.why(1)
+    assert story.stands(1).cause == "settings"
     story.push("two", esteira_dot_yaml="port: 80")
     story.play()
     assert story.phases == ["rejected", "live"]

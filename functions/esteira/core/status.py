@@ -55,6 +55,7 @@ class Cause(StrEnum):
     """
 
     GUARD = "guard"  # the push itself: a secret in the tree
+    SETTINGS = "settings"  # esteira.yaml cannot be used, or a file is not called as it must be
     GATE = "gate"  # the model's figures
     QUARANTINED = "quarantined"
     DISAPPROVED = "disapproved"
@@ -150,7 +151,9 @@ def _overall(views: Sequence[OnStage], on: Mapping[str, Status], came: Sequence[
 def _on_stage(here: OnStage, waiting: tuple[Wait, ...], now: datetime) -> Status:
     pushed = here.release.pushed
     if pushed.rejected:
-        return Status(Phase.REJECTED, pushed.rejected, cause=Cause.GUARD if pushed.source == "commit" else "")
+        return Status(
+            Phase.REJECTED, pushed.rejected, cause=pushed.cause or (Cause.GUARD if pushed.source == "commit" else "")
+        )
     if pushed.skipped:
         return Status(Phase.SKIPPED, pushed.skipped)
     if pushed.outdated:
