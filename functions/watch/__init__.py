@@ -1,7 +1,7 @@
 """What hosts report of themselves: which reports are believed, and which watchers are silent.
 
 Whoever may put events into the account may send a report, so it must fit what is known: the release is live on that
-stage or on its way there, and CodeDeploy deployed it to that host. Within that it is a hint that a release is sick.
+stage or on its way there, and CodeDeploy deployed it to that host, or let that host into the stage's Auto Scaling group. Within that it is a hint that a release is sick.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from esteira.config import Service
 from esteira.context import Context
-from esteira.core.facts import HostObserved
+from esteira.core.facts import HostLeft, HostObserved
 from esteira.core.state import StageState
 from esteira.telemetry import logger
 
@@ -40,11 +40,25 @@ def _deployed_to(service: Service, stage: StageState, said: HostObserved, contex
     release = context.store.release(service.name, said.release)
     last = release.on(stage).last if release else None
     started = last.started if last else None
-    return started is not None and said.host in [t["targetId"] for t in context.aws.targets(started.deployment)]
+    if started is not None and said.host in [t["targetId"] for t in context.aws.targets(started.deployment)]:
+        return True
+    return _in_group(service, said.stage, context).get(said.host) == "InService"
+
+
+def _in_group(service: Service, stage: str, context: Context) -> dict[str, str]:
+    group = context.aws.group_of(service, stage)
+    return context.aws.group_hosts(group) if group else {}
 
 
 def tell_silent(service: Service, context: Context) -> None:
-    """Write to the log which of the service's hosts do not report on themselves any more."""
+    """Write to the log which of the service's hosts do not report on themselves any more; forget those that their
+    Auto Scaling group has ended."""
     for beat in context.store.beats(service.name):
-        if context.clock() - beat.at > SILENT:
+        now = context.clock()
+        if now - beat.at > SILENT:
+            there = _in_group(service, beat.stage, context)
+            if there and beat.host not in there:
+                context.store.record(service.name, HostLeft(at=now, stage=beat.stage, host=beat.host, since=now))
+                context.store.forget_beat(beat, service.name)
+                continue
             logger.warning("a host does not report any more", service=service.name, stage=beat.stage, host=beat.host)

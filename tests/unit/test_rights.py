@@ -59,10 +59,12 @@ def test_those_who_advance_share_their_rights_because_they_use_the_same() -> Non
     besides, it alone may: the alarms and scans, of which the others hear by an event, and what others deployed. A
     failed build's log is read by those who hear of it."""
     assert set(called("intake.handler")) - set(called("operate.handler")) == {"logs:GetLogEvents"}
-    assert set(called("operate.handler")) - set(called("intake.handler")) == set()
+    assert set(called("operate.handler")) - set(called("intake.handler")) == {
+        "autoscaling:SetInstanceHealth",
+        "autoscaling:StartInstanceRefresh",
+    }
     assert set(called("sweep.handler")) - set(called("intake.handler")) == {
         "cloudwatch:DescribeAlarms",
-        "codedeploy:GetDeploymentGroup",
         "ecr:DescribeImageScanFindings",
     }
     assert set(called("intake.handler")) - set(called("sweep.handler")) == set()

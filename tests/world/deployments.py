@@ -43,6 +43,17 @@ class CodeDeploy:
         """CreateDeploymentGroup: any name is a group here."""
         return {"deploymentGroupId": p["deploymentGroupName"]}
 
+    def launch(self, host: str, group: str, bucket: str, key: str, creator: str = "autoscaling") -> str:
+        """A host came new to the group, and gets this revision; the deployment's id. One that ends otherwise has left
+        the group, as with a lifecycle hook whose result is ABANDON."""
+        place = {"bucket": bucket, "key": key, "bundleType": "zip"}
+        names = {"applicationName": "heart", "deploymentGroupName": group}
+        deployment = self._new({**names, "revision": {"revisionType": "S3", "s3Location": place}})
+        deployment["creator"] = creator
+        self._targets[deployment["deploymentId"]] = [{"targetId": host, "status": "Pending", "lifecycleEvents": []}]
+        self._start(deployment, self._bundles[bucket, key])
+        return str(deployment["deploymentId"])
+
     def create_deployment(self, p: Params) -> dict[str, Any]:
         """CreateDeployment: one at a time in a group, of a bundle that is in S3."""
         group, place = p["deploymentGroupName"], p["revision"]["s3Location"]
@@ -67,7 +78,8 @@ class CodeDeploy:
         told = {
             name: {"deploymentId": d["deploymentId"], "status": d["status"]} for name, row in last.items() for d in row
         }
-        return {"deploymentGroupInfo": {"deploymentGroupName": group, **told}}
+        groups = {"autoScalingGroups": [{"name": group}]}
+        return {"deploymentGroupInfo": {"deploymentGroupName": group, **told, **groups}}
 
     def get_deployment(self, p: Params) -> dict[str, Any]:
         """GetDeployment."""

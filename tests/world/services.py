@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import md5
 from typing import Any
@@ -57,6 +57,30 @@ class Ssm:
         """GetParametersByPath, in one page."""
         found = [{"Name": n, "Value": v} for n, v in self.values.items() if n.startswith(p["Path"])]
         return {"Parameters": found}
+
+
+class AutoScaling:
+    """One group: by host, the state of its life in it."""
+
+    def __init__(self, hosts: Sequence[str]) -> None:
+        self.hosts = dict.fromkeys(hosts, "InService")
+        self.replaced: list[str] = []
+
+    def describe_auto_scaling_groups(self, p: Params) -> dict[str, Any]:
+        """DescribeAutoScalingGroups: any name is this group."""
+        hosts = [{"InstanceId": host, "LifecycleState": state} for host, state in self.hosts.items()]
+        return {"AutoScalingGroups": [{"AutoScalingGroupName": n, "Instances": hosts} for n in p["AutoScalingGroupNames"]]}
+
+    def set_instance_health(self, p: Params) -> dict[str, Any]:
+        """SetInstanceHealth, of one that is not well."""
+        assert p["HealthStatus"] == "Unhealthy"
+        self.replaced.append(p["InstanceId"])
+        return {}
+
+    def start_instance_refresh(self, p: Params) -> dict[str, Any]:
+        """StartInstanceRefresh."""
+        self.replaced.append(p["AutoScalingGroupName"])
+        return {"InstanceRefreshId": "refresh"}
 
 
 class S3:

@@ -36,7 +36,7 @@ from tests.world.code import CodeCommit
 from tests.world.deployments import CodeDeploy
 from tests.world.door import Client
 from tests.world.registry import Ecr
-from tests.world.services import S3, CloudWatch, Events, Logs, Sns, Ssm
+from tests.world.services import S3, AutoScaling, CloudWatch, Events, Logs, Sns, Ssm
 from tests.world.table import Table
 
 _template = cache(lambda: with_service(read(TEMPLATE)))
@@ -86,6 +86,7 @@ class World(Scenario):
             ecr=Ecr(self.bus, moving),
             codebuild=CodeBuild(self.engine, runner, self.bus, {row["Name"]: row["Value"] for row in rows}),
             codedeploy=CodeDeploy(self.engine, runner, self.bus, s3.objects),
+            autoscaling=AutoScaling(self.engine.hosts("")),
             cloudwatch=CloudWatch(self.bus),
             logs=Logs(),
             ssm=Ssm(),
