@@ -11,7 +11,6 @@ from esteira.core.facts import (
     Bypassed,
     Gated,
     Held,
-    HostsReplaced,
     PolicySet,
     Promoted,
     Quarantined,
@@ -33,8 +32,6 @@ def of_operator(fact: Fact) -> str | None:
             return f"{by} resumed {stage}" + (f": {reason}" if reason else "")
         case Held(by=by, stage=stage, until=datetime() as until, reason=reason):
             return f"{by} held {stage} until {minute(until)}: {reason}"
-        case HostsReplaced(by=by, stage=stage, host=host, reason=reason):
-            return f"{by} had {f'host {host}' if host else 'every host'} of {stage} replaced: {reason}"
         case RollbackOrdered(by=by, stage=stage, to=to, reason=reason, again=True):
             return f"{by} ordered v{to} to be deployed to {stage} again: {reason}"
         case RollbackOrdered(by=by, stage=stage, away=away, to=to, reason=reason):

@@ -14,6 +14,7 @@ from esteira.core.facts import (
     HostLaunched,
     HostLeft,
     HostObserved,
+    HostsReplaced,
     Notified,
     Replaced,
     Rollout,
@@ -53,6 +54,8 @@ def _of_host(fact: Fact) -> str | None:
             return f"host {host} of {stage} reports that v{release} is well and runs {digest[:19]}"
         case HostObserved(host=host, stage=stage, release=release, since=since, why=why):
             return f"host {host} of {stage} reports that v{release} is sick since {minute(since)}: {why}"
+        case HostsReplaced(by=by, stage=stage, host=host, reason=reason):
+            return f"{by} had {f'host {host}' if host else 'every host'} of {stage} replaced: {reason}"
         case HostLeft(host=host, stage=stage):
             return f"host {host} is not in the Auto Scaling group of {stage} any more"
         case HostLaunched(host=host, stage=stage, deployment=deployment, why=""):

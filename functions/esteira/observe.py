@@ -55,8 +55,8 @@ def observe(service: Service, context: Context) -> None:
         if context.store.record(service.name, explained(fact, context)):
             tell_found(service.name, _release_of(fact, s), fact.name, context)
     for stage in s.stages:
-        if found := _by_others(s, stage, context):
-            context.store.record(service.name, found)
+        if seen := _by_others(s, stage, context):
+            context.store.record(service.name, seen)
     images = list(context.aws.images(service))
     for found in (*_missed(s, images, context), *_scans(s, images, context)):
         context.store.record(service.name, found)
@@ -140,7 +140,9 @@ def _by_others(s: Snapshot, stage: StageState, context: Context) -> Deviated | H
         if info is None or _is_ours(s, stage, info, context):
             continue
         again, said = _revision(info) == own, _deviated(stage, info)
-        if info.get("creator") in LAUNCHED and (again or deployment == failed):
+        # What a host got that came during a rollout is put right by CodeDeploy's own update of it.
+        updated = stage.drift is not None and stage.drift.by in LAUNCHED
+        if info.get("creator") in LAUNCHED and (again or deployment == failed) and not updated:
             return _launched(stage, info, context)  # one that failed went with its host
         if deployment == failed and not again and context.aws.changed(deployment):
             return replace(said, at=context.clock(), failed=True)

@@ -360,7 +360,9 @@ def _replace(asked: _Asked) -> None:
     aws, stage, host = asked.context.aws, asked.stage, asked.request.host
     group = aws.group_of(asked.service, stage.name)
     if not group:
-        raise Refused(f"the hosts of {stage.name} are in no Auto Scaling group. Next: docs/hosts.md says how to get one")
+        raise Refused(
+            f"the hosts of {stage.name} are in no Auto Scaling group. Next: docs/hosts.md says how to get one"
+        )
     if stage.busy and stage.rollout:
         label = f"v{stage.rollout.release}"
         raise Refused(f"{label} is being deployed to {stage.name}. Next: esteira tail {label}, then say it again")

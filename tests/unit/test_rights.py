@@ -395,7 +395,10 @@ def test_the_host_may_do_what_its_hooks_its_agent_and_session_manager_ask_for() 
     stands in for SSH."""
     scripts = [path for path in sorted(rights.HOOKS.parent.glob("*/*.*")) if path.is_file()]
     hooks = set().union(*(rights.commands(path.read_text(encoding="utf-8")) for path in scripts))
-    assert hooks == {"ecr:GetAuthorizationToken", "ssm:GetParameters", "events:PutEvents", "ec2:AssociateAddress"} | rights.PULL
+    assert (
+        hooks
+        == {"ecr:GetAuthorizationToken", "ssm:GetParameters", "events:PutEvents", "ec2:AssociateAddress"} | rights.PULL
+    )
     assert held("HostRole") == hooks | rights.AGENT | rights.SESSIONS
 
 

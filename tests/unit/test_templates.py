@@ -179,7 +179,7 @@ def test_the_service_is_written_without_yaml_s_aliases() -> None:
 
 
 def test_a_service_s_host_is_watched_and_rings_where_the_controller_does() -> None:
-    """A host too few in the group, and no figure at all, reach the controller's alarm topic, which is found by its name."""
+    """A host too few in the group, and no figure at all, reach the controller's alarm topic, found by its name."""
     [alarm] = _resources("service.yaml", "AWS::CloudWatch::Alarm").values()
     assert (alarm["MetricName"], alarm["Dimensions"]) == (
         "GroupInServiceInstances",
@@ -334,7 +334,7 @@ def test_a_group_is_made_before_codedeploy_hears_of_it() -> None:
 def test_the_page_is_at_an_address_that_outlives_its_host() -> None:
     """The registration's url and the output are the Elastic IP's, which a host takes for itself when it answers."""
     reachable = {"ServiceName": "heart", "AllowedCidr": "203.0.113.0/24"}
-    assert _registration(**reachable)["url"] == "http://Address.PublicIp/"
+    assert _registration(**reachable)["url"] == "http://esteira-heart-Address-PublicIp/"
     assert [*read(ROOT / "service.yaml", "esteira-heart", {"ServiceName": "heart"}).resources("AWS::EC2::EIP")] == []
 
 

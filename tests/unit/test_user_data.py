@@ -70,7 +70,9 @@ class Machine:
             (programs / name).write_text(STAND_IN)
             (programs / name).chmod(0o755)
         text = script().replace("/opt/aws/bin/", f"{programs}/").replace("/var/log/", f"{folder}/")
-        (folder / "user-data").write_text(text.replace("/etc/docker", f"{folder}/docker").replace("/etc/esteira", f"{folder}/esteira"))
+        (folder / "user-data").write_text(
+            text.replace("/etc/docker", f"{folder}/docker").replace("/etc/esteira", f"{folder}/esteira")
+        )
 
     def start(self, fails: str = "") -> int:
         """Run the script; dnf and systemctl fail at what contains `` fails``."""
@@ -109,7 +111,7 @@ def test_a_host_knows_the_address_it_may_take(machine: Machine) -> None:
     """Where somebody is let in; the bundle's last script reads it."""
     assert machine.start() == 0
     assert (machine.folder / "esteira" / "address").read_text() == "\n"
-    assert "ADDRESS='Address.AllocationId'" in script(AllowedCidr="10.0.0.0/8")
+    assert "ADDRESS='esteira-heart-Address-AllocationId'" in script(AllowedCidr="10.0.0.0/8")
     assert "ADDRESS=''" in script("StagingHostTemplate", AllowedCidr="10.0.0.0/8")
 
 

@@ -19,16 +19,19 @@ from tests.world.test_hosts import LOOP, observed, report
 NEW = "i-0fedcba9876543210"
 
 
-def launch(story: Story, release: int = 1, creator: str = "autoscaling") -> str:
-    """A host joins the group and gets the bundle of a release; the deployment's id, which has ended."""
-    key = f"heart/v{release}/production-{release}.zip"
-    made = story.local_aws.codedeploy.launch(NEW, story.service.last.group, story.service.bundles, key, creator)
+def launch(story: Story, creator: str = "autoscaling") -> str:
+    """A host joins the group and gets the last bundle that succeeded; the deployment's id, which has ended."""
+    made = story.local_aws.codedeploy.launch(NEW, story.service.last.group, creator)
     story.deliver()
     story.end_deployment()
-    state = story.local_aws.codedeploy.get_deployment({"deploymentId": made})["deploymentInfo"]["status"]
-    story.local_aws.autoscaling.hosts |= {NEW: "InService"} if state == "Succeeded" else {}
     story.wait(1)
     return str(made)
+
+
+def hosts(story: Story) -> dict[str, str]:
+    """By host, the state of its life in the group."""
+    there: dict[str, str] = story.local_aws.autoscaling.hosts_of(story.service.last.group)
+    return there
 
 
 def launched(story: Story) -> list[HostLaunched]:
@@ -55,7 +58,9 @@ def test_a_new_host_that_cannot_run_it_is_told_with_its_cause(story: Story) -> N
     story.wait(60)
     assert (story.stands(1).phase, story.stands(1).cause) == (Phase.LIVE, Cause.LAUNCH_FAILED)
     for _, why in story.said_everywhere(1).values():
-        assert f"{NEW}, new on production, could not run it: deployment {made}: ValidateService: the disk is full" in why
+        assert (
+            f"{NEW}, new on production, could not run it: deployment {made}: ValidateService: the disk is full" in why
+        )
     assert rollouts(story) == [(1, "deploy")]
     told = [c["comment"]["content"] for c in story.local_aws.codecommit.comments if c["afterCommitId"] == commit]
     assert len([text for text in told if "a new host of production cannot run heart v1" in text]) == 1
@@ -88,9 +93,10 @@ def test_a_host_that_came_during_a_rollout_ends_with_the_newer_release(story: St
     story.push("two")
     story.deliver()
     story.end_build()
-    story.local_aws.codedeploy.launch(NEW, story.service.last.group, story.service.bundles, "heart/v1/production-1.zip")
+    story.local_aws.codedeploy.launch(NEW, story.service.last.group, "autoscaling")
     story.play()
-    launch(story, 2, "CodeDeployAutoUpdate")
+    story.wait(1)
+    launch(story, "CodeDeployAutoUpdate")
     story.wait(60)
     assert rollouts(story) == [(1, "deploy"), (2, "deploy")]
     assert (story.live_on(PRODUCTION), story.stands(2).cause) == (2, "")
@@ -99,10 +105,10 @@ def test_a_host_that_came_during_a_rollout_ends_with_the_newer_release(story: St
 def test_a_host_that_came_new_is_believed_when_it_is_in_service(story: Story) -> None:
     """Before that it did not answer; and no deployment of ours names it."""
     story.live("one")
-    story.local_aws.autoscaling.hosts[NEW] = "Pending:Wait"
+    hosts(story)[NEW] = "Pending:Wait"
     report(story, 1, host=NEW, **LOOP)
     assert observed(story) == []
-    story.local_aws.autoscaling.hosts[NEW] = "InService"
+    hosts(story)[NEW] = "InService"
     report(story, 1, host=NEW, **LOOP)
     assert [said.host for said in observed(story)] == [NEW]
 
@@ -113,7 +119,8 @@ def test_a_host_that_is_gone_is_not_waited_for_nor_sick(story: Story) -> None:
     story.wait(20)
     report(story, 1, sick="slow", requests=30, milliseconds=900, before=80)
     assert story.stands(1).cause == Cause.SICK
-    story.local_aws.autoscaling.hosts = {NEW: "InService"}
+    del hosts(story)[HOST]
+    hosts(story)[NEW] = "InService"
     story.wait(20)
     assert story.stands(1).cause == ""
     (stage,) = status(story.store, [story.service], story.clock.now())
@@ -126,15 +133,33 @@ def replace(story: Story, **said: Any) -> Any:
     return story.operate("replace", **{"stage": PRODUCTION, "reason": "a new system image", **said})
 
 
-@pytest.mark.parametrize(("host", "told"), [(HOST, HOST), ("", "heart-production")])
-def test_one_host_or_all_are_replaced_by_a_word_with_a_reason(story: Story, host: str, told: str) -> None:
-    """One is called unhealthy, all are refreshed; who said it and why is on record."""
+@pytest.mark.parametrize("host", [HOST, ""])
+def test_one_host_or_all_are_replaced_by_a_word_with_a_reason(story: Story, host: str) -> None:
+    """The new one gets the live release, and only then the old one goes; who said it and why is on record."""
     story.live("one")
     replace(story, host=host)
-    assert story.local_aws.autoscaling.replaced == [told]
+    assert HOST in hosts(story)
+    story.play()
+    story.wait(1)
+    [new] = hosts(story)
+    assert (new != HOST, hosts(story)[new]) == (True, "InService")
+    assert [(f.host, f.why) for f in launched(story)] == [(new, "")]
     (word,) = story.store.facts(story.service.name, about_stage(PRODUCTION), "replace#")
     assert isinstance(word, HostsReplaced)
     assert (word.host, word.reason) == (host, "a new system image")
+    story.live("two")
+    assert story.live_on(PRODUCTION) == 2
+
+
+def test_a_host_stays_where_the_new_one_cannot_run_the_release(story: Story) -> None:
+    """The new one is ended; the old one serves on."""
+    story.live("one")
+    story.deploys = DeployOutcome(succeeds=False, message="the disk is full")
+    replace(story, host=HOST)
+    story.play()
+    story.wait(1)
+    assert hosts(story) == {HOST: "InService"}
+    assert story.stands(1).cause == Cause.LAUNCH_FAILED
 
 
 def test_a_replacement_is_refused_in_words(story: Story) -> None:
@@ -146,4 +171,4 @@ def test_a_replacement_is_refused_in_words(story: Story) -> None:
     story.deliver()
     story.end_build()
     assert "v2 is being deployed to production" in str(replace(story))
-    assert story.local_aws.autoscaling.replaced == []
+    assert [*hosts(story)] == [HOST]

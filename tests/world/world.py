@@ -78,6 +78,7 @@ class World(Scenario):
         topics = tuple(topic.name for topic in template.resources("AWS::SNS::Topic"))
         s3, runner = S3(), self.engine.runner
         assert runner is not None, "the World is single-threaded: make its engine with manual=True"
+        codedeploy = CodeDeploy(self.engine, runner, self.bus, s3.objects)
         return SimpleNamespace(
             clock=self.clock,
             lists=Lists(),
@@ -85,8 +86,8 @@ class World(Scenario):
             codecommit=CodeCommit(self.bus),
             ecr=Ecr(self.bus, moving),
             codebuild=CodeBuild(self.engine, runner, self.bus, {row["Name"]: row["Value"] for row in rows}),
-            codedeploy=CodeDeploy(self.engine, runner, self.bus, s3.objects),
-            autoscaling=AutoScaling(self.engine.hosts("")),
+            codedeploy=codedeploy,
+            autoscaling=AutoScaling(self.engine, codedeploy),
             cloudwatch=CloudWatch(self.bus),
             logs=Logs(),
             ssm=Ssm(),

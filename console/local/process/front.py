@@ -92,6 +92,16 @@ class Front:
         self._loop.call_soon_threadsafe(self._end.set)
         thread.join()
 
+    def take_over(self, other: Front) -> None:
+        """Listen where another front does, which listens no more; what it accepted before stays with it.
+
+        Both have the one socket for a moment, so no connection is refused and none is lost in its queue.
+        """
+        listener = other.listener.dup()
+        asyncio.run_coroutine_threadsafe(self._listen_at(listener), self._running()).result()
+        asyncio.run_coroutine_threadsafe(other.listen_no_more(), other._running()).result()
+        self._port = other.port
+
     def turn_to(self, upstream: int | None) -> None:
         """Send every request that begins from now on to ``upstream``; what began before stays where it is."""
         self._call(lambda: self._turn(upstream))
@@ -130,13 +140,24 @@ class Front:
 
         return asyncio.run_coroutine_threadsafe(once(), self._running()).result()
 
+    async def _listen_at(self, listener: socket.socket) -> None:
+        await self.listen_no_more()
+        self.listener = listener
+        self._site = web.SockSite(self._runner, listener, backlog=BACKLOG)
+        await self._site.start()
+
+    async def listen_no_more(self) -> None:
+        """Accept nothing new; on the front's own loop."""
+        await self._site.stop()
+
     async def _serve(self, listener: socket.socket, started: Future[None]) -> None:
         # handler_cancellation: a client that went away takes its request off the upstream, as with nginx.
         server = web.Server(self._heard, handler_cancellation=True, auto_decompress=False, access_log=None)
-        runner = web.ServerRunner(server, shutdown_timeout=CLOSE_SECONDS)
+        self._runner = runner = web.ServerRunner(server, shutdown_timeout=CLOSE_SECONDS)
         try:
             await runner.setup()
-            await web.SockSite(runner, listener, backlog=BACKLOG).start()
+            self.listener, self._site = listener, web.SockSite(runner, listener, backlog=BACKLOG)
+            await self._site.start()
         except BaseException as error:
             started.set_exception(error)
             raise

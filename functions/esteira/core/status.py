@@ -126,7 +126,9 @@ def assess(release: Release, stages: Sequence[StageState], now: datetime) -> Ass
     """Where ``release`` stands at ``now``, in all and on each of the service's ``stages``."""
     views = [release.on(stage) for stage in stages]
     waiting = {v.stage.name: waits(v, now) if release.accepted else () for v in views}
-    on = {v.stage.name: _sick(v, _not_launched(v, _deviated(v, _on_stage(v, waiting[v.stage.name], now)))) for v in views}
+    on = {
+        v.stage.name: _sick(v, _not_launched(v, _deviated(v, _on_stage(v, waiting[v.stage.name], now)))) for v in views
+    }
     came = tuple(v.stage.name for v in views if v.promoted is not None or v.came)
     return Assessed(release, _overall(views, on, came), on, waiting, came)
 
@@ -189,7 +191,9 @@ def _not_launched(here: OnStage, status: Status) -> Status:
     launch, name = here.stage.not_launched, here.stage.name
     if launch is None or status.phase is not Phase.LIVE or not here.is_live:
         return status
-    told = f"but {launch.host or 'a host'}, new on {name}, could not run it: deployment {launch.deployment}: {launch.why}"
+    told = (
+        f"but {launch.host or 'a host'}, new on {name}, could not run it: deployment {launch.deployment}: {launch.why}"
+    )
     remedy = f"esteira hosts --stage {name}; the group starts another host until one can"
     summary = f"{status.summary}; {told}"
     return replace(status, summary=summary, next=status.next or remedy, cause=status.cause or Cause.LAUNCH_FAILED)

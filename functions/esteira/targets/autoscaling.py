@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from esteira.config import Service
+from esteira.errors import code_of
+from esteira.targets.ec2 import group_info
 
 # Who made a deployment, in CodeDeploy's words, where a group launched a host.
 LAUNCHED = ("autoscaling", "CodeDeployAutoUpdate")
@@ -25,10 +27,7 @@ class HostGroups:
 
     def group_of(self, service: Service, stage: str) -> str:
         """The name of the stage's Auto Scaling group, "" where its hosts are found by their tags."""
-        told = self.client("codedeploy").get_deployment_group(
-            applicationName=service.application, deploymentGroupName=service.stage(stage).group
-        )
-        groups: list[Mapping[str, str]] = told["deploymentGroupInfo"].get("autoScalingGroups") or []
+        groups: list[Mapping[str, str]] = group_info(self.client, service, stage).get("autoScalingGroups") or []
         return groups[0]["name"] if groups else ""
 
     def group_hosts(self, group: str) -> dict[str, str]:
@@ -44,8 +43,10 @@ class HostGroups:
         """
         autoscaling = self.client("autoscaling")
         if host:
-            autoscaling.set_instance_health(
-                InstanceId=host, HealthStatus="Unhealthy", ShouldRespectGracePeriod=False
-            )
+            autoscaling.set_instance_health(InstanceId=host, HealthStatus="Unhealthy", ShouldRespectGracePeriod=False)
         else:
-            autoscaling.start_instance_refresh(AutoScalingGroupName=group, Strategy="Rolling", Preferences=BOTH)
+            try:
+                autoscaling.start_instance_refresh(AutoScalingGroupName=group, Strategy="Rolling", Preferences=BOTH)
+            except Exception as error:
+                if not code_of(error).startswith("InstanceRefreshInProgress"):
+                    raise

@@ -117,15 +117,7 @@ class Ec2:
     def last_deployments(self, service: Service, stage: str) -> tuple[str, str]:
         """The ids of the stage's last deployment that succeeded, and of a later one that ended otherwise, whoever made
         them; "" for none, and where there is no such group, which ``doctor`` says."""
-        try:
-            told = self.client("codedeploy").get_deployment_group(
-                applicationName=service.application, deploymentGroupName=service.stage(stage).group
-            )
-        except Exception as error:
-            if code_of(error) in ("ApplicationDoesNotExistException", "DeploymentGroupDoesNotExistException"):
-                return "", ""
-            raise
-        group = told["deploymentGroupInfo"]
+        group = group_info(self.client, service, stage)
         last, tried = group.get("lastSuccessfulDeployment", {}), group.get("lastAttemptedDeployment", {})
         ended = str(tried["deploymentId"]) if tried.get("status") in ("Failed", "Stopped") else ""
         return str(last.get("deploymentId", "")), ended
@@ -196,6 +188,19 @@ class Ec2:
         except Exception as error:
             if code_of(error) != "DeploymentAlreadyCompletedException":
                 raise
+
+
+def group_info(client: Callable[..., Any], service: Service, stage: str) -> Mapping[str, Any]:
+    """The stage's deployment group as CodeDeploy tells it; nothing where there is none, which ``doctor`` says."""
+    try:
+        told: Mapping[str, Any] = client("codedeploy").get_deployment_group(
+            applicationName=service.application, deploymentGroupName=service.stage(stage).group
+        )["deploymentGroupInfo"]
+    except Exception as error:
+        if code_of(error) in ("ApplicationDoesNotExistException", "DeploymentGroupDoesNotExistException"):
+            return {}
+        raise
+    return told
 
 
 def batches(ids: Sequence[str]) -> Iterator[list[str]]:
