@@ -16,7 +16,6 @@ HANDLERS = ("intake.handler", "sweep.handler", "operate.handler", "announce.hand
 
 # What the console asks of an account; console/local speaks to the local AWS and to the emulator only.
 CONSOLE = {
-    "autoscaling": {"DescribeAutoScalingGroups"},
     "cloudformation": {
         "CreateChangeSet", "DeleteChangeSet", "DeleteStack", "DescribeChangeSet", "DescribeStackEvents",
         "DescribeStacks", "ExecuteChangeSet", "ListStackResources",

@@ -120,7 +120,8 @@ class CodeDeploy:
     def _last_good(self, group: str) -> Deployment | None:
         """The deployment whose revision a new host gets: the last that succeeded and was made for all hosts."""
         made = (d for d in self._deployments.values() if d["deploymentGroupName"] == group and d["creator"] == "user")
-        return max((d for d in made if d["status"] == "Succeeded"), key=lambda d: d["completeTime"], default=None)
+        done = sorted((d for d in made if d["status"] == "Succeeded"), key=lambda d: d["completeTime"])
+        return done[-1] if done else None
 
     def dump(self) -> dict[str, Any]:
         """Every deployment and its targets, to be kept."""

@@ -89,6 +89,8 @@ class HostState:
     def leave(self) -> None:
         """End what runs when its requests have been answered, then all else."""
         running, self.running = self.running, None
+        if running is not None:
+            self.front.emptied(running.live.drain_seconds)
         self._retire(running)
         self.close()
 

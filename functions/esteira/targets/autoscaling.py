@@ -12,7 +12,6 @@ from typing import Any
 
 from esteira.config import Service
 from esteira.errors import code_of
-from esteira.targets.ec2 import group_info
 
 # Who made a deployment, in CodeDeploy's words, where a group launched a host.
 LAUNCHED = ("autoscaling", "CodeDeployAutoUpdate")
@@ -20,14 +19,31 @@ BOTH = {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 200}  # a new host 
 
 
 @dataclass(frozen=True)
-class HostGroups:
-    """Auto Scaling, as the controller needs it."""
+class DeploymentGroups:
+    """CodeDeploy's groups, one for each stage."""
 
     client: Callable[..., Any]
 
+    def group_info(self, service: Service, stage: str) -> Mapping[str, Any]:
+        """The stage's deployment group as CodeDeploy tells it; nothing where there is none, which ``doctor`` says."""
+        try:
+            told: Mapping[str, Any] = self.client("codedeploy").get_deployment_group(
+                applicationName=service.application, deploymentGroupName=service.stage(stage).group
+            )["deploymentGroupInfo"]
+        except Exception as error:
+            if code_of(error) in ("ApplicationDoesNotExistException", "DeploymentGroupDoesNotExistException"):
+                return {}
+            raise
+        return told
+
+
+@dataclass(frozen=True)
+class HostGroups(DeploymentGroups):
+    """Auto Scaling, as the controller needs it."""
+
     def group_of(self, service: Service, stage: str) -> str:
         """The name of the stage's Auto Scaling group, "" where its hosts are found by their tags."""
-        groups: list[Mapping[str, str]] = group_info(self.client, service, stage).get("autoScalingGroups") or []
+        groups: list[Mapping[str, str]] = self.group_info(service, stage).get("autoScalingGroups") or []
         return groups[0]["name"] if groups else ""
 
     def group_hosts(self, group: str) -> dict[str, str]:

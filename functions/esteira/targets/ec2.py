@@ -20,6 +20,7 @@ from esteira.bundle import RELEASE, Bundle
 from esteira.claims import RolloutClaim, rollout_claim
 from esteira.config import Service
 from esteira.errors import THROTTLED, DeclinedError, PartialError, code_of, making
+from esteira.targets.autoscaling import DeploymentGroups
 
 CLOCKS = timedelta(minutes=5)  # by how much CodeDeploy's clock and ours may differ
 
@@ -41,7 +42,7 @@ class Hosts:
 
 
 @dataclass(frozen=True)
-class Ec2:
+class Ec2(DeploymentGroups):
     """CodeDeploy and the bundles' bucket, as the controller needs them. ``sleep`` pauses between tries."""
 
     client: Callable[..., Any]
@@ -117,7 +118,7 @@ class Ec2:
     def last_deployments(self, service: Service, stage: str) -> tuple[str, str]:
         """The ids of the stage's last deployment that succeeded, and of a later one that ended otherwise, whoever made
         them; "" for none, and where there is no such group, which ``doctor`` says."""
-        group = group_info(self.client, service, stage)
+        group = self.group_info(service, stage)
         last, tried = group.get("lastSuccessfulDeployment", {}), group.get("lastAttemptedDeployment", {})
         ended = str(tried["deploymentId"]) if tried.get("status") in ("Failed", "Stopped") else ""
         return str(last.get("deploymentId", "")), ended
@@ -188,19 +189,6 @@ class Ec2:
         except Exception as error:
             if code_of(error) != "DeploymentAlreadyCompletedException":
                 raise
-
-
-def group_info(client: Callable[..., Any], service: Service, stage: str) -> Mapping[str, Any]:
-    """The stage's deployment group as CodeDeploy tells it; nothing where there is none, which ``doctor`` says."""
-    try:
-        told: Mapping[str, Any] = client("codedeploy").get_deployment_group(
-            applicationName=service.application, deploymentGroupName=service.stage(stage).group
-        )["deploymentGroupInfo"]
-    except Exception as error:
-        if code_of(error) in ("ApplicationDoesNotExistException", "DeploymentGroupDoesNotExistException"):
-            return {}
-        raise
-    return told
 
 
 def batches(ids: Sequence[str]) -> Iterator[list[str]]:
