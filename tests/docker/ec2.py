@@ -57,6 +57,14 @@ printf 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: up
 sleep 600 &
 wait
 """
+# A request that the container's command may wait for, and that is answered with 500 where the environment says so.
+REAL = """#!/bin/sh
+echo asked >/tmp/asked
+[ -z "$FAILS" ] || echo 'Status: 500 Internal Server Error'
+echo 'Content-Type: text/plain'
+echo
+echo -n real
+"""
 TOOLS = ("docker", "nginx", "docker-registry", "busybox", "curl", "flock", "python3", "iconv")
 
 
@@ -144,6 +152,7 @@ def image(registry: str, service: str, says: str, command: str = SERVE, golden: 
         add(tar, "www/cgi-bin/slow", slow.encode(), 0o755)
         model = "#!/bin/sh\necho 'Content-Type: application/json'\necho\necho '{\"half\": [0.5], \"more\": 1}'\n"
         add(tar, "www/cgi-bin/ask", model.encode(), 0o755)
+        add(tar, "www/cgi-bin/real", REAL.encode(), 0o755)
         add(tar, "bin/socket", SOCKET.encode(), 0o755)
         add(tar, "models/golden.json", golden.encode(), 0o600)
         link = tarfile.TarInfo("models/link.json")
@@ -283,7 +292,8 @@ class Host:
         release = {
             "service": self.service, "release": f"v{number}", "number": number, "commit": "c0ffee",
             "stage": "production", "image": image, "digest": image.partition("@")[2], "port": 8080,
-            "health_path": "/ping", "startup_seconds": 20, "drain_seconds": 0, "environment": {}, **changes,
+            "health_path": "/ping", "startup_seconds": 20, "drain_seconds": 0, "min_ready_seconds": 0,
+            "environment": {}, **changes,
         }  # fmt: skip
         archive = self.where / uuid.uuid4().hex / "deployment-archive"
         packed = io.BytesIO()
@@ -369,15 +379,15 @@ def inspected(container: str) -> dict[str, Any]:
 class Traffic:
     """Requests, each on a connection of its own, ``pause`` seconds apart, while the block runs."""
 
-    def __init__(self, host: Host, pause: float = 0) -> None:
-        self._pause = pause
+    def __init__(self, host: Host, pause: float = 0, path: str = "/") -> None:
+        self._pause, self._path = pause, path
         self.host, self.bodies, self.failed = host, list[str](), list[str]()
         self._over, self._threads = threading.Event(), [threading.Thread(target=self._send) for _ in range(2)]
 
     def _send(self) -> None:
         while not self._over.is_set():
             try:
-                status, body, _ = self.host.get()
+                status, body, _ = self.host.get(self._path)
                 (self.bodies if status == 200 else self.failed).append(body)
             except (OSError, http.client.HTTPException) as error:
                 self.failed.append(repr(error))

@@ -6,9 +6,9 @@ set -euo pipefail
 
 check_host() {
     local words
-    require docker nginx curl flock setsid iconv
+    require docker nginx curl flock setsid iconv awk
     words=$(docker version --format '{{.Server.Version}}' 2>&1) ||
-        fail "the Docker engine does not answer: $(tail -n 1 <<<"$words")" \
+        fail "the Docker engine does not answer: $(cause <<<"$words")" \
             "start it on the host (sudo systemctl enable --now docker), then: esteira retry"
     words=$("${NGINX[@]}" -t 2>&1) ||
         fail "nginx -t: expected success, got: $(grep -m 1 emerg <<<"$words" || say "$words")" \
@@ -28,10 +28,10 @@ log_in() {
     undo() { rm -rf "$DOCKER_CONFIG"; }
     export DOCKER_CONFIG
     password=$(aws ecr get-login-password --region "$region" 2>"$DOCKER_CONFIG/words") ||
-        fail "no ECR token for $registry: $(tail -n 1 "$DOCKER_CONFIG/words")" \
+        fail "no ECR token for $registry: $(cause <"$DOCKER_CONFIG/words")" \
             "give the instance's role ecr:GetAuthorizationToken and ecr:BatchGetImage, then: esteira retry"
     printf '%s' "$password" | docker login --username AWS --password-stdin "$registry" >"$DOCKER_CONFIG/words" 2>&1 ||
-        fail "docker login to $registry: $(tail -n 1 "$DOCKER_CONFIG/words")" \
+        fail "docker login to $registry: $(cause <"$DOCKER_CONFIG/words")" \
             "check that the host reaches $registry (route, security group, VPC endpoint), then: esteira retry"
 }
 
@@ -59,7 +59,7 @@ pull() {
     check_disk
     log_in
     words=$(docker pull --quiet "$IMAGE" 2>&1) ||
-        fail "docker pull $IMAGE: $(tail -n 1 <<<"$words")" \
+        fail "docker pull $IMAGE: $(cause <<<"$words")" \
             "check that the image is in the registry and the disk has room (df -h), then: esteira retry"
     undo
     say "pulled $IMAGE"

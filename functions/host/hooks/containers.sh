@@ -40,7 +40,7 @@ health_of() {
 # status_of URL: the HTTP status of GET URL, or curl's own words where no answer came.
 status_of() {
     local words
-    words=$(curl --silent --show-error --noproxy '*' --max-time 5 --output /dev/null --write-out '%{http_code}' "$1" 2>&1) ||
+    words=$(curl --silent --show-error --globoff --noproxy '*' --max-time 5 --output /dev/null --write-out '%{http_code}' "$1" 2>&1) ||
         words=${words%000}
     tr -d '\n' <<<"$words"
 }
@@ -110,9 +110,15 @@ listens_for_all() {
     done < <(listeners "$1") | sort -n
 }
 
-# connections PORT: how many are open from this host (from nginx, that is) to 127.0.0.1:PORT. nginx opens one for each
-# request or WebSocket and keeps none of them, so these are the requests under way.
-connections() { grep -c " 0100007F:$(printf %04X "$1") 01 " /proc/net/tcp || :; }
+# connections ADDRESS:PORT: how many are open from this host (from nginx, that is) to there.
+connections() {
+    local a b c d
+    IFS=. read -r a b c d <<<"${1%:*}"
+    grep -c " $(printf '%02X%02X%02X%02X:%04X' "$d" "$c" "$b" "$a" "${1##*:}") 01 " /proc/net/tcp || :
+}
+
+# inner_port CONTAINER: the one that it listens on, behind the one that Docker publishes.
+inner_port() { inspect "$1" '{{json .HostConfig.PortBindings}}' | sed 's,^[^0-9]*\([0-9]*\).*,\1,'; }
 
 # memory_of CONTAINER: MiB that would be free without it. Its file cache does not count, the kernel gives that up.
 memory_of() {

@@ -10,6 +10,8 @@ LIVE=$CONF_DIR/esteira-$SERVICE.live
 BEFORE=$CONF_DIR/esteira-$SERVICE.before
 # A file for each, since nginx resolves the link, so its end must exist. In it: the container's health_of.
 NAMES=$CONF_DIR/esteira-$SERVICE.containers
+ACCESS_LOG=$ACCESS_LOGS/esteira-$SERVICE.log
+VARIABLE=${SERVICE//-/_} # in the names of nginx's variables
 
 # The container that requests go to, and the one they went to before a swap that is under way. Empty: none.
 live_now() {
@@ -33,10 +35,21 @@ what_is_live() {
 
 # answer_of PATH: status and answering container of GET PATH through the proxy, as a client sees it: "200 heart-v1-18080".
 answer_of() {
-    local address=$LISTEN
+    local address=$LISTEN host=()
     [[ $address == *:* ]] || address=127.0.0.1:$address
-    curl --silent --noproxy '*' --max-time 5 --output /dev/null --dump-header - "http://$address$1" | tr -d '\r' |
+    if [[ -z $(default_of_host) ]]; then host=(--header "Host: $SERVICE"); fi
+    curl --silent --globoff --noproxy '*' --max-time 5 "${host[@]}" --output /dev/null --dump-header - \
+        "http://$address$1" | tr -d '\r' |
         sed -n -e 's,^HTTP/[^ ]* \([0-9]*\).*,\1,p' -e 's/^x-esteira-release: *//Ip' | tr '\n' ' ' || :
+}
+
+# " default_server" where requests that name no service of this host are this one's: the first service's.
+default_of_host() {
+    local file
+    for file in "$CONF_DIR"/esteira-*.conf; do
+        if [[ $file != "$SITE" ]] && grep -qs '^ *listen .*default_server' "$file"; then return; fi
+    done
+    say " default_server"
 }
 
 # await_answer PATH PATTERN: wait until the proxy's answer matches, 10 s at most: an nginx that reloads, as for a service's
@@ -46,7 +59,7 @@ await_answer() {
     while ANSWER=$(answer_of "$1") && ANSWER=${ANSWER% }; do
         # shellcheck disable=SC2053 # a pattern on purpose
         [[ $ANSWER == $2 ]] && return 0
-        ((SECONDS < deadline)) || return 1
+        ((SECONDS < deadline)) && [[ -z ${CANDIDATE:-} || $(inspect "$CANDIDATE" '{{.State.Status}}') != exited ]] || return 1
         sleep 0.2
     done
 }
@@ -58,30 +71,11 @@ health_path() {
     say "${known% *}"
 }
 
-reload_proxy() {
-    local words
-    words=$("${NGINX[@]}" -t 2>&1 && "${NGINX[@]}" -s reload 2>&1) && return
-    if [[ -e $SITE.former ]]; then mv "$SITE.former" "$SITE"; fi # nginx can start again as it was
-    fail "nginx -t and reload of $SITE: expected success, got: $(grep -m 1 'emerg\|error' <<<"$words" || say "$words")" \
-        "mend the file it names (Debian's own: sudo rm /etc/nginx/sites-enabled/default), or start nginx, then: esteira retry"
-}
+# ports_in FILE...: those of the upstreams in nginx files of esteira.
+ports_in() { sed -n 's/^upstream esteira_[a-z0-9_]*_\([0-9]*\) .*/\1/p' "$@" 2>/dev/null || :; }
 
-# Called after point_to. nginx's file of the service is the same for every release, so nginx reads it once. Again only when
-# this bundle's proxy.conf is another one, or nginx does not answer by it: a reload closes idle kept-alive connections,
-# which costs the request that is on its way on one.
-install_site() {
-    sed -e "s|@SERVICE@|$SERVICE|g" -e "s|@VARIABLE@|${SERVICE//-/_}|g" -e "s|@LISTEN@|$LISTEN|g" \
-        -e "s|@CONF_DIR@|$CONF_DIR|g" "${HOOKS%/*}/proxy.conf" >"$SITE.new"
-    if [[ -e $SITE && $(<"$SITE.new") == "$(<"$SITE")" ]]; then
-        rm -f "$SITE.new"
-        [[ $(answer_of "$(health_path "$(live_now)")") == *" $(live_now) " ]] || reload_proxy
-    else
-        if [[ -e $SITE ]]; then cp "$SITE" "$SITE.former"; fi
-        mv "$SITE.new" "$SITE"
-        reload_proxy
-    fi
-    rm -f "$SITE.former"
-}
+# server_of PORT: where nginx reaches the container that has this port, by the service's file. Empty: it does not say.
+server_of() { sed -n "s/^upstream esteira_${VARIABLE}_$1 { server \([^;]*\);.*/\1/p" "$SITE" 2>/dev/null || :; }
 
 # point_to CONTAINER: the link is replaced by a rename, so that every request finds the one or the other.
 point_to() {
@@ -96,8 +90,9 @@ point_to() {
 turn_proxy() {
     live_now >"$BEFORE.new"
     mv "$BEFORE.new" "$BEFORE"
+    [[ -s $BEFORE && -n $(live_before) ]] || point_to "$1" # the first: until nginx reads its file nobody is sent there
+    install_site "$1"
     point_to "$1"
-    install_site
 }
 
 # Send requests where they went before the turn. .before goes last: cut off, this is begun anew.
@@ -124,13 +119,15 @@ forget_names() {
     done
 }
 
-# drain CONTAINER SECONDS: wait until nothing is open to it, so long at most; OPEN is what was left.
+# drain CONTAINER SECONDS [COMMAND]: wait until nothing is open to it, so long at most; OPEN is what was left. nginx keeps
+# a connection for a second after its last request. COMMAND is run again and again meanwhile.
 drain() {
-    local port quiet=0 end
+    local server quiet=0 end
     end=$((${EPOCHREALTIME/[.,]/} + ($2 > 0 ? $2 : 1) * 1000000)) # SECONDS is whole ones: up to one less than promised
-    port=$(label "$1" port)
+    server=$(server_of "${1##*-}")
     while sleep 0.5; do # first: a request that read the link before the turn may not be connected yet
-        OPEN=$(connections "$port")
+        ${3:-:}
+        OPEN=$(connections "${server:-127.0.0.1:${1##*-}}")
         if ((OPEN)); then quiet=0; else quiet=$((quiet + 1)); fi
         ((quiet < 2 && ${EPOCHREALTIME/[.,]/} < end)) || return 0
     done

@@ -16,6 +16,8 @@ LOCK=${ESTEIRA_LOCK:-/run/esteira.lock}
 # What the dead-man's switch did is written here: it acts when no agent listens. Beside a lock that lies elsewhere.
 LOG=${ESTEIRA_LOG:-${ESTEIRA_LOCK:+${ESTEIRA_LOCK%/*}/esteira.log}}
 LOG=${LOG:-/var/log/esteira.log}
+ACCESS_LOGS=${ESTEIRA_LOCK:+${ESTEIRA_LOCK%/*}}
+ACCESS_LOGS=${ACCESS_LOGS:-/var/log/nginx} # where the system turns logs over
 
 EVENT=${LIFECYCLE_EVENT:-$(basename "$0" .sh)}
 TITLE=release
@@ -29,6 +31,13 @@ fail() {
     CAUSE=$1
     NEXT=$2
     exit 1
+}
+
+# What a command printed, as one line that says why it failed. Docker's client ends with where to read about options.
+cause() {
+    local said
+    said=$(grep -v "^Run 'docker\|^See 'docker\|^ *$" || :)
+    grep -i 'error\|fail\|denied\|no space' <<<"$said" | tail -n 1 | grep . || tail -n 1 <<<"$said"
 }
 
 undo() { :; }
@@ -66,6 +75,7 @@ read_release() {
     text=$(python3 "$HOOKS/release.py" "${HOOKS%/*}/release.json" 2>&1) ||
         fail "${text:-python3 ended without a word}" "redeploy, so that the controller writes the bundle anew: esteira retry"
     eval "$text"
+    MIN_READY_SECONDS=${ESTEIRA_MIN_READY_SECONDS:-$MIN_READY_SECONDS}
     TITLE="$SERVICE $RELEASE"
 }
 

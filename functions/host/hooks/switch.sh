@@ -15,6 +15,8 @@ is_overdue() {
     read -r deadline _ 2>/dev/null <"$ARMED" && ((deadline <= EPOCHSECONDS))
 }
 
+has_ended() { [[ -e $BEFORE && $(inspect "$(armed)" '{{.State.Status}}') == exited ]]; }
+
 # arm SECONDS CANDIDATE: from now on so long, instead of what was said before.
 arm() {
     say "$((EPOCHSECONDS + $1)) $2" >"$ARMED.new"
