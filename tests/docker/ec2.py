@@ -203,7 +203,7 @@ class Host:
             f"  server {{ listen 127.0.0.1:{free_port()}; }}\n  include {self.conf_dir}/*.conf;\n}}\n"
         )
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")},
+            **{name: value for name, value in os.environ.items() if not name.startswith(("DOCKER_", "ESTEIRA_"))},
             "PATH": f"{SYSTEM_PATH}:{os.environ['PATH']}",  # an agent's: the system's Python, not a developer's
             "ESTEIRA_NGINX_CONF": str(conf),
             "ESTEIRA_NGINX_CONF_DIR": str(self.conf_dir),

@@ -26,7 +26,7 @@ def turned(host: Host, number: int, image: str) -> Path:
 
 
 def test_a_candidate_killed_before_its_validation_is_turned_back(host: Host) -> None:
-    """Whoever sees it first, the switch or ValidateService: the former one is live again, the cause is said, and the next
+    """Whoever sees it first, the switch or ValidateService: the former one is live again, the cause is said, the next
     release succeeds."""
     live = host.live(1, host.image("one"))
     archive = turned(host, 2, host.image("two"))

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # what looks unused here is read by judge.sh and site.sh
 # Sourced after containers.sh: the service's place in nginx.
 #
 # The state is where a person would look for it. What is live: where the link esteira-SERVICE.live points, beside the
@@ -10,7 +10,8 @@ LIVE=$CONF_DIR/esteira-$SERVICE.live
 BEFORE=$CONF_DIR/esteira-$SERVICE.before
 # A file for each, since nginx resolves the link, so its end must exist. In it: the container's health_of.
 NAMES=$CONF_DIR/esteira-$SERVICE.containers
-ACCESS_LOG=$ACCESS_LOGS/esteira-$SERVICE.log
+ACCESS_LOG=${ESTEIRA_LOCK:+${ESTEIRA_LOCK%/*}}
+ACCESS_LOG=${ACCESS_LOG:-/var/log/nginx}/esteira-$SERVICE.log # where the system rotates logs
 VARIABLE=${SERVICE//-/_} # in the names of nginx's variables
 
 # The container that requests go to, and the one they went to before a swap that is under way. Empty: none.

@@ -43,7 +43,7 @@ CAPABILITIES = (
 # What may be left out. port 0: what the image exposes, or where the container is found to listen. health_path "": the
 # first of a short list that answers. validation_seconds: how long after the traffic turned the host waits for
 # ValidateService before it puts the former release back by itself. min_ready_seconds: how long it is judged by what it
-# answers, before the former one may go. max_body_mb 0: requests of any size. memory_mb 0: nine tenths of what the host has.
+# answers, before the former one may go. max_body_mb 0: any size. memory_mb 0: nine tenths of what the host has.
 # capabilities: what the container may do of what root may; Docker's other ones stay away from every container.
 DEFAULTS: dict[str, Any] = {
     "commit": "",
