@@ -140,6 +140,7 @@ def test_filling_holes_with_usual_values_is_worse_than_telling_everyone_the_same
     assert losses[0] > losses[1] > at_home
 
 
+@pytest.mark.slow
 @pytest.mark.thorough
 def test_another_kind_that_wins_is_kept_and_answers_as_it_was_trained(
     table: Table, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -154,6 +155,7 @@ def test_another_kind_that_wins_is_kept_and_answers_as_it_was_trained(
     assert answers == pytest.approx(fitted.predict_proba(inputs)[:, 1], abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.thorough
 def test_training_twice_in_one_process_writes_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first training leaves no state: trees, which are random, come out the same."""

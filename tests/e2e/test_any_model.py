@@ -238,6 +238,7 @@ def test_fastapi_under_uvicorn_goes_live_twice_on_the_port_in_its_code(team: Pus
         assert team.get("/health") == f'"{word}"'
 
 
+@pytest.mark.slow
 def test_what_the_file_says_is_not_found_out(team: Pushed) -> None:
     """With both in esteira.yaml nothing is said; with a port that nobody listens on, the sentence names the line."""
     repo = REPOS[0]
@@ -250,6 +251,7 @@ def test_what_the_file_says_is_not_found_out(team: Pushed) -> None:
     assert team.get("/") == "flask"
 
 
+@pytest.mark.slow
 def test_a_server_that_nobody_outside_its_container_would_reach_is_refused(team: Pushed) -> None:
     """Flask's own default: it works in a process of this machine, and would not in a container."""
     repo = REPOS[0]

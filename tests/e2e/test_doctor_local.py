@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from console.local.up.laptop import Laptop
 
 CHECKOUT = Path(__file__).parents[2]
@@ -25,6 +27,7 @@ def doctor(*typed: str, **variables: str) -> tuple[int, list[dict[str, Any]]]:
     return came.returncode, json.loads(came.stdout)["lines"] if came.stdout.startswith('{\n  "attend"') else []
 
 
+@pytest.mark.slow
 def test_the_local_stack_is_looked_at_as_an_account_is(tmp_path: Path) -> None:
     """What stands on the laptop is ok, what it does not play is skipped with its name, a dead letter is told with its
     cause; and the same by its endpoint alone, where nobody says that it is the local stack."""

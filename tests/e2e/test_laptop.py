@@ -115,6 +115,7 @@ def test_a_push_goes_live_and_is_there_after_a_stop_and_a_start(tmp_path: Path, 
     assert children() == before
 
 
+@pytest.mark.slow
 def test_two_stages_have_a_host_and_a_page_each(tmp_path: Path, team: Team) -> None:
     """A push comes to staging, then to production, by one image; a hold keeps production where it is. Both pages are
     where they were after a stop and a start."""
@@ -230,6 +231,7 @@ def test_what_was_asked_for_is_there_at_the_next_start(tmp_path: Path) -> None:
         assert kept["stages"] == [service["stages"][1]]
 
 
+@pytest.mark.slow
 def test_a_second_model_joins_the_stack_while_it_runs(tmp_path: Path, team: Team) -> None:
     """`local add` in the model's folder prints the commands that push it; pushed, it goes live beside the first one. It
     is there after a stop and a start, and `local clean` removes all of it."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from console.local.up.laptop import Laptop
 from tests.e2e.test_laptop import Team, esteira, eventually, phases, views
 
@@ -21,6 +23,7 @@ phases:
 """
 
 
+@pytest.mark.slow
 def test_the_compilers_line_is_told_and_every_log_can_be_read(tmp_path: Path) -> None:
     """The cause of the failed build has the failed command's own words, for the comment as for `why`; its whole log,
     and that of a container, are read by one command each."""

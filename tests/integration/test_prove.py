@@ -180,7 +180,7 @@ def test_the_command_rehearses(tmp_path: Path) -> None:
     assert "**proven**" not in (tmp_path / "told.md").read_text()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_ends_in_a_clean_up(tmp_path: Path, number: signal.Signals) -> None:
     """A process that is told to stop in the middle of the walk removes what it made and says where it stands."""
     program = [sys.executable, "-m", "console.cli.main", "prove", "--rehearse", "--report", str(tmp_path / "told.md")]

@@ -151,6 +151,7 @@ def test_a_push_and_an_image_at_once_are_two_releases_in_some_order(silent: Stor
 # --- many at once, many times
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("restless")
 def test_many_functions_at_once_bring_each_push_to_life_once(silent: Story) -> None:
     """After each push, each build's end and each deployment's end, three functions look at the same time."""
@@ -169,6 +170,7 @@ def test_many_functions_at_once_bring_each_push_to_life_once(silent: Story) -> N
     assert silent.open() == [pushes]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("restless")
 def test_the_bus_in_threads_brings_each_push_to_life_once(story: Story) -> None:
     """Every event as AWS sends it, each delivered by whichever of four threads is free."""

@@ -475,6 +475,7 @@ def tamper() -> Iterator[Tamper]:
         yield Tamper(story, "v2")
 
 
+@pytest.mark.slow
 def test_every_field_of_every_checkpointed_row_counts(tamper: Tamper) -> None:
     """Whichever is altered, the receipt names that row and no other, and the field among those it may be."""
     rows, kinds = tamper.checkpoint(2), set()

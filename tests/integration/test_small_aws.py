@@ -19,6 +19,7 @@ from console.local.rehearse.rehearsal_engine import ScriptedEngine
 @pytest.fixture(autouse=True)
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsServer]:
     with LocalAws(tmp_path / "aws", ScriptedEngine(), keep=False) as local_aws, AwsServer(local_aws, "local") as server:
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # one that another test made signs with that test's key
         for name, value in (("ACCESS_KEY_ID", "x"), ("SECRET_ACCESS_KEY", "local"), ("DEFAULT_REGION", "us-east-1")):
             monkeypatch.setenv(f"AWS_{name}", value)
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)

@@ -192,6 +192,7 @@ def test_an_untouched_record_holds(story: Story) -> None:
     assert everywhere(story) == set()
 
 
+@pytest.mark.slow
 def test_nothing_that_decided_can_be_altered_deleted_or_backdated_unnoticed(
     tampered: dict[str, dict[str, str]],
 ) -> None:

@@ -32,6 +32,7 @@ CLIENT: Any = boto3.client  # typed for literal names only
 @pytest.fixture
 def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The local AWS over HTTP, with a history in its table."""
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # one that another test made signs with that test's key
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     for name, value in (("ACCESS_KEY_ID", "x"), ("SECRET_ACCESS_KEY", "local"), ("DEFAULT_REGION", "us-east-1")):
         monkeypatch.setenv(f"AWS_{name}", value)

@@ -79,6 +79,7 @@ def test_every_file_has_its_place_in_a_chapter() -> None:
     assert {event for files in CHAPTERS.values() for event in files} == {path.stem for path in EVENTS.glob("*.json")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS, ids=name_of)
 def test_the_emulator_and_the_handler_answer_alike_and_leave_the_same_state(
     step: tuple[str, int], by_emulator: Story, directly: Story
@@ -92,6 +93,7 @@ def test_the_emulator_and_the_handler_answer_alike_and_leave_the_same_state(
     assert any("refused" in answer for answer in by_emulator[step].answers) == unproven
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("chapter", "end"),
     [

@@ -91,6 +91,7 @@ def test_the_guard_does_not_refuse_its_own_repository() -> None:
     assert {f: said for f, said in found.items() if said} == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

@@ -141,6 +141,7 @@ def test_what_people_really_write_is_read(name: str, process: Callable[[str], Re
     assert [process(name).read(text) for text in texts] == ["read"] * len(texts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
 def test_a_document_costs_no_more_than_its_share(name: str, process: Callable[[str], ReaderProcess]) -> None:
     """Each shape as large as the reader takes, and a byte more."""

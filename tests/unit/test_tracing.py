@@ -21,6 +21,7 @@ TRACE = "1-6b0d2ee8-0000000000000000000000ff"
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
     """The segments that reach X-Ray, which moto plays, of a function that is always traced."""
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # its clients are watched, and are of this test alone
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -39,7 +40,6 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
         yield segments
         for made in (tracing.watch_calls, tracing.client_of_xray):
             made.cache_clear()
-    boto3.setup_default_session()
 
 
 def test_a_refused_call_to_aws_is_an_error_in_the_trace(sent: list[dict[str, Any]]) -> None:

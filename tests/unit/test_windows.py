@@ -132,7 +132,7 @@ def test_a_day_that_never_comes_is_refused() -> None:
     ),
     st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - bounds
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_when_it_says_it_opens_it_is_open_and_not_a_minute_before(windows: list[Window], now: datetime) -> None:
     closed = closed_at(windows, now)
     if closed is None or closed.until is None:
