@@ -57,13 +57,23 @@ printf 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: up
 sleep 600 &
 wait
 """
+# An HTTP/1.1 server that keeps its connections, one process for each: it answers how many there were.
+SERVE_KEPT = "nc -ll -p 8080 -e /bin/kept & trap exit TERM; wait"
+KEPT = r"""#!/bin/sh
+echo one more >>/tmp/connections
+while read -r line; do
+    [ ${#line} = 1 ] || continue
+    count=$(/bin/busybox wc -l </tmp/connections)
+    printf 'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s' ${#count} "$count"
+done
+"""
 # A request that the container's command may wait for, and that is answered with 500 where the environment says so.
 REAL = """#!/bin/sh
 echo asked >/tmp/asked
 [ -z "$FAILS" ] || echo 'Status: 500 Internal Server Error'
 echo 'Content-Type: text/plain'
 echo
-echo -n real
+echo -n "real $HTTP_HOST"
 """
 TOOLS = ("docker", "nginx", "docker-registry", "busybox", "curl", "flock", "python3", "iconv")
 
@@ -135,10 +145,10 @@ def add(tar: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> N
 
 
 def image(registry: str, service: str, says: str, command: str = SERVE, golden: str = "", label: str = "",
-          exposes: str = "") -> str:  # fmt: skip
+          exposes: str = "", program: str = "") -> str:  # fmt: skip
     """Push an image whose page is ``says``, with /ping, a slow page and a model; return it by digest, the engine keeps
     none. The model answers everything with a half; ``golden`` are its golden questions, ``label`` says where,
-    ``exposes`` are the ports that it exposes."""
+    ``exposes`` are the ports that it exposes, ``program`` is run in place of a shell with ``command``."""
     rootfs = io.BytesIO()
     with tarfile.open(fileobj=rootfs, mode="w") as tar:
         add(tar, "bin/busybox", Path(shutil.which("busybox") or "").resolve().read_bytes(), 0o755)
@@ -148,18 +158,22 @@ def image(registry: str, service: str, says: str, command: str = SERVE, golden: 
             tar.addfile(link)
         add(tar, "www/index.html", says.encode())
         add(tar, "www/ping", b"ok")
+        add(tar, "www/model[1]{2}", b"ok")
         slow = f"#!/bin/sh\necho 'Content-Type: text/plain'\necho\nsleep 3\necho -n 'slow {says}'\n"
         add(tar, "www/cgi-bin/slow", slow.encode(), 0o755)
-        model = "#!/bin/sh\necho 'Content-Type: application/json'\necho\necho '{\"half\": [0.5], \"more\": 1}'\n"
+        late = f"#!/bin/sh\nsleep 3\necho 'Content-Type: text/plain'\necho\necho -n 'late {says}'\n"
+        add(tar, "www/cgi-bin/late", late.encode(), 0o755)
+        model = "#!/bin/sh\n/bin/busybox cat >/dev/null\necho 'Content-Type: application/json'\necho\necho '{\"half\": [0.5], \"more\": 1}'\n"
         add(tar, "www/cgi-bin/ask", model.encode(), 0o755)
         add(tar, "www/cgi-bin/real", REAL.encode(), 0o755)
         add(tar, "bin/socket", SOCKET.encode(), 0o755)
+        add(tar, "bin/kept", KEPT.encode(), 0o755)
         add(tar, "models/golden.json", golden.encode(), 0o600)
         link = tarfile.TarInfo("models/link.json")
         link.type, link.linkname = tarfile.SYMTYPE, "golden.json"
         tar.addfile(link)
     name = f"{registry}/{service}:{uuid.uuid4().hex[:8]}"
-    changes = [f"CMD {json.dumps(['/bin/sh', '-c', command])}", "ENV PATH=/bin"]
+    changes = [f"CMD {json.dumps([program] if program else ['/bin/sh', '-c', command])}", "ENV PATH=/bin"]
     changes += [f"LABEL esteira.golden={label}"] if label else []
     changes += [f"EXPOSE {exposes}"] if exposes else []
     options = [word for change in changes for word in ("--change", change)]
@@ -228,6 +242,11 @@ class Host:
         os.killpg(self.nginx.pid, signal.SIGKILL)
         self.nginx.wait()
         (self.where / "nginx.pid").unlink()
+
+    def workers(self) -> set[str]:
+        """nginx's worker processes."""
+        assert self.nginx
+        return set(run("pgrep", "--parent", str(self.nginx.pid)).split())
 
     def stop(self) -> None:
         """End nginx, remove the containers and images of this host's service."""
@@ -343,11 +362,12 @@ class Host:
         assert not failed, ended.log
         return self.served_by()
 
-    def get(self, path: str = "/") -> tuple[int, str, str]:
-        """GET through the proxy: status, body, the container that answered."""
+    def get(self, path: str = "/", body: bytes | None = None, name: str = "") -> tuple[int, str, str]:
+        """GET, or POST where there is a body, through the proxy, for a host of that name: status, body, the container
+        that answered."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
-            connection.request("GET", path)
+            connection.request("GET" if body is None else "POST", path, body, {"Host": name} if name else {})
             answer = connection.getresponse()
             return answer.status, answer.read().decode(), answer.headers["X-Esteira-Release"] or ""
         finally:

@@ -107,11 +107,11 @@ start_kept() {
 
 start_new() {
     local free words
+    choose_port
+    make_network
     free=$(free_ports 1)
     [[ -n $free ]] || fail "ports $FIRST_PORT to $((FIRST_PORT + 99)) of 127.0.0.1 are all taken" \
         "see by whom with: sudo ss -ltnp; then: esteira retry"
-    choose_port
-    make_network
     begin "$SERVICE-$RELEASE-$free"
     words=$(run_container "$free" 2>&1) ||
         fail "docker run of $IMAGE: $(cause <<<"$words")" "try it on the host: docker run --rm $IMAGE"

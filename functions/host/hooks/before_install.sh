@@ -3,6 +3,12 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=release.sh
 . "$(dirname "$0")/release.sh"
+# shellcheck source-path=SCRIPTDIR source=containers.sh
+. "$(dirname "$0")/containers.sh"
+# shellcheck source-path=SCRIPTDIR source=proxy.sh
+. "$(dirname "$0")/proxy.sh"
+
+what_is_live() { say "nothing on the host was changed"; }
 
 check_host() {
     local words
@@ -74,7 +80,18 @@ check_architecture() {
         "build it there (Architecture of the service's stack is the host's and the builds'), and push again"
 }
 
+# check_stage: the hosts of a stage are its own. Another stage's release would take its place, unasked.
+check_stage() {
+    local live serves
+    live=$(live_now)
+    serves=$(label "$live" stage)
+    [[ -z $serves || $serves == "$STAGE" ]] || fail \
+        "this is a release for $STAGE, and the host serves $serves: $live would be replaced by it" \
+        "give each stage hosts of its own (the tags of its deployment group); to make this one a host of $STAGE: docker rm --force $live"
+}
+
 lock_host
 check_host
+check_stage
 pull
 check_architecture

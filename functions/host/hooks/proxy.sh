@@ -22,11 +22,17 @@ live_now() {
 }
 live_before() { cat "$BEFORE" 2>/dev/null || :; }
 
+ARMED=$SITE.armed # see switch.sh
+# armed: the candidate that is not accepted yet, or nothing.
+armed() { sed -n 's/^[0-9]* //p' "$ARMED" 2>/dev/null || :; }
+
 what_is_live() {
     local live
     live=$(live_now)
     if [[ -z $live ]]; then
         say "no release of $SERVICE is live on this host"
+    elif [[ $live == "$(armed)" ]]; then
+        say "$live has the traffic and is not accepted; the host puts $(live_before | grep . || say nothing) back by itself, see $LOG"
     elif is_running "$live"; then
         say "$live is live"
     else

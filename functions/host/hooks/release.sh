@@ -19,7 +19,8 @@ LOG=${LOG:-/var/log/esteira.log}
 
 EVENT=${LIFECYCLE_EVENT:-$(basename "$0" .sh)}
 TITLE=release
-CAUSE="a command failed unexpectedly, see the lines above"
+UNEXPECTED="a command failed unexpectedly, see the lines above"
+CAUSE=$UNEXPECTED
 NEXT="mend that on the host, then: esteira retry"
 
 say() { printf '%s\n' "$*"; }
@@ -38,6 +39,19 @@ cause() {
     grep -i 'error\|fail\|denied\|no space' <<<"$said" | tail -n 1 | grep . || tail -n 1 <<<"$said"
 }
 
+# Where a command failed without a word of ours, a full disk is the likeliest reason, and it is seen.
+name_full_disk() {
+    local place free
+    for place in "$CONF_DIR" "${LOCK%/*}" "${LOG%/*}" "${TMPDIR:-/tmp}" "${HOOKS%/*}" /var/lib/docker; do
+        free=$(df --output=avail --block-size=1K "$place" 2>/dev/null | tail -n 1 | tr -d ' ')
+        if ((${free:-64} < 64)); then
+            CAUSE="the disk that holds $place is full"
+            NEXT="make room (df -h; docker system df; docker image prune --all) or enlarge the volume (VolumeGiB), then: esteira retry"
+            return
+        fi
+    done
+}
+
 undo() { :; }
 what_is_live() { say "nothing on the host was changed"; }
 
@@ -46,6 +60,7 @@ end_hook() {
     ((status)) || return 0
     set +e # from here on everything is tried, whatever fails
     trap '' TERM INT HUP
+    if [[ $CAUSE == "$UNEXPECTED" ]]; then name_full_disk; fi
     undo
     # Agent 2.x reads UTF-8 only, and a cut by bytes, as in the agent's own locale, may go through a letter.
     say "$EVENT of $TITLE failed: ${CAUSE:0:400}; $(what_is_live). Next: $NEXT." | { iconv -c -f UTF-8 -t UTF-8 2>/dev/null || cat; }

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2153 # PORT is the release's
 # Sourced by ApplicationStart after proxy.sh: the service's nginx file, and the network on which nginx reaches containers.
 
 # Every container of esteira is on this network, where nginx reaches it without Docker's proxy, which would cost as much
@@ -39,13 +39,22 @@ server_for() {
     fi
 }
 
+# Ports that nginx knows as leading to another port inside: until it has read its file anew, it would look there.
+other_inner_port() {
+    local here server
+    for here in $(ports_in "$SITE"); do
+        server=$(server_of "$here")
+        [[ $server == 127.0.0.1:* || $server == *:$PORT ]] || printf '%s ' "$here"
+    done
+}
+
 # free_ports COUNT: ports that no container of esteira has, running or stopped (a stopped one may be started again), on which
 # nobody listens, and which are no other service's; first those that nginx knows as this service's. Not that of the live
 # one either, should somebody have removed it: the names would be equal, and a swap needs two.
 free_ports() {
     local here taken live found=0
     live=$(live_now)
-    taken=" ${live##*-} $(docker ps --all --filter label=esteira.port --format '{{.Label "esteira.port"}}' | tr '\n' ' ')"
+    taken=" ${live##*-} $(other_inner_port) $(docker ps --all --filter label=esteira.port --format '{{.Label "esteira.port"}}' | tr '\n' ' ')"
     for here in "$CONF_DIR"/esteira-*.conf; do
         if [[ $here != "$SITE" ]]; then taken+=$(ports_in "$here" | tr '\n' ' '); fi
     done
