@@ -163,7 +163,8 @@ def image(registry: str, service: str, says: str, command: str = SERVE, golden: 
         add(tar, "www/cgi-bin/slow", slow.encode(), 0o755)
         late = f"#!/bin/sh\nsleep 3\necho 'Content-Type: text/plain'\necho\necho -n 'late {says}'\n"
         add(tar, "www/cgi-bin/late", late.encode(), 0o755)
-        model = "#!/bin/sh\n/bin/busybox cat >/dev/null\necho 'Content-Type: application/json'\necho\necho '{\"half\": [0.5], \"more\": 1}'\n"
+        model = "#!/bin/sh\n/bin/busybox cat >/dev/null\necho 'Content-Type: application/json'\necho\n"
+        model += 'echo \'{"half": [0.5], "more": 1}\'\n'
         add(tar, "www/cgi-bin/ask", model.encode(), 0o755)
         add(tar, "www/cgi-bin/real", REAL.encode(), 0o755)
         add(tar, "bin/socket", SOCKET.encode(), 0o755)
