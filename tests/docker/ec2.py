@@ -273,7 +273,7 @@ class Host:
     @property
     def rollout(self) -> tuple[str, str]:
         """What nginx was told: the service's file, and the container that its link names."""
-        return self.site.read_text(), self.site.with_suffix(".live").readlink().name
+        return self.site.read_text(), (self.site.with_suffix("") / "live").readlink().name
 
     @property
     def before(self) -> Path:
@@ -283,8 +283,7 @@ class Host:
     @property
     def is_settled(self) -> bool:
         """Whether nothing of a swap is under way."""
-        kept = {self.site.name, *(self.site.with_suffix(suffix).name for suffix in (".live", ".containers"))}
-        return {path.name for path in self.conf_dir.iterdir()} == kept
+        return {path.name for path in self.conf_dir.iterdir()} == {self.site.name, self.site.stem}
 
     @property
     def armed(self) -> Path:

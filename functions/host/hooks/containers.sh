@@ -26,7 +26,7 @@ HEALTH_CANDIDATES=(/ping /health /healthz /_stcore/health /)
 SETTLE_SECONDS=3
 
 # health_of CONTAINER: the path that tells that it is ready, and the status that it answers there: "/ping 200". What was
-# found out stands in the container's file beside nginx's (proxy.sh). Empty: nobody knows yet.
+# found out stands in the container's file (proxy.sh). Empty: nobody knows yet.
 health_of() {
     local kept
     kept=$(cat "$NAMES/$1" 2>/dev/null || :)

@@ -1,15 +1,16 @@
 # shellcheck shell=bash disable=SC2034 # what looks unused here is read by judge.sh and site.sh
 # Sourced after containers.sh: the service's place in nginx.
 #
-# The state is where a person would look for it. What is live: where the link esteira-SERVICE.live points, beside the
-# service's nginx file. A swap that has not come to its end: the container that was live before it, in
-# esteira-SERVICE.before (empty: there was none).
+# The state is where a person would look for it. What is live: where the link /etc/esteira-SERVICE/live points. Beside it
+# a file for each container, since nginx resolves the link, so its end must exist; in it is the container's health_of. A
+# swap that has not come to its end: the container that was live before it, in esteira-SERVICE.before beside the service's
+# nginx file (empty: there was none).
 
 SITE=$CONF_DIR/esteira-$SERVICE.conf
-LIVE=$CONF_DIR/esteira-$SERVICE.live
+# Not beside nginx's file on a host that has its usual places: nginx looks up each part of the path at each request.
+NAMES=${ESTEIRA_NAMES:-${ESTEIRA_NGINX_CONF_DIR:-/etc}}/esteira-$SERVICE
+LIVE=$NAMES/live
 BEFORE=$CONF_DIR/esteira-$SERVICE.before
-# A file for each, since nginx resolves the link, so its end must exist. In it: the container's health_of.
-NAMES=$CONF_DIR/esteira-$SERVICE.containers
 ACCESS_LOG=${ESTEIRA_LOCK:+${ESTEIRA_LOCK%/*}}
 ACCESS_LOG=${ACCESS_LOG:-/var/log/nginx}/esteira-$SERVICE.log # where the system rotates logs
 VARIABLE=${SERVICE//-/_} # in the names of nginx's variables
@@ -17,7 +18,7 @@ VARIABLE=${SERVICE//-/_} # in the names of nginx's variables
 # The container that requests go to, and the one they went to before a swap that is under way. Empty: none.
 live_now() {
     local to
-    to=$(readlink "$LIVE" || :)
+    to=$(readlink "$LIVE" || readlink "$CONF_DIR/esteira-$SERVICE.live" || :) # the latter by an earlier esteira
     say "${to##*/}"
 }
 live_before() { cat "$BEFORE" 2>/dev/null || :; }
@@ -88,8 +89,8 @@ server_of() { sed -n "s/^upstream esteira_${VARIABLE}_$1 { server \([^;]*\);.*/\
 point_to() {
     mkdir -p "$NAMES"
     if [[ $1 == "${CANDIDATE:-}" ]]; then say "${FOUND:-}" >"$NAMES/$1.new" && mv "$NAMES/$1.new" "$NAMES/$1"; fi
-    [[ -e $NAMES/$1 ]] || : >"$NAMES/$1"
-    ln -sfn "${NAMES##*/}/$1" "$LIVE.new"
+    [[ -e $NAMES/$1 ]] || cp "$CONF_DIR/esteira-$SERVICE.containers/$1" "$NAMES/$1" 2>/dev/null || : >"$NAMES/$1"
+    ln -sfn "$1" "$LIVE.new"
     mv -T "$LIVE.new" "$LIVE"
 }
 
@@ -97,7 +98,7 @@ point_to() {
 turn_proxy() {
     live_now >"$BEFORE.new"
     mv "$BEFORE.new" "$BEFORE"
-    [[ -s $BEFORE && -n $(live_before) ]] || point_to "$1" # the first: until nginx reads its file nobody is sent there
+    [[ -L $LIVE ]] || point_to "$(live_now | grep . || say "$1")" # until nginx reads its file nobody is sent there
     install_site "$1"
     point_to "$1"
 }
@@ -112,7 +113,7 @@ turn_back() {
     else
         rm -f "$SITE"
         "${NGINX[@]}" -s reload 2>&1
-        rm -rf "$LIVE" "$NAMES"
+        rm -rf "$NAMES"
     fi
     rm -f "$BEFORE"
 }
@@ -122,8 +123,9 @@ forget_names() {
     local file known
     known=" $(containers | tr '\n' ' ') $(live_now) "
     for file in "$NAMES"/*; do
-        [[ $known == *" ${file##*/} "* ]] || rm -f "$file"
+        [[ $file == "$LIVE" || $known == *" ${file##*/} "* ]] || rm -f "$file"
     done
+    rm -rf "$CONF_DIR/esteira-$SERVICE.live" "$CONF_DIR/esteira-$SERVICE.containers" # an earlier esteira's
 }
 
 # drain CONTAINER SECONDS [COMMAND]: wait until nothing is open to it, so long at most; OPEN is what was left. nginx keeps

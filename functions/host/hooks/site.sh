@@ -114,6 +114,7 @@ site() {
     text=${text//@MAX_BODY@/"$body"}
     text=${text//@MAX_BODY_MB@/"$MAX_BODY_MB"}
     text=${text//@RESPONSE_SECONDS@/"$RESPONSE_SECONDS"}
+    text=${text//@LIVE@/"$LIVE"}
     say "${text//@CONF_DIR@/"$CONF_DIR"}"
 }
 
