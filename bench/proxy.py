@@ -130,7 +130,7 @@ def beside(registry: str, say: Callable[[str], None]) -> dict[str, Any]:
     """Both in turns, in front of one container; then swaps."""
     images = [server(registry, f"v{n}") for n in range(2)]
     # The link to what is live lies as deep as in /etc: nginx looks up each part of its path.
-    with tempfile.TemporaryDirectory() as links, hosted(images[0], ESTEIRA_NAMES=links) as host:
+    with hosted(images[0], ESTEIRA_LINKS="/tmp") as host:
         found = re.search(r"server ([\d.:]+);", host.site.read_text())
         with plain(found[1] if found else "") as (port, parent):
             ways = {"plain nginx": (port, parent), "esteira's default bundle": (host.port, host.nginx.pid)}  # type: ignore[union-attr]
@@ -140,7 +140,10 @@ def beside(registry: str, say: Callable[[str], None]) -> dict[str, Any]:
                 rounds = [{name: measured(*at, clients) for name, at in ways.items()} for _ in range(ROUNDS)]
                 rows[str(clients)] = {name: middle([each[name] for each in rounds]) for name in ways}
         say(f"{SWAPS} swaps meanwhile")
-        return {"rows": rows, "swaps": swapped(host, images)}
+        swaps = swapped(host, images)
+        for left in Path("/tmp").glob(f"esteira-{host.service}*"):
+            left.unlink()
+        return {"rows": rows, "swaps": swaps}
 
 
 def middle(rounds: list[dict[str, float]]) -> dict[str, float]:

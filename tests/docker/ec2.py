@@ -273,7 +273,7 @@ class Host:
     @property
     def rollout(self) -> tuple[str, str]:
         """What nginx was told: the service's file, and the container that its link names."""
-        return self.site.read_text(), (self.site.with_suffix("") / "live").readlink().name
+        return self.site.read_text(), self.site.with_suffix("").readlink().name.partition("=")[2]
 
     @property
     def before(self) -> Path:
@@ -283,7 +283,8 @@ class Host:
     @property
     def is_settled(self) -> bool:
         """Whether nothing of a swap is under way."""
-        return {path.name for path in self.conf_dir.iterdir()} == {self.site.name, self.site.stem}
+        left = {path.name for path in self.conf_dir.iterdir()} - {self.site.name, self.site.stem}
+        return all(name.startswith(f"{self.site.stem}={self.service}-v") for name in left)
 
     @property
     def armed(self) -> Path:

@@ -29,7 +29,7 @@ SETTLE_SECONDS=3
 # found out stands in the container's file (proxy.sh). Empty: nobody knows yet.
 health_of() {
     local kept
-    kept=$(cat "$NAMES/$1" 2>/dev/null || :)
+    kept=$(cat "$LIVE=$1" 2>/dev/null || :)
     if [[ -n $HEALTH_PATH && (-z $kept || $(label "$1" identity) == "$IDENTITY") ]]; then
         say "$HEALTH_PATH 200"
     else

@@ -1,15 +1,14 @@
 # shellcheck shell=bash disable=SC2034 # what looks unused here is read by judge.sh and site.sh
 # Sourced after containers.sh: the service's place in nginx.
 #
-# The state is where a person would look for it. What is live: where the link /etc/esteira-SERVICE/live points. Beside it
-# a file for each container, since nginx resolves the link, so its end must exist; in it is the container's health_of. A
-# swap that has not come to its end: the container that was live before it, in esteira-SERVICE.before beside the service's
-# nginx file (empty: there was none).
+# The state is where a person would look for it. What is live: where the link /etc/esteira-SERVICE points, to the file
+# esteira-SERVICE=CONTAINER beside it. Each container has such a file, since nginx resolves the link, so its end must
+# exist; in it is the container's health_of. A swap that has not come to its end: the container that was live before it,
+# in esteira-SERVICE.before beside the service's nginx file (empty: there was none).
 
 SITE=$CONF_DIR/esteira-$SERVICE.conf
-# Not beside nginx's file on a host that has its usual places: nginx looks up each part of the path at each request.
-NAMES=${ESTEIRA_NAMES:-${ESTEIRA_NGINX_CONF_DIR:-/etc}}/esteira-$SERVICE
-LIVE=$NAMES/live
+# In a short place: nginx looks up each part of the path at each request, which is most of what it does beside passing on.
+LIVE=${ESTEIRA_LINKS:-${ESTEIRA_NGINX_CONF_DIR:-/etc}}/esteira-$SERVICE
 BEFORE=$CONF_DIR/esteira-$SERVICE.before
 ACCESS_LOG=${ESTEIRA_LOCK:+${ESTEIRA_LOCK%/*}}
 ACCESS_LOG=${ACCESS_LOG:-/var/log/nginx}/esteira-$SERVICE.log # where the system rotates logs
@@ -19,7 +18,7 @@ VARIABLE=${SERVICE//-/_} # in the names of nginx's variables
 live_now() {
     local to
     to=$(readlink "$LIVE" || readlink "$CONF_DIR/esteira-$SERVICE.live" || :) # the latter by an earlier esteira
-    say "${to##*/}"
+    say "${to##*[/=]}"
 }
 live_before() { cat "$BEFORE" 2>/dev/null || :; }
 
@@ -87,10 +86,10 @@ server_of() { sed -n "s/^upstream esteira_${VARIABLE}_$1 { server \([^;]*\);.*/\
 
 # point_to CONTAINER: the link is replaced by a rename, so that every request finds the one or the other.
 point_to() {
-    mkdir -p "$NAMES"
-    if [[ $1 == "${CANDIDATE:-}" ]]; then say "${FOUND:-}" >"$NAMES/$1.new" && mv "$NAMES/$1.new" "$NAMES/$1"; fi
-    [[ -e $NAMES/$1 ]] || cp "$CONF_DIR/esteira-$SERVICE.containers/$1" "$NAMES/$1" 2>/dev/null || : >"$NAMES/$1"
-    ln -sfn "$1" "$LIVE.new"
+    local file=$LIVE=$1
+    if [[ $1 == "${CANDIDATE:-}" ]]; then say "${FOUND:-}" >"$file.new" && mv "$file.new" "$file"; fi
+    [[ -e $file ]] || cp "$CONF_DIR/esteira-$SERVICE.containers/$1" "$file" 2>/dev/null || : >"$file"
+    ln -sfn "${file##*/}" "$LIVE.new"
     mv -T "$LIVE.new" "$LIVE"
 }
 
@@ -113,7 +112,7 @@ turn_back() {
     else
         rm -f "$SITE"
         "${NGINX[@]}" -s reload 2>&1
-        rm -rf "$NAMES"
+        rm -f "$LIVE" "$LIVE"=*
     fi
     rm -f "$BEFORE"
 }
@@ -122,8 +121,8 @@ turn_back() {
 forget_names() {
     local file known
     known=" $(containers | tr '\n' ' ') $(live_now) "
-    for file in "$NAMES"/*; do
-        [[ $file == "$LIVE" || $known == *" ${file##*/} "* ]] || rm -f "$file"
+    for file in "$LIVE"=*; do
+        [[ $known == *" ${file##*=} "* ]] || rm -f "$file"
     done
     rm -rf "$CONF_DIR/esteira-$SERVICE.live" "$CONF_DIR/esteira-$SERVICE.containers" # an earlier esteira's
 }
