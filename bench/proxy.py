@@ -23,10 +23,10 @@ from typing import Any
 
 from bench.meter import BenchError
 from bench.swap import deploy, hosted
-from tests.docker.ec2 import add, free_port, missing, registry_in, run, until
+from tests.docker.ec2 import add, answers, free_port, missing, registry_in, run, until
 
 CLIENTS = (24, 64)
-ROUNDS, SECONDS = 3, 4
+ROUNDS, SECONDS = 5, 3
 SWAPS, SWAP_SECONDS = 3, 40
 PROCESSOR_RATIO = 0.8  # plain nginx's processor time for each request over ours, at least
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -89,7 +89,7 @@ def plain(address: str) -> Iterator[tuple[int, int]]:
         conf.write_text(PLAIN.replace("FOLDER", folder).replace("ADDRESS", address).replace("PORT", str(port)))
         process = subprocess.Popen(["nginx", "-c", str(conf), "-g", "daemon off;"])
         try:
-            until("the plain nginx", lambda: b" worker" in run("ps", "--ppid", str(process.pid), "-o", "args").encode())
+            until("the plain nginx", lambda: answers(port))
             yield port, process.pid
         finally:
             process.terminate()

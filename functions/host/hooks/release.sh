@@ -35,7 +35,7 @@ fail() {
 # What a command printed, as one line that says why it failed. Docker's client ends with where to read about options.
 cause() {
     local said
-    said=$(grep -v "^Run 'docker\|^See 'docker\|^ *$" || :)
+    said=$(grep -v "^Run 'docker\|^See 'docker\|^Usage:\|^ *$" || :)
     grep -i 'error\|fail\|denied\|no space' <<<"$said" | tail -n 1 | grep . || tail -n 1 <<<"$said"
 }
 
