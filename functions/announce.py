@@ -33,15 +33,16 @@ def handler(event: Any, _context: LambdaContext, *, given: Context | None = None
     service = next((s for s in bootstrap.services(context) if s.name == heard.service), None)
     if service is None:
         return answer(why=f"no service is called {heard.service}")
-    said = recorded(heard, service, context.store)
-    if said is None:
+    there = recorded(heard, service, context)
+    if there is None:
         return answer(why=f"the table of {service.name} has no such hold")
+    said = there.said
     if isinstance(said, HoldEnds):
         release, phase, why = "", "", said.reason
     else:
         release, phase, why = said.release, said.phase.value, said.summary
     about(service.name, release)
-    told = announce(said, service, context)
+    told = announce(there, service, context)
     if told:
         logger.info(
             f"told the {' and the '.join(told)}",

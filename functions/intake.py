@@ -13,12 +13,14 @@ from esteira.answer import Answer, answer
 from esteira.aws.tracing import about, traced
 from esteira.config import Service
 from esteira.context import Context
-from esteira.core.facts import ReleaseFact
+from esteira.core.facts import HostObserved, ReleaseFact
 from esteira.each import each, remaining
 from esteira.failing import counting, recovered
 from esteira.ingest import ingest
 from esteira.telemetry import logger, measured
 from esteira.trail import HostReported
+from policy.document import in_force
+from watch import hear
 
 
 @logger.inject_lambda_context
@@ -32,7 +34,7 @@ def handler(event: Any, lambda_context: LambdaContext, *, given: Context | None 
     Several services may listen to one alarm: one that fails keeps no other from hearing it.
     """
     context = given or bootstrap.from_environment()
-    heard = read(event, bootstrap.services(context), context.clock(), context.settings)
+    heard = read(event, _listening(event, context), context.clock(), context.settings)
     if isinstance(heard, NotOurs):
         logger.debug(heard.why)
         return answer(why=heard.why)
@@ -40,6 +42,9 @@ def handler(event: Any, lambda_context: LambdaContext, *, given: Context | None 
 
     def take_in(service: Service, context: Context) -> Outcome:
         with counting("intake", service, context):
+            for said in (fact for fact in heard.facts if isinstance(fact, HostObserved)):
+                if why := hear(service, said, context):
+                    return Outcome(service.name, "", "", why, ())
             ingest(service, heard.facts, context)
             if heard.facts and all(isinstance(fact, HostReported) for fact in heard.facts):
                 return Outcome(service.name, "", "", "the state of a host is on record; nothing is decided from it", ())
@@ -49,3 +54,12 @@ def handler(event: Any, lambda_context: LambdaContext, *, given: Context | None 
 
     outcomes = each((heard.service, *heard.others), take_in, context, remaining(lambda_context))
     return answer(outcomes[heard.service.name])
+
+
+def _listening(event: Any, context: Context) -> tuple[Service, ...]:
+    """The registered services; for an alarm with their policies, which say whose it is."""
+    services = bootstrap.services(context)
+    if not isinstance(event, dict) or event.get("source") != "aws.cloudwatch":
+        return services
+    policies = context.store.policies(service.name for service in services)
+    return tuple(in_force(service, policies.get(service.name)) for service in services)

@@ -17,6 +17,7 @@ from esteira.each import each, remaining, rotated
 from esteira.failing import counting, recovered
 from esteira.observe import observe, tell_found
 from esteira.telemetry import logger, measured
+from watch import tell_silent
 
 
 @logger.inject_lambda_context
@@ -39,6 +40,7 @@ def _look_after(service: Service, context: Context) -> Outcome:
     with counting("sweep", service, context):
         try:
             observe(service, context)
+            tell_silent(service, context)
         except Exception as error:  # noqa: BLE001 - raised below
             # An observation that fails must not keep the deadlines from being enforced.
             logger.exception("observing a service failed", service=service.name)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from console.local.paths import SERVICE_TEMPLATE
 from console.read.remote import Controller
-from console.read.trouble import code_of
 from console.read.where import UNDER_WAY, TroubleError
+from esteira.errors import code_of
 
 CAPABILITIES = ["CAPABILITY_IAM"]  # service.yaml makes roles, and gives none of them a name
 
@@ -54,7 +55,7 @@ class StackOutcome:
 @dataclass(frozen=True)
 class StackWork:
     """How something is done: the controller, the clock (aware, UTC), a way to wait, where to tell how far it is, how
-    long to wait at most, and what hears which account, Region and stack is about to be changed."""
+    long to wait at most, what hears which account, Region and stack is about to be changed, and the template."""
 
     controller: Controller
     now: Callable[[], datetime]
@@ -62,6 +63,7 @@ class StackWork:
     tell: Callable[[str], None]
     timeout: timedelta
     name_target: Callable[[str], None]
+    template: Path = SERVICE_TEMPLATE
 
     @property
     def cloudformation(self) -> Any:
@@ -88,7 +90,7 @@ def change_stack(
         "StackName": stack,
         "ChangeSetName": f"esteira-{since:%Y%m%d%H%M%S}",
         "ChangeSetType": "CREATE" if new else "UPDATE",
-        "TemplateBody": SERVICE_TEMPLATE.read_text(encoding="utf-8"),
+        "TemplateBody": work.template.read_text(encoding="utf-8"),
         "Parameters": parameters,
         "Capabilities": CAPABILITIES,
         "Tags": [{"Key": "esteira", "Value": work.controller.where.stack}],

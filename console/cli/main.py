@@ -54,11 +54,13 @@ _MODULES = {
     "init_command": ("init",),
     "look_commands": ("doctor", "dora", "ui", "replay", "completion"),
     "operate_commands": (
-        *("rollback", "hold", "resume", "approve", "reject"),
+        *("rollback", "redeploy", "hold", "resume", "approve", "reject"),
         *("promote", "bypass", "retry", "abort", "quarantine"),
     ),
     "service_commands": ("add-service", "remove-service", "remains"),
     "log_commands": ("logs",),
+    "secret_commands": ("secret",),
+    "policy_commands": ("policy",),
     "use_commands": ("use",),
     "record_commands": ("receipt", "replay-decision", "backtest"),
 }

@@ -39,12 +39,36 @@ def rollback(
     from console.read import progress
 
     service = call.service()
-    request, answer = _say(call, service.name, "rollback", by, reason, to=to, stage=stage)
+    request, answer = say(call, service.name, "rollback", by, reason, to=to, stage=stage)
     name = stage or service.last.name
     target = progress.rollback_target(call.store, service, name, request)
     if not wait or target is None:
         said = f"the rollback of {_place(service, stage)} is ordered; esteira status tells how it goes"
-        _tell(call, said, answer, f"v{target}")
+        tell(call, said, answer, f"v{target}")
+        return
+    _wait_for(call, lambda: progress.rollback_progress(call.store, service, name, target, call.now()), timeout)
+
+
+@click.command()
+@options.stage
+@options.reason
+@options.by
+@options.wait
+@options.timeout
+@command
+def redeploy(
+    call: TypedCommand, stage: str | None, reason: str, by: str | None, wait: bool, timeout: timedelta
+) -> None:
+    """Deploy what is live once more: its container starts anew, with its secrets and parameters as they are now."""
+    from console.read import progress
+
+    service = call.service()
+    request, answer = say(call, service.name, "redeploy", by, reason, stage=stage)
+    name = stage or service.last.name
+    target = progress.rollback_target(call.store, service, name, request)
+    if not wait or target is None:
+        said = f"what is live on {_place(service, stage)} is deployed again; esteira status tells how it goes"
+        tell(call, said, answer, f"v{target}")
         return
     _wait_for(call, lambda: progress.rollback_progress(call.store, service, name, target, call.now()), timeout)
 
@@ -66,9 +90,9 @@ def rollback(
 def hold(call: TypedCommand, reason: str, length: timedelta, stage: str | None, by: str | None) -> None:
     """Let no deployment begin for a while. What is live stays live."""
     service = call.service()
-    _, answer = _say(call, service.name, "hold", by, reason, minutes=_minutes(length), stage=stage)
+    _, answer = say(call, service.name, "hold", by, reason, minutes=_minutes(length), stage=stage)
     named = f" --stage {stage}" if stage else ""
-    _tell(call, f"{_place(service, stage)} is held; esteira resume{named} ends it", answer)
+    tell(call, f"{_place(service, stage)} is held; esteira resume{named} ends it", answer)
 
 
 @click.command()
@@ -79,8 +103,8 @@ def hold(call: TypedCommand, reason: str, length: timedelta, stage: str | None, 
 def resume(call: TypedCommand, stage: str | None, reason: str, by: str | None) -> None:
     """End a hold."""
     service = call.service()
-    _, answer = _say(call, service.name, "resume", by, reason, stage=stage)
-    _tell(call, f"the hold of {_place(service, stage)} is over", answer)
+    _, answer = say(call, service.name, "resume", by, reason, stage=stage)
+    tell(call, f"the hold of {_place(service, stage)} is over", answer)
 
 
 @click.command()
@@ -148,9 +172,9 @@ def retry(call: TypedCommand, release: str, reason: str, by: str | None, wait: b
     from console.read import progress
 
     service = call.service()
-    _, answer = _say(call, service.name, "retry", by, reason, release=release)
+    _, answer = say(call, service.name, "retry", by, reason, release=release)
     if not wait:
-        _tell(call, f"{release} of {service.name} gets another attempt", answer, release)
+        tell(call, f"{release} of {service.name} gets another attempt", answer, release)
         return
     number = int(release[1:])
     _wait_for(call, lambda: progress.way_progress(call.store, service, number, call.now()), timeout)
@@ -164,8 +188,8 @@ def retry(call: TypedCommand, release: str, reason: str, by: str | None, wait: b
 def abort(call: TypedCommand, release: str, reason: str, by: str | None) -> None:
     """Stop a release, with its build or deployment."""
     service = call.service()
-    _, answer = _say(call, service.name, "abort", by, reason, release=release)
-    _tell(call, f"{release} of {service.name} is aborted", answer, release)
+    _, answer = say(call, service.name, "abort", by, reason, release=release)
+    tell(call, f"{release} of {service.name} is aborted", answer, release)
 
 
 @click.command()
@@ -176,11 +200,11 @@ def abort(call: TypedCommand, release: str, reason: str, by: str | None) -> None
 def quarantine(call: TypedCommand, release: str, reason: str, by: str | None) -> None:
     """Keep a release's commit and image from deploying again by themselves; esteira retry lifts it."""
     service = call.service()
-    _, answer = _say(call, service.name, "quarantine", by, reason, release=release)
-    _tell(call, f"{release} of {service.name} is quarantined", answer, release)
+    _, answer = say(call, service.name, "quarantine", by, reason, release=release)
+    tell(call, f"{release} of {service.name} is quarantined", answer, release)
 
 
-def _say(
+def say(
     call: TypedCommand, service: str, action: str, by: str | None, reason: str, **more: str | int | None
 ) -> tuple[str, dict[str, Any]]:
     """Send one request to ``operate``: its id, and the answer. Raises TroubleError if it is refused."""
@@ -216,8 +240,8 @@ def _word(
 ) -> None:
     """Say a word about a release's way onto a stage, and tell that it was heard."""
     service = call.service()
-    _, answer = _say(call, service.name, action, by, reason, release=release, stage=stage, minutes=minutes)
-    _tell(call, f"{release} of {service.name} {said}" + (f" on {stage}" if stage else ""), answer, release)
+    _, answer = say(call, service.name, action, by, reason, release=release, stage=stage, minutes=minutes)
+    tell(call, f"{release} of {service.name} {said}" + (f" on {stage}" if stage else ""), answer, release)
 
 
 def _place(service: Service, stage: str | None) -> str:
@@ -235,7 +259,7 @@ def _typed(length: timedelta) -> str:
     return f"{hours}h" * bool(hours) + f"{minutes}m" * bool(minutes)
 
 
-def _tell(call: TypedCommand, said: str, answer: dict[str, Any], about: str = "") -> None:
+def tell(call: TypedCommand, said: str, answer: dict[str, Any], about: str = "") -> None:
     """Tell what was done, and where the release ``about`` which it was done stands now."""
     from console.cli import render_work
 

@@ -85,8 +85,10 @@ def backtest(call: TypedCommand, config: Path, limit: int) -> None:
     from console.cli import render_record
     from console.record import backtest as trying
     from console.record.registration_part import merged
+    from policy.document import in_force
 
     service = call.service()
+    service = in_force(service, call.store.policy(service.name))
     try:
         given = json.loads(config.read_text())
     except OSError as error:

@@ -14,6 +14,8 @@ from console.read.where import REFUSED, TroubleError
 
 @click.command("add-service")
 @click.argument("name")
+@click.option("--source-repository", help="Another service's repository, where several models stand in one.")
+@click.option("--folder", help="Where in the repository the model stands, such as models/heart.")
 @click.option("--branch", help="The branch whose tip is released.")
 @click.option("--architecture", help="Processor of the host and the builds: arm64 or x86_64.")
 @click.option("--instance-type", help="Type of the host, such as t4g.small.")
@@ -24,7 +26,6 @@ from console.read.where import REFUSED, TroubleError
 @click.option("--port", help="The port the container listens on.")
 @click.option("--health-path", help="Answers 200 when the container is ready, such as /ping.")
 @click.option("--build-minutes", help="How long a build may run.")
-@click.option("--github-repository", help="OWNER/NAME on GitHub whose workflows may push to its repositories.")
 @click.option("--build-cache", type=click.Choice(["none", "local", "s3"]), help="Where builds keep their cache.")
 @click.option("--staging", type=click.Choice(["no", "yes"]), help="Whether a release runs on a host of staging first.")
 @click.option("--bake-minutes", help="How long a release is watched; production waits for staging's.")

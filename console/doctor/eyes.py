@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 from console.doctor.observed import Silence
 from console.read.remote import Controller
-from console.read.trouble import code_of, explained
+from console.read.trouble import explained
 from console.read.where import Where
+from esteira.errors import code_of
 
 T = TypeVar("T")
 

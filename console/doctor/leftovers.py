@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from console.read.remote import Controller
-from console.read.trouble import code_of, explained
+from console.read.trouble import explained
+from esteira.errors import code_of
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,20 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from console.doctor.eyes import Eyes
-from console.doctor.observed import Code, Instance, LastDeployment, Observed, Silence, StackStatus, Tended, WebPage
-from console.read.trouble import code_of
+from console.doctor.observed import (
+    Code,
+    Instance,
+    LastDeployment,
+    Observed,
+    PolicyState,
+    Silence,
+    StackStatus,
+    Tended,
+    WebPage,
+)
 from esteira.aws import Aws
 from esteira.config import Service
+from esteira.errors import code_of
 from esteira.targets.ec2 import batches
 
 AGENT = "systemctl is-active codedeploy-agent"
@@ -54,6 +64,7 @@ def look_at_service(eyes: Eyes, seen: Observed, service: Service) -> Tended:
         eyes.heard(lambda: _live(eyes, service)),
         _pages(eyes, service, instances),
         remote,
+        eyes.heard(lambda: _policy(eyes, service)),
         eyes.heard(lambda: _warnings(eyes, service)),
     )
 
@@ -144,12 +155,25 @@ def _last(eyes: Eyes, service: Service) -> LastDeployment | None:
     return LastDeployment(last["deploymentId"], last["status"], began)
 
 
+def _policy(eyes: Eyes, service: Service) -> PolicyState:
+    from console.read.policies import differences, present
+    from policy.document import seed
+
+    said, rules = present(eyes.controller.store, service)
+    if said is None:
+        return PolicyState(0)
+    differs = tuple(change.rule for change in differences(seed(service), rules))
+    return PolicyState(said.version, differs, tuple(s.name for s in service.stages if s.name not in rules.stages))
+
+
 def _warnings(eyes: Eyes, service: Service) -> tuple[str, ...]:
     from console.read import failing, stage_status
 
     store = eyes.controller.store
     stages = stage_status.status(store, [service], eyes.now())
-    return (*failing.failing(store, service), *(s.live.differs for s in stages if s.live and s.live.differs))
+    live = [stage.live for stage in stages if stage.live]
+    told = (sentence for each in live for sentence in (each.differs, each.sick, *each.silent) if sentence)
+    return (*failing.failing(store, service), *told)
 
 
 def _live(eyes: Eyes, service: Service) -> str:

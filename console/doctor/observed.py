@@ -34,12 +34,12 @@ class Identity:
 @dataclass(frozen=True)
 class Here:
     """This machine: the Region it speaks to, the services that boto3 knows not to be there, what lets git push to
-    CodeCommit ("" for nothing), and whether the SAM CLI is installed."""
+    CodeCommit ("" for nothing), and whether the SAM CLI is installed, where it is needed."""
 
     region: str | Silence = ""
     lacking: tuple[str, ...] = ()
     pushes_by: str = ""
-    sam: bool = True
+    sam: bool | Silence = True
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,16 @@ class WebPage:
 
 
 @dataclass(frozen=True)
+class PolicyState:
+    """The policy of a service: its version (0: none was set), the rules in which the registration says something else,
+    and the stages that only the registration names."""
+
+    version: int
+    differs: tuple[str, ...] = ()
+    unnamed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Tended:
     """One registered service, as AWS has it. ``parts`` says of each by its kind and name whether it is there."""
 
@@ -155,6 +165,7 @@ class Tended:
     live: str | Silence
     pages: tuple[WebPage, ...] | Silence
     push: str = ""  # where to push to
+    policy: PolicyState | Silence = PolicyState(0)
     warnings: tuple[str, ...] | Silence = ()  # how its hosts differ, and what fails again and again
 
 

@@ -32,6 +32,7 @@ def judge_service(service: Tended, stack: str) -> Iterator[Finding]:
     else:
         for host in service.hosts:
             yield from _host(service, host)
+    yield from _rules(service)
     if not isinstance(service.warnings, Silence):
         for warning in service.warnings:
             yield attend(service.name, warning)
@@ -58,6 +59,24 @@ def _code(service: Tended) -> Finding:
             )
         case _:
             return ok(service.name, f"its repository has the branch {service.branch}")
+
+
+def _rules(service: Tended) -> Iterator[Finding]:
+    policy = service.policy
+    if isinstance(policy, Silence):
+        yield skip(service.name, f"its policy: {policy.why}")
+        return
+    if not policy.version:
+        yield ok(service.name, "no policy is set: its rules are the registration's")
+        return
+    differs = f"; the registration differs in {', '.join(policy.differs)}, which decides nothing"
+    yield ok(service.name, f"its rules are policy version {policy.version}{differs if policy.differs else ''}")
+    for stage in policy.unnamed:
+        yield attend(
+            service.name,
+            f"policy version {policy.version} does not name the stage {stage}, which has the registration's rules. "
+            f"Next: esteira policy show > policy.yaml, add it there, then esteira policy apply FILE --reason …",
+        )
 
 
 def _host(service: Tended, host: Instance) -> Iterator[Finding]:
@@ -122,9 +141,10 @@ def _pages(service: Tended) -> Iterator[Finding]:
     for page in service.pages:
         if not service.live:
             yield skip(name, f"its page {page.url}: nothing is live yet")
-        elif page.status == 200:
+        elif 0 < page.status < 500:  # a model may have nothing at /
             live = service.live if isinstance(service.live, str) else "a release"
-            yield ok(name, f"its page {page.url} answers; {live} is live")
+            told = "answers" if page.status == 200 else f"answers {page.status}"
+            yield ok(name, f"its page {page.url} {told}; {live} is live")
         elif page.status:
             yield attend(
                 name,

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -15,6 +17,7 @@ from console.cli.change_set import StackWork, follow_stack, stack_failures, stan
 from console.doctor.checks import judge
 from console.doctor.eyes import Eyes
 from console.doctor.look import examine
+from console.local.paths import SERVICE_TEMPLATE, TEMPLATE
 from console.local.sam import artifact
 from console.local.sam.sam_cli import SamError, last_words, sam
 from console.prove.account import is_aws
@@ -25,15 +28,29 @@ from esteira.store.projections import View
 
 PUSHES = "IntakeFunctionRepositoryChanged"  # SAM calls a rule after its function and its event
 PATIENCE = timedelta(minutes=30)
+UNASKED = {"who hears alarms"}  # a proof names nobody
 
 
 class AwsSite:
-    """The stacks of one proof in the account of ``where``."""
+    """The stacks of one proof in the account of ``where``.
 
-    def __init__(self, where: Where, notes: ProofNotes, say: Callable[[str], None]) -> None:
+    ``given`` makes the clients, ``environment`` is the SAM CLI's, ``built`` is a folder with templates that are built:
+    for an emulator.
+    """
+
+    def __init__(
+        self,
+        where: Where,
+        notes: ProofNotes,
+        say: Callable[[str], None],
+        given: Callable[[str], Any] | None = None,
+        environment: Mapping[str, str] | None = None,
+        built: Path | None = None,
+    ) -> None:
         self.stack, self.service, self.commits = notes.stack, notes.service, notes.commits
         self._where, self._notes, self._say = replace(where, stack=notes.stack), notes, say
-        self.client = Controller(self._where).client
+        self._given, self._environment, self._built = given, environment, built
+        self.client = Controller(self._where, given).client
         self.real = is_aws(self.client("sts"))
 
     def now(self) -> datetime:
@@ -46,11 +63,20 @@ class AwsSite:
 
     def deploy(self) -> None:
         """``make build``, then ``sam deploy``."""
-        if artifact.main(["--architecture", self._notes.architecture]):
+        template = ["--template-file", str(self._built / TEMPLATE.name)] if self._built else []
+        if not self._built and artifact.main(["--architecture", self._notes.architecture]):
             raise TroubleError("the functions were not built. Next: make build")
         given = [f"Architecture={self._notes.architecture}", "TraceShare=1", "LogRetentionDays=1"]
-        words = ["--resolve-s3", "--no-confirm-changeset", "--no-progressbar", "--no-fail-on-empty-changeset"]
-        self._sam("deploy", *words, "--capabilities", "CAPABILITY_NAMED_IAM", "--parameter-overrides", *given)
+        words = [
+            *template,
+            "--resolve-s3",
+            "--no-confirm-changeset",
+            "--no-progressbar",
+            "--no-fail-on-empty-changeset",
+            "--capabilities",
+            "CAPABILITY_NAMED_IAM",
+        ]
+        self._sam("deploy", *words, "--parameter-overrides", *given)
 
     def add_service(self, *, adopt: bool = False) -> None:
         """`esteira add-service`."""
@@ -85,7 +111,7 @@ class AwsSite:
     def attended(self) -> list[str]:
         """From an examination as `esteira doctor` makes it."""
         findings = judge(examine(Eyes(self._controller, self.now, wanted=self.service)))
-        return [f"{one.check}: {one.says}" for one in findings if one.verdict == "attend"]
+        return [f"{o.check}: {o.says}" for o in findings if o.verdict == "attend" and o.check not in UNASKED]
 
     def push(self, word: str, files: Mapping[str, bytes]) -> None:
         """A commit by CodeCommit's own API, which moves the branch as a push does."""
@@ -114,15 +140,16 @@ class AwsSite:
         """From the controller's table."""
         store = self._controller.store
         number = store.find(self.service, self.commits[word])
-        return None if number is None else store.view(self.service, number)
+        return None if number is None else store.announced(self.service, number, ())[0]
 
     @cached_property
     def _controller(self) -> Controller:
-        return Controller(self._where)
+        return Controller(self._where, self._given)
 
     @property
     def _work(self) -> StackWork:
-        return StackWork(self._controller, self.now, self.pause, self._say, PATIENCE, self._say)
+        template = (self._built or SERVICE_TEMPLATE.parent) / SERVICE_TEMPLATE.name
+        return StackWork(self._controller, self.now, self.pause, self._say, PATIENCE, self._say, template)
 
     def _delete(self, stack: str) -> None:
         work, since = self._work, self.now()
@@ -139,7 +166,7 @@ class AwsSite:
         profile = ["--profile", self._where.profile] if self._where.profile else []
         place = ["--stack-name", self.stack, "--region", self._notes.region, *profile]
         try:
-            came = sam([verb, *place, *words])
+            came = sam([verb, *place, *words], self._environment)
         except SamError as error:
             raise TroubleError(str(error)) from None
         if came.returncode:

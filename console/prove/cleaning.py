@@ -9,8 +9,8 @@ from typing import Any
 
 from console.prove import tag_probe
 from console.prove.site import ProofSite
-from console.read.trouble import code_of
 from console.read.where import TroubleError
+from esteira.errors import code_of
 
 GONE = {
     "NoSuchBucket",

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from console.prove.item import ProofItem, ProofOutcome, proven, refuted
 from console.prove.site import ProofSite
-from console.read.trouble import code_of
+from esteira.errors import code_of
 
 FUNCTIONS = ("intake", "sweep", "operate", "announce")
 

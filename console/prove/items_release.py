@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from console.prove.item import ProofItem, ProofOutcome, proven, refuted
 from console.prove.pushed import version
 from console.prove.site import ProofSite
-from console.read.trouble import code_of
+from esteira.errors import code_of
 
 HEARD_AND_LIVE = (
     "a push is heard, built under the tag condition on CodeBuild's actions, deployed by the CodeDeploy role's three "

@@ -73,7 +73,7 @@ class RehearsedSite:
     def release_of(self, word: str) -> View | None:
         """From the controller's table."""
         number = self.rehearsal.store.find(self.service, self.commits[word])
-        return None if number is None else self.rehearsal.store.view(self.service, number)
+        return None if number is None else self.rehearsal.store.announced(self.service, number, ())[0]
 
     def _client(self, service: str) -> Any:
         import boto3

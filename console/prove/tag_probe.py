@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from console.prove.item import ProofItem, ProofOutcome, not_seen, proven, refuted
 from console.prove.site import ProofSite
-from console.read.trouble import code_of
+from esteira.errors import code_of
 
 POLICY = "look"
 ASKED = "codedeploy:GetApplication"

@@ -44,7 +44,8 @@ class StageWindows:
 def coming(store: Store, services: Iterable[Service], now: datetime, days: int) -> Iterator[StageWindows]:
     """Each stage of ``services`` with what opens and closes it in the coming ``days``."""
     for service in services:
-        for stage, rules in zip(store.stages(service), service.stages, strict=True):
+        for stage in store.stages(service):
+            rules = stage.rules or service.stage(stage.name)
             held = stage.held(now)
             hold = Hold(held.by, held.reason, held.until) if held and held.until else None
             closed = windows.closed_at(rules.windows, now)

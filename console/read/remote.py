@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from esteira.store import Store
 
 
-PROVEN = {"approve", "reject", "promote", "bypass"}  # words that only count, or whose sayer is counted, with a proof
+# Words that only count, or whose sayer is counted, with a proof.
+PROVEN = {"approve", "reject", "promote", "bypass", "policy"}
 
 
 @dataclass(frozen=True)

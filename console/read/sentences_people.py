@@ -11,6 +11,7 @@ from esteira.core.facts import (
     Bypassed,
     Gated,
     Held,
+    PolicySet,
     Promoted,
     Quarantined,
     Rejected,
@@ -31,12 +32,16 @@ def of_operator(fact: Fact) -> str | None:
             return f"{by} resumed {stage}" + (f": {reason}" if reason else "")
         case Held(by=by, stage=stage, until=datetime() as until, reason=reason):
             return f"{by} held {stage} until {minute(until)}: {reason}"
+        case RollbackOrdered(by=by, stage=stage, to=to, reason=reason, again=True):
+            return f"{by} ordered v{to} to be deployed to {stage} again: {reason}"
         case RollbackOrdered(by=by, stage=stage, away=away, to=to, reason=reason):
             return f"{by} ordered {stage} back from v{away} to v{to}: {reason}"
         case Quarantined(by=by, subject=subject, reason=reason, lifted=True):
             return f"{by} lifted the quarantine of {short(subject)}" + (f": {reason}" if reason else "")
         case Quarantined(by=by, subject=subject, reason=reason):
             return f"{by} quarantined {short(subject)}: {reason}"
+        case PolicySet(version=version, reason=reason):
+            return f"{_who(fact)} set policy version {version}: {reason}"
         case _:
             return None
 
@@ -67,6 +72,6 @@ def _held_against(gated: Gated) -> str:
     return f" against v{gated.against}" if gated.against else ""
 
 
-def _who(word: ReleaseWord) -> str:
+def _who(word: ReleaseWord | PolicySet) -> str:
     """Who said it: by the name they gave, and by the one AWS knows them under, where that was proven."""
     return f"{word.by} ({word.arn})" if word.arn and word.arn != word.by else word.by

@@ -11,6 +11,7 @@ from esteira.core.facts import (
     Deviated,
     Diagnosed,
     GivenUp,
+    HostObserved,
     Notified,
     Replaced,
     Rollout,
@@ -46,6 +47,10 @@ def _of_host(fact: Fact) -> str | None:
     match fact:
         case HostReported(deployment=deployment, host=host, status=status):
             return f"deployment {deployment} on host {host}: {status}"
+        case HostObserved(host=host, stage=stage, release=release, sick="", digest=digest):
+            return f"host {host} of {stage} reports that v{release} is well and runs {digest[:19]}"
+        case HostObserved(host=host, stage=stage, release=release, since=since, why=why):
+            return f"host {host} of {stage} reports that v{release} is sick since {minute(since)}: {why}"
         case Notified():
             return _notified(fact)
         case _:
@@ -68,16 +73,13 @@ def _answered(answers: tuple[str, ...]) -> str:
 
 def of_stage(fact: Fact) -> str | None:
     match fact:
-        case Rollout(number=number, release=release, stage=stage, kind="restore"):
-            return f"rollout {number} on {stage} puts v{release} back on every host, since some ran something else"
-        case Rollout(number=number, release=release, stage=stage, kind="rollback"):
-            return f"rollout {number} on {stage} goes to v{release}, to roll back from {_label(fact.live)}"
-        case Rollout(number=number, release=release, stage=stage):
-            return f"rollout {number} on {stage} goes to v{release}, after {_label(fact.live)}"
+        case Rollout(number=number, stage=stage):
+            return f"rollout {number} on {stage} {_what_it_does(fact)}"
         case Deviated(stage=stage, deployment=deployment, by=by, revision=""):
             return f"deployment {deployment} by {by} put the live release back on {stage}"
-        case Deviated(stage=stage, deployment=deployment, by=by, revision=revision):
-            return f"deployment {deployment} by {by}, not by esteira, put {revision} on {stage}"
+        case Deviated(stage=stage, deployment=deployment, by=by, revision=revision, failed=failed):
+            where = f"some hosts of {stage}, and failed" if failed else stage
+            return f"deployment {deployment} by {by}, not by esteira, put {revision} on {where}"
         case RolloutFinished(rollout=rollout, release=release, stage=stage, succeeded=True, note=note):
             return f"rollout {rollout} on {stage} is finished: v{release} is live{f'; {note}' if note else ''}"
         case RolloutFinished(rollout=rollout, release=release, stage=stage):
@@ -90,12 +92,24 @@ def of_stage(fact: Fact) -> str | None:
             return None
 
 
+def _what_it_does(rollout: Rollout) -> str:
+    match rollout:
+        case Rollout(release=release, kind="restore"):
+            return f"puts v{release} back on every host, since some ran something else"
+        case Rollout(release=release, kind="redeploy"):
+            return f"deploys v{release} again, as was ordered"
+        case Rollout(release=release, live=live, kind="rollback"):
+            return f"goes to v{release}, to roll back from {_label(live)}"
+        case Rollout(release=release, live=live):
+            return f"goes to v{release}, after {_label(live)}"
+
+
 def of_alarm(fact: Fact) -> str | None:
     match fact:
         case AlarmRang(alarm=alarm, since=since, reason=reason):
             return f"alarm {alarm} rang at {minute(since)}" + (f": {_one_line(reason)}" if reason else "")
         case GivenUp(what="alarm", stage=stage, why=why):
-            return f"an alarm rang while it was watched on {stage}, and nothing could be done: {why}"
+            return f"it was not well while it was watched on {stage}, and nothing could be done: {why}"
         case _:
             return None
 

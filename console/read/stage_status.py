@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from console.read.failing import failing
+from console.read.hosts import digests_differ, silent
+from console.read.policies import in_a_line
 from console.read.release_lines import bypasses_of, last_listed, line_of
 from console.read.sentences import sentence
 from console.read.views import Hold, LiveOnStage, ReleaseLine, ServiceStatus, StageStatus, UnderWay, Vote
@@ -37,6 +39,7 @@ def glance(
             url=pages.get(service.name, service.url),
             live=next((s.live.release for s in stages if _is_last(s, service) and s.live), ""),
             failing=failing(store, service),
+            rules=next((stage.rules for stage in stages if stage.service == service.name), ""),
         )
         for service in services
     )
@@ -66,12 +69,13 @@ def _status(store: Store, service: Service, now: datetime) -> Iterator[StageStat
         yield StageStatus(
             service=service.name,
             stage=stage.name,
-            live=_live(store, service, stage, assessed.get(stage.live), now),
+            live=_live(store, s, stage, assessed.get(stage.live), now),
             under_way=tuple(on_their_way[stage.name]),
             arrived=tuple(sentence(image) for image in s.arrived) if stage is s.first else (),
             ordered=sentence(stage.ordered) if stage.ordered else "",
             hold=Hold(hold.by, hold.reason, hold.until) if hold and hold.until else None,
             bypasses=tuple(bypasses_of((r for r in s.releases if r.number in s.written), stage, now)),
+            rules=in_a_line(s.policy),
         )
 
 
@@ -92,14 +96,13 @@ def _under_way(assessed: Assessed, s: Snapshot, now: datetime) -> UnderWay:
     )
 
 
-def _live(
-    store: Store, service: Service, stage: StageState, assessed: Assessed | None, now: datetime
-) -> LiveOnStage | None:
+def _live(store: Store, s: Snapshot, stage: StageState, assessed: Assessed | None, now: datetime) -> LiveOnStage | None:
     if assessed is None:
         return None
     release = assessed.release
     here, pushed = release.on(stage), release.pushed
-    since, why = _since(store, service, stage, release)
+    beats = [beat for beat in s.beats if (beat.stage, beat.release) == (stage.name, release.number)]
+    since, why = _since(store, s.service, stage, release)
     # What was rolled back to is not watched again.
     watched_until = since + stage.baking if here.came_by_itself else since
     status = assessed.on[stage.name]
@@ -113,8 +116,10 @@ def _live(
         author=pushed.author,
         since=since,
         watched_until=watched_until if stage.baking > timedelta() and watched_until > now else None,
-        differs=status.why if stage.drift else "",
+        differs=status.why if stage.drift else digests_differ(release, stage, beats),
         alarm=status.why if status.cause in (Cause.ALARM, Cause.IMAGE_GONE) else "",
+        sick=status.why if status.cause == Cause.SICK else "",
+        silent=tuple(silent(s.service, release, beats, now)),
     )
 
 
@@ -125,7 +130,7 @@ def _since(store: Store, service: Service, stage: StageState, release: Release) 
     if best is None or best.started is None or here.live_since is None:
         return release.pushed.at, "it is what the last rollout left"
     rollout = next((f for f in rollout_facts(store, service, stage.name, best.number) if isinstance(f, Rollout)), None)
-    order = order_of(store, service, rollout) if rollout and rollout.kind == "rollback" else None
+    order = order_of(store, service, rollout) if rollout else None
     deployment = best.started.deployment
     if order is not None:
         return here.live_since, sentence(order)
@@ -139,6 +144,7 @@ def rollout_facts(store: Store, service: Service, stage: str, number: int) -> tu
 
 
 def order_of(store: Store, service: Service, rollout: Rollout) -> RollbackOrdered | None:
-    """The order a rollback's rollout served."""
-    facts = store.facts(service.name, rollout.about, rollout.served) if rollout.served else ()
+    """The order that the rollout carries out, None where it carries out none."""
+    ordered = rollout.served and rollout.kind in ("rollback", "redeploy")
+    facts = store.facts(service.name, rollout.about, rollout.served) if ordered else ()
     return next((f for f in facts if isinstance(f, RollbackOrdered)), None)

@@ -40,11 +40,6 @@ def explained(error: Exception, where: Where) -> str | None:
             return f"AWS cannot be spoken to: {error}. Next: aws sts get-caller-identity tells whether you are known"
 
 
-def code_of(error: Exception) -> str:
-    """AWS's code of an error, "" for one that is not AWS's."""
-    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
-
-
 def _explained_answer(error: Any, where: Where) -> str:
     code, text = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
     match code:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from esteira.core.admission import Wait
 
@@ -68,7 +69,7 @@ class UnderWay(ReleaseLine):
 @dataclass(frozen=True)
 class LiveOnStage:
     """What is live on a stage: why, and since when; until when it is watched, the alarm that went off in vain, and how
-    the hosts differ from it."""
+    the hosts differ from it. ``sick`` is what its hosts say of it, ``silent`` which of them do not report any more."""
 
     release: str
     commit: str
@@ -81,6 +82,8 @@ class LiveOnStage:
     watched_until: datetime | None
     alarm: str
     differs: str
+    sick: str
+    silent: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ class StageStatus:
     ordered: str  # a rollback that waits for its rollout, as a sentence, or ""
     hold: Hold | None
     bypasses: tuple[Bypass, ...]
+    rules: str = ""  # the policy that is in force, "" where the registration's rules are
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,7 @@ class ServiceStatus:
     url: str
     live: str
     failing: tuple[str, ...]
+    rules: str = ""  # the policy that is in force, "" where the registration's rules are
 
 
 @dataclass(frozen=True)
@@ -203,7 +208,26 @@ class Account:
     deployments: tuple[ReleaseDeployment, ...]
     facts: tuple[Said, ...]  # in order of time
     decisions: tuple[Said, ...]  # of the controller, in order of time
+    settings: tuple[str, ...] = ()  # how they differ from those of the release it replaces, a line each
+    settings_than: str = ""  # that release, "" where it replaces none
+    rules: str = ""  # the policy that was in force, "" where none was set
     ahead: StageDifference | None = None  # to what is live on the next stage it has not come to
+
+
+@dataclass(frozen=True)
+class Running:
+    """The build or the deployment of a release that runs just now. ``step`` is the build's phase or command, or the
+    lifecycle event of the host that is furthest behind, and ``says`` the build's last line; "": not known, or not to be
+    asked. ``usual_seconds`` is the median of the last ones that went well, None where there are none."""
+
+    release: str
+    what: Literal["build", "deployment"]
+    id: str
+    stage: str  # "" of a build
+    since: datetime
+    step: str
+    says: str
+    usual_seconds: float | None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from console.record.checkpoint_chain import CheckpointChain
 from console.record.evidence import ask
@@ -40,12 +39,15 @@ def anchors(aws: Aws, service: Service, chain: CheckpointChain, said: RolloutRow
 
 
 def _descriptions(aws: Aws, service: Service, chain: CheckpointChain) -> Iterator[tuple[bool, str]]:
-    """Each deployment of the stage's group since the first checkpoint looked at: whether the record agrees."""
+    """Each deployment of the stage's group: whether the record agrees.
+
+    Of all times, for whoever makes a chain anew may write any time into it.
+    """
     group, codedeploy = service.stage(chain.stage).group, aws.client("codedeploy")
-    request: dict[str, Any] = {"applicationName": service.application, "deploymentGroupName": group}
-    if chain.checkpoints:
-        request["createTimeRange"] = {"start": chain.checkpoints[min(chain.checkpoints)].at}
-    ids = [i for page in codedeploy.get_paginator("list_deployments").paginate(**request) for i in page["deployments"]]
+    pages = codedeploy.get_paginator("list_deployments").paginate(
+        applicationName=service.application, deploymentGroupName=group
+    )
+    ids = [deployment for page in pages for deployment in page["deployments"]]
     for some in batches(ids):
         for info in codedeploy.batch_get_deployments(deploymentIds=some)["deploymentsInfo"]:
             description = str(info.get("description", ""))
@@ -55,7 +57,8 @@ def _descriptions(aws: Aws, service: Service, chain: CheckpointChain) -> Iterato
 
 
 def _held(chain: CheckpointChain, rollout: int, before: str, deployment: str) -> tuple[bool, str]:
-    if chain.rows.row(chain.service, about_stage(chain.stage), f"rollout#{rollout:08d}") is None:
+    is_newer = rollout > max(chain.checkpoints, default=0)  # an older one that is missing leaves a gap in the chain
+    if is_newer and chain.rows.row(chain.service, about_stage(chain.stage), f"rollout#{rollout:08d}") is None:
         return False, f"{deployment} is of rollout {rollout}, which is not on record any more"
     checkpoint = chain.checkpoints.get(rollout - 1)
     stands = checkpoint.sha256 if checkpoint else "none"

@@ -16,7 +16,7 @@ from typing import Any
 from esteira.config import Service
 from esteira.core.facts import RELEASES, ImageArrived, ImageTaken
 from esteira.core.state import Listed, Snapshot
-from esteira.fact import from_row, to_row
+from esteira.fact import from_row, stamp, to_row
 from esteira.snapshot import snapshot
 from esteira.store import Store
 from esteira.store.rows import latest_rows, open_row, pk_of
@@ -45,6 +45,13 @@ class Rows(Store):
     def newest_rows(self, service: str, about: str, prefix: str, limit: int) -> dict[str, dict[str, Any]]:
         """The last ``limit`` rows of a partition by their keys."""
         return {row["sk"]: row for row in self._query(service, about, prefix, newest=limit)}
+
+    def between(
+        self, service: str, about: str, prefix: str, since: datetime, until: datetime
+    ) -> dict[str, dict[str, Any]]:
+        """A partition's rows whose keys go on with a time between the two."""
+        first, last = f"{prefix}{stamp(since)}", f"{prefix}{stamp(until)}~"
+        return {row["sk"]: row for row in self._query(service, about, first, last=last)}
 
     def row(self, service: str, about: str, key: str) -> dict[str, Any] | None:
         """One row, None where there is none."""
@@ -102,13 +109,13 @@ class AsOf:
     missing: tuple[str, ...] = ()
 
 
-def as_of(rows: Rows, service: Service, seen: Seen, at: datetime, without: str = "") -> AsOf:
+def as_of(rows: Rows, service: Service, seen: Seen, at: datetime, without: tuple[str, ...] = ()) -> AsOf:
     """What was known about ``service`` at ``at``: what ``seen`` names, except keys that begin with ``without``."""
     there: dict[str, dict[str, dict[str, Any]]] = {}
     missing = []
     for name in seen.rows:
         about, key, _ = name.split("\t")
-        if without and key.startswith(without):
+        if key.startswith(without):
             continue
         row = _readable(rows, service.name, about, key)
         if row is None:

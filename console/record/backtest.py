@@ -33,8 +33,9 @@ from esteira.core.facts import (
 from esteira.core.plan import moment, plan
 from esteira.core.state import OnStage, Release, Snapshot, StageState
 from esteira.core.status import Phase, assess
-from esteira.inspection import class_of, matches
+from esteira.inspection import class_of, matches, own_paths
 from esteira.trail import Decided
+from settings.model import in_effect, restored
 
 # What a rule makes a release wait for; its rollout and the stage before are none.
 _RULES = (Waits.BAKE, Waits.APPROVAL, Waits.HOLD, Waits.WINDOW)
@@ -108,14 +109,16 @@ class _Trial:
 
     def _paths(self, pushed: Pushed) -> Iterator[Otherwise]:
         complete = len(pushed.changed) == pushed.changed_count
-        counts = [path for path in pushed.changed if not matches(path, self.other.ignored_paths)]
+        ignored = in_effect(self.other, restored(pushed.settings)).ignored_paths
+        own = own_paths(self.other.folder, pushed.changed)
+        counts = [path for path in own if not matches(path, ignored)]
         before = self.rows.pushed(self.other.name, pushed.number - 1)
         first = before is None or not before.base  # the whole tree, which is never skipped
         if pushed.skipped and counts:
             yield Otherwise("ignored_paths", f"{counts[0]} counts: it would not be skipped", pushed.at)
         if not pushed.skipped and complete and pushed.changed and not counts and not first:
             yield Otherwise("ignored_paths", "only ignored paths changed: it would be skipped", pushed.at)
-        classes = tuple(sorted({class_of(path, self.other.path_classes) for path in pushed.changed}))
+        classes = tuple(sorted({class_of(path, self.other.path_classes) for path in own}))
         if complete and classes != pushed.classes:
             was, would = (", ".join(names) or "none" for names in (pushed.classes, classes))
             yield Otherwise("path_classes", f"its class would be {would} instead of {was}", pushed.at)
@@ -151,7 +154,7 @@ class _Trial:
         return _Decision(
             decided,
             as_of(self.rows, service, seen, decided.at).snapshot,
-            as_of(self.rows, other, seen, decided.at, without="gated#").snapshot,
+            as_of(self.rows, other, seen, decided.at, without=("gated#", "policy#")).snapshot,
         )
 
     def _gated(self, decision: _Decision, r: Release) -> Gated | None:

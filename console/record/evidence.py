@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 
 from aws_events import exported_digest
-from console.read.trouble import code_of
 from console.record.receipt_values import Evidence, Verdict
 from console.record.rollout_rows import RolloutRows
 from esteira.aws import Aws
@@ -18,6 +17,8 @@ from esteira.core.facts import (
     DeploymentStarted,
     Diagnosed,
 )
+from esteira.core.state import Beat
+from esteira.errors import code_of
 
 # How AWS words that it may not be told, and that something is not there any more.
 _FORBIDDEN = {"AccessDenied", "AccessDeniedException", "403", "UnauthorizedOperation", "NotAuthorized"}
@@ -54,6 +55,17 @@ def evidence_of(
     if said.diagnosed is not None and said.diagnosed.answers:
         diagnosed = said.diagnosed
         yield ask("hosts", lambda: _hosts(aws, diagnosed))
+
+
+def running_on(beats: Iterable[Beat], number: int, stage: str, said: RolloutRows) -> Iterator[Evidence]:
+    """The digest that each host reports that it runs, where it runs this release; AWS itself does not know."""
+    there = [beat for beat in beats if (beat.stage, beat.release) == (stage, number)]
+    if there and said.rollout is not None:
+        digest = said.rollout.digest
+        yield Evidence(
+            "running",
+            *_held(*((f"what {b.host} ran at {b.at:%Y-%m-%d %H:%M} UTC", b.digest, digest) for b in there)),
+        )
 
 
 def ask(what: str, look: Callable[[], tuple[Verdict, str]]) -> Evidence:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from console.record.alterations import altered
 from console.record.as_of import UNREADABLE, Rows
 from console.record.checkpoint_chain import CheckpointChain, F, read_fact
+from console.record.followed import LATE, forgotten, images_taken, unfounded
 from console.record.receipt_values import Fault
 from esteira.audit import names_of, row_hash, seen_hash, seen_line
 from esteira.core.facts import (
+    POLICY,
     Aborted,
     CommitPushed,
     ImageTaken,
@@ -30,8 +32,6 @@ from esteira.fact import Fact, from_row
 from esteira.trail import Decided, Requested, Round, Seen, about_decisions
 
 WORDS = (Word, ReleaseWord, Retried, Aborted)
-# By how much a row may be older than what was read before it was written: no function lives as long.
-LATE = timedelta(minutes=15)
 ROUNDS = 1000  # so many of the newest rounds are looked at, also where no checkpoint lists them yet
 
 
@@ -60,6 +60,9 @@ class Grounds:
         self.last = max((d.at for d in decided), default=None)
         yield from self._requests()
         yield from self._strangers()
+        said = self._facts(about_release(self.number), Fact)
+        yield from unfounded(said, decided, self.rows, self.service, self.now)
+        yield from images_taken(self.rows, self.service, self.now)
 
     @property
     def rows(self) -> Rows:
@@ -96,7 +99,7 @@ class Grounds:
         made = read_fact(self.rows.row(self.service, "seen", f"seen#{sha256}"), Seen)
         name = f"seen seen#{sha256}"
         if made is None:
-            if not _forgotten(Seen.kept_days, at, self.now):
+            if not forgotten(Seen.kept_days, at, self.now):
                 yield Fault(name, "it is missing: a decision was made from it")
             return
         if seen_hash(made) != sha256:
@@ -142,7 +145,7 @@ class Grounds:
             about, _, key = name.partition(" ")
             self.covered.add(name)
             row = self.rows.row(self.service, about, key)
-            if row is None and not _forgotten(kept_days, at, self.now):
+            if row is None and not forgotten(kept_days, at, self.now):
                 yield Fault(name, "it is missing")
             elif row is not None and (says := altered(row, about, key, sha256)):
                 yield Fault(name, says)
@@ -156,7 +159,7 @@ class Grounds:
         commit = f"commit/{birth.commit}" if birth else ""
         # Who pushed is read for a decision only where a stage has the two-person rule.
         pushed = [commit] if any(name.startswith(f"{commit} pushed-by#") for name in self.covered) else []
-        for about in (about_release(self.number), about_stage(self.chain.stage), *subjects, *pushed):
+        for about in (about_release(self.number), about_stage(self.chain.stage), *subjects, *pushed, POLICY):
             for fact in self._facts(about, CommitPushed if about in pushed else Fact):
                 if f"{fact.about} {fact.key}" not in self.covered:
                     yield from self._stranger(fact)
@@ -187,10 +190,6 @@ class Grounds:
 def _round_key(decided: Decided) -> str:
     """The key of the round a decision was made in."""
     return Round(at=decided.at, round=decided.round, seen=decided.seen, rows=()).key
-
-
-def _forgotten(kept_days: int | None, at: datetime, now: datetime) -> bool:
-    return kept_days is not None and at + timedelta(days=kept_days) < now
 
 
 def _goes_away(about: str, key: str) -> bool:

@@ -23,7 +23,7 @@ from console.read.where import REFUSED, TroubleError
 from console.record.anchors import anchors
 from console.record.as_of import Rows
 from console.record.checkpoint_chain import CHECKPOINTS, CheckpointChain, checked_rows, checkpoint_key
-from console.record.evidence import evidence_of
+from console.record.evidence import evidence_of, running_on
 from console.record.grounds import Grounds
 from console.record.receipt_values import Receipt
 from console.record.rollout_rows import RolloutRows, faults_of_links, links_of
@@ -70,9 +70,11 @@ def receipt(
         faults=tuple({(f.row, f.says if f.row == chain.about else ""): f for f in reversed(faults)}.values())[::-1],
         later=tuple(_later(chain, number, checkpoint)) if checkpoint else (),
         checkpoints=chain.told(),
-        evidence=(*evidence_of(aws, service, number, stage, rollout, said), anchors(aws, service, chain, said))
-        if aws and checkpoint
-        else (),
+        evidence=(
+            *running_on(rows.beats(service.name), number, stage, said),
+            *(evidence_of(aws, service, number, stage, rollout, said) if aws and checkpoint else ()),
+            *([anchors(aws, service, chain, said)] if aws and checkpoint else ()),
+        ),
     )
 
 

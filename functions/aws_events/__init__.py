@@ -19,7 +19,8 @@ from aws_events.build_log import failed_command
 from aws_events.builds import exported_by, exported_digest, observed_build, read_build
 from aws_events.deployments import observed_deployment, observed_instance, read_deployment, read_instance
 from aws_events.heard import Heard, Nice, NotOurs, Timestamp
-from aws_events.images import observed_image, read_image, read_inspection, read_scan
+from aws_events.hosts import read_report
+from aws_events.images import observed_image, observed_scan, read_image, read_inspection, read_scan
 from aws_events.pushes import read_push
 from esteira.config import Service, Settings
 from esteira.core.facts import ImageArrived
@@ -39,6 +40,7 @@ __all__ = [
     "observed_deployment",
     "observed_image",
     "observed_instance",
+    "observed_scan",
     "read",
 ]
 
@@ -103,4 +105,5 @@ _READERS: dict[tuple[str, str], _Reader] = {
     ("aws.codedeploy", "CodeDeploy Deployment State-change Notification"): read_deployment,
     ("aws.codedeploy", "CodeDeploy Instance State-change Notification"): read_instance,
     ("aws.cloudwatch", "CloudWatch Alarm State Change"): read_alarm,
+    ("esteira.host", "Host Report"): read_report,
 }

@@ -33,7 +33,7 @@ Nice = WrapValidator(_or_none)
 class Heard:
     """An event of ours: the service it is about and the facts it tells. No facts: it only says "look".
 
-    ``others`` are further services that it tells the same: several may listen to one alarm.
+    ``others`` are further services that it tells the same: several may listen to one alarm, or stand in one repository.
     """
 
     service: Service

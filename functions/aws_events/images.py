@@ -11,7 +11,6 @@ from pydantic import BaseModel, Field
 from aws_events.heard import Digest, Heard, NotOurs, name_in, service_with
 from esteira.config import Service
 from esteira.core.facts import ImageArrived
-from esteira.fact import Fact
 from esteira.manifest import no_image
 from esteira.refusal import validated
 from esteira.trail import ImageScanned
@@ -77,22 +76,28 @@ def read_inspection(detail: Mapping[str, Any], services: Sequence[Service], now:
     return read_scan({**detail, "repository-name": repository, "scan-status": status}, services, now)
 
 
-def observed_image(service: Service, image: Mapping[str, Any], now: datetime) -> tuple[Fact, ...]:
-    """The facts that one of ``DescribeImages``' imageDetails tells."""
+def observed_image(service: Service, image: Mapping[str, Any], now: datetime) -> tuple[ImageArrived, ...]:
+    """The arrivals that one of ``DescribeImages``' imageDetails tells."""
     digest = image["imageDigest"]
     refused = no_image(image.get("imageManifestMediaType", ""), image.get("artifactMediaType", ""))
     attached = image.get("subjectManifestDigest", "")
-    facts: list[Fact] = [
+    return tuple(
         ImageArrived(at=image.get("imagePushedAt", now), tag=tag, digest=digest, heard=now)
         for tag in image.get("imageTags", [])
         if service.accepts_tag(tag) and not (refused or attached)
-    ]
-    status = image.get("imageScanStatus", {}).get("status", "")
-    if status in ("COMPLETE", "FAILED"):
-        summary = image.get("imageScanFindingsSummary", {})
-        completed = summary.get("imageScanCompletedAt", now)
-        facts.append(_scanned(digest, status, summary.get("findingSeverityCounts"), completed, now))
-    return tuple(facts)
+    )
+
+
+def observed_scan(digest: str, scan: Mapping[str, Any], now: datetime) -> ImageScanned | None:
+    """What ``DescribeImageScanFindings`` tells of an image's scan, None while it is not at an end.
+
+    Enhanced scanning never ends; it is ACTIVE from its first findings on.
+    """
+    status, found = scan.get("imageScanStatus", {}).get("status", ""), scan.get("imageScanFindings", {})
+    status = "COMPLETE" if status == "ACTIVE" and "imageScanCompletedAt" in found else status
+    if status not in ("COMPLETE", "FAILED"):
+        return None
+    return _scanned(digest, status, found.get("findingSeverityCounts"), found.get("imageScanCompletedAt", now), now)
 
 
 def _scanned(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from aws_events.heard import Commit, Heard, Nice, NotOurs, name_in, service_with
+from aws_events.heard import Commit, Heard, Nice, NotOurs, name_in
 from esteira.config import Service
 from esteira.core.facts import CommitPushed
 from esteira.refusal import validated
@@ -24,7 +24,8 @@ class ReferenceChange(BaseModel, defer_build=True):
 
 
 def read_push(detail: Mapping[str, Any], services: Sequence[Service], now: datetime) -> Heard | NotOurs:
-    """Who pushed which commit to the watched branch; only "look", where one of both is not told."""
+    """Who pushed which commit to the watched branch, to all services of the repository; only "look", where one of both
+    is not told."""
     repository, kind = name_in(detail, "repositoryName"), name_in(detail, "referenceType")
     watching = [s for s in services if s.repository == repository]
     if not watching:
@@ -32,11 +33,11 @@ def read_push(detail: Mapping[str, Any], services: Sequence[Service], now: datet
     if kind != "branch":
         return NotOurs(f"a {kind or 'commit without a reference'} starts no release")
     change = validated(ReferenceChange, detail, "CodeCommit event")
-    service = service_with(watching, "branch", change.referenceName)
-    if service is None:
+    released = tuple(s for s in watching if s.branch == change.referenceName)
+    if not released:
         branches = ", ".join(f"{s.name} watches {s.branch}" for s in watching)
         return NotOurs(f"{branches}, not {change.referenceName}")
     if change.commitId is None or not change.callerUserArn:
-        return Heard(service, ())
-    before = change.oldCommitId or ""
-    return Heard(service, (CommitPushed(at=now, commit=change.commitId, by=change.callerUserArn, before=before),))
+        return Heard(released[0], (), released[1:])
+    pushed = CommitPushed(at=now, commit=change.commitId, by=change.callerUserArn, before=change.oldCommitId or "")
+    return Heard(released[0], (pushed,), released[1:])

@@ -77,10 +77,10 @@ class _Run:
         """Gather, decide, do; whether there may be more to do."""
         m = self._gather()
         actions = tuple(action for action in plan(m) if self._refused.count(action) < 2)
-        _write_down(m, number, actions, self.context)
+        grounds = _write_down(m, number, actions, self.context)
         self._look, failed = False, len(self.errors)
         for action in actions:
-            self._do(action, m)
+            self._do(action, m, grounds)
         failed_birth = len(self.errors) > failed and isinstance(actions[0], OpenCommit | OpenImage)
         # A release that could not be born keeps nothing else from being done; another failure ends the call.
         carry_on = len(self.errors) == failed or (failed_birth and self._births)
@@ -100,12 +100,12 @@ class _Run:
         self._known |= m.assessed
         return m
 
-    def _do(self, action: Action, m: Moment) -> None:
+    def _do(self, action: Action, m: Moment, grounds: str) -> None:
         decision = _decision(m, action)
         self.context.tell(decision)
         try:
             with self.context.follow(decision):
-                came = perform(action, m.s, self.context)
+                came = perform(action, m.s, self.context, grounds)
         except BusyError:
             pass  # recorded, and the status says so: a wait
         except DeclinedError as refusal:  # recorded, too; calling the function again would not heal it
@@ -148,10 +148,10 @@ def _lead_on(actions: Sequence[Action]) -> bool:
     return any(not isinstance(a, Project) or a.phase.ended for a in listing)
 
 
-def _write_down(m: Moment, number: int, actions: Sequence[Action], context: Context) -> None:
-    """Record what was decided, and from what, before it is done."""
+def _write_down(m: Moment, number: int, actions: Sequence[Action], context: Context) -> str:
+    """Record what was decided, and from what, before it is done; the hash of what it was decided from."""
     if not actions:
-        return
+        return ""
     configuration = configuration_of(m.s.service, m.now)
     if configuration.sha256 not in context.configured:
         context.store.record(m.s.service.name, configuration)
@@ -172,6 +172,7 @@ def _write_down(m: Moment, number: int, actions: Sequence[Action], context: Cont
     ]
     sealed = round_of(m.now, number, grounds, decided)
     context.store.write_decisions(m.s.service.name, [grounds, *decided, sealed])
+    return grounds.sha256
 
 
 def _decision(m: Moment, action: Action) -> Decision:

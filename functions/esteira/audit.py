@@ -79,7 +79,7 @@ def checkpoint_hash(checkpoint: Checkpoint) -> str:
 
 
 def configuration_of(service: Service, at: datetime) -> Configured:
-    """A service's registration under its hash."""
+    """A service's registration, with the rules of its policy, under its hash."""
     document = service.model_dump_json()
     return Configured(at=at, sha256=configuration_hash(document), document=document)
 
@@ -117,10 +117,10 @@ def _facts(s: Snapshot) -> Iterator[Fact]:
             stage.reminded,
             stage.deviated,
             *stage.alarms,
+            *stage.hosts,
         )
         yield from (word for word in words if word is not None)
-    if s.newest:
-        yield s.newest
+    yield from filter(None, (s.newest, s.policy))
     yield from s.arrived
     for release in s.releases:
         yield release.pushed

@@ -42,7 +42,7 @@ class Repository(Protocol):
     """The part of CodeCommit that is needed here; ``esteira.aws`` has it."""
 
     def folder(self, service: Service, commit: str, path: str) -> Folder | None:
-        """A folder of the commit ("" is the root); None if the repository no longer has the commit."""
+        """A folder of the commit ("" is the service's own); None if the repository no longer has the commit."""
 
     def blob(self, service: Service, blob: str) -> bytes | None:
         """The content of a file; None if it is too large for CodeCommit."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from windows import Window, never
 
@@ -23,12 +23,25 @@ Images = Annotated[str, Field(pattern=rf"^{_PART}(/{_PART})*$", min_length=2, ma
 Project = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{1,149}$")]
 Deployed = Annotated[str, Field(pattern=r"^[A-Za-z0-9+=,.@_-]{1,100}$")]
 Bucket = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+Folder = Annotated[
+    str, Field(pattern=r"^([A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*)?$", max_length=200)
+]
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Parameter = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]{1,1011}$")]
 AlarmName = Annotated[str, Field(min_length=1, max_length=255)]
 # A name a build exports, in any case: ROC_AUC is the figure of the gate roc_auc.
 Metric = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+
+
+# The context of a document that somebody wrote, where only the controller itself sets some values.
+WRITTEN = {"written": True}
+
+
+def _by_us_alone(value: Any, info: ValidationInfo) -> Any:
+    if value and info.context == WRITTEN:
+        raise ValueError("only the controller sets it")
+    return value
 
 
 class Strict(BaseModel):
@@ -50,24 +63,20 @@ class Approvals(Strict):
     named_sessions: Annotated[tuple[Glob, ...], Field(max_length=20)] = ("AWSReservedSSO_*",)
 
 
-class Stage(Strict):
-    """Where a release runs, a CodeDeploy deployment group, and what must be so before it comes there.
+class StageRules(Strict):
+    """What must be so before a release comes to a stage, and while it is watched there.
 
     ``bake_minutes``: so long a release is watched after it came to life here. An alarm of ``alarms`` that goes off
     within them takes it back, and the next stage waits for them to pass. ``restore_minutes``: so long a deployment that
-    others made stays before the live release is put back, 0 for as long as nobody releases. ``fault`` is what was
-    wrong with the registration (``registration.registered``): releases wait for it to be mended.
+    others made stays before the live release is put back, 0 for as long as nobody releases.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = "production"
-    group: Deployed
     bake_minutes: Annotated[int, Field(ge=0, le=10080)] = 0
     alarms: Annotated[tuple[AlarmName, ...], Field(max_length=10)] = ()
     restore_minutes: Annotated[int, Field(ge=0, le=10080)] = 15
     approvals: Approvals | None = None
     windows: Annotated[tuple[Window, ...], Field(max_length=20)] = ()
     bypass: bool = True  # whether a release may be let past these rules
-    fault: str = ""
 
     @model_validator(mode="after")
     def _alarms_have_a_time_to_be_heard(self) -> Self:
@@ -80,6 +89,16 @@ class Stage(Strict):
         if self.windows and never(self.windows):
             raise ValueError("its windows never let a deployment begin")
         return self
+
+
+class Stage(StageRules):
+    """Where a release runs, a CodeDeploy deployment group, and its rules: the policy's where one was set, or else the
+    registration's. ``fault`` is what was wrong with them (``registration.registered``): releases wait for it to be
+    mended."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = "production"
+    group: Deployed
+    fault: Annotated[str, AfterValidator(_by_us_alone)] = ""
 
 
 class Gate(Strict):
@@ -110,7 +129,10 @@ class Guard(Strict):
     allow: tuple[Glob, ...] = ()
 
 
-Verb = Literal["rollback", "hold", "resume", "quarantine", "retry", "abort", "approve", "reject", "promote", "bypass"]
+Verb = Literal[
+    "rollback", "redeploy", "hold", "resume", "quarantine", "retry", "abort", "approve", "reject", "promote", "bypass",
+    "policy",
+]  # fmt: skip
 # Who may say a word: an ARN as STS tells it, with * for any part of it.
 Principal = Annotated[str, Field(pattern=r"^arn:[a-z-]+:(iam|sts)::[0-9*]{1,12}:\S{1,500}$")]
 # Of the capabilities that Docker gives a container by itself those an image may be given back.
@@ -140,18 +162,33 @@ class Classes(Strict):
     model: tuple[Glob, ...] = ("models/**", "model/**", "train*.py", "*.onnx", "R/model*", "golden.json")
 
 
-class Service(Strict):
-    """One model: where it comes from, where its images stand, where it runs."""
+class Rules(Strict):
+    """What guards every release of a service, whatever the stage."""
+
+    gates: Annotated[dict[Metric, Gate], Field(max_length=20)] = {}
+    gates_dry_run: bool = False  # write down what a gate would have refused, and refuse nothing
+    own_hooks: bool = True  # whether a commit's own appspec.yml, which runs as root on the host, is taken
+    words: dict[Verb, tuple[Principal, ...]] = {}  # who may say which; () nobody; a word that is not named: anybody
+    guard: Guard = Guard()
+
+
+class Service(Rules):
+    """One model: where it comes from, where its images stand, where it runs, and the rules that guard it: the policy's
+    where one was set (``policy.document.in_force``), or else those of the registration."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
     repository: Repository
     branch: Branch = "main"
+    folder: Folder = (
+        ""  # where in the repository it stands; "": at its root. What changes elsewhere is no release of it
+    )
     images: Images
     image_uri: str
     project: Project
     application: Deployed
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=8)]  # in the order a release takes them
     bundles: Bucket
+    architecture: Literal["arm64", "x86_64", ""] = ""  # of the hosts; "" is not compared with an image's
     url: Annotated[str, Field(max_length=2000)] = ""  # where its model answers, for people
 
     port: Annotated[int, Field(ge=0, le=65535)] = 0  # 0: what the image exposes, or what the host finds
@@ -165,20 +202,16 @@ class Service(Strict):
     memory_mb: Annotated[int, Field(ge=0, le=2**24)] = 0  # the container's limit; 0: nine tenths of the host's
     when_memory_is_short: Literal["refuse", "stop-first"] = "refuse"
     capabilities: tuple[Capability, ...] = ()  # what the container may do of what root may; none unless asked for
-    own_hooks: bool = True  # whether a commit's own appspec.yml, which runs as root on the host, is taken
-    words: dict[Verb, tuple[Principal, ...]] = {}  # who may say which; () nobody; a word that is not named: anybody
     environment: dict[Variable, str] = {}
     # By variable, the SSM parameter whose value the host fetches; its role reads those under /STACK/parameters/NAME/.
     parameters: dict[Variable, Parameter] = {}
     accepted_tags: tuple[Glob, ...] = ("v*", "release-*")
     ignored_paths: tuple[Glob, ...] = ("docs/**", "*.md")
     path_classes: Classes = Classes()
-    guard: Guard = Guard()
     deadlines: Deadlines = Deadlines()
-    gates: Annotated[dict[Metric, Gate], Field(max_length=20)] = {}
-    gates_dry_run: bool = False  # write down what a gate would have refused, and refuse nothing
     webhook: Webhook | None = None
-    is_stopped: bool = False  # what the hosts are to get is wrong, so nothing is deployed
+    # What the hosts are to get is wrong, so nothing is deployed.
+    is_stopped: Annotated[bool, AfterValidator(_by_us_alone)] = False
 
     @field_validator("stages")
     @classmethod
@@ -203,6 +236,11 @@ class Service(Strict):
             if stage.name == name:
                 return stage
         raise LookupError(f"{self.name} has no stage {name}")
+
+    @property
+    def docker_architecture(self) -> str:
+        """The hosts' architecture as images name it."""
+        return "amd64" if self.architecture == "x86_64" else self.architecture
 
     @property
     def last(self) -> Stage:

@@ -33,7 +33,7 @@ class PartialError(Exception):
 def code_of(error: BaseException) -> str:
     """AWS's code for an error, "" for an error that is not AWS's."""
     response = getattr(error, "response", None)
-    return str(response["Error"]["Code"]) if isinstance(response, dict) else ""
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
 
 
 def status_of_answer(error: BaseException) -> int:

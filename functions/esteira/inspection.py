@@ -1,7 +1,7 @@
 """What a push changed, and what must not be built: paths classed, ignored paths skipped, secrets refused.
 
 Pure: whoever calls hands over the files' contents. Patterns are shell globs: one without a slash matches a file's name
-in any folder, one with a slash the whole path, where ``*`` also crosses folders.
+in any folder, one with a slash the whole path from the service's folder, where ``*`` also crosses folders.
 """
 
 from __future__ import annotations
@@ -78,14 +78,28 @@ def searched(search: Search, change: Change, content: bytes | str) -> Search:
 def inspect(service: Service, changes: Sequence[Change], first: bool, search: Search) -> Inspection:
     """What came of a push that was searched. ``first`` says that ``changes`` is the whole tree, never skipped."""
     paths = tuple(sorted(c.path for c in changes))
-    ignored = not first and bool(paths) and all(matches(p, service.ignored_paths) for p in paths)
     return Inspection(
-        classes=tuple(sorted({class_of(p, service.path_classes) for p in paths})),
+        classes=tuple(sorted({class_of(p, service.path_classes) for p in own_paths(service.folder, paths)})),
         paths=paths,
-        skipped=f"only ignored paths changed: {_few(paths)}" if ignored and not search.secret else "",
+        skipped="" if search.secret else uncounted(service, paths, first=first),
         rejected=search.secret,
         note="; ".join([*search.notes, *_unread(search)]) if not search.secret else "",
     )
+
+
+def own_paths(folder: str, paths: Iterable[str]) -> tuple[str, ...]:
+    """The paths in a service's folder, as they are seen from there; all of them where it stands at the root."""
+    prefix = f"{folder}/" if folder else ""
+    return tuple(path.removeprefix(prefix) for path in paths if path.startswith(prefix))
+
+
+def uncounted(service: Service, paths: Sequence[str], *, first: bool = False) -> str:
+    """Why a push that changed these paths starts no release of the service, "" where it starts one."""
+    own = own_paths(service.folder, paths)
+    if paths and not own:
+        return f"nothing in its folder {service.folder} changed: {_few(paths)}"
+    ignored = not first and bool(own) and all(matches(path, service.ignored_paths) for path in own)
+    return f"only ignored paths changed: {_few(paths)}" if ignored else ""
 
 
 def matches(path: str, patterns: Iterable[str]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 INDEXES = (
@@ -24,10 +24,14 @@ _ATTESTATION = "vnd.docker.reference.type"  # the annotation of an attestation i
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a manifest describes: an image, or an index with its images' digests; or why it is neither."""
+    """What a manifest describes: an image, or an index with its images' digests and architectures; or why it is
+    neither. ``text`` is the manifest itself, ``media_type`` what the registry calls it."""
 
     images: tuple[str, ...] = ()
     refused: str = ""
+    architectures: tuple[str, ...] = ()  # in Docker's words: amd64, arm64
+    text: str = field(default="", compare=False)
+    media_type: str = field(default="", compare=False)
 
 
 def no_image(manifest_type: str, artifact_type: str) -> str:
@@ -41,6 +45,10 @@ def no_image(manifest_type: str, artifact_type: str) -> str:
 
 def read(text: str, media_type: str = "") -> Manifest:
     """The manifest in ``text``; ``media_type`` is what the registry calls it."""
+    return replace(_read(text, media_type), text=text, media_type=media_type)
+
+
+def _read(text: str, media_type: str) -> Manifest:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
@@ -55,8 +63,13 @@ def read(text: str, media_type: str = "") -> Manifest:
 
 
 def _index(document: Mapping[str, Any]) -> Manifest:
-    images = tuple(str(child.get("digest")) for child in _rows(document, "manifests") if _is_image(child))
-    return Manifest(images) if images else Manifest(refused="it is an index without an image")
+    images = [child for child in _rows(document, "manifests") if _is_image(child)]
+    if not images:
+        return Manifest(refused="it is an index without an image")
+    platforms = [child["platform"] if isinstance(child.get("platform"), dict) else {} for child in images]
+    built = {str(platform.get("architecture") or "") for platform in platforms}
+    digests = tuple(str(child.get("digest")) for child in images)
+    return Manifest(digests, architectures=() if "" in built else tuple(sorted(built)))
 
 
 def _is_image(child: Mapping[str, Any]) -> bool:

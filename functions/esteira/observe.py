@@ -6,11 +6,19 @@ and, for images, by the registry's lifecycle policy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from aws_events import observed_alarm, observed_build, observed_deployment, observed_image, observed_instance
+from aws_events import (
+    observed_alarm,
+    observed_build,
+    observed_deployment,
+    observed_image,
+    observed_instance,
+    observed_scan,
+)
 from esteira.claims import RolloutClaim, rollout_claim
 from esteira.config import Service
 from esteira.context import Context, Decision
@@ -21,6 +29,7 @@ from esteira.core.facts import (
     ImageArrived,
     ImageMissed,
     ReleaseFact,
+    about_release,
 )
 from esteira.core.state import Deployed, Snapshot, StageState
 from esteira.fact import Fact, stamp, unstamp
@@ -47,8 +56,8 @@ def observe(service: Service, context: Context) -> None:
         if deviated := _deviation(s, stage, context):
             context.store.record(service.name, deviated)
     images = list(context.aws.images(service))
-    for missed in _missed(s, images, context):
-        context.store.record(service.name, missed)
+    for found in (*_missed(s, images, context), *_scans(s, images, context)):
+        context.store.record(service.name, found)
     for image in _images(s, images, context):
         if context.store.record_arrival(service.name, image):
             tell_found(service.name, "", image.name, context)
@@ -110,37 +119,46 @@ def _deployment(s: Snapshot, stage: StageState, context: Context) -> list[Fact]:
 
 
 def _deviation(s: Snapshot, stage: StageState, context: Context) -> Deviated | None:
-    """The deployment that took the place of the live release's on the stage's hosts, where esteira did not make it;
-    also the one that put the live release back. None while all is as it was known."""
+    """The deployment that took the place of the live release's on the stage's hosts, or on some of them, where esteira
+    did not make it; also the one that put the live release back. None while all is as it was known."""
     live = s.release(stage.live)
     served = live.on(stage).served if live else None
     if live is None or served is None or stage.busy:
         return None
-    last = context.aws.last_successful(s.service, stage.name)
-    if last in ("", served.deployment, stage.deviated.deployment if stage.deviated else ""):
-        return None
-    info = context.aws.deployment(last)
-    revision, bundled = _revision(info), live.one(Bundled, stage=stage.name, rollout=served.rollout)
-    again = bundled is not None and revision == f"{s.service.bundles}/{bundled.name_in_bucket}"
-    if _is_ours(s, stage, info) or (again and not stage.drift):
-        return None
+    last, failed = context.aws.last_deployments(s.service, stage.name)
+    bundled = live.one(Bundled, stage=stage.name, rollout=served.rollout)
+    own = f"{s.service.bundles}/{bundled.name_in_bucket}" if bundled else ""
+    for deployment in (failed, last):
+        if deployment and deployment in (served.deployment, stage.deviated.deployment if stage.deviated else ""):
+            return None
+        info = context.aws.deployment(deployment) if deployment else None
+        if info is None or _is_ours(s, stage, info, context):
+            continue
+        again, said = _revision(info) == own, _deviated(stage, info)
+        if deployment == failed and not again and context.aws.changed(deployment):
+            return replace(said, at=context.clock(), failed=True)
+        if deployment == last and (stage.drift or not again):
+            return replace(said, at=context.clock(), revision="" if again else said.revision)
+    return None
+
+
+def _deviated(stage: StageState, info: Mapping[str, Any]) -> Deviated:
+    ended = info.get("completeTime", info["createTime"])
+    by = info.get("creator", "somebody")
     return Deviated(
-        at=context.clock(),
-        stage=stage.name,
-        deployment=last,
-        ended=info.get("completeTime", info["createTime"]),
-        revision="" if again else revision,
-        by=info.get("creator", "somebody"),
+        at=ended, stage=stage.name, deployment=info["deploymentId"], ended=ended, revision=_revision(info), by=by
     )
 
 
-def _is_ours(s: Snapshot, stage: StageState, info: Mapping[str, Any]) -> bool:
-    """Whether it is the deployment of the stage's latest rollout, and no copy of it that was made later."""
-    rollout, finished = stage.rollout, stage.finished
-    if rollout is None or finished is None or info["createTime"] > finished.at:
+def _is_ours(s: Snapshot, stage: StageState, info: Mapping[str, Any], context: Context) -> bool:
+    """Whether it is the deployment of one of the stage's rollouts, and no copy of it that was made later."""
+    rollout, finished, claim = stage.rollout, stage.finished, rollout_claim(info.get("description", ""))
+    if rollout is None or finished is None or claim is None or claim.service != s.service.name:
         return False
-    claim = RolloutClaim(s.service.name, rollout.release, stage.name, rollout.number)
-    return rollout_claim(info.get("description", "")) == claim
+    if claim == RolloutClaim(s.service.name, rollout.release, stage.name, rollout.number):
+        return bool(info["createTime"] <= finished.at)
+    begun = f"deployment-started#{stage.name}#{claim.rollout:08d}#{info['deploymentId']}"
+    return bool(context.store.facts(s.service.name, about_release(claim.release), begun))
 
 
 def _revision(info: Mapping[str, Any]) -> str:
@@ -157,16 +175,22 @@ def _images(s: Snapshot, images: Iterable[Mapping[str, Any]], context: Context) 
     arrived: list[ImageArrived] = []
     for image in images:
         facts = observed_image(s.service, image, context.clock())
-        arrived.extend(f for f in facts if isinstance(f, ImageArrived) and (since is None or f.at >= since))
-        for scan in (f for f in facts if isinstance(f, ImageScanned) and _current(s, f.digest)):
-            context.store.record(s.service.name, scan)
+        arrived.extend(f for f in facts if since is None or f.at >= since)
     arrived.sort(key=lambda a: (stamp(a.at), a.key))
     return arrived if since else arrived[-1:]
 
 
-def _current(s: Snapshot, digest: str) -> bool:
-    """Whether the image belongs to a release that is under way or live: older scans were recorded before."""
-    return any(digest in r.images for r in s.releases)
+def _scans(s: Snapshot, images: Iterable[Mapping[str, Any]], context: Context) -> Iterator[ImageScanned]:
+    """The scans that no event told of. Asked for an image that was pushed within a day, while its release is under way
+    or live; a registry may not scan at all."""
+    now, current = context.clock(), {digest for release in s.releases for digest in release.images}
+    for image in images:
+        digest, pushed = image["imageDigest"], image.get("imagePushedAt", now)
+        if digest not in current or pushed < now - LATE:
+            continue
+        if not context.store.facts(s.service.name, f"image/{digest}", "scanned#"):
+            scan = observed_scan(digest, context.aws.scan_findings(s.service, digest), now)
+            yield from [scan] if scan else []
 
 
 def _missed(s: Snapshot, images: Iterable[Mapping[str, Any]], context: Context) -> list[ImageMissed]:

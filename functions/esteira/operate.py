@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from esteira.config import Approvals, Service, Strict, Verb
 from esteira.context import Context
-from esteira.core.admission import identity, pushers
+from esteira.core.admission import Waits, closed, identity, pushers
 from esteira.core.facts import (
     Aborted,
     Approved,
@@ -26,6 +26,7 @@ from esteira.core.facts import (
     Quarantined,
     Rejected,
     Retried,
+    RollbackOrdered,
 )
 from esteira.core.state import Release, Snapshot, StageState
 from esteira.core.status import Assessed, Cause, Phase, assess
@@ -35,10 +36,13 @@ from esteira.refusal import Refused, refusal
 from esteira.rollbacks import Impossible, back, quarantine_words, subjects
 from esteira.snapshot import snapshot
 from esteira.visible import first_invisible
+from policy.document import in_force
+from policy.reading import LARGEST, PolicyError
+from policy.setting import next_policy
 
 # Why a release is rejected that a bypass goes past; a quarantine and a secret in the tree are no rules of a stage.
 BY_RULE = (Cause.GATE, Cause.DISAPPROVED, Cause.APPROVAL_EXPIRED)
-REASONED = ("rollback", "hold", "quarantine", "abort", "reject", "bypass")
+REASONED = ("rollback", "redeploy", "hold", "quarantine", "abort", "reject", "bypass", "policy")
 Label = Annotated[str, Field(pattern=r"^v[1-9][0-9]{0,7}$")]
 
 
@@ -62,6 +66,7 @@ class Request(Strict):
     release: Label | None = None  # which one to retry, abort, quarantine, approve, reject, promote, bypass
     to: Label | None = None  # where to roll back to; None: to the last one that was live and healthy
     minutes: Annotated[int, Field(ge=1, le=43200)] = 240  # how long to hold, or to bypass
+    document: Annotated[str, Field(max_length=LARGEST)] = ""  # a policy, as YAML
     proof: Proof | None = None  # of who asks (``esteira.identity``)
     arn: str = ""  # who AWS knows the caller as; set by who saw the proof, never by the caller
 
@@ -91,6 +96,7 @@ def operate(request: Request, service: Service, context: Context) -> None:
 
     Raises Refused where that cannot be; then nothing was recorded. A request said before changes nothing.
     """
+    service = in_force(service, context.store.policy(service.name))
     _require_allowed(request, service)
     if request.action in REASONED and not request.reason.strip():
         raise Refused(f"{request.action} needs a reason, which everybody will read. Next: add --reason '…'")
@@ -98,7 +104,7 @@ def operate(request: Request, service: Service, context: Context) -> None:
 
 
 def _require_allowed(request: Request, service: Service) -> None:
-    """Refuse a word that the service's registration does not let this caller say.
+    """Refuse a word that the service's rules do not let this caller say.
 
     The right to invoke the function is one right for all words, so who may say which stands with the service's rules.
     """
@@ -106,7 +112,7 @@ def _require_allowed(request: Request, service: Service) -> None:
     if allowed is None or any(request.arn and fnmatchcase(request.arn, pattern) for pattern in allowed):
         return
     if not allowed:
-        raise Refused(f"{word} is switched off: the registration lets nobody say it. Next: esteira status")
+        raise Refused(f"{word} is switched off: the rules let nobody say it. Next: esteira status")
     who = f"{request.arn} may not say it" if request.arn else UNPROVEN
     raise Refused(f"{word} may be said by {', '.join(allowed)}, and {who}. Next: ask one of them")
 
@@ -209,6 +215,21 @@ def _rollback(asked: _Asked) -> None:
     if isinstance(order, Impossible):
         raise Refused(f"{order.why}. Next: {order.instead}")
     asked.say(order.words, reopen=order.reopen)
+
+
+def _redeploy(asked: _Asked) -> None:
+    """Order what is live to be deployed again, with what its settings name as it is now."""
+    stage = asked.stage
+    live = asked.snapshot.release(stage.live)
+    if live is None:
+        raise Refused(f"nothing is live on {stage.name}, so there is nothing to deploy again. Next: esteira status")
+    if stage.busy and stage.rollout:
+        label = f"v{stage.rollout.release}"
+        raise Refused(f"{label} is being deployed to {stage.name}. Next: esteira tail {label}, then say it again")
+    for wait in closed(stage, asked.now):
+        raise Refused(f"{wait.why}. Next: {'esteira resume' if wait.what is Waits.HOLD else 'esteira windows'}")
+    order = RollbackOrdered(at=asked.now, stage=stage.name, away=stage.live, to=stage.live, **asked.said)
+    asked.say([order], reopen=(live.number, live.attempt))
 
 
 def _quarantine(asked: _Asked) -> None:
@@ -316,8 +337,25 @@ def _promote(asked: _Asked) -> None:
     asked.say([Promoted(**asked.about(stage))], reopen=(release.number, release.attempt))
 
 
+def _policy(asked: _Asked) -> None:
+    before = asked.snapshot.policy
+    if before is not None and before.request == asked.request.request:
+        return
+    try:
+        word = next_policy(
+            asked.request.document, asked.service, before, asked.now, arn=asked.request.arn, **asked.said
+        )
+    except PolicyError as error:
+        raise Refused(f"the policy is refused: {error}. Next: esteira policy diff FILE") from None
+    asked.say([word])
+    newest = asked.context.store.policy(asked.service.name)
+    if newest is None or newest.request != word.request:
+        raise Refused("somebody else set a policy at this moment. Next: esteira policy diff FILE")
+
+
 _VERBS: dict[str, Callable[[_Asked], None]] = {
     "rollback": _rollback,
+    "redeploy": _redeploy,
     "hold": _hold,
     "resume": _resume,
     "quarantine": _quarantine,
@@ -327,6 +365,7 @@ _VERBS: dict[str, Callable[[_Asked], None]] = {
     "reject": _reject,
     "promote": _promote,
     "bypass": _bypass,
+    "policy": _policy,
 }
 
 

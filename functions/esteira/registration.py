@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from esteira.config import Service
+from esteira.config import WRITTEN, Service
 from esteira.refusal import refusal
 
 # The settings that a host gets with a release. With a wrong one nothing is deployed, not even what ran before.
@@ -23,6 +23,7 @@ RELEASE = {
     "response_seconds",
     "memory_mb",
     "when_memory_is_short",
+    "capabilities",
     "environment",
     "parameters",
 }
@@ -37,7 +38,7 @@ def registered(name: str, text: str) -> tuple[Service | None, str]:
     names of the service's parts are wrong there is no service.
     """
     try:
-        return Service.model_validate_json(text), ""
+        return Service.model_validate_json(text, context=WRITTEN), ""
     except ValidationError as error:
         fault = str(refusal(error, f"registration {name}"))
         wrong = [list(row["loc"]) for row in error.errors(include_url=False, include_input=False)]

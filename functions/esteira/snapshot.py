@@ -19,20 +19,22 @@ LATE = timedelta(hours=1)
 
 
 def snapshot(store: Store, service: Service, now: datetime, also: Iterable[int] = ()) -> Snapshot:
-    """What the table holds about ``service`` at ``now``; ``also`` names further releases to read.
+    """What the table holds about ``service``, under its policy, at ``now``; ``also`` names further releases to read.
 
     The branch's tip is not in it: that is asked of CodeCommit after the table was read.
     """
     rows = store.snapshot_rows(service, also)
     releases = tuple(_release(number, rows) for number in sorted(rows.births))
     return Snapshot(
-        service=service,
+        service=rows.service,
+        policy=rows.policy,
         stages=_complete(releases, rows, now),
         newest=rows.newest,
         releases=releases,
         arrived=rows.arrived,
         written=rows.open,
         failing=rows.failing,
+        beats=rows.beats,
     )
 
 

@@ -85,7 +85,7 @@ class Seen(Fact, about="seen", key="seen#{sha256}", kept_days=400):
 
 
 class Configured(Fact, about="configurations", key="configuration#{sha256}"):
-    """The service's registration, as JSON, under its hash."""
+    """The service's registration, with the rules of its policy, as JSON under its hash."""
 
     sha256: str
     document: str

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from esteira.config import Service
 from esteira.context import Context
 from esteira.core.facts import Notified
 from esteira.fact import stamp
 from esteira.refusal import Refused
-from esteira.store import Store
+from esteira.visible import visible
 from notify import webhook
 from notify.news import Channel, HoldEnds, News, PhaseChange, news
+from settings.difference import difference
 
 
 class UnwrittenError(Exception):
@@ -30,16 +31,28 @@ class UntoldError(Exception):
     """Some channels could not be told; the others were."""
 
 
-def recorded(said: PhaseChange | HoldEnds, service: Service, store: Store) -> PhaseChange | HoldEnds | None:
+@dataclass(frozen=True)
+class Recorded:
+    """What the table says of what an event names, and what is known to be told of it."""
+
+    said: PhaseChange | HoldEnds
+    told: frozenset[Notified] = frozenset()
+
+
+def recorded(said: PhaseChange | HoldEnds, service: Service, context: Context) -> Recorded | None:
     """What the table says of what an event names; None where it has no such thing. Raises UnwrittenError where it does
-    not say so yet."""
+    not say so yet, Refused for a release that does not exist."""
+    store = context.store
     if isinstance(said, HoldEnds):
         hold = next((s.hold for s in store.stages(service) if s.name == said.stage), None)
         if hold is None or hold.until is None or stamp(hold.at) != stamp(said.since):
             return None
-        return said.model_copy(update={"by": hold.by, "reason": hold.reason, "since": hold.at, "until": hold.until})
-    view = store.view(service.name, said.number)
-    if view is None and store.told(service.name, said.number, ()) is None:
+        words = {"by": hold.by, "reason": hold.reason, "since": hold.at, "until": hold.until}
+        return Recorded(said.model_copy(update=words))
+    # In one call with the row: as a rule the table says what the event says, and the same is told of it.
+    notices = [each.notified(channel, context.clock()) for each in news(said, service) for channel in each.channels]
+    view, told = store.announced(service.name, said.number, notices)
+    if view is None and store.pushed(service.name, said.number) is None:
         raise Refused(f"the Release Phase Changed event is refused: {service.name} has no release v{said.number}")
     is_news = view is None or (view.phase, view.cause, view.attempt) != (said.phase, said.cause, said.attempt)
     if view is None or (is_news and view.phase == said.before and view.attempt <= said.attempt):
@@ -47,26 +60,22 @@ def recorded(said: PhaseChange | HoldEnds, service: Service, store: Store) -> Ph
     row = {name: value for name, value in asdict(view).items() if name in PhaseChange.model_fields}
     stages = dict(each.split("=", 1) for each in view.stages)
     named = {"release": f"v{view.number}", "service": service.name, "stage": view.stage or service.stages[0].name}
-    return PhaseChange.model_validate({**row, **named, "stages": stages, "before": said.before})
+    return Recorded(PhaseChange.model_validate({**row, **named, "stages": stages, "before": said.before}), told)
 
 
-def announce(said: PhaseChange | HoldEnds, service: Service, context: Context) -> tuple[Channel, ...]:
+def announce(there: Recorded, service: Service, context: Context) -> tuple[Channel, ...]:
     """Tell the channels what they were not told yet; the channels that heard something.
 
-    A channel that fails keeps no other from hearing. Raises UntoldError when all were tried, and Refused for a release
-    that does not exist.
+    A channel that fails keeps no other from hearing. Raises UntoldError when all were tried.
     """
+    said = there.said
     wanted = [(each, channel) for each in news(said, service) for channel in each.channels]
-    number = said.number if isinstance(said, PhaseChange) else 0
     notices = [each.notified(channel, context.clock()) for each, channel in wanted]
-    before = context.store.told(service.name, number, notices)
-    if before is None:
-        raise Refused(f"the Release Phase Changed event is refused: {service.name} has no release v{number}")
     told: dict[Channel, None] = {}
     faults: list[tuple[Channel, Exception]] = []
     for (each, channel), notice in zip(wanted, notices, strict=True):
         try:
-            if notice not in before and _tell(each, channel, notice, said, service, context):
+            if notice not in there.told and _tell(each, channel, notice, said, service, context):
                 told[channel] = None
         except Exception as error:  # noqa: BLE001 - raised below, after the others
             faults.append((channel, error))
@@ -84,7 +93,8 @@ def _tell(
         if not each.commit or not _first(each, notice, service, context):
             return False
         with _deleted_on_error(notice, service, context):
-            context.aws.comment(service, each.commit, f"{each.text}{_checkpoint(said, service, context)}", each.token)
+            text = "".join((each.text, _settings(each, said, service, context), _checkpoint(said, service, context)))
+            context.aws.comment(service, each.commit, text, each.token)
     elif channel == "topic":
         if not context.settings.topic_arn or not _first(each, notice, service, context):
             return False
@@ -110,6 +120,16 @@ def _checkpoint(said: PhaseChange | HoldEnds, service: Service, context: Context
         return ""
     found = context.store.checkpoint(service.name, said.stage, said.rollout)
     return f"\n\ncheckpoint {found.rollout} on {found.stage}: {found.sha256}" if found else ""
+
+
+def _settings(each: News, said: PhaseChange | HoldEnds, service: Service, context: Context) -> str:
+    """How the settings of a release on its way differ from those of what is live; "" where they do not."""
+    if isinstance(said, HoldEnds) or not each.topic.startswith("started#"):
+        return ""
+    store = context.store
+    own, live = store.pushed(service.name, said.number), store.pushed(service.name, store.stages(service)[-1].live)
+    lines = difference(live.settings, own.settings) if own and live else ()
+    return f"\n\nsettings beside v{live.number}:\n{visible(chr(10).join(lines))}" if live and lines else ""
 
 
 def _first(each: News, notice: Notified, service: Service, context: Context) -> bool:

@@ -139,8 +139,11 @@ def _own(c: PhaseChange, service: Service) -> News | None:
         text = f"{name} waits for approval to come to {c.stage}: {c.summary}"
         following = f"esteira approve {of} --stage {c.stage}, or esteira reject {of} --stage {c.stage} --reason '…'"
     elif c.phase is Phase.LIVE and c.cause == Cause.ALARM:
-        text = f"{name} is live on {c.stage}, and an alarm rang that nothing could be done about: {c.summary}"
+        text = f"{name} is live on {c.stage}, is not well, and nothing could be done about it: {c.summary}"
         following = f"esteira why {of}, then push a release that fixes it"
+    elif c.phase is Phase.LIVE and c.cause == Cause.SICK:
+        text = f"{name} is sick on {c.stage}: {c.summary}"
+        following = f"{c.next}; esteira why {of}"
     elif c.phase is Phase.LIVE and c.cause == Cause.DEVIATED:
         text = f"{name} is not what the hosts of {c.stage} run: {c.summary}"
         following = f"{c.next}; esteira why {of}"

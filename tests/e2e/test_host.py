@@ -15,6 +15,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -161,10 +162,12 @@ def test_a_first_release_goes_through_every_event_and_answers(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not for a container")
     assert ask(host)["status"] == 503
     digest = image("one")
-    job = job_of(bundle_of(digest, environment={"SIZE": "release"}), tmp_path)
+    begun: list[str] = []
+    job = replace(job_of(bundle_of(digest, environment={"SIZE": "release"}), tmp_path), begun=begun.append)
 
     result = host.deploy(job)
 
+    assert begun == list(EVENTS)
     assert (result.status, result.error_code, result.message) == ("Succeeded", "", "")
     assert [(event.name, event.status) for event in result.events] == [(name, "Succeeded") for name in EVENTS]
     about, live = ask(host), host.live

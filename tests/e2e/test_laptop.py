@@ -23,8 +23,12 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 import pytest
+from click.testing import CliRunner
 
+from console.cli.main import main
 from console.local.up.laptop import Laptop, LaptopError, Whereabouts
+from console.local.up.memory import remember, remembered
+from esteira.config import Service
 from esteira.store import Store, View
 
 SECONDS = 60.0  # after which something that should have happened has not
@@ -76,9 +80,9 @@ class Team:
         (folder / "buildspec.yml").write_text(BUILDSPEC)
         self._git("init", "--quiet")
 
-    def push(self, remote: str, said: str) -> None:
+    def push(self, remote: str, said: str, app: str = APP) -> None:
         """Commit a model that says so, and push it."""
-        (self._folder / "app.py").write_text(APP.format(said=said))
+        (self._folder / "app.py").write_text(app.replace("{said!r}", repr(said)))
         self._git("add", "--all")
         self._git("commit", "--quiet", "--message", said)
         self._git("push", "--quiet", remote, "main")
@@ -211,8 +215,10 @@ def repositories(said: str) -> list[str]:
 
 
 def test_what_was_asked_for_is_there_at_the_next_start(tmp_path: Path) -> None:
-    """A start without --stages keeps the stages, and with them the votes and windows that a stage was given since."""
-    state = tmp_path / "state"
+    """A start without --stages keeps the stages, and with them the votes and windows that a stage was given since. The
+    policy stays whatever is asked for."""
+    state, policy = tmp_path / "state", tmp_path / "policy.yaml"
+    policy.write_text("stages: {staging: {}, production: {approvals: {votes: 3}}}")
     with Laptop(state, stages=("staging", "production"), hosts=2, service="lungs") as laptop:
         there = laptop.whereabouts
         assert [*there.remotes] == ["lungs"]
@@ -221,14 +227,29 @@ def test_what_was_asked_for_is_there_at_the_next_start(tmp_path: Path) -> None:
         service = json.loads(ssm.get_parameter(Name="/esteira/services/lungs")["Parameter"]["Value"])
         service["stages"][1]["approvals"] = {"votes": 2}
         ssm.put_parameter(Name="/esteira/services/lungs", Value=json.dumps(service), Overwrite=True)
+        typed = ["policy", "apply", str(policy), "--reason", "the audit", "--by", "ana", "--state", str(state)]
+        came = CliRunner().invoke(main, typed)
+        assert "policy version 1 of lungs is in force" in came.output
+        assert votes(laptop) == 3
     with Laptop(state, service="other") as laptop:
         again = laptop.whereabouts.stages["lungs"]
         assert {stage: len(hosts) for stage, hosts in again.items()} == {"staging": 2, "production": 2}
         kept = laptop.client("ssm").get_parameter(Name="/esteira/services/lungs")["Parameter"]["Value"]
         assert json.loads(kept) == service
+        assert votes(laptop) == 3
     with Laptop(state, stages=("production",)) as laptop:  # asked for anew; what was said of production stays
         kept = json.loads(laptop.client("ssm").get_parameter(Name="/esteira/services/lungs")["Parameter"]["Value"])
         assert kept["stages"] == [service["stages"][1]]
+        assert votes(laptop) == 3
+
+
+def votes(laptop: Laptop) -> int:
+    """How many votes production asks for, as the controller sees it."""
+    service = Service.model_validate_json(
+        laptop.client("ssm").get_parameter(Name="/esteira/services/lungs")["Parameter"]["Value"]
+    )
+    rules = Store(laptop.client("dynamodb"), laptop.table).stages(service)[-1].rules
+    return rules.approvals.votes if rules and rules.approvals else 0
 
 
 @pytest.mark.slow
@@ -263,6 +284,46 @@ def test_a_second_model_joins_the_stack_while_it_runs(tmp_path: Path, team: Team
         assert eventually(lambda: page(laptop.whereabouts.pages["lungs-2"]), "two".__eq__) == "two"
     assert esteira(first, "local", "clean", "--yes").returncode == 0
     assert not (first / ".esteira").exists()
+
+
+@pytest.mark.slow
+def test_two_models_stand_in_one_repository(tmp_path: Path) -> None:
+    """One push brings both to life, each from its folder; what changes one alone leaves the other as it is."""
+    state, clone = tmp_path / "state", tmp_path / "clone"
+
+    def push(**said: str) -> None:
+        for name, word in said.items():
+            (clone / "models" / name / "app.py").write_text(APP.format(said=word))
+        for words in (
+            ("add", "--all"),
+            ("commit", "--quiet", "--message", "models"),
+            ("push", "--quiet", remote, "main"),
+        ):
+            subprocess.run([*GIT, *words], cwd=clone, check=True, capture_output=True)
+
+    for name in ("heart", "lungs"):
+        (clone / "models" / name).mkdir(parents=True)
+        (clone / "models" / name / "Dockerfile").write_text(DOCKERFILE)
+    own = BUILDSPEC.replace('IMAGE_TAG" .', 'IMAGE_TAG" "$ESTEIRA_FOLDER"')
+    (clone / "models" / "lungs" / "buildspec.yml").write_text(own)
+    subprocess.run([*GIT, "init", "--quiet"], cwd=clone, check=True)
+    with Laptop(state, service="heart", folder="models/heart") as laptop:
+        remember(state, remembered(state).with_service("lungs", "models/lungs"))
+        assert laptop.grow() == ("lungs",)
+        remote, also = laptop.whereabouts.remotes.values()
+        assert remote == also
+        push(heart="one", lungs="two")
+        for name, word in {"heart": "one", "lungs": "two"}.items():
+            assert eventually(lambda name=name: page(laptop.whereabouts.pages[name]), word.__eq__) == word
+        push(lungs="three")
+        assert eventually(lambda: page(laptop.whereabouts.pages["lungs"]), "three".__eq__) == "three"
+        store = Store(laptop.client("dynamodb"), laptop.table)
+        second = eventually(lambda: store.announced("heart", 2, ())[0], bool)
+        assert second
+        assert (second.phase, page(laptop.whereabouts.pages["heart"])) == ("skipped", "one")
+        assert second.why.startswith("nothing in its folder models/heart changed: models/lungs/app.py")
+    with Laptop(state) as laptop:
+        assert [*laptop.whereabouts.remotes.values()] == [remote, remote]
 
 
 def esteira(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -217,9 +217,9 @@ class Operated:
             return Invoked({"refused": str(refused)})
         return Invoked({"service": "heart", "release": "v2", "phase": "live", "why": "it is so", "actions": []})
 
-    def run(self, *typed: str, shell: Shell | None = None) -> Result:
+    def run(self, *typed: str, shell: Shell | None = None, given: str | bytes | None = None) -> Result:
         shell = shell or self.shell()
-        return CliRunner().invoke(main, [*typed, "--state", str(self.state)], obj=shell)
+        return CliRunner().invoke(main, [*typed, "--state", str(self.state)], input=given, obj=shell)
 
     def shell(self, invoke: Any = None, sleep: Any = lambda seconds: None) -> Shell:
         return Shell(lambda where: Controller(where, self.client, invoke or self.operate), lambda: self.now, sleep)

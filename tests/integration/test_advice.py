@@ -77,10 +77,10 @@ def _words(text: str) -> list[str]:
 
 def command_of(words: list[str]) -> tuple[click.Command | None, list[str]]:
     """The command that the words begin with, None for none, and the words that name it."""
-    if words[0] == "local" and len(words) > 1:
-        return local.commands.get(words[1]), words[:2]
-    found = main.get_command(click.Context(main), words[0])
-    return (None if words[0] == "local" else found), words[:1]
+    found = local if words[0] == "local" else main.get_command(click.Context(main), words[0])
+    if isinstance(found, click.Group):
+        return found.commands.get(words[1]) if len(words) > 1 else None, words[:2]
+    return found, words[:1]
 
 
 ADVICE = advice()

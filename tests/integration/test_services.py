@@ -31,6 +31,11 @@ from console.local.paths import SERVICE_TEMPLATE
 from console.local.template import read
 from console.read.remote import Controller
 from console.read.session import Shell
+from esteira.aws import Aws
+from esteira.config import Service
+from esteira.core.facts import PolicySet
+from esteira.store import Store
+from policy.document import in_force, seed, stored
 from tests.integration import taught
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:Tried to parse")]  # what moto leaves out
@@ -156,6 +161,51 @@ def test_a_change_keeps_what_was_not_typed_again(account: Account) -> None:
     assert result.exit_code == 0, result.output
     given = account.parameters("esteira-lungs")
     assert (given["Branch"], given["Port"]) == ("trunk", "9001")
+
+
+def table(client: Any) -> Store:
+    """The controller's table."""
+    keys = [("pk", "HASH"), ("sk", "RANGE")]
+    client.create_table(
+        TableName="esteira",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in keys],
+        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return Store(client, "esteira")
+
+
+def registered(account: Account) -> Service:
+    """The registration that CloudFormation writes for the stack's parameters. Of a change moto writes none itself."""
+    stack = read(SERVICE_TEMPLATE, "esteira-lungs", account.parameters("esteira-lungs"))
+    [parameter] = stack.resources("AWS::SSM::Parameter")
+    ssm = account.client("ssm")
+    ssm.put_parameter(Name=parameter.name, Value=parameter.properties["Value"], Type="String", Overwrite=True)
+    [service], _ = Aws(account.client).services("/esteira/services/")
+    return service
+
+
+@pytest.mark.slow
+def test_a_change_of_the_stack_leaves_the_policy(account: Account) -> None:
+    """add-service, and sam deploy with other parameters, write the registration anew: the votes of the policy stay."""
+    account.run("add-service", "lungs", "--approval-votes", "2", "--bypass", "no", "--own-hooks", "no")
+    before, store = registered(account), table(account.client("dynamodb"))
+    document = stored(seed(before))
+    said = PolicySet(at=account.now, request="r", by="ana", reason="the audit", version=1, document=document)
+    assert store.say("lungs", "a-request", account.now, [said])
+    account.run("add-service", "lungs", "--approval-votes", "0", "--bypass", "yes", "--own-hooks", "yes")
+    account.cloudformation.update_stack(
+        StackName="esteira-lungs",
+        UsePreviousTemplate=True,
+        Parameters=[
+            {"ParameterKey": name, "ParameterValue": "15" if name == "BakeMinutes" else value}
+            for name, value in account.parameters("esteira-lungs").items()
+        ],
+    )
+    after = registered(account)
+    assert (after.last.approvals, after.last.bypass, after.last.bake_minutes, after.own_hooks) == (None, True, 15, True)
+    rules = in_force(after, store.policy("lungs"))
+    assert (rules.stages, rules.own_hooks) == (before.stages, False)
 
 
 def test_a_dry_run_tells_the_changes_and_leaves_nothing(account: Account) -> None:

@@ -82,6 +82,13 @@ def _registration() -> tuple[Read, tuple[type[Exception], ...]]:
     return Service.model_validate_json, (ValidationError,)
 
 
+def _policy() -> tuple[Read, tuple[type[Exception], ...]]:
+    from policy.reading import PolicyError, read
+
+    services, _ = _configured()
+    return lambda text: read(text.decode(errors="replace"), services[0]), (PolicyError,)
+
+
 def _appspec() -> tuple[Read, tuple[type[Exception], ...]]:
     from appspec.problem import File
     from appspec.verdict import problems
@@ -176,6 +183,7 @@ READERS: Mapping[str, Reader] = {
     "announcement": Reader(_announcement, 256 * 1024, ("events/release_phase_changed.json", "events/hold_*.json")),
     "word": Reader(_word, 256 * 1024, ("events/operate_*.json",)),
     "registration": Reader(_registration, 8 * 1024, ()),
+    "policy": Reader(_policy, 32 * 1024, ()),
     "appspec": Reader(_appspec, 64 * 1024, ("examples/*/appspec.yml", "functions/host/appspec.yml")),
     "script": Reader(_script, 256 * 1024, ("examples/*/scripts/*.sh", "functions/host/hooks/*.sh")),
     "agent": Reader(_agent, 64 * 1024, ("examples/*/appspec.yml", "functions/host/appspec.yml")),
@@ -200,6 +208,13 @@ FROM first
 ENTRYPOINT ["python", "-m", "serving"]
 """
 WRITTEN: Mapping[str, tuple[Any, ...]] = {
+    "policy": (
+        {
+            "stages": {"production": {"approvals": {"votes": 2}, "bake_minutes": 30, "alarms": ["errors"]}},
+            "gates": {"roc_auc": {"min": 0.85}},
+            "words": {"bypass": []},
+        },
+    ),
     "golden questions": (
         {
             "format": 1,

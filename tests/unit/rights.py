@@ -235,6 +235,8 @@ class Template:
                 return value
             case {"Ref": name} | {"Fn::GetAtt": [name, "Arn"]}:
                 return self._arn(name)
+            case {"Fn::If": ["OwnRepository", own, _]}:
+                return self.written(own)
             case {"Fn::Sub": str() as text}:
                 return re.sub(r"\$\{([A-Za-z0-9:.]+)\}", lambda found: self._put(found[1]), text)
         raise LookupError(f"{value} stands as a resource of a policy and is not understood")

@@ -25,6 +25,7 @@ from esteira.core.facts import (
     BuildStarted,
     CommitPushed,
     DeploymentReported,
+    HostObserved,
     ImageArrived,
 )
 from esteira.core.status import Phase
@@ -70,6 +71,18 @@ def scan_said(name: str, findings: str) -> ImageScanned:
     """What a scan's event file tells: the findings at the minute of the event."""
     scanned_at = datetime.fromisoformat(loaded(name)["time"]).replace(second=0)
     return ImageScanned(at=NOON, digest=DIGEST, scanned_at=scanned_at, findings=findings)
+
+
+HOST_SAID = HostObserved(
+    at=NOON,
+    stage="production",
+    host=HOST,
+    since=datetime(2026, 11, 23, 10, 3, 11, 204917, tzinfo=UTC),
+    release=1,
+    digest=DIGEST,
+    sick="crash-loop",
+    why="its container ended 3 times in 12 s, the last time with status 1",
+)
 
 
 @dataclass(frozen=True)
@@ -131,6 +144,7 @@ EXPECTED: dict[str, Hears | Ignores] = {
     "codedeploy_instance_success": Hears((host_said("Succeeded"),)),
     "codedeploy_instance_failure": Hears((host_said("Failed"),)),
     "cloudwatch_alarm": Ignores("no service listens to the alarm heart-errors"),
+    "host_report": Hears((HOST_SAID,)),
     "hold_ends_soon": Ignores("esteira / Hold Ends Soon is not read here", function="AnnounceFunction"),
     "release_phase_changed": Ignores("esteira / Release Phase Changed is not read here", function="AnnounceFunction"),
     "schedule": Ignores("aws.events / Scheduled Event is not read here", function=""),

@@ -25,6 +25,7 @@ from console.doctor.observed import (
     LastDeployment,
     Letters,
     Observed,
+    PolicyState,
     Silence,
     StackFunction,
     StackRule,
@@ -263,6 +264,13 @@ def test_a_service_nobody_pushed_to_is_no_fault() -> None:
     assert any("--ask-hosts" in line for line in said(seen, "skip"))
 
 
+def test_a_model_with_nothing_at_its_address_answers_all_the_same() -> None:
+    """An API has no page: 404 is its own answer, 502 is the proxy's."""
+    seen = of_heart(pages=(WebPage("http://h/", 404),))
+    assert said(seen, "attend") == []
+    assert any(line.startswith("heart: its page http://h/ answers 404; v") for line in said(seen, "ok"))
+
+
 def test_a_page_for_others_is_not_blamed_for_its_silence() -> None:
     """Who looks from outside the range that is let in hears nothing, and cannot tell whether others would."""
     seen = of_heart(pages=(WebPage("http://h/ping", 0, ("10.0.0.0/8",)),))
@@ -349,3 +357,29 @@ def test_the_guide_names_every_right_that_looking_wants() -> None:
 def test_a_dead_letter_tells_its_cause(message: dict[str, Any], cause: str) -> None:
     """Lambda's record, EventBridge's attributes, and what is neither: each gives a sentence."""
     assert unread(message).startswith(cause)
+
+
+@pytest.mark.parametrize(
+    ("policy", "verdict", "says"),
+    [
+        (PolicyState(0), "ok", "no policy is set: its rules are the registration's"),
+        (PolicyState(3), "ok", "its rules are policy version 3"),
+        (
+            PolicyState(3, ("gates.auc", "own_hooks")),
+            "ok",
+            "its rules are policy version 3; the registration differs in gates.auc, own_hooks, which decides nothing",
+        ),
+        (DENIED, "skip", f"its policy: {DENIED.why}"),
+    ],
+)
+def test_where_the_rules_come_from_is_told(policy: PolicyState | Silence, verdict: str, says: str) -> None:
+    """A registration that says something else than the policy is no fault; who reads it should know that it is idle."""
+    assert f"heart: {says}" in said(of_heart(policy=policy), verdict)
+
+
+def test_a_stage_that_the_policy_does_not_name_is_to_be_attended_to() -> None:
+    """An update of the stack may change its rules."""
+    [line] = said(of_heart(policy=PolicyState(2, unnamed=("staging",))), "attend")
+    assert line.startswith(
+        "heart: policy version 2 does not name the stage staging, which has the registration's rules."
+    )

@@ -85,6 +85,11 @@ DOCUMENTED: dict[str, tuple[set[str], set[str]]] = {
         set(),
     ),
     "Hold Ends Soon": ({"service", "stage", "by", "reason", "since", "until"}, set()),
+    "Host Report": (
+        {"service", "stage", "host", "release", "digest", "sick", "since"}
+        | {"times", "seconds", "status", "requests", "milliseconds", "before", "percent"},
+        set(),
+    ),
     "CloudWatch Alarm State Change": ({"alarmName", "configuration", "previousState", "state"}, set()),
 }
 

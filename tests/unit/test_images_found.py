@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aws_events import Heard, observed_image, read
+from aws_events import Heard, observed_scan, read
 from esteira.core.actions import OpenImage
 from esteira.core.facts import ImageArrived, ImageTaken
 from esteira.core.state import Snapshot
@@ -75,6 +75,7 @@ def test_one_scan_heard_twice_and_seen_by_the_sweep_is_one_row() -> None:
     """The event tells when it was sent, the API when the scan was over: the same minute."""
     event = scan_event(1, {"CRITICAL": 1})
     completed = datetime(2026, 11, 23, 11, 1, 12, tzinfo=UTC)
-    summary = {"findingSeverityCounts": {"CRITICAL": 1}, "imageScanCompletedAt": completed}
-    answer = {"imageDigest": DIGEST, "imageScanStatus": {"status": "COMPLETE"}, "imageScanFindingsSummary": summary}
-    assert len(recorded([*told(event), *told(event), *observed_image(HEART, answer, after(20))])) == 1
+    found = {"findingSeverityCounts": {"CRITICAL": 1}, "imageScanCompletedAt": completed}
+    seen = observed_scan(DIGEST, {"imageScanStatus": {"status": "COMPLETE"}, "imageScanFindings": found}, after(20))
+    assert seen is not None
+    assert len(recorded([*told(event), *told(event), seen])) == 1

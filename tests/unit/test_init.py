@@ -12,7 +12,8 @@ from console.cli.init_command import init
 from console.init.recognized import Recognized, UnknownKindError
 from console.init.repository import propose, settings_text
 from console.local.process.dockerfile_text import instructions
-from esteira import settings
+from settings.file import FILE, read
+from settings.model import ReleaseSettings
 
 FLASK = (
     "from flask import Flask\n\nserver = Flask(__name__)\n\n@server.get('/health')\ndef health():\n    return 'ok'\n"
@@ -62,8 +63,8 @@ def test_each_kind_is_known_and_started(
     proposal = propose(repository(tmp_path, files))
     assert (proposal.found.kind, proposal.found.health) == (kind, health), name
     assert command in command_of(proposal.files["Dockerfile"])
-    read = settings.read(proposal.files[settings.FILE].encode())
-    assert (read.port, read.health or "") == (8080, health)
+    settings = read(proposal.files[FILE].encode())
+    assert (settings.port, settings.health or "") == (8080, health)
 
 
 def test_r_packages_are_debian_s_and_what_comes_with_r_is_not_asked_for(tmp_path: Path) -> None:
@@ -74,13 +75,30 @@ def test_r_packages_are_debian_s_and_what_comes_with_r_is_not_asked_for(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("exposed", "port"), [("EXPOSE 5000\n", 5000), ("EXPOSE 5000/tcp 9\n", 5000), ("", 0), ("EXPOSE $PORT\n", 0)]
+    ("exposed", "port"),
+    [
+        ("EXPOSE 5000\n", 5000),
+        ("EXPOSE 5000/tcp 53/udp 900\n", 900),
+        ("", 0),
+        ("EXPOSE $PORT\n", 0),
+        ("ENV PORT=8501\nEXPOSE $PORT\n", 8501),
+        ("EXPOSE 81\nFROM python\nRUN make\nEXPOSE 82\n", 82),
+        ("EXPOSE 81\nFROM made\n", 81),
+    ],
 )
 def test_a_repository_s_own_dockerfile_stays_and_says_the_port(exposed: str, port: int, tmp_path: Path) -> None:
-    """Only esteira.yaml is proposed; a port that the file does not say is left to be found."""
-    proposal = propose(repository(tmp_path, {"Dockerfile": f"FROM python\n{exposed}CMD python app.py\n"}))
-    assert list(proposal.files) == [settings.FILE]
-    assert settings.read(proposal.files[settings.FILE].encode()).port == (port or None)
+    """Only esteira.yaml is proposed, with the port that a host takes: the last stage's lowest for tcp."""
+    proposal = propose(repository(tmp_path, {"Dockerfile": f"FROM python AS made\n{exposed}CMD python app.py\n"}))
+    assert list(proposal.files) == [FILE]
+    assert read(proposal.files[FILE].encode()).port == (port or None)
+
+
+def test_a_dockerfile_that_docker_refuses_is_a_sentence(tmp_path: Path) -> None:
+    """It names the line of the file."""
+    repository(tmp_path, {"Dockerfile": "FROM python\nRUN make\nEXPOSE many\n"})
+    answer = CliRunner().invoke(init, [str(tmp_path), "--yes"])
+    assert answer.exit_code == 2
+    assert "Dockerfile line 3: EXPOSE many: 'many' is not a port" in answer.output
 
 
 def test_an_app_whose_packages_nobody_names_is_refused_with_their_names(tmp_path: Path) -> None:
@@ -106,16 +124,16 @@ def test_the_files_are_shown_first_and_written_after_a_yes(tmp_path: Path) -> No
     assert "found: a Flask app (Flask in line 3 of app.py)" in answer.output
     answer = CliRunner().invoke(init, [str(tmp_path)], input="y\n")
     assert answer.exit_code == 0, answer.output
-    written = {name: (tmp_path / name).read_text() for name in ("Dockerfile", settings.FILE)}
-    (tmp_path / settings.FILE).write_text("port: 9\n")
+    written = {name: (tmp_path / name).read_text() for name in ("Dockerfile", FILE)}
+    (tmp_path / FILE).write_text("port: 9\n")
     answer = CliRunner().invoke(init, [str(tmp_path), "--yes"])
     assert "nothing to write" in answer.output
     assert (tmp_path / "Dockerfile").read_text() == written["Dockerfile"]
-    assert (tmp_path / settings.FILE).read_text() == "port: 9\n"
+    assert (tmp_path / FILE).read_text() == "port: 9\n"
 
 
 def test_every_setting_stands_in_the_file(tmp_path: Path) -> None:
     """What was not found is there as a comment, so that the file is also the reference."""
     text = settings_text(Recognized("app", "", 0, "", ""))
-    assert [name for name in settings.ReleaseSettings.model_fields if f"# {name}:" not in text] == []
-    assert settings.read(text.encode()) == settings.ReleaseSettings()
+    assert [name for name in ReleaseSettings.model_fields if f"# {name}:" not in text] == []
+    assert read(text.encode()) == ReleaseSettings()

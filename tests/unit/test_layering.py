@@ -31,12 +31,16 @@ PURE = [
 JUDGE = [name for name in MODULES if name.startswith("appspec/")]
 # mask.py is the host's command, too, and reads what it is told to.
 GUARD = [name for name in MODULES if name.startswith("guard/") and name != "guard/mask.py"]
+SETTINGS = [name for name in MODULES if name.startswith("settings/")]
+POLICY = [name for name in MODULES if name.startswith("policy/")]
 EVENTS = [name for name in MODULES if name.startswith("aws_events/")]
 PURE_FILES = [
     *(f"esteira/{name}.py" for name in PURE),
     *JUDGE,
     *EVENTS,
+    *POLICY,
     *GUARD,
+    *SETTINGS,
     "windows/__init__.py",
     "notify/news.py",
 ]

@@ -107,3 +107,12 @@ JSON = st.recursive(
 def test_any_manifest_is_read_or_refused(document: Any, media_type: str) -> None:
     """A manifest is text from outside: whatever stands in it, it raises nothing."""
     assert isinstance(read(json.dumps(document), media_type), Manifest)
+
+
+def test_an_index_says_what_its_images_are_built_for() -> None:
+    """Where one does not say it, nothing is known; an attestation's platform is none."""
+    amd = {**ARM, "digest": "sha256:5", "platform": {"os": "linux", "architecture": "amd64"}}
+    arm = {**ARM, "platform": {"os": "linux", "architecture": "arm64"}}
+    assert read(index(arm, amd, ATTESTATION)).architectures == ("amd64", "arm64")
+    assert read(index(arm, {**amd, "platform": None})).architectures == ()
+    assert read(image()).architectures == ()

@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 
-from aws_events import Heard, NotOurs, observed_build, observed_deployment, observed_image, observed_instance, read
+from aws_events import (
+    Heard,
+    NotOurs,
+    observed_build,
+    observed_deployment,
+    observed_image,
+    observed_instance,
+    observed_scan,
+    read,
+)
 from esteira.aws.cloudwatch import Alarms
 from esteira.core.facts import DeploymentReported, ImageArrived
 from esteira.fact import Fact
@@ -168,14 +177,15 @@ def test_a_hosts_event_equals_its_observation(said: str, answered: str) -> None:
 SCANNED = datetime(2026, 11, 23, 10, 1, 20, tzinfo=UTC)
 
 
-def image(tags: list[str], status: str = "", counts: dict[str, int] | None = None) -> dict[str, Any]:
+def image(tags: list[str]) -> dict[str, Any]:
     """One of DescribeImages' imageDetails."""
-    answer: dict[str, Any] = {"imageDigest": DIGEST, "imageTags": tags, "imagePushedAt": NOON - timedelta(minutes=1)}
-    if status:
-        answer["imageScanStatus"] = {"status": status}
-        summary: dict[str, Any] = {} if counts is None else {"findingSeverityCounts": counts}
-        answer["imageScanFindingsSummary"] = {**summary, "imageScanCompletedAt": SCANNED}
-    return answer
+    return {"imageDigest": DIGEST, "imageTags": tags, "imagePushedAt": NOON - timedelta(minutes=1)}
+
+
+def scan(status: str, counts: dict[str, int] | None = None) -> dict[str, Any]:
+    """What DescribeImageScanFindings answers."""
+    found: dict[str, Any] = {} if counts is None else {"findingSeverityCounts": counts}
+    return {"imageScanStatus": {"status": status}, "imageScanFindings": {**found, "imageScanCompletedAt": SCANNED}}
 
 
 @pytest.mark.parametrize("tag", ["v1.2", "release-7"])
@@ -207,16 +217,18 @@ def test_a_scans_event_equals_its_observation(status: str, counts: dict[str, int
     document = event("ecr_scan_clean", scan_status=status) | {"time": f"{SCANNED + timedelta(seconds=30):%FT%TZ}"}
     if counts is not None:
         document["detail"]["finding-severity-counts"] = counts
-    from_api = observed_image(HEART, image([], status, counts), LATER)
-    assert same(heard(document), from_api)
-    assert from_api == (ImageScanned(at=NOON, digest=DIGEST, scanned_at=SCANNED.replace(second=0), findings=findings),)
+    from_api = observed_scan(DIGEST, scan(status, counts), LATER)
+    assert from_api == ImageScanned(at=NOON, digest=DIGEST, scanned_at=SCANNED.replace(second=0), findings=findings)
+    assert same(heard(document), (from_api,))
+    if status == "COMPLETE":  # enhanced scanning goes on for ever
+        assert observed_scan(DIGEST, scan("ACTIVE", counts), LATER) == from_api
 
 
-@pytest.mark.parametrize("status", ["IN_PROGRESS", "PENDING"])
+@pytest.mark.parametrize("status", ["IN_PROGRESS", "PENDING", "UNSUPPORTED_IMAGE"])
 def test_a_scan_under_way_is_no_finding(status: str) -> None:
     """It has not said anything yet, neither in an event."""
     assert isinstance(read(event("ecr_scan_clean", scan_status=status), [HEART], NOON, SETTINGS), NotOurs)
-    assert observed_image(HEART, image(["latest"], status), LATER) == ()
+    assert observed_scan(DIGEST, scan(status), LATER) is None
 
 
 def test_an_alarm_whose_actions_are_suppressed_does_not_ring() -> None:

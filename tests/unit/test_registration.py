@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
-from esteira.registration import registered
-from tests.unit.conftest import HEART
+from esteira.config import Service
+from esteira.core.state import Snapshot
+from esteira.perform.effects import Effects
+from esteira.perform.rollout import release_document
+from esteira.registration import RELEASE, registered
+from tests.unit.conftest import HEART, release, rollout_of
 
 pytestmark = pytest.mark.unit
 DOCUMENT = HEART.model_dump(mode="json", exclude_defaults=True)
@@ -43,6 +47,9 @@ def test_a_registration_without_a_fault_is_the_service() -> None:
         ({"stages": with_stage(0, alarms=["errors"])}, ["staging"], False),
         ({"webhook": {"parameter": "no name"}}, [], False),
         ({"port": 70_000}, ["staging", "production"], True),
+        ({"capabilities": ["SYS_ADMIN"]}, ["staging", "production"], True),
+        ({"is_stopped": True}, ["staging", "production"], False),
+        ({"stages": with_stage(1, fault="no releases today")}, ["production"], False),
         ({"environment": {"A B": "x"}}, ["staging", "production"], True),
         ({"environment": {"A": "x"}, "parameters": {"A": "/a"}}, ["staging", "production"], True),
     ],
@@ -55,6 +62,12 @@ def test_a_wrong_setting_holds_back_what_it_is_about(said: dict[str, Any], held:
     assert {stage.fault for stage in service.stages} <= {fault, ""}
     assert service.is_stopped is stopped
     assert (service.name, service.repository) == (HEART.name, HEART.repository)
+
+
+def test_what_the_hosts_get_is_known() -> None:
+    """A setting that a host gets stops every deployment while it is wrong: RELEASE names them all."""
+    document = release_document(release(), rollout_of(), {}, Effects(Snapshot(HEART, ()), None))  # type: ignore[arg-type]
+    assert Service.model_fields.keys() & document.keys() == RELEASE
 
 
 @pytest.mark.parametrize(

@@ -56,13 +56,14 @@ def test_announce_can_change_nothing_but_its_own_memory() -> None:
 
 def test_those_who_advance_share_their_rights_because_they_use_the_same() -> None:
     """Were one of them to need less than AdvancePolicy grants, the policy would have to be split. What the sweep asks
-    besides, it alone may: the alarms, of which the others hear by an event, and what others deployed. A failed build's
-    log is read by those who hear of it."""
+    besides, it alone may: the alarms and scans, of which the others hear by an event, and what others deployed. A
+    failed build's log is read by those who hear of it."""
     assert set(called("intake.handler")) - set(called("operate.handler")) == {"logs:GetLogEvents"}
     assert set(called("operate.handler")) - set(called("intake.handler")) == set()
     assert set(called("sweep.handler")) - set(called("intake.handler")) == {
         "cloudwatch:DescribeAlarms",
         "codedeploy:GetDeploymentGroup",
+        "ecr:DescribeImageScanFindings",
     }
     assert set(called("intake.handler")) - set(called("sweep.handler")) == set()
 
@@ -124,8 +125,8 @@ def test_a_call_of_one_function_is_missing_for_that_one_alone() -> None:
 
 def test_a_call_that_is_made_no_more_leaves_a_right_too_many() -> None:
     """Without the comments, announce has no use for the right to write them."""
-    told = 'context.aws.comment(service, each.commit, f"{each.text}{_checkpoint(said, service, context)}", each.token)'
-    code = changed("notify.announce", told, "_checkpoint(said, service, context)")
+    told = "context.aws.comment(service, each.commit, text, each.token)"
+    code = changed("notify.announce", told, "text")
     assert missing_and_extra(template("template.yaml"), "AnnounceFunction", code["AnnounceFunction"]) == (
         [],
         ["codecommit:GetCommit", "codecommit:PostCommentForComparedCommit"],
@@ -379,11 +380,18 @@ def held(role: str) -> set[str]:
 
 
 def test_the_host_may_do_what_its_hooks_its_agent_and_session_manager_ask_for() -> None:
-    """Its hooks log in, pull and fetch parameters, the agent fetches the bundle, Session Manager stands in for SSH."""
-    scripts = [path for path in sorted(rights.HOOKS.iterdir()) if path.is_file()]
+    """Its hooks log in, pull and fetch parameters, its watcher reports, the agent fetches the bundle, Session Manager
+    stands in for SSH."""
+    scripts = [path for path in sorted(rights.HOOKS.parent.glob("*/*.*")) if path.is_file()]
     hooks = set().union(*(rights.commands(path.read_text(encoding="utf-8")) for path in scripts))
-    assert hooks == {"ecr:GetAuthorizationToken", "ssm:GetParameters"} | rights.PULL
+    assert hooks == {"ecr:GetAuthorizationToken", "ssm:GetParameters", "events:PutEvents"} | rights.PULL
     assert held("HostRole") == hooks | rights.AGENT | rights.SESSIONS
+
+
+def test_a_host_may_put_events_of_its_own_source_only() -> None:
+    """Who is root on a host can say what the watcher says, and nothing in another's name."""
+    (right,) = (g for g in template("service.yaml").held_by("HostRole") if g.action == "events:PutEvents")
+    assert json.loads(right.condition) == {"StringEquals": {"events:source": "esteira.host"}}
 
 
 def test_a_build_may_do_what_the_buildspecs_here_ask_for_and_pull_what_it_pushed() -> None:

@@ -123,6 +123,8 @@ CAUSES = [
     (Cause.IMAGE_NOT_ACCEPTED, [build_ended(), overdue("accept")]),
     (Cause.IMAGE_MISSING, [build_ended(), MISSED]),
     (Cause.BUNDLE_REFUSED, [*BUILT, replace(given_up(), remedy="mend it and push")]),
+    (Cause.SECRET_MISSING, [*BUILT, replace(given_up(), remedy="set it", cause=Cause.SECRET_MISSING)]),
+    (Cause.SECRET_MISSING, [replace(overdue("start"), remedy="set it", cause=Cause.SECRET_MISSING)]),
     (Cause.DEPLOYMENT_NOT_STARTED, [*BUILT, given_up()]),
     (Cause.DEPLOYMENT_LOST, [*BUILT, deployment_started(), given_up()]),
     (
@@ -154,8 +156,17 @@ def test_every_failure_has_the_word_that_its_facts_give_it(cause: str, facts: li
     assert status_on(release(1, *other), QUIET, NOON).cause == cause
 
 
-# Tested elsewhere: the first three in test_admission.py, the last below, as it is a live release's.
-ELSEWHERE = {Cause.GATE, Cause.DISAPPROVED, Cause.APPROVAL_EXPIRED, Cause.ALARM, Cause.IMAGE_GONE, Cause.DEVIATED}
+# Tested elsewhere: the rules in test_admission.py, the settings in tests/world, the others below, as of a live release.
+ELSEWHERE = {
+    Cause.GATE,
+    Cause.SETTINGS,
+    Cause.DISAPPROVED,
+    Cause.APPROVAL_EXPIRED,
+    Cause.ALARM,
+    Cause.IMAGE_GONE,
+    Cause.DEVIATED,
+    Cause.SICK,
+}
 
 
 def test_every_word_for_a_failure_is_used() -> None:

@@ -132,7 +132,7 @@ def test_each_function_writes_to_its_own_log_which_ends_with_the_stack() -> None
 def test_every_rule_keeps_what_it_could_not_deliver() -> None:
     """Each rule and the schedule have a retry policy and the dead-letter queue, which EventBridge may write to."""
     rules = list(_rules())
-    assert len(rules) == 8
+    assert len(rules) == 9
     for _, _, rule in rules:
         assert rule["RetryPolicy"]["MaximumEventAgeInSeconds"] <= 3600
         assert rule["DeadLetterConfig"] == {"Arn": QUEUE}
@@ -215,6 +215,23 @@ def _registration(**given: str) -> dict[str, Any]:
     return document
 
 
+def test_a_model_in_anothers_repository_makes_none_and_may_read_that_one() -> None:
+    """Its builds, its registration and what is told to type name the repository of the other service."""
+    given = {"ServiceName": "lungs", "SourceRepository": "models", "Folder": "models/lungs"}
+    stack = read(ROOT / "service.yaml", "esteira-lungs", given)
+    [parameter] = stack.resources("AWS::SSM::Parameter")
+    document = json.loads(parameter.properties["Value"])
+    assert (document["repository"], document["folder"], document["images"]) == ("models", "models/lungs", "lungs")
+    assert list(stack.resources("AWS::CodeCommit::Repository")) == []
+    [project] = stack.resources("AWS::CodeBuild::Project")
+    assert project.properties["Source"]["Location"].endswith("/repos/models")
+    [role] = [r for r in stack.resources("AWS::IAM::Role") if r.logical_id == "BuildRole"]
+    statements = [s for policy in role.properties["Policies"] for s in policy["PolicyDocument"]["Statement"]]
+    assert [s["Resource"] for s in statements if s["Action"] == "codecommit:GitPull"] == [
+        "arn:aws:codecommit:us-east-1:123456789012:models"
+    ]
+
+
 def test_the_registration_is_a_document_the_controller_accepts() -> None:
     """With its variables filled in, the SSM parameter holds JSON with the agreed keys that validates as a Service."""
     document = _registration(BuildMinutes="45")
@@ -224,10 +241,12 @@ def test_the_registration_is_a_document_the_controller_accepts() -> None:
         "branch",
         "images",
         "image_uri",
+        "folder",
         "project",
         "application",
         "stages",
         "bundles",
+        "architecture",
         "url",
         "port",
         "health_path",
@@ -250,6 +269,20 @@ def test_a_stage_before_production_and_what_production_asks_for_are_parameters(
     first = (Stage(name="staging", group="heart-staging", bake_minutes=int(bake)),) if staging == "yes" else ()
     last = Stage(name="production", group="heart-production", bake_minutes=int(bake), approvals=asked)
     assert service.stages == (*first, last)
+
+
+def test_the_longest_registration_fits_its_parameter() -> None:
+    """A16: whatever service.yaml takes, SSM takes: a Standard parameter ends at 4,096 bytes."""
+    declared = _read("service.yaml")["Parameters"]
+    longest = {name: "x" * int(row["MaxLength"]) for name, row in declared.items() if "MaxLength" in row}
+    longest |= dict.fromkeys(("SourceRepository", "Branch"), "x" * 100)  # their patterns say so
+    longest |= {"Bypass": "no", "OwnHooks": "no", "Staging": "yes", "ApprovalVotes": "5", "AllowedCidr": "10.0.0.0/8"}
+    stack = read(ROOT / "service.yaml", "esteira-heart", longest)
+    [parameter] = stack.resources("AWS::SSM::Parameter")
+    written = parameter.properties["Value"]
+    endless = {n for n, row in declared.items() if row["Type"] == "String" and "AllowedValues" not in row}
+    assert endless - longest.keys() == {"InstanceType", "SubnetId", "VpcId"}, "a parameter has no end"
+    assert len(written.encode()) <= 4_096
 
 
 def test_bypass_and_a_repository_s_own_hooks_can_be_switched_off() -> None:

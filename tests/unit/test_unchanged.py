@@ -88,11 +88,12 @@ def found(
     kind: Any = "deploy", *, content: str = "same", stage: Any = STAGE, parameters: Any = (), more: Any = ()
 ) -> Any:
     """The deployment that v3's rollout need not make again, None where it has to deploy."""
-    service = HEART.model_copy(update={"parameters": dict.fromkeys(parameters, "/heart/key")})
+    document = {"parameters": dict.fromkeys(parameters, "/heart/key")}
     bundled = Bundled(at=NOON, release=1, stage="production", rollout=1, name_in_bucket="b", sha256="1", content="same")
     live = release(1, *deployed(), bundled, *more)
-    s = Snapshot(service, (stage,), releases=(live, release(3, accepted(3))))
-    return _running(rollout_of(3, 2, kind=kind, live=1), content, Effects(s, None))  # type: ignore[arg-type]
+    s = Snapshot(HEART, (stage,), releases=(live, release(3, accepted(3))))
+    rollout = rollout_of(3, 2, kind=kind, live=1)
+    return _running(rollout, document, content, Effects(s, None))  # type: ignore[arg-type]
 
 
 def test_what_runs_with_the_same_content_is_not_deployed_again() -> None:

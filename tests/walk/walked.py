@@ -36,7 +36,10 @@ CONSOLE = {
     "service-quotas": {"GetAWSDefaultServiceQuota", "GetServiceQuota"},
     "sns": {"ListSubscriptionsByTopic"},
     "sqs": {"GetQueueAttributes", "ReceiveMessage"},
-    "ssm": {"DescribeInstanceInformation", "GetCommandInvocation", "GetParametersByPath", "SendCommand"},
+    "ssm": {
+        "DeleteParameter", "DescribeInstanceInformation", "DescribeParameters", "GetCommandInvocation",
+        "GetParametersByPath", "PutParameter", "SendCommand",
+    },
     "sts": {"GetCallerIdentity"},
 }  # fmt: skip
 
@@ -63,6 +66,10 @@ HANDLED: dict[str, dict[str, str]] = {
     },
     "dynamodb:TransactWriteItems": {"TransactionCanceledException": "the reasons say which condition did not hold"},
     "ecr:DescribeImages": {"ImageNotFoundException": "there is no such image"},
+    "ecr:DescribeImageScanFindings": {
+        "ImageNotFoundException": "there is no such image, so nothing was found in it",
+        "ScanNotFoundException": "it was not scanned, or not yet",
+    },
     "ecr:PutImage": {
         "ImageAlreadyExistsException": "the tag is on this image already",
         "ImageTagAlreadyExistsException": NOTED,
@@ -85,6 +92,7 @@ HANDLED: dict[str, dict[str, str]] = {
         "DeploymentGroupDoesNotExistException": "doctor says that it is not there",
     },
     "service-quotas:GetServiceQuota": {"NoSuchResourceException": "AWS's default counts"},
+    "ssm:DeleteParameter": {"ParameterNotFound": "it is refused in words: the secret is not set"},
     "ssm:GetCommandInvocation": {"InvocationDoesNotExist": "it is asked again for some seconds"},
 }
 # These make something under a claim: whatever AWS refuses them with is a DeclinedError, except what stands here.
@@ -157,6 +165,11 @@ RAISED: dict[str, str] = {
         SnapStartRegenerationFailureException SnapStartTimeoutException SubnetIPAddressLimitReachedException
         DurableExecutionAlreadyStartedException
         """,
+    "a secret cannot be stored: the account has no room for it, another writes it too, or somebody put a parameter of "
+    "another type there; whoever typed reads which": """
+        HierarchyLevelLimitExceededException HierarchyTypeMismatchException ParameterLimitExceeded
+        ParameterMaxVersionLimitExceeded TooManyUpdates
+        """,
     "it is about something that is never asked for here, such as a comment on a line, a phone or another platform": """
         EndpointDisabledException InvalidAddress InvalidDeploymentInstanceTypeException InvalidExternalIdException
         InvalidFileLocationException InvalidFilePositionException InvalidFilterOption InvalidFilterValue
@@ -164,6 +177,9 @@ RAISED: dict[str, str] = {
         InvalidOrderException InvalidOutputFolder InvalidRelativeFileVersionEnumException InvalidSortByException
         InvalidTargetFilterNameException ItemCollectionSizeLimitExceededException ParameterVersionNotFound
         DeploymentTargetListSizeExceededException
+        IncompatiblePolicyException InvalidAllowedPatternException InvalidPolicyAttributeException
+        InvalidPolicyTypeException ParameterAlreadyExists ParameterPatternMismatchException
+        PoliciesLimitExceededException UnsupportedParameterType
         PlatformApplicationDisabledException ReplicatedWriteConflictException UnableToGetUpstreamImageException
         UnsupportedActionForDeploymentTypeException UnsupportedOperation UnsupportedPlatformType
         """,

@@ -74,8 +74,8 @@ class CodeBuild:
     def _new(self, p: Params) -> dict[str, Any]:
         self._started += 1
         id_ = f"{p['projectName']}:00000000-0000-4000-8000-{self._started:012x}"
-        given = {row["name"]: row["value"] for row in p.get("environmentVariablesOverride", ())}
-        rows = [{"name": n, "value": v, "type": "PLAINTEXT"} for n, v in {**self._variables, **given}.items()]
+        own = [{"name": n, "value": v, "type": "PLAINTEXT"} for n, v in self._variables.items()]
+        rows = list({row["name"]: row for row in [*own, *p.get("environmentVariablesOverride", ())]}.values())
         build: dict[str, Any] = {
             "id": id_,
             "arn": arn("codebuild", f"build/{id_}"),

@@ -59,13 +59,14 @@ class CodeDeploy:
         return {"deploymentId": deployment["deploymentId"]}
 
     def get_deployment_group(self, p: Params) -> dict[str, Any]:
-        """GetDeploymentGroup: of what it tells, the last successful deployment."""
+        """GetDeploymentGroup: of what it tells, the last deployments."""
         group = p["deploymentGroupName"]
-        done = [
-            d for d in self._deployments.values() if (d["deploymentGroupName"], d["status"]) == (group, "Succeeded")
-        ]
-        done.sort(key=lambda d: d["completeTime"])
-        told = {"lastSuccessfulDeployment": {"deploymentId": done[-1]["deploymentId"]}} if done else {}
+        made = [d for d in self._deployments.values() if d["deploymentGroupName"] == group]
+        done = sorted((d for d in made if d["status"] == "Succeeded"), key=lambda d: d["completeTime"])
+        last = {"lastSuccessfulDeployment": done[-1:], "lastAttemptedDeployment": made[-1:]}
+        told = {
+            name: {"deploymentId": d["deploymentId"], "status": d["status"]} for name, row in last.items() for d in row
+        }
         return {"deploymentGroupInfo": {"deploymentGroupName": group, **told}}
 
     def get_deployment(self, p: Params) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from console.local.aws.api import AwsError
 from console.local.aws.bus import Bus
-from console.local.aws.ecr_images import EcrImage, answer_of, artifact_type, details_of, scan_detail, status_of
+from console.local.aws.ecr_images import EcrImage, answer_of, artifact_type, details_of, scan_detail, scan_of, status_of
 from console.local.aws_account import arn
 from console.local.rehearse.rehearsal_engine import MEDIA_TYPE
 
@@ -84,6 +84,13 @@ class Ecr:
             if image is None:
                 raise AwsError("ImageNotFoundException", f"The image with imageId {asked} does not exist")
         return {"imageDetails": [details_of(repository, image) for image, _ in found if image is not None]}
+
+    def describe_image_scan_findings(self, p: Params) -> dict[str, Any]:
+        """DescribeImageScanFindings: the counts, and no finding."""
+        image = self._find(p["repositoryName"], p["imageId"])
+        if image is None:
+            raise AwsError("ImageNotFoundException", f"The image with imageId {p['imageId']} does not exist")
+        return scan_of(p["repositoryName"], image)
 
     def batch_get_image(self, p: Params) -> dict[str, Any]:
         """BatchGetImage: manifests, and a failure for each image that is not there."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from hashlib import md5
 from typing import Any
 
@@ -20,17 +21,37 @@ class Ssm:
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
+        self._kinds: dict[str, str] = {}
+        self._versions: Counter[str] = Counter()
 
     def put_parameter(self, p: Params) -> dict[str, Any]:
         """PutParameter, always over what is there."""
-        self.values[p["Name"]] = p["Value"]
-        return {"Version": 1}
+        self.values[p["Name"]], self._kinds[p["Name"]] = p["Value"], p.get("Type", "String")
+        self._versions[p["Name"]] += 1
+        return {"Version": self._versions[p["Name"]]}
+
+    def delete_parameter(self, p: Params) -> dict[str, Any]:
+        """DeleteParameter."""
+        if p["Name"] not in self.values:
+            raise AwsError("ParameterNotFound", "")
+        del self.values[p["Name"]], self._versions[p["Name"]]
+        return {}
 
     def get_parameter(self, p: Params) -> dict[str, Any]:
         """GetParameter."""
         if p["Name"] not in self.values:
             raise AwsError("ParameterNotFound", "")
-        return {"Parameter": {"Name": p["Name"], "Value": self.values[p["Name"]]}}
+        name = p["Name"]
+        return {"Parameter": {"Name": name, "Value": self.values[name], "Type": self._kinds.get(name, "String")}}
+
+    def describe_parameters(self, p: Params) -> dict[str, Any]:
+        """DescribeParameters below a path, in one page; never a value."""
+        [where] = p["ParameterFilters"]
+        [path] = where["Values"]
+        assert (where["Key"], where["Option"], path[-1:] == "/") == ("Path", "Recursive", False)
+        found = [name for name in self.values if name.startswith(f"{path}/")]
+        at = datetime(2026, 1, 1, tzinfo=UTC)
+        return {"Parameters": [{"Name": n, "Version": self._versions[n], "LastModifiedDate": at} for n in found]}
 
     def get_parameters_by_path(self, p: Params) -> dict[str, Any]:
         """GetParametersByPath, in one page."""

@@ -385,7 +385,7 @@ def test_an_event_that_is_quicker_than_the_table_is_brought_again(story: Story, 
     commit = story.push("one")
     story.deliver()
     story.end_build()
-    view = story.store.view("heart", 1)
+    view = story.store.announced("heart", 1, ())[0]
     assert view is not None
     event = next(e for e in story.bus.events if e["source"] == "esteira" and e["detail"]["phase"] == "deploying")
     quicker = {**event, "detail": {**event["detail"], "phase": "live", "before": view.phase, "summary": "x"}}

@@ -113,3 +113,44 @@ def test_a_difference_is_told_to_people(story: Story) -> None:
     messages = [c["comment"]["content"] for c in story.local_aws.codecommit.comments if c["afterCommitId"] == commit]
     (notice,) = [m for m in messages if "is not what the hosts of production run" in m]
     assert "esteira hold --stage production" in notice
+
+
+# --- a deployment by others that failed -----------------------------------------------------------------------------
+
+
+def test_a_deployment_by_others_that_failed_on_the_way_is_told_and_put_right(story: Story) -> None:
+    """A9: it succeeded nowhere, so CodeDeploy names another as the last successful one; its files are on the hosts."""
+    story.live("one")
+    story.deploys = DeployOutcome(succeeds=False)
+    foreign = by_hand(story)
+    assert story.stands(1).cause == Cause.DEVIATED
+    for _, why in story.said_everywhere(1).values():
+        assert f"some hosts of production may run {story.service.bundles}/by-hand.zip: deployment {foreign}" in why
+        assert "not by esteira, failed at" in why
+    story.deploys = DeployOutcome()
+    story.wait(16)
+    story.play()
+    story.wait(30)
+    assert rollouts(story) == [(1, "deploy"), (1, "restore")]
+    assert story.stands(1).cause == ""
+
+
+def test_a_deployment_by_others_that_changed_no_host_is_no_difference(story: Story) -> None:
+    """It failed before its files came to any host."""
+    story.live("one")
+    story.deploys = DeployOutcome(succeeds=False, hook="BeforeInstall")
+    by_hand(story)
+    story.wait(60)
+    assert (story.stands(1).cause, rollouts(story)) == ("", [(1, "deploy")])
+
+
+def test_a_failed_deployment_of_esteiras_own_is_nobody_elses(story: Story) -> None:
+    """Also where the rollout after it came to no deployment, so it stays the last that was tried."""
+    story.live("one")
+    story.deploys = DeployOutcome(succeeds=False)
+    story.live("two")
+    story.change({"release.json": "{}"})
+    story.play()
+    story.wait(60)
+    assert story.phases[:2] == ["live", "failed"]
+    assert story.stands(1).cause == ""

@@ -287,6 +287,20 @@ def test_a_scan_whose_event_was_lost_is_found_by_the_sweep(story: Story) -> None
     assert story.scans(digest) == [found]
 
 
+def test_a_registry_that_does_not_scan_is_asked_for_a_day(story: Story) -> None:
+    """Basic scanning tells of a scan nowhere else; an image that is live for long is not asked about for ever."""
+    story.push_image("elsewhere", "v1.0")
+    story.play()
+    asked = "ecr:DescribeImageScanFindings"
+    story.pass_time(600)
+    assert story.faults.counts[asked] > 0
+    story.pass_time(90_000)
+    story.faults.counts.clear()
+    story.pass_time(600)
+    assert story.faults.counts[asked] == 0
+    assert story.phases == ["live"]
+
+
 def test_a_malformed_push_ends_among_the_dead_letters_and_changes_nothing(story: Story) -> None:
     """Refused in one sentence that names the field; the whole event is kept."""
     rows = story.rows()

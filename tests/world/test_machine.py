@@ -34,9 +34,10 @@ STAGES = (
 )
 NAMES = ("staging", "production")
 VERBS = (
-    "rollback", "hold", "resume", "quarantine", "retry", "abort", "approve", "approve", "reject", "promote", "bypass"
+    "rollback", "redeploy", "hold", "resume", "quarantine", "retry", "abort", "approve", "approve", "reject", "promote",
+    "bypass",
 )  # fmt: skip
-ON_A_STAGE = ("rollback", "hold", "resume")
+ON_A_STAGE = ("rollback", "redeploy", "hold", "resume")
 # Longer than a lease and a back-off; then up to every deadline: building, deploying, stopping, a vote nobody gives.
 REST = (150, 150, 150, *(600,) * 20)
 

@@ -275,6 +275,25 @@ def test_a_build_that_pushes_no_image_fails_with_that_sentence(story: Any) -> No
     assert "is refused: it is no image but application/vnd.cncf.helm.config.v1+json" in story.why(1)
 
 
+# --- A14: the architecture --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("hosts", "ends"), [("arm64", "failed"), ("x86_64", "live"), ("", "live")])
+def test_an_image_of_another_architecture_is_refused_before_its_deployment(alone: Story, hosts: str, ends: str) -> None:
+    """A14: the host alone compared it, after the deployment had begun. "": a registration that does not say."""
+    alone.register(architecture=hosts)
+    child = alone.push_image("for amd64", "")
+    row = {"mediaType": f"{OCI}.manifest.v1+json", "digest": child, "size": 9}
+    built = [row | {"platform": {"os": "linux", "architecture": "amd64"}}]
+    push(alone, document(f"{OCI}.index.v1+json", manifests=built), "v1.0")
+    alone.play()
+    assert alone.phases == [ends]
+    assert bool(alone.deployed()) is (ends == "live")
+    if ends == "failed":
+        assert "image v1.0 is built for amd64, and the hosts of heart are arm64" in alone.why(1)
+        assert "build it with --platform linux/arm64 and push again" in alone.why(1)
+
+
 # --- A8: scans -------------------------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ def test_a_word_that_nobody_may_say_is_switched_off(story: Story) -> None:
     story.live("1")
     story.register(words={"bypass": []})
     told = refused(story.operate("bypass", release="v1", reason="the night"))
-    assert told == "bypass of heart is switched off: the registration lets nobody say it. Next: esteira status"
+    assert told == "bypass of heart is switched off: the rules let nobody say it. Next: esteira status"
     with pytest.raises(Refused, match="is switched off"):
         vote(story, "bypass", "v1", by="ana")
 

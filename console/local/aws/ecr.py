@@ -28,6 +28,7 @@ from console.local.aws.ecr_images import (
     in_index,
     index_of,
     scan_detail,
+    scan_of,
     status_of,
 )
 from console.local.aws_account import ACCOUNT, REGION, arn
@@ -48,6 +49,7 @@ class Ecr:
         self.operations: dict[str, Operation] = {
             "PutImage": self.put_image,
             "DescribeImages": self.describe_images,
+            "DescribeImageScanFindings": self.describe_image_scan_findings,
             "ListImages": self.list_images,
             "BatchGetImage": self.batch_get_image,
             "BatchDeleteImage": self.batch_delete_image,
@@ -78,7 +80,7 @@ class Ecr:
             self._bus.emit("aws.ecr", "ECR Image Scan", [arn("ecr", f"repository/{repository}")], detail)
 
     def inspected(self, repository: str, digest: str, counts: Mapping[str, int]) -> None:
-        """Emit Inspector's ``Inspector2 Scan``, as enhanced scanning does; DescribeImages then tells of no scan."""
+        """Emit Inspector's ``Inspector2 Scan``, as enhanced scanning does."""
         with self._lock:
             name, image = arn("ecr", f"repository/{repository}"), self._repository(repository)[digest]
             total = {**counts, "TOTAL": sum(counts.values())}
@@ -156,6 +158,14 @@ class Ecr:
                 raise AwsError("ImageNotFoundException", _not_found(name, identity))
         unique = {image.digest: image for image, _ in found if image is not None}
         return {"imageDetails": [details_of(name, image) for image in unique.values()]}
+
+    def describe_image_scan_findings(self, params: Params) -> dict[str, Any]:
+        """DescribeImageScanFindings: the counts, and no finding."""
+        name = _name(params)
+        image = _find(self._repository(name), params["imageId"])
+        if image is None:
+            raise AwsError("ImageNotFoundException", _not_found(name, params["imageId"]))
+        return scan_of(name, image)
 
     def list_images(self, params: Params) -> dict[str, Any]:
         """ListImages: a row for each tag, and one for each image without any."""

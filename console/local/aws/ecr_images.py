@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from console.local.aws.api import AwsError
 from console.local.aws_account import ACCOUNT
 
 
@@ -21,7 +22,7 @@ class EcrImage:
     pushed_at: datetime
     tags: list[str] = field(default_factory=list)
     archived: bool = False
-    scan: dict[str, Any] | None = None  # the last scan's DescribeImages summary
+    scan: dict[str, Any] | None = None  # what the last scan found
 
 
 def scan_detail(
@@ -90,9 +91,15 @@ def details_of(repository: str, image: EcrImage) -> dict[str, Any]:
     row |= {"subjectManifestDigest": document["subject"]["digest"]} if document.get("subject") else {}
     if image.tags:
         row["imageTags"] = list(image.tags)
-    if image.scan is not None:
-        row |= {"imageScanStatus": {"status": "COMPLETE"}, "imageScanFindingsSummary": image.scan}
     return row
+
+
+def scan_of(repository: str, image: EcrImage) -> dict[str, Any]:
+    """What DescribeImageScanFindings tells of a scan; basic scanning tells it nowhere else."""
+    if image.scan is None:
+        raise AwsError("ScanNotFoundException", f"The image {image.digest} of {repository} was not scanned.")
+    named = {"registryId": ACCOUNT, "repositoryName": repository, "imageId": {"imageDigest": image.digest}}
+    return named | {"imageScanStatus": {"status": "COMPLETE"}, "imageScanFindings": image.scan}
 
 
 def _size(manifest: str) -> int:

@@ -150,7 +150,10 @@ class LocalAws:
         body = request["body"] or b""
         raw = body.encode() if isinstance(body, str) else bytes(body)
         row = {"method": request["method"], "url": request["url"], "headers": dict(request["headers"])}
-        with (self.folder / "journal.jsonl").open("a") as journal:
+        journal_file = self.folder / "journal.jsonl"
+        journal_file.touch()
+        journal_file.chmod(0o600)  # a secret that was put is in it
+        with journal_file.open("a") as journal:
             journal.write(json.dumps(row | {"body": base64.b64encode(raw).decode()}) + "\n")
 
     def put_events(self, params: Params) -> dict[str, Any]:

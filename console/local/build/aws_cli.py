@@ -1,8 +1,9 @@
 """The ``aws`` that builds and hosts meet where the AWS CLI is not installed on this machine.
 
-Two commands that every release needs it does itself, as the CLI takes a second to start: ECR's password for ``docker
-login``, and the SSM parameters of a release's environment. Anything else is done by the AWS CLI. It is version 1, the
-one that is a Python package; it is installed when it is first needed, and speaks to the local AWS by AWS_ENDPOINT_URL.
+Three commands that every release needs it does itself, as the CLI takes a second to start: ECR's password for ``docker
+login``, the SSM parameters of a release's environment, and the reports of a host's watcher. Anything else is done by
+the AWS CLI. It is version 1, the one that is a Python package; it is installed when it is first needed, and speaks to
+the local AWS by AWS_ENDPOINT_URL.
 """
 
 from __future__ import annotations
@@ -41,9 +42,11 @@ def main(argv: Sequence[str], packages: Path) -> int:
     parser.add_argument("--output", choices=["json"])
     parser.add_argument("--names", nargs="+", default=[])
     parser.add_argument("--with-decryption", action="store_true")
+    parser.add_argument("--entries", type=json.loads)
     commands: dict[tuple[str, str], Callable[[Any, argparse.Namespace], str]] = {
         ("ecr", "get-login-password"): _password,
         ("ssm", "get-parameters"): _parameters,
+        ("events", "put-events"): _events,
     }
     words = [word for word in argv if word not in _ONLY_IN_2]
     try:
@@ -66,7 +69,7 @@ def main(argv: Sequence[str], packages: Path) -> int:
 def _installed(words: Sequence[str], packages: Packages) -> int:
     """Do the command by the AWS CLI; its exit status."""
     try:
-        key, _ = packages.install(Install((CLI,)), {}, "/")
+        key = packages.install(Install((CLI,)), {}, "/", lambda _: None)
     except PackageError as error:
         print(f"aws: the AWS CLI is not on this machine and cannot be installed: {error}", file=sys.stderr)
         return 1
@@ -85,6 +88,11 @@ def _parameters(ssm: Any, given: argparse.Namespace) -> str:
     answer = ssm.get_parameters(Names=given.names, WithDecryption=given.with_decryption)
     told = {name: answer.get(name, []) for name in ("Parameters", "InvalidParameters")}
     return json.dumps(told, indent=4, default=str)
+
+
+def _events(events: Any, given: argparse.Namespace) -> str:
+    told = events.put_events(Entries=given.entries)
+    return json.dumps({name: told[name] for name in ("FailedEntryCount", "Entries")}, indent=4)
 
 
 def program(packages: Path) -> str:

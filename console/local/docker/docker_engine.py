@@ -121,7 +121,7 @@ class DockerEngine:
                 port = self._ports.get(group, 0) if host == self._ids[0] else 0
                 label = f"{group}.{host}.{self._mark}"
                 address, environment = self.registry.address, self._environment()
-                self._hosts[group, host] = DockerHost(folder, label, port, self._docker, address, environment)
+                self._hosts[group, host] = DockerHost(folder, label, port, self._docker, address, environment, host)
             return self._hosts[group, host]
 
     def close(self) -> None:

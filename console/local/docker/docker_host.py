@@ -27,6 +27,7 @@ from console.local.agent.agent import Agent
 from console.local.build.workspace import SYSTEM_PATH
 from console.local.docker.docker_programs import HOST_LABEL, Docker
 from console.local.engine import DeployJob, DeployResult
+from console.local.host_watcher import HostWatchers
 from console.local.ports import LOOPBACK, await_listener, kept_port
 from console.local.process.container import Lifeline
 from console.local.process.front import NOTHING_LIVE
@@ -42,11 +43,19 @@ class DockerHost:
     """A host that answers on 127.0.0.1:``port`` (0: the one it had, or a free one) from the moment it is made.
 
     Keeps everything under ``folder``, absolute. ``name`` is its containers' label, ``registry`` the local registry's
-    address, ``environment`` what its scripts need to reach the local AWS. Raises OSError where nginx does not start.
+    address, ``environment`` what its scripts need to reach the local AWS, ``host`` the id it reports itself by ("": it
+    does not). Raises OSError where nginx does not start.
     """
 
     def __init__(
-        self, folder: Path, name: str, port: int, docker: Docker, registry: str, environment: Mapping[str, str]
+        self,
+        folder: Path,
+        name: str,
+        port: int,
+        docker: Docker,
+        registry: str,
+        environment: Mapping[str, str],
+        host: str = "",
     ) -> None:
         self._folder = folder
         self.name = name
@@ -58,7 +67,9 @@ class DockerHost:
         self._write_programs(registry)
         self._lifeline = Lifeline()
         self._nginx = self._start_nginx()
-        self._agent = Agent(folder / "deployment-root", self._environment(environment))
+        self._watchers = HostWatchers(host, folder / "watcher.log")
+        self._environment = self._variables(environment)
+        self._agent = Agent(folder / "deployment-root", self._environment)
 
     def deploy(self, job: DeployJob) -> DeployResult:
         """Take the bundle through the lifecycle events; blocks, one at a time."""
@@ -68,6 +79,7 @@ class DockerHost:
         try:
             return self._agent.deploy(job)
         finally:
+            self._watch()
             self._turn.release()
 
     def containers(self, *options: str) -> list[str]:
@@ -89,12 +101,14 @@ class DockerHost:
                 return f"what ran on {self.name} cannot be started again: {error}. Deploy a release anew"
             if gone:
                 return f"{', '.join(gone)} ran on {self.name} and is not in the engine any more. Deploy a release anew"
+            self._watch()
             return self._await_answer() if here else ""
 
     def close(self) -> None:
         """End a deployment under way, stop this host's containers and its nginx. What ran is noted, for ``resume``."""
         self._agent.close()
         with self._turn:
+            self._watchers.close()
             try:
                 running = self.containers()
                 self._noted.write_text(json.dumps(running))
@@ -114,6 +128,14 @@ class DockerHost:
         """Take this host's containers out of the engine, stopped ones too. Raises OSError."""
         if names := self.containers("--all"):
             self._docker.run("rm", "--force", *names)
+
+    def _watch(self) -> None:
+        """Have each service watched that has a live release: what a unit of systemd does on AWS."""
+        links = (path for path in (self._folder / "conf.d").glob("esteira-*") if path.is_symlink() and not path.suffix)
+        for link in links:
+            started = self._watchers.watch(link.name.removeprefix("esteira-"), self._environment)
+            if started is not None:
+                self._lifeline.hold(started)
 
     @property
     def _noted(self) -> Path:
@@ -148,7 +170,7 @@ class DockerHost:
     def _conf(self) -> Path:
         return self._folder / "nginx.conf"
 
-    def _environment(self, given: Mapping[str, str]) -> dict[str, str]:
+    def _variables(self, given: Mapping[str, str]) -> dict[str, str]:
         first = int(hashlib.sha256(self.name.encode()).hexdigest(), 16) % 120
         return {
             "PATH": f"{self._folder / 'bin'}:{SYSTEM_PATH}",

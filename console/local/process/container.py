@@ -184,6 +184,7 @@ class Container:
         self._program = program
         self._lifeline = lifeline
         self._process: subprocess.Popen[bytes] | None = None
+        self.ends: list[int] = []  # the status of each time it ended by itself
 
     @property
     def pid(self) -> int | None:
@@ -194,6 +195,12 @@ class Container:
     def running(self) -> bool:
         """Whether the process is there at this moment."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def status(self) -> int:
+        """The status it ended with, as Docker tells it: 128 and the signal's number for one; 0 before its end."""
+        status = (self._process.poll() if self._process else None) or 0
+        return 128 - status if status < 0 else status
 
     def start(self) -> None:
         """Start the process, its output appended to the log. Raises OSError with a sentence if it cannot be run."""
@@ -322,11 +329,13 @@ class Container:
 
 
 class Supervisor:
-    """Starts a container again when it ends by itself, after a short and growing delay, until told to stop."""
+    """Starts a container again when it ends by itself, after a short and growing delay, until told to stop. ``ended``
+    hears of each end."""
 
-    def __init__(self, container: Container, name: str) -> None:
+    def __init__(self, container: Container, name: str, ended: Callable[[], None] = lambda: None) -> None:
         self._container = container
         self._name = name
+        self._ended = ended
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=f"supervisor-{name}", daemon=True)
 
@@ -344,6 +353,8 @@ class Supervisor:
         while not self._end.wait(POLL_SECONDS):
             if self._container.running:
                 continue
+            self._container.ends.append(self._container.status)
+            self._ended()
             delay = FIRST_RESTART_SECONDS if time.monotonic() - started > STEADY_SECONDS else delay
             self._say(f"{self._name}: the container {self._container.last_words()}; started again in {delay:g} s")
             if self._end.wait(delay):

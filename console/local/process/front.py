@@ -13,6 +13,7 @@ import contextlib
 import secrets
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -46,12 +47,14 @@ class FrontAnswer:
 class Front:
     """The public port. Every method is safe from any thread but the front's own.
 
-    ``port`` 0 takes a free one. Ports of upstreams are ports on 127.0.0.1.
+    ``port`` 0 takes a free one. Ports of upstreams are ports on 127.0.0.1. ``answered`` hears of each request the
+    upstream it came for, its status and the seconds it took.
     """
 
     def __init__(self, host: str = LOOPBACK, port: int = 0) -> None:
         self._host = host
         self._port = port
+        self.answered: Callable[[int, int, float], None] = lambda _port, _status, _seconds: None
         self._target: Upstream | None = None
         self._upstreams: dict[int, Upstream] = {}
         self._probes: dict[str, int | None] = {}
@@ -137,7 +140,7 @@ class Front:
 
     async def _serve(self, listener: socket.socket, started: Future[None]) -> None:
         # handler_cancellation: a client that went away takes its request off the upstream, as with nginx.
-        server = web.Server(self._handle, handler_cancellation=True, auto_decompress=False, access_log=None)
+        server = web.Server(self._heard, handler_cancellation=True, auto_decompress=False, access_log=None)
         runner = web.ServerRunner(server, shutdown_timeout=CLOSE_SECONDS)
         try:
             await runner.setup()
@@ -188,6 +191,13 @@ class Front:
         finally:
             upstream.finish()
             self._forget_if_idle(upstream)
+
+    async def _heard(self, request: web.BaseRequest) -> web.StreamResponse:
+        begun, target = time.monotonic(), self._target
+        response = await self._handle(request)
+        if target is not None:
+            self.answered(target.port, response.status, time.monotonic() - begun)
+        return response
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         target = self._target

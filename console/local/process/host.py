@@ -16,6 +16,7 @@ from typing import Self
 from console.local.engine import DeployJob, DeployResult
 from console.local.process.health import Health
 from console.local.process.host_deployment import HostDeployment, never_begun
+from console.local.process.host_parameters import Environment
 from console.local.process.host_release import RunningRelease, sentence_of
 from console.local.process.host_state import HostState
 from console.local.process.oci import Registry
@@ -26,7 +27,9 @@ class ProcessHost:
 
     Answers on 127.0.0.1:``port`` (0: a free one) from the moment it is made. Keeps everything under ``directory``.
     ``interpreter`` is what images find as ``python``. A deployment waits up to ``wait_seconds`` for the one before it;
-    an old container has ``stop_seconds`` between SIGTERM and SIGKILL. Raises OSError if the port cannot be had.
+    an old container has ``stop_seconds`` between SIGTERM and SIGKILL. ``host`` is the id it reports itself by ("": it
+    does not). ``environment`` gives the variables by which the local AWS is reached, which keeps the values of
+    parameters. Raises OSError if the port cannot be had.
     """
 
     def __init__(
@@ -38,8 +41,10 @@ class ProcessHost:
         *,
         wait_seconds: float = 900.0,
         stop_seconds: float = 10.0,
+        host: str = "",
+        environment: Environment = dict,
     ) -> None:
-        self._state = HostState(directory, port, registry, interpreter, stop_seconds)
+        self._state = HostState(directory, port, registry, interpreter, stop_seconds, host, environment)
         self._wait_seconds = wait_seconds
         self._turn = threading.Lock()
         self._under_way = ""

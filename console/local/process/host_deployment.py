@@ -84,6 +84,7 @@ class HostDeployment:
 
     def _perform(self, name: str, step: Callable[[], None]) -> DeployStatus:
         started, self._note = datetime.now(UTC), ""
+        self._job.begun(name)
         try:
             self._heed_stop()
             step()

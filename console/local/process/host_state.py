@@ -16,7 +16,9 @@ from console.local.ports import LOOPBACK
 from console.local.process.container import Container, Lifeline, Supervisor, program_of, write_interpreter
 from console.local.process.front import NO_LIMITS, Front
 from console.local.process.health import Health
+from console.local.process.host_parameters import Environment, fetched
 from console.local.process.host_release import RELEASE_FILE, HostRelease, RunningRelease
+from console.local.process.host_watch import HostWatch
 from console.local.process.oci import ImageConfig, Registry
 from console.local.process.packages import Packages
 from console.local.process.port_of import ContainerPort
@@ -39,12 +41,22 @@ class LiveContainer:
 class HostState:
     """What a host keeps under ``directory``, its public port, and the release that is live behind it."""
 
-    def __init__(self, directory: Path, port: int, registry: Registry, interpreter: Path, stop_seconds: float) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        port: int,
+        registry: Registry,
+        interpreter: Path,
+        stop_seconds: float,
+        host: str = "",
+        environment: Environment = dict,
+    ) -> None:
         # Containers get another working directory, so every path they are given must be absolute.
         self._directory = directory.absolute()
         self._registry = registry
         self._interpreter = interpreter.absolute()
         self.stop_seconds = stop_seconds
+        self._environment = environment
         self.closing = threading.Event()
         self.running: LiveContainer | None = None
         self.releases.mkdir(parents=True, exist_ok=True)
@@ -52,6 +64,8 @@ class HostState:
         self.front = Front(LOOPBACK, port)
         self.front.start()
         self._lifeline = Lifeline()
+        self._watch = HostWatch(self._directory / "watch", host, environment, Packages.beside(registry).folder)
+        self.front.answered = self._watch.answered
 
     @property
     def releases(self) -> Path:
@@ -74,6 +88,7 @@ class HostState:
         if running is not None:
             running.supervisor.stop()
             running.container.end(self.stop_seconds)
+        self._watch.close()
         self.front.close()
         self._lifeline.close()
 
@@ -92,10 +107,12 @@ class HostState:
         return self._registry.unpack(release.digest, directory / ROOT)
 
     def container(self, release: HostRelease, directory: Path, image: ImageConfig) -> Container:
-        """The container of an unpacked image, not started. Raises ValueError if the image names no command."""
+        """The container of an unpacked image, not started. Raises ValueError if the image names no command, or a
+        parameter is not there."""
         sets = Packages.beside(self._registry).of(image.labels)
         path = ":".join(map(str, (*(each / "bin" for each in sets), self._directory / "bin", self._interpreter.parent)))
-        environment = {**release.environment, "ESTEIRA_RELEASE": release.release}
+        values = {**release.environment, **fetched(release.parameters, self._environment)}
+        environment = {**values, "ESTEIRA_RELEASE": release.release}
         program = program_of(image, directory / ROOT, path, environment, sets)
         return Container(program, directory / LOG, self._lifeline, ContainerPort.of(release.port, image))
 
@@ -109,8 +126,10 @@ class HostState:
         )
         self._remember(live)
         before = self.running
-        self.running = LiveContainer(live, container, Supervisor(container, f"{live.service} {live.release}"))
+        supervisor = Supervisor(container, f"{live.service} {live.release}", self._watch.ended)
+        self.running = LiveContainer(live, container, supervisor)
         self.running.supervisor.start()
+        self._watch.live(live, container, health, self._lifeline)
         return lambda: self._retire(before)
 
     def prune(self) -> None:

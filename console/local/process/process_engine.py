@@ -27,7 +27,7 @@ class ProcessEngine:
     """Builds into ``folder``/registry, runs each deployment group on ``hosts`` hosts of its own under ``folder``/hosts.
 
     ``ports`` says on which port of 127.0.0.1 a group's first host answers (0: a free one); ``environment`` gives what
-    builds need to reach the local AWS, once it is known.
+    builds and hosts need to reach the local AWS, once it is known.
     """
 
     name = "process"
@@ -70,7 +70,9 @@ class ProcessEngine:
                 first = host == self._ids[0]
                 folder = self._folder / "hosts" / (group if first else f"{group}-{host}")
                 port = self._ports.get(group, 0) if first else 0
-                self._hosts[group, host] = ProcessHost(folder, port, self._registry, self._interpreter)
+                self._hosts[group, host] = ProcessHost(
+                    folder, port, self._registry, self._interpreter, host=host, environment=self._environment
+                )
             return self._hosts[group, host]
 
     def close(self) -> None:

@@ -29,6 +29,7 @@ from console.local.sam.ministack import CREDENTIALS, Ministack
 from console.local.sam.sam_cli import last_words, sam
 from console.local.template import Stack, read
 from esteira.store import Store
+from policy.document import restored
 
 STACK, SERVICE, SECOND, STAGE = "esteira", "heart", "lungs", "production"
 PARAMETERS = {"Architecture": HERE}
@@ -47,6 +48,7 @@ NOT_APPLIED = {
 }
 # What the emulator does not see of a call, so that no policy that names it allows anything.
 UNSEEN = {"ssm:GetParametersByPath": "the path", "events:PutEvents": "the source"}
+VOTES = 2  # of the policy that is set before the update
 LOG = "deploy-local.log"
 GRANT = "esteira-rehearsal"
 HEARD = "rehearsal-heard"  # the queue that hears what the topic says
@@ -86,7 +88,7 @@ class DeployRehearsal:
         command = ["deploy", "--template-file", str(self.built / "template.yaml"), "--stack-name", STACK]
         command += ["--resolve-s3", "--no-confirm-changeset", "--no-progressbar", "--region", "us-east-1"]
         begin = time.monotonic()
-        came = sam([*command, "--capabilities", *CAPABILITIES, "--parameter-overrides", *given], self._variables())
+        came = sam([*command, "--capabilities", *CAPABILITIES, "--parameter-overrides", *given], self.variables())
         if came.returncode:
             raise DeployError(f"sam deploy failed. {self._reasons() or last_words(came)}")
         self.say("sam deploy", f"{STACK} is {self.status()}, in {time.monotonic() - begin:.0f} s {' '.join(given)}")
@@ -113,7 +115,7 @@ class DeployRehearsal:
             self.say("", f"known of this emulator: {difference}")
         return there
 
-    def _variables(self) -> Mapping[str, str]:
+    def variables(self) -> Mapping[str, str]:
         return {**CREDENTIALS, "AWS_ENDPOINT_URL": self.emulator.url, "SAM_CLI_TELEMETRY": "0"}
 
     def _reasons(self, stack: str = STACK) -> str:
@@ -136,19 +138,21 @@ class DeployRehearsal:
         table = _physical(there, "Table")
         heard = self._listen(_physical(there, "Announcements"))
         self.beside.codecommit.commit(SERVICE, "main", {"app.py": b"one"}, "change")
-        self._play()
+        self.play()
         store = Store(self.client("dynamodb"), table)
         view = next(iter(store.views(SERVICE)), None)
         if view is None or view.phase != "live":
             raise DeployError(f"the push should be live, and the table says: {view}.")
         self.say("a push", f"v{view.number} is {view.phase}: {view.why}")
         for service in (SERVICE, SECOND):
-            self._invoke(f"{STACK}-operate", _hold(service))
+            self.invoke(f"{STACK}-operate", _hold(service))
             hold = store.stage(service, STAGE).hold
             if hold is None or hold.by != "ana":
                 raise DeployError(f"the stage of {service} should be held by ana, and the table says: {hold}")
             self.say("operate", f"{STAGE} of {service} is held by {hold.by}: {hold.reason}")
-        looked = self._invoke(f"{STACK}-sweep", {"detail-type": "Scheduled Event", "source": "aws.events"})
+        self.invoke(f"{STACK}-operate", _policy(SERVICE))
+        self.say("policy", f"version {self._votes(store)[0]} asks for {self._votes(store)[1]} votes on {STAGE}")
+        looked = self.invoke(f"{STACK}-sweep", {"detail-type": "Scheduled Event", "source": "aws.events"})
         services = sorted(row["service"] for row in looked)
         if services != [SERVICE, SECOND]:
             raise DeployError(f"the sweep should look at {SERVICE} and {SECOND}, and looked at {services or 'nothing'}")
@@ -171,7 +175,7 @@ class DeployRehearsal:
         self.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)
         return str(made["QueueUrl"])
 
-    def _play(self) -> None:
+    def play(self) -> None:
         """Deliver every event and end every build and deployment, until nothing moves."""
         moving = True
         while moving:
@@ -185,14 +189,14 @@ class DeployRehearsal:
         events, text = self.client("events"), json.dumps(event)
         answers = []
         for rule in events.list_rules(NamePrefix=f"{STACK}-")["Rules"]:
-            pattern = rule.get("EventPattern")
+            pattern = rule.get("EventPattern") if rule["State"] == "ENABLED" else None
             if not pattern or not events.test_event_pattern(EventPattern=pattern, Event=text)["Result"]:
                 continue
             targets = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
-            answers += [self._invoke(target["Arn"], event) for target in targets]
+            answers += [self.invoke(target["Arn"], event) for target in targets]
         return answers
 
-    def _invoke(self, function: str, event: Mapping[str, Any]) -> Any:
+    def invoke(self, function: str, event: Mapping[str, Any]) -> Any:
         answer = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
         payload = json.loads(answer["Payload"].read())
         if "FunctionError" in answer or (isinstance(payload, dict) and "refused" in payload):
@@ -282,7 +286,16 @@ class DeployRehearsal:
         there = self.look(changed)
         if _physical(there, "Table") != before["Table"]:
             raise DeployError(f"the update put a new table in the place of {before['Table']}")
-        self.say("update", f"{' and '.join(CHANGED)} are the new ones; the table is the one it was")
+        kept = self._votes(Store(self.client("dynamodb"), before["Table"]))
+        if kept != (1, VOTES):
+            raise DeployError(f"the update should leave policy version 1 with {VOTES} votes, and left {kept}")
+        self.say("update", f"{' and '.join(CHANGED)} are the new ones; the table is the one it was, with its policy")
+
+    def _votes(self, store: Store) -> tuple[int, int]:
+        """The version of the service's policy, and the votes it asks for on the stage; 0 where it is not there."""
+        said = store.policy(SERVICE)
+        rule = restored(said.document).stages[STAGE].approvals if said else None
+        return (said.version if said else 0, rule.votes if rule else 0)
 
     def delete(self, stack: Stack) -> None:
         """Delete a stack and name what is left. Raises DeployError where it is not what the template retains."""
@@ -326,6 +339,12 @@ def granted(here: DeployRehearsal, there: list[Found]) -> Iterator[None]:
 def _hold(service: str) -> Mapping[str, Any]:
     words = {"by": "ana", "reason": "a rehearsal", "request": f"rehearsal-{service}-00000001"}
     return {"action": "hold", "service": service, "stage": STAGE, "minutes": 5, **words}
+
+
+def _policy(service: str) -> Mapping[str, Any]:
+    words = {"by": "ana", "reason": "a rehearsal", "request": f"rehearsal-{service}-00000002"}
+    document = f"stages: {{{STAGE}: {{approvals: {{votes: {VOTES}}}}}}}"
+    return {"action": "policy", "service": service, "document": document, **words}
 
 
 def _physical(there: list[Found], logical_id: str) -> str:

@@ -9,6 +9,7 @@ import fcntl
 import json
 import logging
 import os
+import platform
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,6 +25,7 @@ from console.local.aws.stack import LocalAws
 from console.local.aws_account import ACCESS_KEY, REGION, credentials
 from console.local.paths import FUNCTIONS, SERVICE_TEMPLATE, TEMPLATE, quiet_functions
 from console.local.process.process_engine import ProcessEngine
+from console.local.sam.emulator import MACHINES
 from console.local.stages import give_stages, registered
 from console.local.template import read, with_service
 from console.local.up.memory import Asked, remember, remembered
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 STACK = "esteira"
 CREDENTIALS_FILE = "[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n"
+# The model runs on this machine, whatever the template's default is.
+OF_HERE = {"Architecture": MACHINES.get(platform.machine(), "x86_64")}
 _log = logging.getLogger(__name__)
 ENGINES = ("process", "docker")
 EngineName = Literal["process", "docker"]
@@ -91,7 +95,8 @@ class Laptop:
     """A running local stack, as a context. ``watch`` hears every invocation of a function and what it answered;
     each deployment group has ``hosts`` hosts, and the first one is the stage's page. Every service has ``stages``, in
     this order. Without them, and without ``hosts``, they are as this folder's stack had them before; of a new one the
-    stages are those of its template, and its first service is called ``service``."""
+    stages are those of its template, and its first service is called ``service`` and stands in the ``folder`` of its
+    repository."""
 
     def __init__(
         self,
@@ -105,18 +110,23 @@ class Laptop:
         hosts: int | None = None,
         stages: Sequence[str] = (),
         service: str = "heart",
+        folder: str = "",
     ) -> None:
         self._state = state.absolute()
         self._engine_name = engine
         before = remembered(self._state)
         self._restage = bool(stages)
-        self._asked = Asked(before.services or (service,), tuple(stages) or before.stages, hosts or before.hosts)
+        sources = before.sources or ({service: {"Folder": folder}} if folder and not before.services else {})
+        services = before.services or (service,)
+        self._asked = Asked(services, tuple(stages) or before.stages, hosts or before.hosts, sources)
         self._sweep_every = sweep_every
         self._workers = workers
         self._page_port = page_port
         self._watch = watch
         self._lock = _Lock(self._state / "lock")
-        self._template = with_service(read(TEMPLATE, STACK), {"ServiceName": self._asked.services[0]})
+        self._template = with_service(
+            read(TEMPLATE, STACK), {"ServiceName": services[0], **OF_HERE, **sources.get(services[0], {})}
+        )
         self._before: dict[str, str | None] = {}
         self._clients: dict[str, Any] = {}
         self._groups: set[str] = set()  # those whose hosts run
@@ -210,7 +220,7 @@ class Laptop:
         before = registered(self.client, self._services_path)
         create_resources(self._template, self.client)
         for name in asked.services[1:]:
-            given = {"ServiceName": name, "ControllerStack": STACK}
+            given = {"ServiceName": name, "ControllerStack": STACK, **OF_HERE, **asked.sources.get(name, {})}
             create_resources(read(SERVICE_TEMPLATE, f"{STACK}-{name}", given), self.client)
         if asked.stages:
             stages = [{"name": name} for name in asked.stages]

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from console.local.up.banner import service_lines
-from console.local.up.memory import name_fault, remember, remembered, service_name
+from console.local.up.memory import fault, remember, remembered, service_name
 from console.read.state_folder import NAME, NOTE, found_above, is_stack
 
 WAIT_SECONDS = 60.0
@@ -27,6 +27,17 @@ STATE = click.option(
 )
 
 
+def _fitting(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if why := fault(value, "Folder"):
+        raise click.BadParameter(f"{value!r} cannot be: {why}. Next: name it from the repository's root")
+    return value
+
+
+FOLDER = click.option(
+    "--folder", "folder_in_repository", default="", callback=_fitting, help="Where in the repository the model stands."
+)
+
+
 def state_of(given: Path | None) -> Path:
     """The state folder that is meant: the one that was given, the nearest one, or a new one here."""
     return (given or found_above(Path.cwd()) or Path.cwd() / NAME).absolute()
@@ -35,16 +46,21 @@ def state_of(given: Path | None) -> Path:
 @click.command()
 @click.argument("name", required=False)
 @STATE
-def add(name: str | None, state: Path | None) -> None:
-    """Add a model to the local stack, running or not. Without a name it is called after this folder."""
+@FOLDER
+def add(name: str | None, state: Path | None, folder_in_repository: str) -> None:
+    """Add a model to the local stack, running or not. Without a name it is called after this folder.
+
+    With --folder it stands in that folder of the first model's repository: a push that changes nothing there starts no
+    release of it.
+    """
     folder, here = _existing(state), Path.cwd()
     name = name or service_name(here)
-    if fault := name_fault(name):
-        raise click.ClickException(f"a service cannot be called {name!r}: {fault}. Next: esteira local add NAME")
+    if why := fault(name):
+        raise click.ClickException(f"a service cannot be called {name!r}: {why}. Next: esteira local add NAME")
     asked = remembered(folder)
     if name in asked.services:
         raise click.ClickException(f"{name} is a service of {folder} already. Next: esteira status --service {name}")
-    remember(folder, asked.with_service(name))
+    remember(folder, asked.with_service(name, folder_in_repository))
     if not is_running(folder):
         click.echo(f"{name} is added to the local stack at {folder}. Next: {_command('up', state)} starts it")
         return

@@ -19,8 +19,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from console.local.aws_account import REGION
 from console.local.up.banner import service_lines
 from console.local.up.memory import service_name
-from console.local.up.stack_commands import STATE, add, clean, down, state_of
+from console.local.up.stack_commands import FOLDER, STATE, add, clean, down, state_of
 from console.local.up.standstill import Logs
+from console.read.log_text import telling, without_colours
 from console.read.state_folder import found_above
 from esteira.visible import visible
 
@@ -56,6 +57,7 @@ for _command in (add, down, clean):
     help="The stages of every service, in order, as staging,production; each has hosts of its own. Default: as before, "
     "or production.",
 )
+@FOLDER
 def up(
     state: Path | None,
     sweep: float,
@@ -63,11 +65,12 @@ def up(
     engine: Literal["auto", "docker", "process"],
     hosts: int | None,
     stages: str,
+    folder_in_repository: str,
 ) -> None:
     """Start everything on 127.0.0.1 and stay until Ctrl-C, which leaves nothing running.
 
     The stack is that of .esteira in this folder or above; where there is none, a new one with a service that is called
-    after this folder.
+    after this folder. With --folder that service's model stands in a folder of the repository.
     """
     from console.local.up.laptop import Laptop, LaptopError, choose_engine
 
@@ -77,6 +80,7 @@ def up(
         signal.signal(number, lambda *_: stop.set())
     names = [name.strip() for name in stages.split(",") if name.strip()]
     try:
+        console.print("starting …", style="dim")
         chosen, why = choose_engine(engine, folder)
         with Laptop(
             folder,
@@ -87,6 +91,7 @@ def up(
             hosts=hosts,
             stages=names,
             service=service_name(folder.parent),
+            folder=folder_in_repository,
         ) as laptop:
             _stay(console, laptop, stop, folder, why)
     except (LaptopError, OSError) as error:
@@ -100,8 +105,9 @@ def _stay(console: Console, laptop: Laptop, stop: threading.Event, folder: Path,
     _show(console, laptop.whereabouts, tuple(laptop.whereabouts.remotes), folder)
     building = Logs(Path(laptop.whereabouts.logs))
     while not stop.wait(0.5):  # a signal that reaches another thread wakes no wait without an end
-        for line in building.build_lines():
-            console.print(f"[dim]build   [/] {escape(visible(line))}", style="dim", soft_wrap=True, highlight=False)
+        for line in telling(building.build_lines()):
+            said = escape(visible(without_colours(line)))
+            console.print(f"[dim]build   [/] {said}", style="dim", soft_wrap=True, highlight=False)
         new = laptop.grow()
         _show(console, laptop.whereabouts, new, folder)
     console.print("stopping …")

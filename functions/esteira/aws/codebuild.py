@@ -32,12 +32,13 @@ class Builds:
         token: str,
         live: Mapping[str, str],
         buildspec: str = "",
+        secrets: Mapping[str, str] | None = None,
     ) -> str:
         """Start the build of ``commit``; its id, ``PROJECT:UUID``. Raises DeclinedError, UnsureError.
 
         ``tag`` is where it is to push its image. ``token`` makes it the same build for five minutes, so it may be sent
         twice. ``live`` are the variables that tell it about the release that is live now. ``buildspec`` takes the
-        place of the commit's buildspec.yml.
+        place of the commit's buildspec.yml. ``secrets`` are variables with the SSM parameter that CodeBuild reads.
         """
         variables = {
             **live,
@@ -48,15 +49,14 @@ class Builds:
             "IMAGE_URI": service.image_uri,
             "IMAGE_TAG": tag,
         }
+        variables |= {"ESTEIRA_FOLDER": service.folder} if service.folder else {}
         override = {"buildspecOverride": buildspec} if buildspec else {}
         with making(claim):
             answer = self.client("codebuild").start_build(
                 projectName=service.project,
                 sourceVersion=commit,
                 idempotencyToken=token,
-                environmentVariablesOverride=[
-                    {"name": name, "value": value, "type": "PLAINTEXT"} for name, value in variables.items()
-                ],
+                environmentVariablesOverride=_overrides(secrets or {}, variables),
                 **override,
             )
         return str(answer["build"]["id"])
@@ -102,3 +102,9 @@ class Builds:
     def stop_build(self, build: str) -> None:
         """Ask a build to stop; one that ended is left as it is, so it may be sent twice."""
         self.client("codebuild").stop_build(id=build)
+
+
+def _overrides(secrets: Mapping[str, str], variables: Mapping[str, str]) -> list[dict[str, str]]:
+    """Variables as StartBuild takes them; no secret takes the place of one of ours."""
+    kinds = {"PARAMETER_STORE": {n: at for n, at in secrets.items() if n not in variables}, "PLAINTEXT": variables}
+    return [{"name": name, "value": v, "type": kind} for kind, given in kinds.items() for name, v in given.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -76,14 +77,19 @@ class Commits:
         return bytes(answer["content"])
 
     def folder(self, service: Service, commit: str, path: str) -> Folder | None:
-        """A folder of the commit ("": its root), None where the commit is in the repository no more."""
+        """A folder of the commit, below the service's own (""), None where the commit is in the repository no more. A
+        commit without the service's folder has nothing there."""
         try:
             answer = self.client("codecommit").get_folder(
-                repositoryName=service.repository, commitSpecifier=commit, folderPath=path
+                repositoryName=service.repository,
+                commitSpecifier=commit,
+                folderPath=posixpath.join(service.folder, path),
             )
         except Exception as error:
             if code_of(error) == "CommitDoesNotExistException":
                 return None
+            if code_of(error) == "FolderDoesNotExistException" and service.folder and not path:
+                return Folder({}, (), {})
             raise
         return Folder(
             {f["relativePath"]: (f["blobId"], f["fileMode"] == "EXECUTABLE") for f in answer.get("files", ())},

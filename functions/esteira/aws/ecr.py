@@ -49,8 +49,9 @@ class ImageRegistry:
         return "deleted" if image is None else "archived" if image.archived else ""
 
     def manifest(self, service: Service, digest: str) -> Manifest | None:
-        """What lies under a digest, None if it is gone."""
-        found = self._get(service, digest)
+        """What lies under a digest, None if it is gone. Raises PartialError."""
+        answer = self.client("ecr").batch_get_image(repositoryName=service.images, imageIds=[{"imageDigest": digest}])
+        found = _only(answer, digest)
         return read(found["imageManifest"], found.get("imageManifestMediaType", "")) if found else None
 
     def images(self, service: Service) -> Iterator[Mapping[str, Any]]:
@@ -66,31 +67,39 @@ class ImageRegistry:
         for page in pages:
             yield from page["imageDetails"]
 
-    def tag_image(self, service: Service, digest: str, tag: str) -> bool:
-        """Put ``tag`` on the image, moving it if it may be moved; False if the image is gone.
+    def scan_findings(self, service: Service, digest: str) -> Mapping[str, Any]:
+        """ECR's scan of an image; empty where there was none. With basic scanning DescribeImages tells of none."""
+        try:
+            told: Mapping[str, Any] = self.client("ecr").describe_image_scan_findings(
+                repositoryName=service.images, imageId={"imageDigest": digest}, maxResults=1
+            )
+        except Exception as error:
+            if code_of(error) in ("ScanNotFoundException", "ImageNotFoundException"):
+                return {}
+            raise
+        return told
+
+    def tag_image(self, service: Service, digest: str, tag: str, known: Manifest | None = None) -> bool:
+        """Put ``tag`` on the image, moving it if it may be moved; False if the image is gone. ``known`` is its manifest
+        where that was read already.
 
         May be sent twice: the second time ECR says that it is so already. Raises DeclinedError where the tag is frozen
         on another image.
         """
-        ecr, found = self.client("ecr"), self._get(service, digest)
+        found = known or self.manifest(service, digest)
         if found is None:
             return False
-        request = {"repositoryName": service.images, "imageManifest": found["imageManifest"], "imageTag": tag}
-        if found.get("imageManifestMediaType"):
-            request["imageManifestMediaType"] = found["imageManifestMediaType"]
+        request = {"repositoryName": service.images, "imageManifest": found.text, "imageTag": tag}
+        if found.media_type:
+            request["imageManifestMediaType"] = found.media_type
         try:
-            ecr.put_image(**request)
+            self.client("ecr").put_image(**request)
         except Exception as error:
             if code_of(error) == "ImageTagAlreadyExistsException":
                 raise DeclinedError(f"tag {tag} is frozen on another image of {service.images}") from error
             if code_of(error) != "ImageAlreadyExistsException":  # the tag is on this image already
                 raise
         return True
-
-    def _get(self, service: Service, digest: str) -> Mapping[str, Any] | None:
-        """BatchGetImage's one image under a digest, None if it is gone. Raises PartialError."""
-        answer = self.client("ecr").batch_get_image(repositoryName=service.images, imageIds=[{"imageDigest": digest}])
-        return _only(answer, digest)
 
 
 def _only(answer: Mapping[str, Any], digest: str) -> Mapping[str, Any] | None:

@@ -28,6 +28,13 @@ class Registrations:
             faults += [fault] if fault else []
         return tuple(services), tuple(faults)
 
+    def parameter_names(self, below: str) -> frozenset[str]:
+        """The names of the SSM parameters below a folder. DescribeParameters gives no value, so the controller needs no
+        right to read one."""
+        where = [{"Key": "Path", "Option": "Recursive", "Values": [below.removesuffix("/")]}]
+        pages = self.client("ssm").get_paginator("describe_parameters").paginate(ParameterFilters=where)
+        return frozenset(str(parameter["Name"]) for page in pages for parameter in page["Parameters"])
+
     def secret(self, parameter: str) -> str:
         """An SSM parameter's value, decrypted. It is used and never shown."""
         answer = self.client("ssm").get_parameter(Name=parameter, WithDecryption=True)

@@ -103,11 +103,12 @@ class Finish(Action):
 
 
 class AnswerAlarm(Action):
-    """Take the stage back from the release an alarm rang for, and quarantine it, as if somebody had ordered it."""
+    """Take the stage back from the release that an alarm rang for, or that a host calls sick, and quarantine it, as if
+    ``by``, the alarm or the host, had ordered it."""
 
     stage: str
     rollout: int
-    alarm: str
+    by: str
 
 
 class Remind(Action):

@@ -72,14 +72,19 @@ def _rules(here: OnStage, now: datetime) -> Iterator[Wait]:
         yield bake
     if rules and rules.approvals:
         yield from _approval(here, rules.approvals, now)
-    hold = stage.held(now)
+    yield from closed(stage, now)
+
+
+def closed(stage: StageState, now: datetime) -> Iterator[Wait]:
+    """What lets no deployment begin on the stage, of whatever release: a hold, a window."""
+    rules, hold = stage.rules, stage.held(now)
     if hold is not None and hold.until:
         why = f"{hold.by} holds {stage.name} until {hold.until:%Y-%m-%d %H:%M} UTC: {hold.reason}"
         yield Wait(Waits.HOLD, why, hold.until)
-    closed = windows.closed_at(rules.windows, now) if rules and rules.windows else None
-    if closed is not None:
-        opens = f" until {closed.until:%Y-%m-%d %H:%M} UTC" if closed.until else ""
-        yield Wait(Waits.WINDOW, f"no deployment may begin on {stage.name}{opens}: {closed.why}", closed.until)
+    shut = windows.closed_at(rules.windows, now) if rules and rules.windows else None
+    if shut is not None:
+        opens = f" until {shut.until:%Y-%m-%d %H:%M} UTC" if shut.until else ""
+        yield Wait(Waits.WINDOW, f"no deployment may begin on {stage.name}{opens}: {shut.why}", shut.until)
 
 
 def _bake(here: OnStage, now: datetime) -> Wait | None:
@@ -176,4 +181,6 @@ def _rollouts(stage: StageState) -> Iterator[Wait]:
     if stage.busy and stage.rollout is not None:
         yield Wait(Waits.ROLLOUT, f"v{stage.rollout.release} is being deployed to {stage.name}")
     if stage.ordered is not None:
-        yield Wait(Waits.ROLLBACK, f"a rollback of {stage.name} to v{stage.ordered.to} goes first")
+        label, again = f"v{stage.ordered.to}", stage.ordered.again
+        first = f"{label} is deployed to {stage.name} again" if again else f"a rollback of {stage.name} to {label}"
+        yield Wait(Waits.ROLLBACK, f"{first}{', which' if again else ''} goes first")

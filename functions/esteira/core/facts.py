@@ -9,6 +9,7 @@ from typing import Literal
 from esteira.fact import Fact
 
 RELEASES = "releases"  # the partition of what concerns all releases of a service
+POLICY = "policy"  # the partition of a service's policies
 
 
 def about_release(number: int) -> str:
@@ -48,6 +49,7 @@ class Pushed(Fact, about=RELEASES, key="release#{number:08d}"):
     changed: tuple[str, ...] = ()  # the first paths; the commit has all of them
     changed_count: int = 0
     rejected: str = ""
+    cause: str = ""  # of the rejection, where it is not what the guard found
     skipped: str = ""
     outdated: str = ""
     note: str = ""
@@ -250,7 +252,8 @@ class Rollout(Fact, about="stage/{stage}", key="rollout#{number:08d}"):
 
     It carries what stood before it, so the latest one is all that is needed: ``live`` (0: nothing), ``healthy`` (what
     a rollback may return to, newest last), ``served`` (the key of the last rollback order that was carried out). A
-    ``restore`` puts the live release back on hosts where the rollout before it left another one.
+    ``restore`` puts the live release back on hosts where the rollout before it left another one; a ``redeploy`` deploys
+    it again because somebody ordered that.
     """
 
     stage: str
@@ -258,7 +261,7 @@ class Rollout(Fact, about="stage/{stage}", key="rollout#{number:08d}"):
     release: int
     attempt: int
     digest: str
-    kind: Literal["deploy", "rollback", "restore"]
+    kind: Literal["deploy", "rollback", "restore", "redeploy"]
     live: int
     healthy: tuple[int, ...]
     served: str
@@ -276,13 +279,14 @@ class RolloutFinished(Fact, about="stage/{stage}", key="rollout#{rollout:08d}#fi
     succeeded: bool
     mixed: bool = False
     note: str = field(default="", compare=False)  # why the stage's tags stayed where they were
+    checkpoint: str = field(default="", compare=False)  # its hash, for the next deployment's description
 
 
 class Deviated(Fact, about="stage/{stage}", key="deviated#{ended}#{deployment}"):
     """A deployment that esteira did not make put something else than the live release on the stage's hosts.
 
     ``revision`` is what it deployed, "" where it put the live release's own bundle back; ``by`` is CodeDeploy's word
-    for who made it: user, autoscaling, codeDeployRollback.
+    for who made it: user, autoscaling, codeDeployRollback. ``failed``: it did not succeed, and changed some hosts.
     """
 
     stage: str
@@ -290,6 +294,22 @@ class Deviated(Fact, about="stage/{stage}", key="deviated#{ended}#{deployment}")
     ended: datetime
     revision: str = field(default="", compare=False)
     by: str = field(default="", compare=False)
+    failed: bool = field(default=False, compare=False)
+
+
+class HostObserved(Fact, about="stage/{stage}", key="host#{host}#{since}", kept_days=400):
+    """A host told how the container that is live on it has been ``since`` then, by its own clock; a change is a fact.
+
+    ``digest`` is what runs there. ``sick`` is why it is sick, in a word, "" where it is well; ``why`` in a sentence.
+    """
+
+    stage: str
+    host: str
+    since: datetime
+    release: int
+    digest: str
+    sick: str = ""
+    why: str = field(default="", compare=False)
 
 
 class Bundled(ReleaseFact, key="bundled#{stage}#{rollout:08d}#{sha256}"):
@@ -389,11 +409,16 @@ class Held(Word, about="stage/{stage}", key="hold#{at}#{request}"):
 
 
 class RollbackOrdered(Word, about="stage/{stage}", key="rollback#{at}#{request}"):
-    """The stage is to go back from release ``away`` to release ``to``."""
+    """The stage is to go back from release ``away`` to release ``to``; where both are one, it is to be deployed again,
+    as what its settings name has another value."""
 
     stage: str
     away: int
     to: int
+
+    @property
+    def again(self) -> bool:
+        return self.away == self.to
 
 
 class Quarantined(Word, about="quarantine/{subject}", key="quarantine#{at}#{request}"):
@@ -402,6 +427,17 @@ class Quarantined(Word, about="quarantine/{subject}", key="quarantine#{at}#{requ
     subject: str
     release: int
     lifted: bool = False
+
+
+class PolicySet(Word, about=POLICY, key="policy#{version:08d}"):
+    """The rules that guard the service's releases from then on: all of them, as JSON (``policy.document.Policy``).
+
+    Versions count 1, 2, 3 …; the latest counts. ``arn`` is who AWS knows the speaker as, "" where that was not proven.
+    """
+
+    version: int
+    document: str
+    arn: str = ""
 
 
 class Retried(ReleaseFact, key="retried#{attempt:04d}"):

@@ -225,24 +225,31 @@ def remind_at(hold: Held) -> datetime:
 
 
 def _alarm(m: Moment, stage: StageState) -> Iterator[Action]:
-    """An alarm rang while the live release was watched: answered once, unless somebody is at it already."""
+    """An alarm rang, or a host called it sick, while the live release was watched: answered once, unless somebody is at
+    it already."""
     live = m.s.release(stage.live)
     if live is None or stage.busy or stage.ordered is not None:
         return
-    here, order = live.on(stage), stage.rollback
+    here = live.on(stage)
+    order = stage.rollback if stage.rollback and not stage.rollback.again else None
     # Where a rollback failed, or a person ordered one since, the same order again helps nobody.
     if order is not None and order.away == live.number and here.live_since and order.at >= here.live_since:
         return
-    rang = stage.rang(here) if here.came_by_itself else None
-    if rang is not None and live.given_up("alarm", here.last_rollout, stage.name) is None:
-        after = _minutes(rang.since, here.live_since or rang.since)
-        why = f"alarm {rang.alarm} rang {after} after {live.label} went live on {stage.name}"
-        why = f"{why}: {rang.reason}" if rang.reason else why
-        yield AnswerAlarm(live.number, why, stage.name, here.last_rollout, rang.alarm)
+    if not here.came_by_itself or live.given_up("alarm", here.last_rollout, stage.name) is not None:
+        return
+    if rang := stage.rang(here):
+        by, says, since, reason = f"alarm {rang.alarm}", "rang", rang.since, rang.reason
+    elif sick := stage.sickened(here):
+        by, says, since, reason = f"host {sick.host}", "called it sick", sick.since, sick.why
+    else:
+        return
+    why = f"{by} {says} {_minutes(since, here.live_since or since)} after {live.label} went live on {stage.name}"
+    why = f"{why}: {reason}" if reason else why
+    yield AnswerAlarm(live.number, why, stage.name, here.last_rollout, by)
 
 
 def _minutes(rang: datetime, since: datetime) -> str:
-    minutes = int((rang - since).total_seconds() // 60)
+    minutes = max(int((rang - since).total_seconds() // 60), 0)
     return f"{minutes} minute{'s' if minutes != 1 else ''}" if minutes else "less than a minute"
 
 
@@ -335,8 +342,8 @@ def _resume_claim(m: Moment, r: Release, rollout: Rollout) -> Iterator[Action]:
 
 
 def _called_off(r: Release, rollout: Rollout) -> bool:
-    # A live release may have been aborted in vain before it went live; that does not call its restoring off.
-    counts = r.aborted is not None and (rollout.kind != "restore" or r.aborted.at >= rollout.at)
+    # A live release may have been aborted in vain before it went live; that does not call its next rollouts off.
+    counts = r.aborted is not None and (rollout.kind not in ("restore", "redeploy") or r.aborted.at >= rollout.at)
     return counts and rollout.attempt == r.attempt
 
 
@@ -355,8 +362,7 @@ def _next_rollout(m: Moment, stage: StageState) -> Iterator[Action]:
     if order is not None:
         target = m.s.release(order.to)
         if target is not None and target.on(stage).served_digest:
-            why = f"{order.by} ordered a rollback from v{order.away}: {order.reason}"
-            yield StartDeployment(target.number, why, next_rollout(m, target.on(stage), order), 1)
+            yield StartDeployment(target.number, *_ordered(m, target.on(stage), order), 1)
         return
     ready = [r for r in m.s.releases if _is_ready(m, stage, r)]
     if ready:
@@ -370,6 +376,14 @@ def _next_rollout(m: Moment, stage: StageState) -> Iterator[Action]:
     if current is not None and stage.drift and at and m.now >= at and not stage.held(m.now):
         why = f"deployment {stage.drift.deployment} by others put {stage.drift.revision} on {stage.name}"
         yield StartDeployment(current.number, f"{why}; restoring {current.label}", _restore(m, current.on(stage)), 1)
+
+
+def _ordered(m: Moment, here: OnStage, order: RollbackOrdered) -> tuple[str, Rollout]:
+    """Why an order's rollout begins, and the rollout."""
+    if order.again:
+        why = f"{order.by} ordered {here.release.label} to be deployed again: {order.reason}"
+        return why, replace(_restore(m, here), kind="redeploy", served=order.key)
+    return f"{order.by} ordered a rollback from v{order.away}: {order.reason}", next_rollout(m, here, order)
 
 
 def _is_ready(m: Moment, stage: StageState, r: Release) -> bool:

@@ -32,9 +32,11 @@ from esteira.core.facts import (
     Gated,
     GivenUp,
     Held,
+    HostObserved,
     ImageArrived,
     ImageMissed,
     Notified,
+    PolicySet,
     Promoted,
     Pushed,
     Quarantined,
@@ -51,6 +53,8 @@ from esteira.core.lease import Lease, lease_of
 from esteira.fact import Fact
 
 F = TypeVar("F", bound=Fact)
+# So long a release is watched at least after it came to life: a sick one is taken back without any configuration.
+WATCHED = timedelta(minutes=10)
 MOST_PUSHES = 100  # that are followed back from a release; what was pushed before them counts as not told
 
 
@@ -403,6 +407,7 @@ class StageState:
     reminded: Notified | None = None  # the latest reminder of a hold
     deviated: Deviated | None = None  # the latest deployment by others
     alarms: tuple[AlarmRang, ...] = ()  # the last time each rang
+    hosts: tuple[HostObserved, ...] = ()  # the latest report of each host
     rules: Stage | None = None
     before: StageState | None = None
     live_commit: str = ""  # of the release that is live, "" where none is or it came as an image
@@ -476,6 +481,20 @@ class StageState:
         rang = [a for a in self.alarms if since < a.since <= since + self.baking]
         return min(rang, key=lambda a: (a.since, a.alarm), default=None)
 
+    @property
+    def sick(self) -> tuple[HostObserved, ...]:
+        """What the hosts report on which the live release is sick, in order of time."""
+        found = (h for h in self.hosts if h.sick and h.release == self.live)
+        return tuple(sorted(found, key=lambda h: (h.since, h.host)))
+
+    def sickened(self, here: OnStage) -> HostObserved | None:
+        """The first report that the live release became sick while it was watched, by its own doing."""
+        since, served = here.live_since, here.served
+        if since is None or served is None:
+            return None
+        until = since + max(self.baking, WATCHED)
+        return next((h for h in self.sick if h.sick != "disk" and served.at <= h.since <= until), None)
+
     def held(self, now: datetime) -> Held | None:
         """The hold that is in force at ``now``, if any."""
         return self.hold if self.hold and self.hold.until and self.hold.until > now else None
@@ -486,6 +505,8 @@ class StageState:
         order = self.rollback
         if order is None or order.key <= (self.rollout.served if self.rollout else ""):
             return None
+        if order.again:
+            return order if order.to == self.live else None
         return None if order.to == self.live and not self.busy else order
 
 
@@ -499,6 +520,17 @@ class Listed:
     next: str = ""
     cause: str = ""
     stage: str = ""
+
+
+@dataclass(frozen=True)
+class Beat:
+    """When a host of a stage last reported on itself, and what ran on it then."""
+
+    stage: str
+    host: str
+    at: datetime
+    release: int
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -523,6 +555,8 @@ class Snapshot:
     tip: str | None = None  # the branch's newest commit; None: no such branch, or it was not asked for
     written: Mapping[int, Listed] = field(default_factory=dict)  # the listed status, by release
     failing: tuple[Failing, ...] = ()
+    policy: PolicySet | None = None  # which the service's rules are, where one was set
+    beats: tuple[Beat, ...] = ()
 
     @property
     def first(self) -> StageState:

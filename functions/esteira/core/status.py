@@ -55,6 +55,7 @@ class Cause(StrEnum):
     """
 
     GUARD = "guard"  # the push itself: a secret in the tree
+    SETTINGS = "settings"  # esteira.yaml cannot be used, or a file is not called as it must be
     GATE = "gate"  # the model's figures
     QUARANTINED = "quarantined"
     DISAPPROVED = "disapproved"
@@ -68,12 +69,14 @@ class Cause(StrEnum):
     IMAGE_NOT_ACCEPTED = "image-not-accepted"
     IMAGE_GONE = "image-gone"  # of a live release: the registry has it no more, or archived it
     BUNDLE_REFUSED = "bundle-refused"
+    SECRET_MISSING = "secret-missing"  # noqa: S105 - no password: esteira.yaml names a secret, and nobody has set it
     DEPLOYMENT_NOT_STARTED = "deployment-not-started"
     DEPLOYMENT_LOST = "deployment-lost"  # it was asked to stop and did not say that it ended
     DEPLOYMENT_TIMED_OUT = "deployment-timed-out"
     DEPLOYMENT_STOPPED = "deployment-stopped"
     DEPLOYMENT_FAILED = "deployment-failed"  # on the host, and no lifecycle event says where
     DEVIATED = "deviated"  # of a live release: a deployment by others put something else on the hosts
+    SICK = "sick"  # of a live release: a host says that its container is
     ALARM = "alarm"  # of a live release: an alarm rang, and there is nothing to roll back to
 
 
@@ -122,7 +125,7 @@ def assess(release: Release, stages: Sequence[StageState], now: datetime) -> Ass
     """Where ``release`` stands at ``now``, in all and on each of the service's ``stages``."""
     views = [release.on(stage) for stage in stages]
     waiting = {v.stage.name: waits(v, now) if release.accepted else () for v in views}
-    on = {v.stage.name: _deviated(v, _on_stage(v, waiting[v.stage.name], now)) for v in views}
+    on = {v.stage.name: _sick(v, _deviated(v, _on_stage(v, waiting[v.stage.name], now))) for v in views}
     came = tuple(v.stage.name for v in views if v.promoted is not None or v.came)
     return Assessed(release, _overall(views, on, came), on, waiting, came)
 
@@ -148,7 +151,9 @@ def _overall(views: Sequence[OnStage], on: Mapping[str, Status], came: Sequence[
 def _on_stage(here: OnStage, waiting: tuple[Wait, ...], now: datetime) -> Status:
     pushed = here.release.pushed
     if pushed.rejected:
-        return Status(Phase.REJECTED, pushed.rejected, cause=Cause.GUARD if pushed.source == "commit" else "")
+        return Status(
+            Phase.REJECTED, pushed.rejected, cause=pushed.cause or (Cause.GUARD if pushed.source == "commit" else "")
+        )
     if pushed.skipped:
         return Status(Phase.SKIPPED, pushed.skipped)
     if pushed.outdated:
@@ -167,14 +172,28 @@ def _deviated(here: OnStage, status: Status) -> Status:
     if drift is None or status.phase is not Phase.LIVE or not here.is_live:
         return status
     name, label = here.stage.name, here.release.label
-    summary = f"{status.summary}; but the hosts of {name} run {drift.revision}: deployment {drift.deployment}, made by "
-    summary += f"{drift.by} and not by esteira, ended at {drift.ended:%H:%M} UTC"
+    run, ended = ("some hosts of {} may run", "failed") if drift.failed else ("the hosts of {} run", "ended")
+    summary = f"{status.summary}; but {run.format(name)} {drift.revision}: deployment {drift.deployment}, made by "
+    summary += f"{drift.by} and not by esteira, {ended} at {drift.ended:%H:%M} UTC"
     remedy = f"esteira hold --stage {name} --reason … --for 4h keeps it"
     if at is not None:
         summary, remedy = f"{summary}; {label} is put back at {at:%H:%M} UTC", f"{remedy} as it is for now"
     else:
         remedy = f"push, or deploy {label}'s bundle again in CodeDeploy"
     return replace(status, summary=summary, next=remedy, cause=status.cause or Cause.DEVIATED)
+
+
+def _sick(here: OnStage, status: Status) -> Status:
+    """The status of a live release, with since when it is sick and why, as its hosts say."""
+    sick, stage = here.stage.sick, here.stage
+    if not sick or status.phase is not Phase.LIVE or not here.is_live or status.cause == Cause.ALARM:
+        return status
+    told = "; ".join(f"sick on host {h.host} since {h.since:%Y-%m-%d %H:%M} UTC: {h.why}" for h in sick[:3])
+    remedy = f"esteira rollback --stage {stage.name} --reason …, or push a fix"
+    if sick[0].sick == "disk":
+        remedy = "make room on the host (docker system df, docker image prune --all), or raise VolumeGiB"
+    summary = f"{status.summary}; but it is {told}"
+    return replace(status, summary=summary, next=status.next or remedy, cause=status.cause or Cause.SICK)
 
 
 # --- from the rollout on --------------------------------------------------------------------------------------------
@@ -235,7 +254,7 @@ def _given_up(here: OnStage, last: Deployed, given_up: GivenUp) -> Status:
     sentence, *detail = given_up.why.split("\n")
     if aborted is None:
         cause = Cause.DEPLOYMENT_LOST if last.started else Cause.DEPLOYMENT_NOT_STARTED
-        if given_up.remedy:  # only a bundle that is refused has one, and an image that is gone
+        if given_up.remedy:  # a bundle that is refused, an image that is gone, a secret that is not set
             cause = Cause(given_up.cause or Cause.BUNDLE_REFUSED)
         return Status(Phase.FAILED, sentence, tuple(detail), given_up.remedy or _retry(here.release), cause)
     if last.started:
@@ -295,7 +314,8 @@ def _before_rollout(here: OnStage, waiting: tuple[Wait, ...], now: datetime) -> 
     for what, cause in _OVERDUE.items():
         overdue = release.given_up(what, release.attempt)
         if overdue is not None:
-            return Status(Phase.FAILED, overdue.why, next=_retry(release), cause=cause)
+            remedy = overdue.remedy or _retry(release)
+            return Status(Phase.FAILED, overdue.why, next=remedy, cause=overdue.cause or cause)
     q, kept = release.quarantine, release.given_up("quarantine", release.attempt)
     if q is not None or kept is not None:
         summary = f"{q.by} quarantined {q.subject[:19]} with v{q.release}: {q.reason}" if q else ""

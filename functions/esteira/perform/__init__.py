@@ -31,9 +31,9 @@ _PERFORMERS: Mapping[type[actions.Action], Callable[[Any, Effects], bool | None]
 }
 
 
-def perform(action: actions.Action, s: Snapshot, context: Context) -> bool | None:
+def perform(action: actions.Action, s: Snapshot, context: Context, seen: str) -> bool | None:
     """Carry out one action. False: a newer release came in between, so look at the branch again.
 
     Raises DeclinedError for a refusal that is recorded, and any other error for what a retry may heal.
     """
-    return _PERFORMERS[type(action)](action, Effects(s, context))
+    return _PERFORMERS[type(action)](action, Effects(s, context, seen))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
-from esteira import settings
 from esteira.aws import Image
 from esteira.core.actions import OpenCommit, OpenImage
 from esteira.core.facts import ImageArrived, Pushed
+from esteira.core.status import Cause
 from esteira.errors import is_refusal
 from esteira.fact import stamp
 from esteira.inspection import inspect, to_search
 from esteira.perform.effects import Effects
 from esteira.perform.search import search
+from settings.file import FILE, LARGEST, SettingsError, read
+from settings.model import ReleaseSettings, in_effect, stored
 
 # Events tell whole seconds and clocks differ: an image is older than a release only by more than this.
 SAME_TIME = timedelta(seconds=2)
@@ -29,8 +31,8 @@ def open_commit(action: OpenCommit, do: Effects) -> bool | None:
     found = search(to_search(service, changes), base, action.commit, do)
     if found is None:
         return None
-    seen = inspect(service, changes, first, found)
-    own = _own(action.commit, do) if not (seen.rejected or seen.skipped) else Own()
+    own = Own() if found.secret else _own(action.commit, do)
+    seen = inspect(in_effect(service, own.settings), changes, first, found)
     rejected = seen.rejected or own.rejected
     now, ended = do.now(), bool(rejected or seen.skipped)
     pushed = Pushed(
@@ -45,9 +47,10 @@ def open_commit(action: OpenCommit, do: Effects) -> bool | None:
         changed=seen.paths[:20],
         changed_count=len(seen.paths),
         rejected=rejected,
-        skipped=seen.skipped,
+        cause=Cause.SETTINGS if own.rejected else "",
+        skipped="" if rejected else seen.skipped,
         note=seen.note,
-        settings=own.settings,
+        settings=stored(own.settings),
         default_build=own.default_build,
         **do.aws.described(service, action.commit),
     )
@@ -59,7 +62,7 @@ class Own:
     """What a commit brings of its own: its settings, and whether it is built by the default buildspec. ``rejected``
     says why it cannot be released as it stands."""
 
-    settings: str = ""
+    settings: ReleaseSettings = field(default_factory=ReleaseSettings)
     default_build: bool = False
     rejected: str = ""
 
@@ -70,14 +73,18 @@ def _own(commit: str, do: Effects) -> Own:
         return Own()  # the commit is gone, which the build will say
     if BUILDSPEC not in root.files and "buildspec.yaml" in root.files:
         return Own(rejected=f"buildspec.yaml is not read by CodeBuild; rename it to {BUILDSPEC} and push again")
-    if settings.FILE not in root.files:
+    if FILE in root.strange:
+        return Own(rejected=f"{FILE} is {root.strange[FILE]}, which esteira does not follow; commit the file itself")
+    if FILE not in root.files and "esteira.yml" in root.files:
+        return Own(rejected=f"esteira.yml is not read; rename it to {FILE} and push again")
+    if FILE not in root.files:
         return Own(default_build=BUILDSPEC not in root.files)
-    content = do.aws.blob(do.service, root.files[settings.FILE][0])
+    content = do.aws.blob(do.service, root.files[FILE][0])
     try:
-        read = settings.read(content if content is not None else bytes(settings.LARGEST + 1))
-    except settings.SettingsError as error:
+        settings = read(content if content is not None else bytes(LARGEST + 1))
+    except SettingsError as error:
         return Own(rejected=f"{error}. Correct it and push again")
-    return Own(settings.stored(read), BUILDSPEC not in root.files)
+    return Own(settings, BUILDSPEC not in root.files)
 
 
 def _is_it(found: Image, image: ImageArrived, do: Effects) -> bool:

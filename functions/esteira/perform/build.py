@@ -15,8 +15,11 @@ from pathlib import Path
 from esteira.claims import BuildClaim
 from esteira.core.actions import AcceptImage, FindBuild, StartBuild
 from esteira.core.facts import Accepted, BuildStarted, GivenUp, ImageBuilt, about_release
+from esteira.core.status import Cause
 from esteira.perform.effects import Effects, Take
 from esteira.perform.images import Unfit, found, label, told_tag
+from settings.model import restored
+from settings.secrets import chosen, folder, unset
 
 DEFAULT = Path(__file__).parents[1] / "buildspec.yml"  # for a commit without one
 
@@ -35,8 +38,15 @@ def start(action: StartBuild, do: Effects) -> None:
                 return
             tag = told_tag(do.release(number), do.context.owner, do)
             token = str(claim).replace("/", "-")
-            buildspec = DEFAULT.read_text() if do.release(number).pushed.default_build else ""
-            build = do.aws.start_build(do.service, claim, commit, tag, token, _about_live(do), buildspec)
+            pushed = do.release(number).pushed
+            named = f"{do.service.folder}/buildspec.yml" if do.service.folder else ""
+            buildspec = DEFAULT.read_text() if pushed.default_build else named
+            secrets = _secrets(take, do)
+            if isinstance(secrets, GivenUp):
+                do.declined(take, secrets.why)
+                do.record(secrets)
+                return
+            build = do.aws.start_build(do.service, claim, commit, tag, token, _about_live(do), buildspec, secrets)
     do.record(BuildStarted(at=do.now(), release=number, attempt=action.attempt, build=build))
 
 
@@ -71,6 +81,29 @@ def _about_live(do: Effects) -> dict[str, str]:
     return {**figures, "ESTEIRA_LIVE_RELEASE": live.label}  # last: a build may have exported a RELEASE
 
 
+def _secrets(take: Take, do: Effects) -> dict[str, str] | GivenUp:
+    """By variable, the parameters that hold the build's secrets; or that the build is given up, as one is not set."""
+    release = do.release(take.release)
+    names = restored(release.pushed.settings).build_secrets
+    if not names:
+        return {}
+    below = folder(do.context.settings.services_path, do.service.name, build=True)
+    at = chosen(names, do.aws.parameter_names(below), below)
+    missing = unset(names, at, release.label, "builds")
+    if not missing:
+        return at
+    first = next(name for name in names if name not in at)
+    return GivenUp(
+        at=do.now(),
+        release=release.number,
+        what="start",
+        number=take.number,
+        why=f"{missing}, so nothing was built",
+        remedy=f"esteira secret set {first} --build, then: esteira retry {release.label}",
+        cause=Cause.SECRET_MISSING,
+    )
+
+
 def find(action: FindBuild, do: Effects) -> None:
     """Record whether a claimed build was ever started."""
     number, attempt = action.release, action.attempt
@@ -86,7 +119,7 @@ def accept(action: AcceptImage, do: Effects) -> None:
     release, number, attempt = do.release(action.release), action.release, action.attempt
     with do.declining(Take("accept", number, attempt, 1), of=Exception):
         image = found(release, do)
-        note = "" if isinstance(image, Unfit) else label(number, image.digest, do)
+        note = "" if isinstance(image, Unfit) else label(number, image.digest, do, image.manifest)
     if isinstance(image, Unfit):
         gone = GivenUp(at=do.now(), release=number, what="image", number=attempt, why=image.why, remedy=image.remedy)
         do.record(gone)
@@ -98,7 +131,7 @@ def accept(action: AcceptImage, do: Effects) -> None:
         digest=image.digest,
         reused=False,
         exported=image.exported,
-        images=image.images,
+        images=image.manifest.images,
         note=note,
     )
     commit = release.pushed.commit

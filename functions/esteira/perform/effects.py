@@ -35,10 +35,11 @@ class Take:
 
 @dataclass(frozen=True)
 class Effects:
-    """The snapshot, and the effects of actions on the table."""
+    """The snapshot, and the effects of actions on the table. ``seen`` is the hash of what they were decided from."""
 
     s: Snapshot
     context: Context
+    seen: str = ""
 
     @property
     def service(self) -> Service:

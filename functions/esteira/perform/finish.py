@@ -60,7 +60,7 @@ def finish(action: Finish, do: Effects) -> None:
         note = _move_tags(action, do) if action.succeeded and action.tags else ""
         if action.succeeded:
             _take_the_place(action, do)
-        _checkpoint(rollout, do)
+        sha256 = _checkpoint(rollout, do)
         finished = RolloutFinished(
             at=do.now(),
             stage=rollout.stage,
@@ -69,6 +69,7 @@ def finish(action: Finish, do: Effects) -> None:
             succeeded=action.succeeded,
             mixed=action.mixed,
             note=note,
+            checkpoint=sha256,
         )
         do.record(finished)
 
@@ -134,8 +135,9 @@ def _take_the_place(action: Finish, do: Effects) -> None:
         do.record(replaced)
 
 
-def _checkpoint(rollout: Rollout, do: Effects) -> None:
-    """Write the checkpoint of everything said about the rollout's release until now, chained to the one before."""
+def _checkpoint(rollout: Rollout, do: Effects) -> str:
+    """Write the checkpoint of everything said about the rollout's release until now, chained to the one before; its
+    hash, or that of the one that another take wrote."""
     name, pushed, at = do.service.name, do.release(rollout.release).pushed, do.now()
     before = do.store.checkpoint(name, rollout.stage, rollout.number - 1)
     rounds = do.store.rounds(name, (before.at if before else pushed.at) - do.context.settings.lease)
@@ -144,4 +146,6 @@ def _checkpoint(rollout: Rollout, do: Effects) -> None:
     # A slow function, which lives no longer than a lease, may have written a round after the checkpoint before.
     new = [f for f in rounds if f"{f.about} {f.key}" not in listed][-ROUNDS:]
     facts = {pushed, *do.store.everything(name, rollout.release), *new, *((said,) if said else ())}
-    do.record(checkpoint_of(rollout, facts, before.sha256 if before else "", at))
+    checkpoint = checkpoint_of(rollout, facts, before.sha256 if before else "", at)
+    written = None if do.record(checkpoint) else do.store.checkpoint(name, rollout.stage, rollout.number)
+    return (written or checkpoint).sha256

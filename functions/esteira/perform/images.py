@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from aws_events import exported_by, exported_digest
+from esteira.aws import Image
 from esteira.claims import BuildClaim
 from esteira.config import build_tag, release_tags
 from esteira.core.facts import Claimed
 from esteira.core.state import Release
 from esteira.errors import DeclinedError, is_refusal
+from esteira.manifest import Manifest
 from esteira.perform.effects import Effects
 
 # The registry may show an image a moment after its push; a build's end may be heard before that.
@@ -23,10 +25,10 @@ SAME_TIME = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class ReleaseImage:
-    """A release's image: its digest, the digests in it where it is an index, and what its build exported."""
+    """A release's image: its digest, its manifest, and what its build exported."""
 
     digest: str
-    images: tuple[str, ...]
+    manifest: Manifest
     exported: tuple[str, ...]
 
 
@@ -46,14 +48,15 @@ def found(release: Release, do: Effects) -> ReleaseImage | Unfit:
     """The release's image. Raises DeclinedError where it may still appear in the registry."""
     pushed = release.pushed
     if pushed.source == "image":
-        return _image(f"image {pushed.tag}", pushed.digest, (), do) or Unfit(
+        there = do.aws.image(do.service, digest=pushed.digest)
+        return _image(f"image {pushed.tag}", there, (), do) or Unfit(
             f"image {pushed.tag} is not in the registry any more", _AGAIN
         )
     (build, unread), tag = _own_build(release, do), told_tag(release, "", do)
     exported = exported_by(build)
     if digest := exported_digest(build):
         named = f"image {digest[:19]}, which the build exported as IMAGE_DIGEST,"
-        image = _image(named, digest, exported, do)
+        image = _image(named, do.aws.image(do.service, digest=digest), exported, do)
         return image or _absent(release, Unfit(f"{named} is not in the registry", _PUSH), do)
     there = do.aws.image(do.service, tag=tag) if tag else None
     named = f"the build's image {tag}"
@@ -61,7 +64,7 @@ def found(release: Release, do: Effects) -> ReleaseImage | Unfit:
     if there is not None and ended is not None and there.pushed_at > ended + SAME_TIME:
         why = f"{named} was pushed after the build had ended, so it is not known to be the build's"
         return Unfit(why, f"esteira retry {release.label}")
-    image = _image(named, there.digest, exported, do) if there else None
+    image = _image(named, there, exported, do)
     if image is None and unread is not None:
         raise unread
     return image or _absent(release, Unfit(f"the build succeeded without pushing its image {tag}", _PUSH), do)
@@ -78,14 +81,19 @@ def told_tag(release: Release, claimant: str, do: Effects) -> str:
     return build_tag(release.pushed.commit, owner, claim) if owner else ""
 
 
-def _image(named: str, digest: str, exported: tuple[str, ...], do: Effects) -> ReleaseImage | Unfit | None:
-    """The image under a digest, or why it is none; None where it is not in the registry or cannot be pulled."""
-    manifest = None if do.aws.missing(do.service, digest) else do.aws.manifest(do.service, digest)
-    if manifest is None:
+def _image(named: str, there: Image | None, exported: tuple[str, ...], do: Effects) -> ReleaseImage | Unfit | None:
+    """A release's image, or why it is none; None where it is not in the registry or cannot be pulled."""
+    manifest = do.aws.manifest(do.service, there.digest) if there and not there.archived else None
+    if there is None or manifest is None:
         return None
     if manifest.refused:
         return Unfit(f"{named} is refused: {manifest.refused}", "push an image in its place")
-    return ReleaseImage(digest, manifest.images, exported)
+    needed = do.service.docker_architecture
+    if needed and manifest.architectures and needed not in manifest.architectures:
+        built = ", ".join(manifest.architectures)
+        why = f"{named} is built for {built}, and the hosts of {do.service.name} are {do.service.architecture}"
+        return Unfit(why, f"build it with --platform linux/{needed} and push again")
+    return ReleaseImage(there.digest, manifest, exported)
 
 
 def _absent(release: Release, unfit: Unfit, do: Effects) -> Unfit:
@@ -117,7 +125,7 @@ def _ended(release: Release, build: Mapping[str, Any]) -> datetime | None:
     return build.get("endTime") or heard
 
 
-def label(number: int, digest: str, do: Effects) -> str:
+def label(number: int, digest: str, do: Effects, manifest: Manifest | None = None) -> str:
     """Label a release's image, so that people find it and the registry keeps it; why it has not the usual label.
 
     A label that ECR refuses keeps nothing from going on.
@@ -125,7 +133,7 @@ def label(number: int, digest: str, do: Effects) -> str:
     note = ""
     for tag in release_tags(number, digest):
         try:
-            there = do.aws.tag_image(do.service, digest, tag)
+            there = do.aws.tag_image(do.service, digest, tag, manifest)
         except Exception as error:
             if not is_refusal(error):
                 raise

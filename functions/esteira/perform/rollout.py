@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from esteira.audit import seen
 from esteira.bundle import Bundle, default, of_commit
 from esteira.claims import RolloutClaim
 from esteira.core.actions import AnswerAlarm, FindDeployment, StartDeployment
@@ -27,7 +27,8 @@ from esteira.core.status import Cause
 from esteira.errors import UnsureError
 from esteira.perform.effects import Effects, Take
 from esteira.rollbacks import RollbackWords, back, instead_of
-from esteira.settings import restored
+from settings.model import in_effect, restored
+from settings.secrets import chosen, folder, unset
 
 
 def start(action: StartDeployment, do: Effects) -> None:
@@ -39,17 +40,14 @@ def start(action: StartDeployment, do: Effects) -> None:
     claim = _claim(rollout, do)
     deployment = do.aws.find_deployment(do.service, claim, since=rollout.at) if action.take > 1 else None
     if deployment is None:
-        release = do.release(rollout.release)
         with do.declining(take, of=Exception):
-            missing = do.aws.missing(do.service, rollout.digest)
-            bundle = _bundle(release, rollout, do)
-        if missing or bundle.refused:
-            refused = _image_missing(rollout, missing) if missing else _bundle_refused(release, bundle)
-            do.record(_not_deployed(rollout, do.now(), *refused))
+            prepared = _prepared(do.release(rollout.release), rollout, do)
+        if isinstance(prepared, GivenUp):
+            do.record(prepared)
             return
-        document = release_document(release, rollout, do)
+        bundle, document = prepared
         content = content_hash(bundle, document)
-        running = _running(rollout, content, do)
+        running = _running(rollout, document, content, do)
         if running is not None:
             deployment, bundled = running
             do.record(replace(bundled, at=do.now(), release=rollout.release, rollout=rollout.number))
@@ -92,8 +90,34 @@ def _create(action: StartDeployment, bundle: Bundle, document: dict[str, Any], c
 
 def _anchor(rollout: Rollout, do: Effects) -> str:
     """The hash of the checkpoint before and of what the rollout was decided from, kept by CodeDeploy for an auditor."""
-    before = do.store.checkpoint(do.service.name, rollout.stage, rollout.number - 1)
-    return f"checkpoint={before.sha256 if before else 'none'} seen={seen(do.s, rollout.at).sha256}"
+    finished = do.s.stage(rollout.stage).finished  # None where this take found the rollout claimed already
+    sha256 = finished.checkpoint if finished else ""
+    if not sha256 and rollout.number > 1:
+        before = do.store.checkpoint(do.service.name, rollout.stage, rollout.number - 1)
+        sha256 = before.sha256 if before else ""
+    return f"checkpoint={sha256 or 'none'} seen={do.seen}"
+
+
+def _prepared(release: Release, rollout: Rollout, do: Effects) -> tuple[Bundle, dict[str, Any]] | GivenUp:
+    """What the hosts are to get, or why the rollout ends before anything is deployed."""
+    missing = do.aws.missing(do.service, rollout.digest)
+    if missing:
+        return _not_deployed(rollout, do.now(), *_image_missing(rollout, missing))
+    bundle = _bundle(release, rollout, do)
+    if bundle.refused:
+        return _not_deployed(rollout, do.now(), *_bundle_refused(release, bundle))
+    names = restored(release.pushed.settings).secrets or ()
+    secrets = _secrets(names, rollout.stage, do) if names else {}
+    not_set = unset(names, secrets, release.label, rollout.stage)
+    if not_set:
+        return _not_deployed(rollout, do.now(), *_secret_missing(rollout, not_set, {*names} - {*secrets}))
+    return bundle, release_document(release, rollout, secrets, do)
+
+
+def _secrets(names: tuple[str, ...], stage: str, do: Effects) -> dict[str, str]:
+    """By variable, the parameters that hold the secrets that are set."""
+    below = folder(do.context.settings.services_path, do.service.name)
+    return chosen(names, do.aws.parameter_names(below), below, stage)
 
 
 def _bundle(release: Release, rollout: Rollout, do: Effects) -> Bundle:
@@ -112,6 +136,12 @@ def _image_missing(rollout: Rollout, how: str) -> tuple[str, str, str]:
     return why, instead_of(how), Cause.IMAGE_MISSING
 
 
+def _secret_missing(rollout: Rollout, why: str, names: set[str]) -> tuple[str, str, str]:
+    again = f"esteira retry v{rollout.release}" if rollout.kind == "deploy" else "say it again"
+    remedy = f"esteira secret set {min(names)} --stage {rollout.stage}, then: {again}"
+    return f"{why}, so nothing was deployed", remedy, Cause.SECRET_MISSING
+
+
 def _not_deployed(rollout: Rollout, now: datetime, why: str, remedy: str, cause: str) -> GivenUp:
     return GivenUp(
         at=now,
@@ -126,9 +156,9 @@ def _not_deployed(rollout: Rollout, now: datetime, why: str, remedy: str, cause:
     )
 
 
-def release_document(release: Release, rollout: Rollout, do: Effects) -> dict[str, Any]:
-    """What the host reads as ``release.json``."""
-    service, own = do.service, restored(release.pushed.settings)
+def release_document(release: Release, rollout: Rollout, secrets: Mapping[str, str], do: Effects) -> dict[str, Any]:
+    """What the host reads as ``release.json``; ``secrets`` are variables with the SSM parameter of each."""
+    service = in_effect(do.service, restored(release.pushed.settings))
     return {
         "service": service.name,
         "release": release.label,
@@ -137,8 +167,8 @@ def release_document(release: Release, rollout: Rollout, do: Effects) -> dict[st
         "stage": rollout.stage,
         "image": f"{service.image_uri}@{rollout.digest}",
         "digest": rollout.digest,
-        "port": own.port or service.port,
-        "health_path": own.health or service.health_path,
+        "port": service.port,
+        "health_path": service.health_path,
         "startup_seconds": service.startup_seconds,
         "drain_seconds": service.drain_seconds,
         "validation_seconds": service.validation_seconds,
@@ -149,7 +179,7 @@ def release_document(release: Release, rollout: Rollout, do: Effects) -> dict[st
         "when_memory_is_short": service.when_memory_is_short,
         "capabilities": list(service.capabilities),
         "environment": service.environment,
-        "parameters": service.parameters,
+        "parameters": {**service.parameters, **secrets},
     }
 
 
@@ -163,7 +193,7 @@ def content_hash(bundle: Bundle, document: dict[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _running(rollout: Rollout, content: str, do: Effects) -> tuple[str, Bundled] | None:
+def _running(rollout: Rollout, document: Mapping[str, Any], content: str, do: Effects) -> tuple[str, Bundled] | None:
     """The deployment that already runs this content on every host of the stage, with its bundle; or None.
 
     Only where a release is deployed onto a stage in order: a rollback or a restore always runs. SSM parameters may
@@ -171,7 +201,7 @@ def _running(rollout: Rollout, content: str, do: Effects) -> tuple[str, Bundled]
     """
     stage = do.s.stage(rollout.stage)
     live = do.s.release(stage.live)
-    if rollout.kind != "deploy" or live is None or live.number == rollout.release or do.service.parameters:
+    if rollout.kind != "deploy" or live is None or live.number == rollout.release or document["parameters"]:
         return None
     if stage.finished is None or not stage.finished.succeeded or stage.drift:
         return None
@@ -210,12 +240,11 @@ def find(action: FindDeployment, do: Effects) -> None:
 
 
 def answer_alarm(action: AnswerAlarm, do: Effects) -> None:
-    """Order the stage back as an operator would, in the alarm's name, or record that there is nothing to go back to."""
+    """Order the stage back as an operator would, in the name of the alarm or host; or record that there is nothing to
+    go back to."""
     request = f"alarm-{action.stage}-{action.rollout:08d}"
     stage = do.s.stage(action.stage)
-    order = back(
-        do.service, stage, None, request=request, by=f"alarm {action.alarm}", reason=action.why, context=do.context
-    )
+    order = back(do.service, stage, None, request=request, by=action.by, reason=action.why, context=do.context)
     if isinstance(order, RollbackWords):
         do.store.say(do.service.name, request, do.now(), order.words, order.reopen)
         return

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 
-from esteira.core.facts import RELEASES
+from esteira.core.facts import RELEASES, Notified
 from esteira.core.state import Release
 from esteira.core.status import Status, in_one_line
 from esteira.fact import stamp
@@ -91,15 +91,17 @@ class Projections(Releases):
 
     def views(self, service: str, limit: int = 20, before: int | None = None) -> list[View]:
         """The newest ``limit`` rows of the history, newest first, of releases below ``before``."""
-        names = {f.name for f in fields(View)}
-        last = f"view#{before - 1:08d}" if before else None
-        rows = self._query(service, RELEASES, "view#", newest=limit, last=last)
-        views = [View(**{k: v for k, v in row.items() if k in names}) for row in rows]
-        return [_typed(view) for view in views]
+        last = view_key(before - 1) if before else None
+        return [_view(row) for row in self._query(service, RELEASES, "view#", newest=limit, last=last)]
 
-    def view(self, service: str, number: int) -> View | None:
-        """A release's row of the history, None where it is not written yet."""
-        return next((view for view in self.views(service, 1, number + 1) if view.number == number), None)
+    def announced(
+        self, service: str, number: int, notices: Iterable[Notified]
+    ) -> tuple[View | None, frozenset[Notified]]:
+        """A release's row of the history, None where there is none yet, and those of ``notices`` that are recorded."""
+        places, row = {(notice.about, notice.key): notice for notice in notices}, (RELEASES, view_key(number))
+        there = self._get_many(service, [row, *places])
+        told = frozenset(notice for place, notice in places.items() if place in there)
+        return (_view(there[row]) if row in there else None), told
 
     def find(self, service: str, commit: str, depth: int = 1000) -> int | None:
         """The newest release of a commit (or its first characters) among the last ``depth``, if there is one."""
@@ -113,14 +115,21 @@ class Projections(Releases):
         return None
 
 
-def _typed(view: View) -> View:
-    """A view as DynamoDB gives it, with its own types."""
+def view_key(number: int) -> str:
+    """The key of a release's row of the history."""
+    return f"view#{number:08d}"
+
+
+def _view(row: Row) -> View:
+    """A row of the history, with its own types."""
+    names = {f.name for f in fields(View)}
+    view = View(**{name: value for name, value in row.items() if name in names})
     classes, detail, stages = tuple(view.classes), tuple(view.detail), tuple(view.stages)
     number, attempt, rollout = int(view.number), int(view.attempt), int(view.rollout)
     return replace(view, classes=classes, detail=detail, stages=stages, number=number, attempt=attempt, rollout=rollout)
 
 
 def _view_row(service: str, view: View) -> Row:
-    row: Row = {"pk": pk_of(service, RELEASES), "sk": f"view#{view.number:08d}"}
+    row: Row = {"pk": pk_of(service, RELEASES), "sk": view_key(view.number)}
     row |= {f.name: getattr(view, f.name) for f in fields(view)}
     return row | {name: list(row[name]) for name in _LISTS}

@@ -5,24 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from esteira.core.facts import (
     RELEASES,
     DeploymentStarted,
+    HostObserved,
     ImageArrived,
     ImageTaken,
-    Notified,
     Pushed,
     about_deployment,
     about_release,
 )
-from esteira.core.state import Failing, Listed, Release
+from esteira.core.state import Beat, Failing, Listed, Release
 from esteira.fact import Fact, from_row, stamp, to_row, unstamp
 from esteira.store.fact_rows import Facts
-from esteira.store.rows import FAILING, OPEN, Row, facts_of, first_of, open_key, open_row, pk_of, row_of
-from esteira.trail import Checkpoint
+from esteira.store.rows import BEAT, FAILING, OPEN, Row, facts_of, first_of, open_key, open_row, pk_of, row_of
+from esteira.trail import Checkpoint, Seen
 
+BEATS_KEPT = timedelta(days=7)  # a host that is silent for longer is taken for one that is gone
 BIRTH = "birth"  # in a release's open row: its birth once more, as JSON, so that a snapshot need not read it
 
 
@@ -36,15 +37,6 @@ class Releases(Facts):
     def pushed(self, service: str, number: int) -> Pushed | None:
         """How release ``number`` was born, None if there is none."""
         return first_of([self._get(service, RELEASES, birth_key(number))], Pushed)
-
-    def told(self, service: str, number: int, notices: Iterable[Notified]) -> frozenset[Notified] | None:
-        """Those of ``notices`` that are recorded; None where release ``number`` does not exist (0: none is meant)."""
-        places = {(notice.about, notice.key): notice for notice in notices}
-        birth = [(RELEASES, birth_key(number))] if number else []
-        there = self._get_many(service, [*birth, *places])
-        if any(place not in there for place in birth):
-            return None
-        return frozenset(notice for place, notice in places.items() if place in there)
 
     def open(self, service: str) -> tuple[dict[int, Listed], tuple[ImageArrived, ...]]:
         """The releases that are under way or live, and the images that are not a release yet."""
@@ -84,9 +76,17 @@ class Releases(Facts):
         return not self.taken(service, image) and self.record(service, image)
 
     def taken(self, service: str, image: ImageArrived, *, missing: bool = False) -> bool:
-        """Whether an arrived image became a release or was dismissed; ``missing``: whether a release calls it gone."""
+        """Whether an arrived image became a release or was dismissed; ``missing``: whether a release calls it gone.
+
+        A dismissal counts as long as the decision is on record that led to it; after that it is deleted.
+        """
         key = ImageTaken(at=image.at, tag=image.tag, digest=image.digest, release=0, missing=missing).key
-        return self._get(service, RELEASES, key) is not None
+        taken = first_of([self._get(service, RELEASES, key)], ImageTaken)
+        kept = timedelta(days=Seen.kept_days or 0)
+        if taken is None or taken.release or taken.at > (image.heard or image.at) - kept:
+            return taken is not None
+        self.forget(service, taken)
+        return False
 
     def dismiss(self, service: str, image: ImageArrived, at: datetime) -> None:
         """Note that an arrived image is a release already, or its tag is on another one: it is never read again."""
@@ -111,6 +111,17 @@ class Releases(Facts):
     def failing(self, service: str) -> tuple[Failing, ...]:
         """What failed the last time."""
         return failures(self._query(service, RELEASES, FAILING))
+
+    def beat(self, service: str, said: HostObserved, at: datetime) -> None:
+        """Note that a host reported on itself."""
+        key = {"pk": pk_of(service, RELEASES), "sk": f"{BEAT}{said.stage}#{said.host}"}
+        told = {"at": stamp(at), "release": said.release, "digest": said.digest}
+        row = {**key, **told, "expires": int((at + BEATS_KEPT).timestamp())}
+        self._client.put_item(**self._put(row)["Put"])
+
+    def beats(self, service: str) -> tuple[Beat, ...]:
+        """When each host last reported on itself."""
+        return beats_of(self._query(service, RELEASES, BEAT))
 
     def close(self, service: str, number: int, attempt: int) -> None:
         """Read a release no more, unless it was reopened for another attempt meanwhile."""
@@ -143,6 +154,14 @@ def open_releases(rows: list[Row]) -> dict[int, Listed]:
 def _listed(row: Row) -> Listed:
     texts = {name: str(row.get(name, "")) for name in ("phase", "summary", "next", "cause", "stage")}
     return Listed(**texts, detail=tuple(row.get("detail", ())))
+
+
+def beats_of(rows: Iterable[Row]) -> tuple[Beat, ...]:
+    """When each host last reported on itself, among the rows under ``open#``."""
+    found = ((row["sk"].removeprefix(BEAT).partition("#"), row) for row in rows if row["sk"].startswith(BEAT))
+    return tuple(
+        Beat(stage, host, unstamp(row["at"]), int(row["release"]), row["digest"]) for (stage, _, host), row in found
+    )
 
 
 def failures(rows: Iterable[Row]) -> tuple[Failing, ...]:

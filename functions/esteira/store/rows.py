@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from esteira.core.facts import RELEASES, Held, Notified
+from esteira.core.facts import POLICY, RELEASES, Held, Notified
 from esteira.fact import Fact, from_row, stamp, to_row
 
 T = TypeVar("T")
@@ -19,6 +19,10 @@ LATEST = f"{OPEN}latest#"
 FAILING = f"{OPEN}failing#"
 # The series of a stage that have a row for their latest fact.
 _STAGE_SERIES = re.compile(r"(rollout|hold|rollback|deviated)#")
+# A host's reports of itself have one for each host.
+_HOST_SERIES = re.compile(r"(host#[^#]+)#")
+# When a host's watcher was last heard; no fact.
+BEAT = f"{OPEN}beat#"
 # A stage's reminders that its hold is soon over.
 REMINDERS = "notified#hold-ends-soon#"
 # The latest word on a commit or image, and the last ring of an alarm, stand in the subject's own partition.
@@ -53,11 +57,15 @@ def latest_place(about: str, key: str) -> tuple[str, str] | None:
     """Where the latest fact of this fact's series is repeated, as partition and key; None if its series has none."""
     if about == RELEASES and key.startswith("release#"):
         return RELEASES, f"{LATEST}release"
+    if about == POLICY and not key.startswith(LATEST):
+        return RELEASES, f"{LATEST}{POLICY}"
     if about.startswith("stage/") and key.startswith(REMINDERS):
         return RELEASES, f"{LATEST}{about}#reminded"
     if about.startswith("stage/") and (series := _STAGE_SERIES.match(key)):
         name = "finished" if key.endswith("#finished") else series[1]
         return RELEASES, f"{LATEST}{about}#{name}"
+    if about.startswith("stage/") and (series := _HOST_SERIES.match(key)):
+        return RELEASES, f"{LATEST}{about}#{series[1]}"
     return (about, OWN_LATEST) if about.startswith(_OWN_LATEST) and key != OWN_LATEST else None
 
 

@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from esteira.config import Service
 from esteira.core.facts import (
+    POLICY,
     RELEASES,
     Accepted,
     AlarmRang,
@@ -28,8 +29,10 @@ from esteira.core.facts import (
     DeploymentStarted,
     Deviated,
     Held,
+    HostObserved,
     ImageArrived,
     Notified,
+    PolicySet,
     Pushed,
     Quarantined,
     RollbackOrdered,
@@ -39,10 +42,11 @@ from esteira.core.facts import (
     about_release,
     about_stage,
 )
-from esteira.core.state import Failing, Listed, StageState, pushes_between
+from esteira.core.state import Beat, Failing, Listed, StageState, pushes_between
 from esteira.fact import Fact
-from esteira.store.releases import Releases, arrivals, birth_key, failures, open_births, open_releases
-from esteira.store.rows import LATEST, OPEN, OWN_LATEST, Row, facts_of, first_of, reminder_of
+from esteira.store.releases import Releases, arrivals, beats_of, birth_key, failures, open_births, open_releases
+from esteira.store.rows import LATEST, OPEN, OWN_LATEST, Row, facts_of, first_of, pk_of, reminder_of
+from policy.document import in_force
 
 # What a snapshot reads of a deployment: these are its keys, so no query is needed. What hosts reported is for receipts.
 _OF_DEPLOYMENT = ("begun", "ended", "diagnosed")
@@ -54,11 +58,13 @@ Place = tuple[str, str]
 class SnapshotRows:
     """The facts and projections of one service that a snapshot is made from.
 
-    ``stages`` are in the service's order, each with its rules and the one before it. ``births`` and ``facts`` are by
-    the number of the release, ``quarantined`` by commit or digest, ``alarms`` by name. ``pushes`` are those
-    that led from what is live on a stage to a release, by its commit; empty where no stage asks for them.
+    ``service`` is under its ``policy``. ``stages`` are in its order, each with its rules and the one before it.
+    ``births`` and ``facts`` are by the number of the release, ``quarantined`` by commit or digest, ``alarms`` by name.
+    ``pushes`` are those that led from what is live on a stage to a release, by its commit; empty where no stage asks
+    for them.
     """
 
+    service: Service
     newest: Pushed | None
     open: Mapping[int, Listed]
     arrived: tuple[ImageArrived, ...]
@@ -69,6 +75,8 @@ class SnapshotRows:
     pushes: Mapping[str, tuple[CommitPushed, ...]] = field(default_factory=dict)
     alarms: Mapping[str, AlarmRang] = field(default_factory=dict)
     failing: tuple[Failing, ...] = ()
+    policy: PolicySet | None = None
+    beats: tuple[Beat, ...] = ()
 
 
 class Snapshots(Releases):
@@ -80,6 +88,8 @@ class Snapshots(Releases):
         name = service.name
         rows = self._query(name, RELEASES, OPEN)
         latest = _latest(rows)
+        policy = _policy(latest)
+        service = in_force(service, policy)
         stages, opened = tuple(_stages(service, latest)), open_releases(rows)
         known, wanted = open_births(rows), {*opened, *also, *_on(stages)} - {0}
         read, alarms = self._births_and_alarms(service, sorted(wanted - known.keys()))
@@ -89,6 +99,8 @@ class Snapshots(Releases):
         for number, said in facts.items():
             said.update(_found(there, Fact, _deployments({number: said})))
         return SnapshotRows(
+            service=service,
+            policy=policy,
             newest=first_of([latest.get("release")], Pushed),
             open=opened,
             arrived=arrivals(rows),
@@ -99,6 +111,7 @@ class Snapshots(Releases):
             pushes=self._pushes(name, stages, births, opened),
             alarms={rang.alarm: rang for rang in alarms},
             failing=failures(rows),
+            beats=beats_of(rows),
         )
 
     def _pushes(
@@ -117,7 +130,18 @@ class Snapshots(Releases):
 
     def stages(self, service: Service) -> tuple[StageState, ...]:
         """The service's stages in their order, each with its rules and the one before it."""
-        return tuple(_stages(service, _latest(self._query(service.name, RELEASES, LATEST))))
+        latest = _latest(self._query(service.name, RELEASES, LATEST))
+        return tuple(_stages(in_force(service, _policy(latest)), latest))
+
+    def policy(self, service: str) -> PolicySet | None:
+        """The service's latest policy, None where none was set."""
+        return self.policies([service]).get(service)
+
+    def policies(self, services: Iterable[str]) -> dict[str, PolicySet]:
+        """The latest policy of each of those services that has one."""
+        found = self._get_rows((pk_of(service, RELEASES), f"{LATEST}{POLICY}") for service in services)
+        policies = {pk.partition("#")[0]: first_of([row], PolicySet) for (pk, _), row in found.items()}
+        return {service: policy for service, policy in policies.items() if policy is not None}
 
     def stage(self, service: str, stage: str) -> StageState:
         """A stage without its rules."""
@@ -138,6 +162,10 @@ def _latest(rows: Iterable[Row]) -> dict[str, Row]:
     return {row["sk"].removeprefix(LATEST): row for row in rows if row["sk"].startswith(LATEST)}
 
 
+def _policy(latest: Mapping[str, Row]) -> PolicySet | None:
+    return first_of([latest.get(POLICY)], PolicySet)
+
+
 def _stages(service: Service, latest: Mapping[str, Row]) -> Iterator[StageState]:
     before = None
     for rules in service.stages:
@@ -150,6 +178,7 @@ def _stage(name: str, latest: Mapping[str, Row]) -> StageState:
     rollout = first_of([latest.get(f"{place}#rollout")], Rollout)
     finished = first_of([latest.get(f"{place}#finished")], RolloutFinished)
     hold = first_of([latest.get(f"{place}#hold")], Held)
+    hosts = facts_of(row for series, row in sorted(latest.items()) if series.startswith(f"{place}#host#"))
     return StageState(
         name=name,
         rollout=rollout,
@@ -157,6 +186,7 @@ def _stage(name: str, latest: Mapping[str, Row]) -> StageState:
         hold=hold,
         rollback=first_of([latest.get(f"{place}#rollback")], RollbackOrdered),
         deviated=first_of([latest.get(f"{place}#deviated")], Deviated),
+        hosts=tuple(host for host in hosts if isinstance(host, HostObserved)),
         reminded=reminder_of(hold, first_of([latest.get(f"{place}#reminded")], Notified)),
     )
 

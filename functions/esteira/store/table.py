@@ -137,7 +137,12 @@ class Table:
         return unpacked(answer["Item"]) if "Item" in answer else None
 
     def _get_many(self, service: str, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Row]:
-        """The rows at those partitions and keys, a hundred in a call; a place without a row is left out."""
+        """The rows at those partitions and keys of a service; a place without a row is left out."""
+        found = self._get_rows((pk_of(service, about), key) for about, key in places)
+        return {(pk.removeprefix(f"{service}#"), sk): row for (pk, sk), row in found.items()}
+
+    def _get_rows(self, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Row]:
+        """The rows under those keys, a hundred in a call, by their keys; a key without a row is left out."""
         found: list[Row] = []
 
         def get(left: list[Any]) -> list[Any]:
@@ -147,9 +152,9 @@ class Table:
             found.extend(unpacked(item) for item in answer["Responses"].get(self._table, []))
             return list(answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", []))
 
-        keys = [self._key(service, about, key) for about, key in dict.fromkeys(places)]
+        keys = [packed({"pk": pk, "sk": sk}) for pk, sk in dict.fromkeys(places)]
         self._in_batches(keys, _BATCH_READ, get, "unread")
-        return {(row["pk"].removeprefix(f"{service}#"), row["sk"]): row for row in found}
+        return {(row["pk"], row["sk"]): row for row in found}
 
     def _query(
         self, service: str, about: str, prefix: str, newest: int | None = None, last: str | None = None

@@ -114,18 +114,26 @@ class Ec2:
             raise PartialError(f"CodeDeploy lists {len(ids)} deployments for {claim} and gives {given}")
         return None
 
-    def last_successful(self, service: Service, stage: str) -> str:
-        """The id of the last successful deployment of the stage's group, whoever made it; "" before the first, and
-        where there is no such group, which ``doctor`` says."""
+    def last_deployments(self, service: Service, stage: str) -> tuple[str, str]:
+        """The ids of the stage's last deployment that succeeded, and of a later one that ended otherwise, whoever made
+        them; "" for none, and where there is no such group, which ``doctor`` says."""
         try:
             told = self.client("codedeploy").get_deployment_group(
                 applicationName=service.application, deploymentGroupName=service.stage(stage).group
             )
         except Exception as error:
             if code_of(error) in ("ApplicationDoesNotExistException", "DeploymentGroupDoesNotExistException"):
-                return ""
+                return "", ""
             raise
-        return str(told["deploymentGroupInfo"].get("lastSuccessfulDeployment", {}).get("deploymentId", ""))
+        group = told["deploymentGroupInfo"]
+        last, tried = group.get("lastSuccessfulDeployment", {}), group.get("lastAttemptedDeployment", {})
+        ended = str(tried["deploymentId"]) if tried.get("status") in ("Failed", "Stopped") else ""
+        return str(last.get("deploymentId", "")), ended
+
+    def changed(self, deployment: str) -> bool:
+        """Whether a deployment put its files on a host."""
+        events = (event for target in self.targets(deployment) for event in target.get("lifecycleEvents", []))
+        return any((e["lifecycleEventName"], e.get("status")) == ("Install", "Succeeded") for e in events)
 
     def deployment(self, deployment: str) -> Mapping[str, Any]:
         """A deployment as CodeDeploy tells it."""

@@ -27,7 +27,7 @@ fetch_parameters() {
     if [[ $IMAGE =~ \.dkr\.ecr(-fips)?\.([a-z0-9-]+)\. ]]; then region=${BASH_REMATCH[2]}; fi
     text=$(python3 "$HOOKS/parameters.py" "${HOOKS%/*}/release.json" "$(command -v aws)" "$region" 2>&1) ||
         fail "$(tail -n 1 <<<"$text")" \
-            "put it under /STACK/parameters/$SERVICE/ (aws ssm put-parameter), or give the instance's role ssm:GetParameters on it, then: esteira retry"
+            "set it (esteira secret set, or aws ssm put-parameter under /STACK/parameters/$SERVICE/), or give the instance's role ssm:GetParameters on it, then: esteira retry"
     eval "$text"
 }
 

@@ -10,8 +10,8 @@ SITE=$CONF_DIR/esteira-$SERVICE.conf
 # In a short place: nginx looks up each part of the path at each request, which is most of what it does beside passing on.
 LIVE=${ESTEIRA_LINKS:-${ESTEIRA_NGINX_CONF_DIR:-/etc}}/esteira-$SERVICE
 BEFORE=$CONF_DIR/esteira-$SERVICE.before
-ACCESS_LOG=${ESTEIRA_LOCK:+${ESTEIRA_LOCK%/*}}
-ACCESS_LOG=${ACCESS_LOG:-/var/log/nginx}/esteira-$SERVICE.log # where the system rotates logs
+# shellcheck disable=SC2153 # of release.sh
+ACCESS_LOG=$ACCESS_LOGS/esteira-$SERVICE.log
 VARIABLE=${SERVICE//-/_} # in the names of nginx's variables
 
 # The container that requests go to, and the one they went to before a swap that is under way. Empty: none.

@@ -16,6 +16,8 @@ LOCK=${ESTEIRA_LOCK:-/run/esteira.lock}
 # What the dead-man's switch did is written here: it acts when no agent listens. Beside a lock that lies elsewhere.
 LOG=${ESTEIRA_LOG:-${ESTEIRA_LOCK:+${ESTEIRA_LOCK%/*}/esteira.log}}
 LOG=${LOG:-/var/log/esteira.log}
+ACCESS_LOGS=${ESTEIRA_LOCK:+${ESTEIRA_LOCK%/*}}
+ACCESS_LOGS=${ACCESS_LOGS:-/var/log/nginx} # where the system turns logs over
 
 EVENT=${LIFECYCLE_EVENT:-$(basename "$0" .sh)}
 TITLE=release

@@ -14,6 +14,8 @@ set -euo pipefail
 . "$(dirname "$0")/memory.sh"
 # shellcheck source-path=SCRIPTDIR source=judge.sh
 . "$(dirname "$0")/judge.sh"
+# shellcheck source-path=SCRIPTDIR source=watcher.sh
+. "$(dirname "$0")/watcher.sh"
 
 # The wait for the host's lock is not the release's fault. Where the switch was quicker, check_live will say so.
 hold_the_switch() {
@@ -91,4 +93,5 @@ if [[ -n $CANDIDATE || -e $BEFORE ]]; then
     retire "$OLD"
     remove_older "$(live_now)" "$OLD"
 fi
+install_watcher || say "the watcher of $SERVICE could not be installed"
 say "$TITLE answers through the proxy, as $(live_now)"

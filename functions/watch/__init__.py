@@ -1,0 +1,50 @@
+"""What hosts report of themselves: which reports are believed, and which watchers are silent.
+
+Whoever may put events into the account may send a report, so it must fit what is known: the release is live on that
+stage or on its way there, and CodeDeploy deployed it to that host. Within that it is a hint that a release is sick.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from esteira.config import Service
+from esteira.context import Context
+from esteira.core.facts import HostObserved
+from esteira.core.state import StageState
+from esteira.telemetry import logger
+
+# A watcher reports at least every five minutes; three reports in a row may be lost or late.
+SILENT = timedelta(minutes=16)
+
+
+def hear(service: Service, said: HostObserved, context: Context) -> str:
+    """Record a host's report. "" where it is news, else why nothing is decided from it."""
+    store = context.store
+    stage = next(s for s in store.stages(service) if s.name == said.stage)
+    under_way = stage.rollout.release if stage.rollout and stage.busy else 0
+    if said.release not in (stage.live, under_way):
+        return f"host {said.host} reports v{said.release}, which is not live on {said.stage}"
+    before = next((h for h in stage.hosts if h.host == said.host), None)
+    known = before is not None and before.release == said.release
+    if not known and not _deployed_to(service, stage, said, context):
+        return f"no deployment of v{said.release} to {said.stage} has a host {said.host}"
+    store.beat(service.name, said, context.clock())
+    if before == said or not store.record(service.name, said):
+        return f"host {said.host} reports what it reported before"
+    return ""
+
+
+def _deployed_to(service: Service, stage: StageState, said: HostObserved, context: Context) -> bool:
+    """Whether CodeDeploy deployed the release to that host last."""
+    release = context.store.release(service.name, said.release)
+    last = release.on(stage).last if release else None
+    started = last.started if last else None
+    return started is not None and said.host in [t["targetId"] for t in context.aws.targets(started.deployment)]
+
+
+def tell_silent(service: Service, context: Context) -> None:
+    """Write to the log which of the service's hosts do not report on themselves any more."""
+    for beat in context.store.beats(service.name):
+        if context.clock() - beat.at > SILENT:
+            logger.warning("a host does not report any more", service=service.name, stage=beat.stage, host=beat.host)
