@@ -555,10 +555,11 @@ function listen() {
     drawRunning();
   });
   hear("services", (told) => {
+    const first = !names;
     names = told;
     for (const gone of [...services.keys()].filter((name) => !names.includes(name))) services.delete(gone);
     const { view, service } = place();
-    if (asked && view === "dora") links(view, service); // months of figures are not read twice for one moment
+    if (asked && (view === "dora" || (first && view))) links(view, service); // nothing is read twice for one moment
     else show();
   });
   hear("trouble", ({ error }) => {
