@@ -191,7 +191,7 @@ function newest(service) {
     line && ENDED.includes(line.phase) && line.log.length ? el("pre", { tabindex: "0", role: "region", "aria-label": `The last lines of the log of ${line.release}` }, line.log.join("\n")) : null,
     service.failing.map((text) => el("p", { class: "loud" }, el("strong", {}, "Failing: "), text)),
     service.rules ? el("p", {}, el("small", {}, `Rules: ${service.rules}`)) : null,
-    service.url ? el("p", {}, service.live ? `${service.live} answers at ` : "It will answer at ", el("a", { href: service.url, rel: "noreferrer", target: "_blank" }, service.url)) : null,
+    service.url ? el("p", { class: "answers" }, service.live ? `${service.live} answers at ` : "It will answer at ", el("a", { href: service.url, rel: "noreferrer", target: "_blank" }, service.url)) : null,
   ];
 }
 
