@@ -65,7 +65,7 @@ def read_report(detail: Mapping[str, Any], services: Sequence[Service], now: dat
 _SENTENCES = {
     "": "",
     "crash-loop": "its container ended {times} times in {seconds} s, the last time with status {status}",
-    "out-of-memory": "its container was ended for lack of memory, {times} times in {seconds} s",
+    "out-of-memory": "its container ran out of memory {times} times in {seconds} s",
     "unhealthy": "its health path has answered otherwise than when it was accepted for {seconds} s, last with {status} "
     "(0: no answer)",
     "errors": "{times} of {requests} requests in {seconds} s were answered with 5xx",

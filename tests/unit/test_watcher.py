@@ -39,6 +39,13 @@ def test_ends_for_lack_of_memory_have_their_own_word() -> None:
     assert verdict([first, *rest, replace(last, killed=2)], [], None).sick == "out-of-memory"
 
 
+def test_workers_ended_for_lack_of_memory_count_though_the_container_stays() -> None:
+    """A server that starts its workers again hides it from Docker's count of restarts."""
+    first, second, last = looks(0, 0, 0)
+    seen = [first, replace(second, killed=1), replace(last, killed=3)]
+    assert verdict(seen, [], None) == Verdict("out-of-memory", {"times": 3, "seconds": 10})
+
+
 @pytest.mark.parametrize(("answers", "sick"), [("200 500 500 500 500", "unhealthy"), ("500 500 200 500 200", "")])
 def test_a_health_path_that_answers_otherwise_for_a_while_is_unhealthy(answers: str, sick: str) -> None:
     """One slow answer is none, and one right answer begins anew."""
