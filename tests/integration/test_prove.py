@@ -52,6 +52,7 @@ def remains(site: RehearsedSite) -> dict[str, list[str]]:
     """What holds data and bears the names of the proof."""
     tables = site.client("dynamodb").list_tables()["TableNames"]
     code = site.client("codecommit").list_repositories()["repositories"]
+    parameters = site.client("ssm").describe_parameters()["Parameters"]
     groups = site.client("logs").describe_log_groups()["logGroups"]
     return {
         "repositories": [row["repositoryName"] for row in code],
@@ -59,9 +60,7 @@ def remains(site: RehearsedSite) -> dict[str, list[str]]:
         "buckets": [row["Name"] for row in site.client("s3").list_buckets()["Buckets"]],
         "tables": [name for name in tables if name.startswith("esteira")],
         "logs": [row["logGroupName"] for row in groups],
-        "secrets": [
-            row["Name"] for row in site.client("ssm").describe_parameters()["Parameters"] if "PROOF" in row["Name"]
-        ],
+        "secrets": [row["Name"] for row in parameters if row["Name"].endswith("/PROOF")],
     }
 
 
