@@ -131,8 +131,11 @@ class DockerHost:
 
     def _watch(self) -> None:
         """Have each service watched that has a live release: what a unit of systemd does on AWS."""
-        for link in (self._folder / "conf.d").glob("esteira-*.live"):
-            started = self._watchers.watch(link.stem.removeprefix("esteira-"), self._environment)
+        links = (path for path in (self._folder / "conf.d").glob("esteira-*") if path.is_symlink())
+        for link in (path for path in links if path.suffix in ("", ".live")):
+            service = link.stem.removeprefix("esteira-")
+            log = self._folder / f"esteira-{service}.log"
+            started = self._watchers.watch(service, link, log, self._environment)
             if started is not None:
                 self._lifeline.hold(started)
 
