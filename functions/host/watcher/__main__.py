@@ -25,6 +25,7 @@ SECONDS = float(os.environ.get("ESTEIRA_WATCH_SECONDS", "5"))
 BEAT = 300.0  # an event may be lost, and the controller is to know that somebody still looks
 OFTEN = 60.0  # while the container is sick, and while it is new
 NEW = 600.0
+AGAIN = 20.0  # after a report that AWS did not take: the AWS CLI costs a second of processor
 METADATA = "169.254.169.254"
 
 
@@ -38,7 +39,7 @@ class Watcher:
         self._looks: deque[Look] = deque(maxlen=1 + int(ENDS_SECONDS * 2 / SECONDS))
         self._condition = Condition(Verdict(), 0.0, 0.0)
         self._began, self._told = 0.0, ""
-        self._due = 0.0
+        self._due, self._again = 0.0, 0.0
 
     def step(self, now: float) -> None:
         """One look, and a report where one is due. Raises OSError where Docker or AWS cannot be asked."""
@@ -56,11 +57,11 @@ class Watcher:
         said = verdict(self._looks, requests, self._log.median_before(name))
         self._condition = following(self._condition, said, now)
         key = f"{name} {self._condition.since}"
-        if key != self._told or now >= self._due:
-            self._due = now + SECONDS  # tried again then, should it fail
+        if (key != self._told or now >= self._due) and now >= self._again:
+            self._again = now + AGAIN
             put_event(self._report(container), container.image)
             often = self._condition.verdict.sick or now - self._began < NEW
-            self._told, self._due = key, now + (OFTEN if often else BEAT)
+            self._told, self._due, self._again = key, now + (OFTEN if often else BEAT), 0.0
 
     def _report(self, container: WatchedContainer) -> dict[str, object]:
         condition = self._condition
@@ -69,6 +70,7 @@ class Watcher:
             "stage": container.stage,
             "host": self._host,
             "release": container.release,
+            "deployment": container.deployment,
             "digest": container.digest,
             "sick": condition.verdict.sick,
             "since": datetime.fromtimestamp(condition.since, timezone.utc).isoformat(),  # noqa: UP017 - Python 3.9

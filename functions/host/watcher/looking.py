@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -34,6 +35,7 @@ class WatchedContainer:
         told = inspected(name)
         labels = told["Config"]["Labels"]
         self.stage, self.release, self.port = labels["esteira.stage"], labels["esteira.release"], labels["esteira.port"]
+        self.deployment = labels.get("esteira.deployment", "")
         self.image: str = told["Config"]["Image"]
         self.digest = running_digest(told["Image"], self.image)
         kept = accepted.split()
@@ -42,19 +44,24 @@ class WatchedContainer:
         self._restarts, self._asked = int(told["RestartCount"]), time.time()
 
     def look(self, now: float) -> Look:
-        """One look at it. Raises OSError where Docker does not know it."""
-        restarts = int(inspected(self.name)["RestartCount"])
-        # A worker that was ended for lack of memory ends no container, so the events are asked without an end, too.
-        if restarts > self._restarts or now - self._asked > EVENTS_SECONDS:
-            self._ends += max(restarts - self._restarts, 0)
-            self._restarts = restarts
-            self._read_events(now)
+        """One look at it. Where Docker does not answer, its health path still may."""
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            self._count(now)
         disk = shutil.disk_usage("/")
         percent = disk.free * 100 // disk.total if WATCHES_DISK else 100
         answer = answer_of(int(self.port), self.path)
         # Nobody wrote down what is right: any answer.
         right = self.right or answer or "an answer"
         return Look(now, self._ends, self._killed, self._status, answer, right, percent)
+
+    def _count(self, now: float) -> None:
+        """Take in how often it ended. Raises OSError."""
+        restarts = int(inspected(self.name)["RestartCount"])
+        # A worker that was ended for lack of memory ends no container, so the events are asked without an end, too.
+        if restarts > self._restarts or now - self._asked > EVENTS_SECONDS:
+            self._ends += max(restarts - self._restarts, 0)
+            self._restarts = restarts
+            self._read_events(now)
 
     def _read_events(self, now: float) -> None:
         """Take in what Docker remembers since it was asked last: lack of memory, and the status of each end."""
