@@ -150,7 +150,8 @@ class Newcomer:
         text = self._filled(text).replace(str(self.home), "/home/rui")
         for pattern, instead in REPLACED:
             text = pattern.sub(instead, text)
-        return re.sub(r"(?<=127\.0\.0\.1:)\d+", lambda found: self._port(found[0]), text)
+        text = re.sub(r"(?<=127\.0\.0\.1:)\d+", lambda found: self._port(found[0]), text)
+        return re.sub(r"^(.+\n)\1+", r"\1", text, flags=re.MULTILINE)  # a host asks for health as often as it has time
 
     def _port(self, port: str) -> str:
         return self._ports.setdefault(port, str(40001 + len(self._ports)))

@@ -22,6 +22,7 @@ import pytest
 from console.local.aws.bus import Bus
 from console.local.aws.stack import LocalAws
 from console.local.docker.docker_engine import DockerEngine, why_not
+from console.local.docker.docker_programs import Docker
 from console.local.docker.registry_server import NAME
 from console.local.ports import is_open
 from console.local.up.laptop import Laptop, LaptopError, choose_engine
@@ -369,6 +370,12 @@ def test_a_push_meets_ecrs_rules_and_a_pull_its_tags(
             [str(docker), "pull", f"{NAME}/heart:gone"], capture_output=True, text=True, check=False
         )
         assert "Requested image not found: heart, gone" in missing.stderr
+
+
+def test_what_docker_refuses_is_told_with_its_reason() -> None:
+    """Not with the line after it, which tells where to read about the command."""
+    with pytest.raises(OSError, match=r"^docker run: unknown flag: --no-such-option$"):
+        Docker.found().run("run", "--no-such-option")
 
 
 def test_what_is_live_outlives_a_killed_console(state: Path, tmp_path: Path) -> None:

@@ -232,6 +232,23 @@ def test_abort_stops_a_build(screen: Screen) -> None:
     assert story.stands(1).phase == "aborted"
 
 
+def test_the_policy_that_decides_stands_on_the_page(screen: Screen, keep: Keep) -> None:
+    """At a glance with who set it and why; at a release the one it went under. A vote is offered by its rules."""
+    story = screen.story
+    document = "stages: {staging: {}, production: {approvals: {votes: 2}}}"
+    assert "refused" not in story.operate("policy", document=document, reason="two people look", by="bea")
+    story.live("1")
+    page = screen.open()
+    shows(page, "Rules: policy version 1, set by bea: two people look")
+    shows(page, "production needs 2 more approvals")
+    keep(page, "policy")
+    keep(screen.open(viewport=PHONE, color_scheme="dark"), "policy-phone")
+    page = screen.open("#/release/heart/v1")
+    shows(page, "policy version 1, set by bea: two people look")
+    is_accessible(page)
+    keep(page, "policy-release")
+
+
 def test_hold_and_resume(screen: Screen, keep: Keep) -> None:
     """One stage is held, for as long as was typed, and let go."""
     story, page = screen.story, screen.open()

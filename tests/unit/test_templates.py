@@ -271,6 +271,20 @@ def test_a_stage_before_production_and_what_production_asks_for_are_parameters(
     assert service.stages == (*first, last)
 
 
+def test_the_longest_registration_fits_its_parameter() -> None:
+    """A16: whatever service.yaml takes, SSM takes: a Standard parameter ends at 4,096 bytes."""
+    declared = _read("service.yaml")["Parameters"]
+    longest = {name: "x" * int(row["MaxLength"]) for name, row in declared.items() if "MaxLength" in row}
+    longest |= dict.fromkeys(("SourceRepository", "Branch"), "x" * 100)  # their patterns say so
+    longest |= {"Bypass": "no", "OwnHooks": "no", "Staging": "yes", "ApprovalVotes": "5", "AllowedCidr": "10.0.0.0/8"}
+    stack = read(ROOT / "service.yaml", "esteira-heart", longest)
+    [parameter] = stack.resources("AWS::SSM::Parameter")
+    written = parameter.properties["Value"]
+    endless = {n for n, row in declared.items() if row["Type"] == "String" and "AllowedValues" not in row}
+    assert endless - longest.keys() == {"InstanceType", "SubnetId", "VpcId"}, "a parameter has no end"
+    assert len(written.encode()) <= 4_096
+
+
 def test_bypass_and_a_repository_s_own_hooks_can_be_switched_off() -> None:
     """Both are on by default, as before; off, the registration says so in the controller's words."""
     default = Service.model_validate(_registration())

@@ -535,6 +535,17 @@ def test_a_sweep_passes_over_hosts_of_a_deployment_that_has_not_started(story: A
     assert story.phases == ["live"]
 
 
+# --- A14: another object in the bundle's place ----------------------------------------------------------------------
+
+
+def test_a_deployment_is_of_the_object_that_was_uploaded_and_of_no_other(alone: Story) -> None:
+    """A14: the revision named the key alone; with the ETag the host's agent refuses what was put there since."""
+    alone.live("one")
+    [deployment] = alone.local_aws.codedeploy.deployments()
+    place = deployment["revision"]["s3Location"]
+    assert place["eTag"] == hashlib.md5(alone.engine.deployed[0].bundle, usedforsecurity=False).hexdigest()
+
+
 # --- A15: hooks that run as another user -----------------------------------------------------------------------------
 
 

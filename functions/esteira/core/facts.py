@@ -49,6 +49,7 @@ class Pushed(Fact, about=RELEASES, key="release#{number:08d}"):
     changed: tuple[str, ...] = ()  # the first paths; the commit has all of them
     changed_count: int = 0
     rejected: str = ""
+    cause: str = ""  # of the rejection, where it is not what the guard found
     skipped: str = ""
     outdated: str = ""
     note: str = ""

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Sourced after switch.sh and proxy.sh by ValidateService: the watcher, a unit of its own for each service, which goes on looking when
-# the deployment is over. The bundle's folder goes away, so the unit runs a copy.
+# Sourced after proxy.sh and switch.sh by ValidateService: the watcher, a unit of its own for each service, which goes on
+# looking when the deployment is over. The bundle's folder goes away, so the unit runs a copy.
 
 WATCHER_UNIT=esteira-watcher-$SERVICE.service
 WATCHER_DIR=${ESTEIRA_WATCHER_DIR:-/usr/local/lib/esteira}/$SERVICE
