@@ -75,7 +75,7 @@ def _declared(kind: type[Fact]) -> dict[str, Any]:
 
 def _with_another(fact: Fact, name: str) -> Iterator[Fact]:
     """The fact with another value in one field: with each other one where they are few."""
-    declared, value = _declared(type(fact))[name], getattr(fact, name)
+    declared, value = _declared(type(fact))[name], getattr(fact, name)  # type: ignore[arg-type]
     if get_origin(declared) is Literal:
         yield from (replace(fact, **{name: word}) for word in get_args(declared) if word != value)
         return
