@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export AWS_EC2_METADATA_DISABLED := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-docker check lint types templates policies bench chaos lock schema clean sam build invoke start-lambda emulator sam-validate ministack deploy-local prove-aws prove-local
+.PHONY: help setup demo first-ten-minutes test test-slow test-docker check lint types templates policies bench chaos lock schema clean sam build invoke start-lambda emulator sam-validate ministack deploy-local prove-aws prove-local
 
 help: ## List what can be typed
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -45,6 +45,9 @@ $(STAMP): requirements.txt pyproject.toml
 
 demo: $(STAMP) ## Push four versions of the model, see them go live or be refused, go back  [REPORT=FILE]
 	@$(BIN)/python -m console.local.up.demo $(if $(REPORT),--report $(REPORT))
+
+first-ten-minutes: $(STAMP) ## Run what docs/first-ten-minutes.md tells, and write it anew, in Portuguese too
+	@$(BIN)/python examples/first_ten_minutes.py
 
 test: $(STAMP) $(if $(LINUX),$(EMULATOR)) ## Run the tests that take no engine and no minutes
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not docker and not slow" $(TESTS)

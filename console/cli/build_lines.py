@@ -5,6 +5,7 @@ from __future__ import annotations
 from console.cli.call import TypedCommand
 from console.cli.marks import log
 from console.read.build_log import read_log
+from console.read.log_text import telling
 from console.read.trouble import explained
 from console.read.views import Account
 
@@ -18,7 +19,8 @@ class BuildLines:
         self._readable = not call.json
 
     def print_new(self, told: Account) -> None:
-        """Print what its log has besides; nothing of a build that had ended when it was looked at first."""
+        """Print what its log has besides, without CodeBuild's steps that went well;
+        nothing of a build that had ended when it was looked at first."""
         last = told.builds[-1] if told.builds else None
         if not self._readable or last is None or (last.id != self._build and last.status != "IN_PROGRESS"):
             return
@@ -30,5 +32,5 @@ class BuildLines:
                 raise
             self._readable = False
             return
-        log(self._call.out, (line.says for line in page.lines))
+        log(self._call.out, telling(line.says for line in page.lines))
         self._build, self._token = last.id, page.token

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from console.cli.marks import stands
 from console.cli.target_options import with_options
-from console.read.out import Line, Out
+from console.read.out import Line, Out, plain
 from console.read.printable import document
 from console.read.session import Session, Shell
 from console.read.target import Named, find
@@ -74,7 +75,7 @@ class TypedCommand(Session):
         with self.spinner() as say:
             while True:
                 told = look()
-                say(f"{told.line.release} is {told.line.phase}: {told.line.why}")
+                say(plain([told.line.release, *stands(told.line.phase), f": {told.line.why}"]))
                 if told.over:
                     return told
                 if self.now() >= end:

@@ -96,8 +96,9 @@ def _container_lines(
     while True:
         lines = container_lines(state, group, release)
         if not lines and not follow:
+            what, next_ = (f"container of {release}", f"why {release}") if release else ("container", "status")
             raise TroubleError(
-                f"no container of {service.name} is on {name}, or it wrote nothing. Next: esteira status", REFUSED
+                f"no {what} of {service.name} is on {name}, or it wrote nothing. Next: esteira {next_}", REFUSED
             )
         now = call.now()
         yield from without_secrets([LogLine(now, line) for line in _new(seen, lines)])

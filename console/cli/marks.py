@@ -44,6 +44,11 @@ def phase(name: str) -> Piece:
     return name, COLOURS.get(name, "")
 
 
+def stands(name: str) -> Line:
+    """A phase as the rest of a sentence about a release."""
+    return (" ", phase(name)) if name == "failed" else (" is ", phase(name))
+
+
 def on_stages(line: ReleaseLine, between: str) -> Line:
     """The phase of a release on each stage that it came to."""
     pieces: list[Piece] = []
@@ -75,6 +80,11 @@ def bypassed(out: Out, bypass: Bypass, now: datetime) -> None:
 def time(at: datetime) -> str:
     """A moment, to the minute."""
     return f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def brief(seconds: float) -> str:
+    """A length of time beside others, where there is little room."""
+    return f"{max(0, round(seconds))} s" if seconds < 60 else f"{round(seconds / 60)} min"
 
 
 def span(length: timedelta) -> str:

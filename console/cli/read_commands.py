@@ -79,35 +79,37 @@ def why(call: TypedCommand, release: str) -> None:
 
 @click.command()
 @click.argument("release", metavar="[vN|COMMIT]", required=False, shell_complete=completion.releases)
+@click.option("--all", "whole", is_flag=True, help="Every step, and every decision of the controller.")
 @options.timeout
 @command
-def tail(call: TypedCommand, release: str | None, timeout: timedelta) -> None:
+def tail(call: TypedCommand, release: str | None, whole: bool, timeout: timedelta) -> None:
     """Follow a release, the newest if none is named, until it is live on the last stage, or over.
 
-    Each fact, decision and change of phase is a line as it comes. Exit status 0: it is live; 1: it ended otherwise; 3:
-    it was still under way at the --timeout.
+    What happens to it and what its build writes is a line as it comes; --json has every step. Exit status 0: it is
+    live; 1: it ended otherwise; 3: it was still under way at the --timeout.
     """
     from console.cli import render_release
-    from console.cli.build_lines import BuildLines
-    from console.read import account, progress, release_lines
+    from console.cli.followed import Followed
+    from console.read import account, progress, release_lines, running
     from console.read import tail as following
 
     service, end = call.service(), call.now() + timeout
     newest = release_lines.newest
     number = release_lines.number_of(call.store, service, release) if release else newest(call.store, service)
     seen: Account | None = None
-    shown = BuildLines(call)
+    shown, usual = Followed(call), dict[str, float | None]()
     with call.progress() as show:
         while True:
             now = call.now()
             told = account.account(call.store, service, number, now)
-            shown.print_new(told)
-            for change in following.changes(seen, told, now):
-                call.tell(change, lambda out, change=change: render_release.change(out, change), None)  # type: ignore[misc]
+            changes = following.changes(seen, told, now)
+            shown.print(told, (one for one in changes if whole or call.json or not one.minor))
             seen, how = told, progress.gone(service, told.line)
             if how.over:
                 break
-            show(render_release.passed(following.steps(told.line, service), told.line))
+            if call.out.is_terminal and not call.json:
+                runs = running.running(call.store, call.controller.client, service, told.line, usual)
+                show(render_release.passed(following.steps(told.line, service), told.line, now, runs))
             if now >= end:
                 line = told.line
                 raise TroubleError(

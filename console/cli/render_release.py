@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from console.cli.marks import LOUD, bypassed, log, on_stages, phase, row
+from console.cli.marks import LOUD, brief, bypassed, log, on_stages, phase, row, stands
 from console.read.out import Line, Out, Piece
 from console.read.sentences_record import short
-from console.read.views import Account, ReleaseLine, Said, StageDifference
+from console.read.views import Account, ReleaseLine, Running, Said, StageDifference
 
 if TYPE_CHECKING:
     from console.read.tail import ReleaseChange, State
@@ -49,7 +49,7 @@ def releases(out: Out, lines: Sequence[ReleaseLine], service: str) -> None:
 def account(out: Out, told: Account, now: datetime, *, whole: bool = False) -> None:
     """Print a release: what matters of it in few lines, or the ``whole`` of it with every decision."""
     line = told.line
-    out.print((f"{told.service} {line.release}", "bold"), " is ", phase(line.phase), f": {line.why}")
+    out.print((f"{told.service} {line.release}", "bold"), *stands(line.phase), f": {line.why}")
     log(out, line.log)
     for bypass in line.bypasses:
         bypassed(out, bypass, now)
@@ -89,20 +89,24 @@ def fact(out: Out, said: Said) -> None:
 def change(out: Out, told: ReleaseChange) -> None:
     """Print one thing that happened to a release that is followed."""
     if told.change != "phase":
-        fact(out, Said(told.at, told.name, told.says, told.log))
+        fact(out, Said(told.at, told.name, told.says, told.log, told.minor))
         return
     at = (f"{told.at:%Y-%m-%d %H:%M:%S}  ", "dim")
-    out.print(at, (told.release, "bold"), " is ", phase(told.name), f": {told.says}", hang=21)
+    out.print(at, (told.release, "bold"), *stands(told.name), f": {told.says}", hang=21)
     log(out, told.log)
 
 
-def passed(steps: Iterable[tuple[str, State]], line: ReleaseLine) -> Line:
+def passed(steps: Iterable[tuple[str, State]], line: ReleaseLine, now: datetime, runs: Running | None = None) -> Line:
     """A release's steps in one line, each with how far it is, and what happens just now."""
     pieces: list[Piece] = [(line.release, "bold")]
     for name, state in steps:
         mark, style = _MARKS[state]
         pieces.append((f"  {mark} {name}", style))
-    return [*pieces, (f"   {line.phase}: {line.why}", "dim")]
+    if runs is None:
+        return [*pieces, (f"   {line.phase}: {line.why}", "dim")]
+    step = f" {runs.step}" if runs.step else ""
+    usual = f"; the last ones took {brief(runs.usual_seconds)}" if runs.usual_seconds else ""
+    return [*pieces, (f"   {line.phase}{step}, for {brief((now - runs.since).total_seconds())}{usual}", "dim")]
 
 
 def _cut(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from console.cli.marks import COLOURS, bypassed, held, log, named, on_stages, phase, row, span, time
+from console.cli.marks import COLOURS, bypassed, held, log, named, on_stages, phase, row, span, stands, time
 from console.read.out import Line, Out
 from console.read.views import ReleaseLine, ServiceStatus, StageStatus, UnderWay
 
@@ -46,7 +46,7 @@ def _glance(out: Out, told: ServiceStatus, remotes: Mapping[str, str], now: date
         # What is on its way, or live, is told with its stage below.
         why = f": {newest.why}" if newest.phase in _ENDED else ""
         pushed = f" was pushed {span(now - newest.pushed_at)} ago"
-        state = [] if newest.phase == "pushed" else [" and is ", phase(newest.phase)]
+        state = [] if newest.phase == "pushed" else [" and", *stands(newest.phase)]
         out.print((told.service, "bold"), " ", *named(newest), pushed, *state, why)
         log(out, newest.log)
     for sentence in told.failing:
@@ -82,7 +82,7 @@ def _stage(out: Out, stage: StageStatus, now: datetime, *, several: bool) -> Non
 def why(out: Out, line: ReleaseLine, now: datetime, failing: Iterable[str] = ()) -> None:
     """Print the sentence that explains a release, its log lines, its phase on each of several stages, its bypasses, and
     what fails for its service."""
-    out.print(*named(line), " is ", phase(line.phase), f": {line.why}")
+    out.print(*named(line), *stands(line.phase), f": {line.why}")
     log(out, line.log)
     if len(line.stages) > 1:
         out.print("  ", *on_stages(line, "; "))

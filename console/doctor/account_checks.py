@@ -36,10 +36,14 @@ def check_machine(seen: Observed) -> Iterator[Finding]:
     yield _region(seen.here)
     yield _clock(seen.skew)
     yield _pushing(seen)
-    if seen.here.sam:
+    if isinstance(seen.here.sam, Silence):
+        yield skip("SAM CLI", seen.here.sam.why)
+    elif seen.here.sam:
         yield ok("SAM CLI", "there")
     else:
-        yield attend("SAM CLI", "not here; the stack is built and deployed with it. Next: make sam")
+        yield attend(
+            "SAM CLI", "not here; the stack is built and deployed with it. Next: make sam, in esteira's folder"
+        )
 
 
 def check_account(seen: Observed) -> Iterator[Finding]:

@@ -68,8 +68,10 @@ def examine(eyes: Eyes) -> Observed:
 def _here(eyes: Eyes) -> Here:
     region = eyes.heard(lambda: str(eyes.controller.client("codecommit").meta.region_name))
     lacking = () if isinstance(region, Silence) or eyes.controller.where.endpoint else _lacking(region)
-    local = f"git alone, at {eyes.controller.where.named}" if eyes.controller.where.endpoint else ""
-    return Here(region, lacking, local or _pushes_by(), SAM.exists() or shutil.which("sam") is not None)
+    pushes_by = f"git alone, at {eyes.controller.where.named}" if eyes.controller.where.endpoint else _pushes_by()
+    if eyes.controller.where.local:
+        return Here(region, lacking, pushes_by, Silence("the local stack needs none"))
+    return Here(region, lacking, pushes_by, SAM.exists() or shutil.which("sam") is not None)
 
 
 def _lacking(region: str) -> tuple[str, ...]:

@@ -34,12 +34,12 @@ class Identity:
 @dataclass(frozen=True)
 class Here:
     """This machine: the Region it speaks to, the services that boto3 knows not to be there, what lets git push to
-    CodeCommit ("" for nothing), and whether the SAM CLI is installed."""
+    CodeCommit ("" for nothing), and whether the SAM CLI is installed, where it is needed."""
 
     region: str | Silence = ""
     lacking: tuple[str, ...] = ()
     pushes_by: str = ""
-    sam: bool = True
+    sam: bool | Silence = True
 
 
 @dataclass(frozen=True)

@@ -141,9 +141,10 @@ def _pages(service: Tended) -> Iterator[Finding]:
     for page in service.pages:
         if not service.live:
             yield skip(name, f"its page {page.url}: nothing is live yet")
-        elif page.status == 200:
+        elif 0 < page.status < 500:  # a model may have nothing at /
             live = service.live if isinstance(service.live, str) else "a release"
-            yield ok(name, f"its page {page.url} answers; {live} is live")
+            told = "answers" if page.status == 200 else f"answers {page.status}"
+            yield ok(name, f"its page {page.url} {told}; {live} is live")
         elif page.status:
             yield attend(
                 name,

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from console.init import mlflow_model, python_app, r_app
 from console.init.recognized import Recognized, UnknownKindError, text_of
+from console.local.process.docker_images import DockerError, Images
+from console.local.process.dockerfile import Recipe
 from console.local.process.dockerfile_text import instructions
+from console.local.process.packages import Packages
+from console.local.process.port_of import ContainerPort
 from settings.file import FILE
 from settings.model import ReleaseSettings
 
@@ -36,12 +41,24 @@ def propose(folder: Path) -> Proposal:
 
 
 def _own(dockerfile: Path) -> Recognized:
-    """A repository with its own Dockerfile. The port is the first that it exposes, 0 where it exposes none."""
-    exposed = [one.text.split()[0] for one in instructions(text_of(dockerfile)) if one.word == "EXPOSE" and one.text]
-    port = exposed[0].split("/")[0] if exposed else ""
-    number = int(port) if port.isdecimal() else 0
-    seen = f"Dockerfile, which exposes port {number}" if number else "Dockerfile, which exposes no port"
-    return Recognized("repository with a Dockerfile", seen, number, "", "")
+    """A repository with its own Dockerfile. Raises UnknownKindError where Docker would refuse it."""
+    try:
+        port = _exposed(text_of(dockerfile))
+    except DockerError as error:
+        raise UnknownKindError(f"{error} Next: mend the Dockerfile, then: esteira init") from None
+    seen = f"Dockerfile, which exposes port {port}" if port else "Dockerfile, which exposes no port"
+    return Recognized("repository with a Dockerfile", seen, port, "", "")
+
+
+def _exposed(dockerfile: str) -> int:
+    """The port that a host takes of the image, 0 where it exposes none. What a base image exposes is not known here."""
+    read = [one for one in instructions(dockerfile) if one.word in ("FROM", "ARG", "ENV", "EXPOSE")]
+    lines = {one.line: f"{one.word} {one.text}" for one in read}
+    text = "\n".join(lines.get(number, "") for number in range(1, max(lines, default=0) + 1))
+    with TemporaryDirectory() as name:
+        images = Images(Path(name))
+        stage = Recipe(text, {}, images, Packages.beside(images.registry)).stage()
+    return ContainerPort.of(0, stage.config).number
 
 
 def settings_text(found: Recognized) -> str:

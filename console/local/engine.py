@@ -7,7 +7,7 @@ went. Both calls block and are made from a thread of their own. ``stop`` asks th
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -74,6 +74,7 @@ class DeployJob:
     revision: Mapping[str, str] = field(default_factory=dict)
     file_exists_behavior: str = "DISALLOW"
     ignore_application_stop_failures: bool = False
+    begun: Callable[[str], None] = lambda _: None  # told the name of each lifecycle event that begins
 
 
 @dataclass(frozen=True)

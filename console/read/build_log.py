@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from console.read.log_text import without_colours
 from esteira.aws.codebuild import log_of
 from esteira.errors import code_of
 
+LAST = 100
 PAGES = 50  # of 1 MB at most: more of a log than anybody reads
 
 
@@ -50,14 +52,25 @@ def read_log(client: Callable[[str], Any], build: str, token: str = "", since: d
     return LogPage(without_secrets(lines), token)
 
 
+def last_lines(client: Callable[[str], Any], build: str) -> tuple[str, ...]:
+    """The last lines of a build's log, in one request; none where it has not begun to write."""
+    try:
+        told = client("logs").get_log_events(**log_of(build), limit=LAST)
+    except Exception as error:
+        if code_of(error) != "ResourceNotFoundException":
+            raise
+        return ()
+    return tuple(line.says for line in without_secrets(_lines(told["events"])))
+
+
 def without_secrets(lines: Sequence[LogLine]) -> tuple[LogLine, ...]:
-    """The lines without the secrets in them. What is masked may have been several lines, so a part of the log that
-    another number of lines is left of has the time of its first one."""
+    """The lines without colours, and without the secrets in them. What is masked may have been several lines, so a
+    part of the log that another number of lines is left of has the time of its first one."""
     from guard.mask import MOST, masked
 
     told: list[LogLine] = []
     for part in _parts(lines, MOST):
-        said = masked("\n".join(one.says for one in part)).split("\n")
+        said = masked(without_colours("\n".join(one.says for one in part))).split("\n")
         times = [one.at for one in part] if len(said) == len(part) else [part[0].at] * len(said)
         told += map(LogLine, times, said)
     return tuple(told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from console.read.log_text import without_colours
 from console.read.where import REFUSED, TroubleError
 from esteira.config import Service
 from esteira.core.state import Release, Snapshot
@@ -28,5 +29,5 @@ def lines_of(status: Status) -> tuple[str, tuple[str, ...]]:
 
 def split_log(text: str) -> tuple[str, tuple[str, ...]]:
     """A fact's text as its first line, which is a sentence, and the log lines below it."""
-    first, *log = text.strip().splitlines() or [""]
+    first, *log = without_colours(text).strip().splitlines() or [""]
     return first, tuple(log)

@@ -27,6 +27,7 @@ class ReleaseChange:
     name: str
     says: str
     log: tuple[str, ...] = ()
+    minor: bool = False  # a step that another one implies, or what the controller noted for itself
     stage: str = ""
     stages: dict[str, str] = field(default_factory=dict)  # of a phase: where it stands on each stage it came to
 
@@ -47,10 +48,10 @@ def changes(before: Account | None, after: Account, now: datetime) -> Iterator[R
     release = after.line.release
     for change, said in sorted(rows, key=lambda row: (row[1].at, row[0])):
         if said not in known:
-            yield ReleaseChange(change, release, said.at, said.fact, said.says, said.log)
+            yield ReleaseChange(change, release, said.at, said.fact, said.says, said.log, said.minor)
     line = after.line
     if before is None or _place(before.line) != _place(line):
-        yield ReleaseChange("phase", release, now, line.phase, line.why, line.log, line.stage, line.stages)
+        yield ReleaseChange("phase", release, now, line.phase, line.why, line.log, stage=line.stage, stages=line.stages)
 
 
 def steps(line: ReleaseLine, service: Service) -> tuple[tuple[str, State], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from esteira.core.admission import Wait
 
@@ -211,6 +212,22 @@ class Account:
     settings_than: str = ""  # that release, "" where it replaces none
     rules: str = ""  # the policy that was in force, "" where none was set
     ahead: StageDifference | None = None  # to what is live on the next stage it has not come to
+
+
+@dataclass(frozen=True)
+class Running:
+    """The build or the deployment of a release that runs just now. ``step`` is the build's phase or command, or the
+    lifecycle event of the host that is furthest behind, and ``says`` the build's last line; "": not known, or not to be
+    asked. ``usual_seconds`` is the median of the last ones that went well, None where there are none."""
+
+    release: str
+    what: Literal["build", "deployment"]
+    id: str
+    stage: str  # "" of a build
+    since: datetime
+    step: str
+    says: str
+    usual_seconds: float | None
 
 
 @dataclass(frozen=True)

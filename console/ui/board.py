@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from console.read import account, build_log, dora, release_lines, stage_status, tail
+from console.read import account, build_log, dora, release_lines, running, stage_status, tail
+from console.read.session import Session
 from console.read.views import Account, ReleaseLine
 from esteira.config import Service
 from esteira.core.status import Phase
@@ -52,19 +53,24 @@ class Links:
 _CONSOLES = {"cn-": "console.amazonaws.cn", "us-gov-": "console.amazonaws-us-gov.com"}
 
 
-def overview(
-    store: Store, services: Sequence[Service], now: datetime, pages: Mapping[str, str] | None = None
-) -> list[dict[str, Any]]:
-    """Each service with its newest release and its stages as ``esteira status`` tells them, and what the sweep found of
-    late. ``pages`` is where the models of the local stack answer."""
-    return [_shown(store, service, now, pages or {}) for service in services]
+def overview(session: Session, usual: running.Usual) -> list[dict[str, Any]]:
+    """Each service with its newest release and its stages as ``esteira status`` tells them, what runs, and what the
+    sweep found of late. ``usual`` keeps how long builds and deployments take."""
+    return [_shown(session, service, session.now(), usual) for service in session.services()]
 
 
-def _shown(store: Store, service: Service, now: datetime, pages: Mapping[str, str]) -> dict[str, Any]:
+def _shown(session: Session, service: Service, now: datetime, usual: running.Usual) -> dict[str, Any]:
+    store, client = session.store, session.controller.client
     stages = stage_status.status(store, [service], now)
-    (glance,) = stage_status.glance(store, [service], stages, pages)
+    (glance,) = stage_status.glance(store, [service], stages, session.controller.where.pages)
+    lines = sorted((line for stage in stages for line in stage.under_way), key=lambda one: -int(one.release[1:]))
+    runs = filter(None, (running.running(store, client, service, line, usual) for line in lines))
+    remote = session.controller.where.remotes.get(service.name, "origin")
     return {
         **asdict(glance),
+        "running": [asdict(one) for one in runs],
+        "remote": remote,
+        "branch": service.branch,
         "steps": tail.steps(glance.newest, service) if glance.newest else (),
         "stages": [asdict(stage) for stage in stages],
         "found": _found(store, service, now),

@@ -3,6 +3,7 @@ const byId = (id) => document.getElementById(id);
 const main = byId("main"), pulse = byId("pulse"), toast = byId("said"), heard = byId("heard"), ask = byId("ask");
 
 const services = new Map(); // by name, in the order they were told: what the overview shows of each
+const runs = new Map(); // by name: what runs of each
 let names = null; // of all there are; null until they were told
 let by = "", where = "", ahead = 0; // who says words; of which controller; how far the server's clock is ahead of ours
 let drawn = ""; // what is drawn, so that nothing is drawn twice
@@ -183,14 +184,35 @@ const STEPS = { done: "●", now: "◐", ended: "✗", ahead: "○" };
 function newest(service) {
   const line = service.newest;
   return [
-    line ? el("p", { class: "lead" }, "Pushed last: ", el("a", { href: to(service.service, line.release) }, el("strong", {}, line.release)), " ", named(line), ", ", since(line.pushed_at), " ago ", phased(line.phase)) : el("p", { class: "lead" }, "Nothing was pushed yet."),
+    line ? el("p", { class: "lead" }, "Pushed last: ", el("a", { href: to(service.service, line.release) }, el("strong", {}, line.release)), " ", named(line), ", ", since(line.pushed_at), " ago ", phased(line.phase)) : el("p", { class: "lead" }, "Nothing was pushed yet. To push, in the model’s repository: ", el("code", {}, `git push ${service.remote} HEAD:${service.branch}`)),
     line ? el("ol", { class: "steps", "aria-label": `How far ${line.release} is` }, service.steps.map(([name, state]) => el("li", { class: state }, el("span", { "aria-hidden": "true" }, `${STEPS[state]} `), name, el("span", { class: "unseen" }, `: ${state}`)))) : null,
+    el("div", { "data-runs": service.service }, running(service.service)),
     line && ENDED.includes(line.phase) ? el("p", {}, line.why) : null,
     line && ENDED.includes(line.phase) && line.log.length ? el("pre", { tabindex: "0", role: "region", "aria-label": `The last lines of the log of ${line.release}` }, line.log.join("\n")) : null,
     service.failing.map((text) => el("p", { class: "loud" }, el("strong", {}, "Failing: "), text)),
     service.rules ? el("p", {}, el("small", {}, `Rules: ${service.rules}`)) : null,
-    service.url ? el("p", {}, service.live ? `${service.live} answers at ` : "It will answer at ", el("a", { href: service.url, rel: "noreferrer", target: "_blank" }, service.url)) : null,
+    service.url ? el("p", { class: "answers" }, service.live ? `${service.live} answers at ` : "It will answer at ", el("a", { href: service.url, rel: "noreferrer", target: "_blank" }, service.url)) : null,
   ];
+}
+
+/** What runs just now: how far it is, since when, and how long the last ones took. It is drawn by itself at every look. */
+function running(service, release = "") {
+  return (runs.get(service) || []).filter((run) => !release || run.release === release).map((run) => {
+    const took = (now() - Date.parse(run.since)) / 1000, usual = run.usual_seconds, on = run.stage ? ` to ${run.stage}` : "";
+    return el("div", { class: "running" },
+      el("p", {}, el("strong", {}, `${run.release}: ${run.what}${on}`), run.step ? [", ", el("code", {}, run.step)] : null),
+      el("progress", took < usual ? { max: usual, value: took, "aria-label": `The ${run.what} of ${run.release}, beside the last ones` } : { "aria-label": `The ${run.what} of ${run.release} runs` }),
+      el("p", { class: "soft small" }, `for ${brief(Math.max(0, took))}`, usual ? `; the last ones took ${brief(usual)}` : null),
+      run.says ? el("pre", {}, run.says) : null);
+  });
+}
+
+function drawRunning() {
+  for (const it of main.querySelectorAll("[data-runs]")) {
+    const fresh = it.cloneNode();
+    fresh.append(...running(...it.dataset.runs.split(" ")));
+    if (!it.isEqualNode(fresh)) it.replaceChildren(...fresh.childNodes);
+  }
 }
 
 function stageCard(stage, service) {
@@ -302,6 +324,7 @@ function releaseView(value, service) {
     el("p", { class: "crumb" }, el("a", { href: `#/history/${service}` }, `Releases of ${service}`)),
     el("h1", {}, `${line.release} `, phased(line.phase)),
     el("p", {}, line.why),
+    el("div", { "data-runs": `${service} ${line.release}` }, running(service, line.release)),
     line.log.length ? el("pre", { tabindex: "0", role: "region", "aria-label": "The last lines of its log" }, line.log.join("\n")) : null,
     el("p", { class: "buttons" }, value.words.map((w) => button(w, about))),
     value.builds.length ? buildLog(service, line) : null,
@@ -527,11 +550,16 @@ function listen() {
     if (news.length) heard.textContent = news.join(" ");
     show();
   });
+  hear("running", (told) => {
+    runs.set(told.service, told.running);
+    drawRunning();
+  });
   hear("services", (told) => {
+    const first = !names;
     names = told;
     for (const gone of [...services.keys()].filter((name) => !names.includes(name))) services.delete(gone);
     const { view, service } = place();
-    if (asked && view === "dora") links(view, service); // months of figures are not read twice for one moment
+    if (asked && (view === "dora" || (first && view))) links(view, service); // nothing is read twice for one moment
     else show();
   });
   hear("trouble", ({ error }) => {
@@ -540,6 +568,7 @@ function listen() {
   });
   hear("clock", (told) => {
     ahead = Date.parse(told.now) - Date.now();
+    drawRunning();
     for (const it of main.querySelectorAll("[data-since]")) if (it.textContent !== passed(it.dataset.since)) it.textContent = passed(it.dataset.since);
   });
   changes.onerror = () => lost("esteira ui does not answer; this is its last answer");

@@ -56,6 +56,7 @@ class Page:
         self.key = secrets.token_urlsafe(24)
         self._session, self._by = session, by
         self._links = links or board.Links()
+        self._usual: dict[str, float | None] = {}
         self._watch = Watch(self._look, seconds)
 
     def application(self) -> web.Application:
@@ -168,15 +169,16 @@ class Page:
     # --- what changes
 
     def _look(self) -> dict[str, str]:
-        """What the page shows now, by a name each: the services, their names, or the trouble instead."""
-        session = self._session
-        value, status = self._tried(
-            lambda: board.overview(session.store, session.services(), session.now(), session.controller.where.pages)
-        )
+        """What the page shows now, by a name each: the services, what runs of each, their names, or the trouble
+        instead. What runs changes with every look, and no view is read again for it."""
+        value, status = self._tried(lambda: board.overview(self._session, self._usual))
         if status != 200:
             return {"trouble": page_document(value)}
-        told = {f"service {service['service']}": page_document(service) for service in value}
-        return {**told, "services": page_document([service["service"] for service in value])}
+        names = [service["service"] for service in value]
+        runs = [{"service": service["service"], "running": service.pop("running")} for service in value]
+        told = {f"running {name}": page_document(one) for name, one in zip(names, runs, strict=True)}
+        told |= {f"service {name}": page_document(one) for name, one in zip(names, value, strict=True)}
+        return {**told, "services": page_document(names)}
 
     async def _changes(self, request: web.Request) -> web.StreamResponse:
         """Tell who says words and where, then each service, and anew whenever it is another than before, for as long as

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import json
@@ -21,6 +22,7 @@ import pytest
 from console.local.aws.bus import Bus
 from console.local.aws.stack import LocalAws
 from console.local.docker.docker_engine import DockerEngine, why_not
+from console.local.docker.docker_programs import Docker
 from console.local.docker.registry_server import NAME
 from console.local.ports import is_open
 from console.local.up.laptop import Laptop, LaptopError, choose_engine
@@ -135,13 +137,13 @@ def get(address: str, path: str = "/") -> tuple[int, str, str]:
 class Traffic:
     """Requests without a pause, each on a connection of its own, while the block runs."""
 
-    def __init__(self, address: str, path: str = "/") -> None:
+    def __init__(self, address: str, path: str = "/", pause: float = 0.0) -> None:
         self.bodies, self.failed = list[str](), list[str]()
-        self._path = path
+        self._path, self._pause = path, pause
         self._address, self._over, self._thread = address, threading.Event(), threading.Thread(target=self._send)
 
     def _send(self) -> None:
-        while not self._over.is_set():
+        while not self._over.wait(self._pause):
             try:
                 status, body, _ = get(self._address, self._path)
                 (self.bodies if status == 200 else self.failed).append(body)
@@ -170,12 +172,12 @@ def views(laptop: Laptop) -> list[View]:
     return list(reversed(Store(laptop.client("dynamodb"), laptop.table).views("heart", 50)))
 
 
-def hasten(laptop: Laptop) -> None:
-    """Give the old container a second to finish and not thirty, as a service's owner may."""
+def hasten(laptop: Laptop, **more: int) -> None:
+    """Give the old container a second to finish and not thirty, as a service's owner may, and ``more`` settings."""
     ssm = laptop.client("ssm")
     for row in ssm.get_parameters_by_path(Path="/", Recursive=True)["Parameters"]:
         if "image_uri" in row["Value"]:
-            told = json.loads(row["Value"]) | {"drain_seconds": 1}
+            told = json.loads(row["Value"]) | {"drain_seconds": 1, **more}
             ssm.put_parameter(Name=row["Name"], Type="String", Value=json.dumps(told), Overwrite=True)
 
 
@@ -244,23 +246,38 @@ def test_the_story_of_a_service_on_real_containers(state: Path, tmp_path: Path) 
         assert get(page)[1] == "four"
 
 
-def test_a_release_that_ends_again_and_again_is_taken_back(state: Path, tmp_path: Path) -> None:
-    """After it went live, each request of a kind ends it, and Docker starts it again. The watcher of the host counts,
-    and the one before serves again, with nothing configured."""
+SAYS = r'printf "Status: %s said\r\nContent-Type: text/plain\r\n\r\nsaid" '
+# What a release does to requests of a kind after it went live, by the words in which it is called sick.
+SICK = {
+    "its container ended 2 times in": "kill 1",
+    "its container ran out of memory": f"x=$(seq 1 99999999); {SAYS} 200",
+    "requests in 60 s were answered with 5xx": f"if [ $((RANDOM % 5)) = 0 ]; then {SAYS} 500; else {SAYS} 200; fi",
+    "with the release before": f"sleep 4; {SAYS} 200",
+}
+OFTEN = ("requests in 60 s were answered with 5xx", "with the release before")  # a share needs some requests
+
+
+@pytest.mark.parametrize("words", SICK)
+def test_a_release_that_gets_sick_when_it_is_live_is_taken_back(state: Path, tmp_path: Path, words: str) -> None:
+    """The watcher of the host sees it, and the one before serves again, with nothing configured."""
     with Laptop(state, sweep_every=2, engine="docker") as laptop:
         page = laptop.whereabouts.pages["heart"]
-        hasten(laptop)
+        hasten(laptop, memory_mb=20)
         team = Team(tmp_path / "clone", laptop.whereabouts.remotes["heart"])
-        team.push("one")
+        team.push("one", cgi=f"{SAYS} 200")
         assert finished(laptop, 1) == "live", views(laptop)[-1].why
-        team.push("two", cgi="kill 1")
+        with Traffic(page, "/cgi-bin/ask") as traffic:
+            eventually("what is usual", lambda: len(traffic.bodies) > 50)
+        team.push("two", cgi=SICK[words])
         assert finished(laptop, 2) == "live", views(laptop)[-1].why
         began = time.monotonic()
-        with Traffic(page, "/cgi-bin/ask"):
-            eventually("v1 again", lambda: get(page)[1] == "one")
+        with contextlib.ExitStack() as clients:
+            for _ in range(6 if words in OFTEN else 1):
+                clients.enter_context(Traffic(page, "/cgi-bin/ask", pause=1.0))
             eventually("the end of v2", lambda: views(laptop)[-1].phase == "rolled back")
+        assert get(page)[1] == "one"
         print(f"v1 served again, {time.monotonic() - began:.1f} s after the first request")
-        assert "its container ended 2 times in" in views(laptop)[-1].why
+        assert words in views(laptop)[-1].why
 
 
 def test_several_hosts_are_rolled_one_at_a_time_up_to_the_first_failure(state: Path, tmp_path: Path) -> None:
@@ -353,6 +370,12 @@ def test_a_push_meets_ecrs_rules_and_a_pull_its_tags(
             [str(docker), "pull", f"{NAME}/heart:gone"], capture_output=True, text=True, check=False
         )
         assert "Requested image not found: heart, gone" in missing.stderr
+
+
+def test_what_docker_refuses_is_told_with_its_reason() -> None:
+    """Not with the line after it, which tells where to read about the command."""
+    with pytest.raises(OSError, match=r"^docker run: unknown flag: --no-such-option$"):
+        Docker.found().run("run", "--no-such-option")
 
 
 def test_what_is_live_outlives_a_killed_console(state: Path, tmp_path: Path) -> None:

@@ -232,6 +232,23 @@ def test_abort_stops_a_build(screen: Screen) -> None:
     assert story.stands(1).phase == "aborted"
 
 
+def test_the_policy_that_decides_stands_on_the_page(screen: Screen, keep: Keep) -> None:
+    """At a glance with who set it and why; at a release the one it went under. A vote is offered by its rules."""
+    story = screen.story
+    document = "stages: {staging: {}, production: {approvals: {votes: 2}}}"
+    assert "refused" not in story.operate("policy", document=document, reason="two people look", by="bea")
+    story.live("1")
+    page = screen.open()
+    shows(page, "Rules: policy version 1, set by bea: two people look")
+    shows(page, "production needs 2 more approvals")
+    keep(page, "policy")
+    keep(screen.open(viewport=PHONE, color_scheme="dark"), "policy-phone")
+    page = screen.open("#/release/heart/v1")
+    shows(page, "policy version 1, set by bea: two people look")
+    is_accessible(page)
+    keep(page, "policy-release")
+
+
 def test_hold_and_resume(screen: Screen, keep: Keep) -> None:
     """One stage is held, for as long as was typed, and let go."""
     story, page = screen.story, screen.open()
@@ -615,6 +632,97 @@ def test_ten_thousand_releases_open_in_a_moment(browser: Any, story: PageStory) 
             assert rows <= most_rows
             assert painted < 10_000
             page.context.close()
+
+
+# --- empty, busy, failed, and with ten thousand releases behind it ----------------------------------------------------
+
+
+def empty(_: PageStory) -> None:
+    """Nothing was pushed yet."""
+
+
+def busy(story: PageStory) -> None:
+    """One waits for an approval, the next one deploys, the newest is built, and production is held."""
+    story.push("1")
+    story.deliver()
+    story.clock.advance(100)
+    story.end_build()
+    story.clock.advance(30)
+    story.play()
+    story.operate("approve", release="v1")
+    story.play()
+    story.clock.advance(9_000)
+    story.live("2")
+    story.operate("hold", stage="production", reason="the audit looks at it", minutes=600)
+    story.clock.advance(60)
+    story.push("3")
+    story.deliver()
+    story.end_build()
+    (target,) = next(reversed(story.local_aws.codedeploy._targets.values()))
+    target["lifecycleEvents"] = [{"lifecycleEventName": "ApplicationStart", "status": "InProgress"}]
+    story.local_aws.logs.said = [
+        "[Container] 2026/11/23 10:00:10 Running command docker build -t $IMAGE_URI:$IMAGE_TAG .",
+        "Step 4/7 : RUN pip install --no-cache-dir -r requirements.txt",
+    ]
+    story.push("4")
+    story.deliver()
+    story.clock.advance(20)
+
+
+def failed(story: PageStory) -> None:
+    """The last push does not build; the one before was rolled back."""
+    bring_to_life(story, "1", "2")
+    story.operate("rollback", reason="it answers too slowly")
+    story.play()
+    story.builds = BuildOutcome(
+        "FAILED", "COMMAND_EXECUTION_ERROR: Error while executing command: make. Reason: exit status 2"
+    )
+    story.local_aws.logs.said = [
+        "[Container] 2026/11/23 10:00:10 Running command make",
+        "model.c:7:12: error: expected ';' before 'return'",
+        "make: *** [Makefile:3: model.o] Error 1",
+        "[Container] 2026/11/23 10:00:11 Phase complete: BUILD State: FAILED",
+    ]
+    story.push("3")
+    story.play()
+
+
+def long(story: PageStory) -> None:
+    """Ten thousand releases."""
+    lengthen(story, 10_000)
+
+
+# By state: what makes it, and what its overview says in it.
+STATES: dict[str, tuple[Callable[[PageStory], None], str]] = {
+    "empty": (empty, "Nothing was pushed yet"),
+    "busy": (busy, "Step 4/7"),
+    "failed": (failed, "model.c:7:12"),
+    "long": (long, "v10000"),
+}
+LOOKS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_page_in_every_state_wide_and_narrow_light_and_dark(state: str, screen: Screen, keep: Keep) -> None:
+    """The newest release is told, nothing scrolls sideways, axe finds nothing; a picture of each is kept."""
+    make, text = STATES[state]
+    make(screen.story)
+    newest = screen.story.newest()
+    places = {
+        "overview": "#/",
+        "history": "#/history/heart",
+        **({"release": f"#/release/heart/v{newest}"} if newest else {}),
+    }
+    for width, scheme in LOOKS:
+        page = screen.open(color_scheme=scheme, viewport={"width": width, "height": 900})
+        for name, place in places.items():
+            page.evaluate("place => { location.hash = place; }", place)
+            until(page, "name => document.title.includes(name)", f"v{newest}" if name == "release" else TITLES[name])
+            shows(page, text if name == "overview" or (newest < 1_000 and name == "release") else "heart")
+            keep(page, f"{state}-{name}-{width}-{scheme}")
+            assert page.evaluate(WIDTHS) == [width] * 3, name
+            is_accessible(page)
+        page.context.close()
 
 
 # --- what it guards against -----------------------------------------------------------------------------------------

@@ -172,8 +172,11 @@ def lengthen(story: PageStory, releases: int) -> None:
         commit = f"{number:040x}"
         write(Pushed(at=at, number=number, source="commit", commit=commit, tip=commit, base=commit, mark=stamp(at)))
         why = f"v{number + 1} replaced it on production"
-        view = View(number, "superseded", why, commit, "", digest(number), (), stamp(at), stamp(at))
-        lists = {"classes": [], "stages": ["staging=superseded", "production=superseded"]}
+        phase = "superseded" if number < releases else "live"
+        view = View(
+            number, phase, why if number < releases else "", commit, "", digest(number), (), stamp(at), stamp(at)
+        )
+        lists = {"classes": [], "stages": [f"staging={phase}", f"production={phase}"]}
         rows.append({"pk": f"{name}#{RELEASES}", "sk": f"view#{number:08d}", **asdict(view), **lists})
         rollout("staging", number, at + 10 * MINUTE, "deploy", number - 1, "")
         rollout("production", number, at + 30 * MINUTE, "deploy", number - 1, served)

@@ -208,7 +208,7 @@ def test_why_answers_for_a_release_and_for_a_commit(world: Operated, asked: str)
     world.tell()
     first, *log = world.run("why", asked).stdout.splitlines()
     why = "deployment d-3 failed: ApplicationStart: the container ended with 1; next: push a fix, or esteira retry v3"
-    assert first == f"v3 (3abc0000) is failed: {why}"
+    assert first == f"v3 (3abc0000) failed: {why}"
     assert [line.strip(" │") for line in log] == CRASH.splitlines()[1:]
     assert world.read("why", asked)["log"] == CRASH.splitlines()[1:]
 
@@ -332,7 +332,7 @@ def test_what_was_waited_for_and_failed_is_status_1(world: Operated) -> None:
 
     result = world.run("rollback", "--reason", "slow", "--wait", shell=world.shell(sleep=failed))
     assert result.exit_code == 1
-    assert "v1 (1abc0000) is failed: deployment d-4 failed" in result.stdout
+    assert "v1 (1abc0000) failed: deployment d-4 failed" in result.stdout
 
 
 def test_waiting_is_bounded(world: Operated) -> None:

@@ -22,6 +22,7 @@ from console.read.out import plain
 from console.read.release_lines import line
 from console.read.session import Shell
 from console.read.tail import State
+from console.read.views import Running
 from console.read.where import Where
 from esteira.core.facts import (
     AlarmRang,
@@ -146,7 +147,7 @@ def test_why_releases_and_show_tell_where_it_stands_on_each_stage(world: Operate
         world.deploy(number, live=number - 1, succeeded=number == 1)
     world.project(1, 2)
     text = world.run("why", "v2").stdout
-    assert text.startswith("v2 (2abc0000) is failed: live on staging; deployment d-2 failed: ApplicationStart")
+    assert text.startswith("v2 (2abc0000) failed: live on staging; deployment d-2 failed: ApplicationStart")
     assert text.endswith("  staging live; production failed\n")
     listed = world.run("releases").stdout.splitlines()
     assert listed[0].split()[:3] == ["release", "phase", "stages"]
@@ -438,7 +439,8 @@ def test_a_release_is_followed_until_it_is_live_on_the_last_stage(world: Operate
 
 
 def test_the_newest_is_followed_where_none_is_named(world: Operated) -> None:
-    """tail alone follows the newest release, a line for each thing that happens, and ends in its failure."""
+    """tail alone follows the newest release, a line for each thing that happens, and ends in its failure; the steps
+    between are folded away."""
     come_to_staging(world, 1)
     world.push(2)
     world.build(2)
@@ -446,9 +448,11 @@ def test_the_newest_is_followed_where_none_is_named(world: Operated) -> None:
     result = world.run("tail", shell=shell)
     assert result.exit_code == 1
     assert "commit 2abc0000 was pushed and became v2" in result.stdout
-    assert "deployment d-staging-2 to staging was created (rollout 2)" in result.stdout
-    assert "v2 is failed: deployment d-staging-2 failed: ApplicationStart: the container ended with 1" in result.stdout
+    created = "deployment d-staging-2 to staging was created (rollout 2)"
+    assert created not in result.stdout
+    assert "v2 failed: deployment d-staging-2 failed: ApplicationStart: the container ended with 1" in result.stdout
     assert "became v1" not in result.stdout
+    assert created in world.run("tail", "--all").stdout
 
 
 def test_following_is_bounded(world: Operated) -> None:
@@ -481,8 +485,12 @@ def test_on_a_terminal_the_steps_it_has_passed_stand_below(world: Operated) -> N
     world.deploy(1, live=0, succeeded=True, stage="staging")
     assert marks() == [State.DONE, State.DONE, State.NOW]
     now = line(world.store, world.heart, 1, world.now)
-    shown = plain(render_release.passed(tail.steps(now, world.heart), now))
+    shown = plain(render_release.passed(tail.steps(now, world.heart), now, world.now))
     assert "v1  ● image  ● staging  ◐ production   waiting: live on staging; watched on staging" in shown
+    since = world.now - timedelta(seconds=12)
+    runs = Running("v1", "deployment", "d-1", "production", since, "ApplicationStart", "", 70)
+    shown = plain(render_release.passed((), now, world.now, runs))
+    assert shown == "v1   waiting ApplicationStart, for 12 s; the last ones took 1 min"
     world.deploy(1, live=0, succeeded=False)
     assert marks() == [State.DONE, State.DONE, State.ENDED]
 

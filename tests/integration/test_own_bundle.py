@@ -227,11 +227,12 @@ def test_what_is_past_the_limits_is_refused_with_the_limit(
         ("scripts__lib_dot_sh", "120000", "scripts/lib.sh is a symbolic link"),
         ("appspec_dot_yml", "120000", "appspec.yml is a symbolic link"),
         ("conf__app_dot_conf", "120000", "conf/app.conf is a symbolic link"),
+        ("esteira_dot_yaml", "120000", "esteira.yaml is a symbolic link, which esteira does not follow; commit the"),
     ],
 )
 def test_a_link_is_refused(story: Story, path: str, mode: str, said: str) -> None:
     """What it leads to may not be on the host."""
-    commit(story, OWN, **{path: mode})
+    commit(story, {"esteira.yaml": "port: 80\n", **OWN}, **{path: mode})
     story.play()
     assert said in story.why(1)
 

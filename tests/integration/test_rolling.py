@@ -52,6 +52,8 @@ class Hosts:
         if self.meet is not None:
             self.meet.wait(20)
         if self.slow:
+            job.begun("BeforeInstall")
+            job.begun("AfterInstall")
             job.stop.wait(20)
         with self._lock:
             self._working -= 1
@@ -187,3 +189,20 @@ def test_a_stop_leaves_the_hosts_that_had_not_begun_untouched(world: World) -> N
     assert world.local_aws.codedeploy.deployments()[0]["status"] == "Stopped"
     assert world.targets() == dict.fromkeys(HOSTS, "Skipped")
     assert len(world.engine.tried) == 1
+
+
+def test_a_host_at_work_tells_the_lifecycle_event_that_it_is_in(world: World) -> None:
+    """The one before has succeeded, and the next ones are not there yet."""
+    world.engine.slow = True
+    id_ = world.start("OneAtATime")
+    told: list[tuple[str, str]] = []
+    for _ in range(400):
+        target = world.client("codedeploy").batch_get_deployment_targets(deploymentId=id_, targetIds=["i-1"])
+        rows = target["deploymentTargets"][0]["instanceTarget"]["lifecycleEvents"]
+        told = [(row["lifecycleEventName"], row["status"]) for row in rows]
+        if len(told) > 1:
+            break
+        threading.Event().wait(0.05)
+    assert told == [("BeforeInstall", "Succeeded"), ("AfterInstall", "InProgress")]
+    world.client("codedeploy").stop_deployment(deploymentId=id_)
+    world.local_aws.codedeploy._runner.close()

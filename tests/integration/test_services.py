@@ -185,6 +185,7 @@ def registered(account: Account) -> Service:
     return service
 
 
+@pytest.mark.slow
 def test_a_change_of_the_stack_leaves_the_policy(account: Account) -> None:
     """add-service, and sam deploy with other parameters, write the registration anew: the votes of the policy stay."""
     account.run("add-service", "lungs", "--approval-votes", "2", "--bypass", "no", "--own-hooks", "no")

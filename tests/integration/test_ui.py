@@ -20,6 +20,7 @@ from aiohttp import ClientSession, CookieJar
 from click.testing import CliRunner, Result
 
 from console.cli.main import main
+from console.local.aws.api import AwsError
 from console.local.rehearse.rehearsal_engine import DeployOutcome
 from console.read.session import Shell
 from console.ui.board import Links
@@ -304,3 +305,57 @@ def test_the_five_keys_on_the_command_line(story: PageStory) -> None:
     story.live("2")
     assert "0 in 90 days; rollouts that ended otherwise: 1 on staging, 0 on production\n" in typed(story, "dora").stdout
     assert typed(story, "dora", "--stage", "moon").exit_code == 2
+
+
+# --- what runs
+
+
+def looked(story: PageStory, page: Page) -> tuple[list[dict[str, Any]], int]:
+    """What the page tells that runs at one look, and how many requests of the table the look took."""
+    story.reads.start()
+    told = json.loads(page._look()["running heart"])["running"]
+    return told, story.reads.requests
+
+
+def test_a_running_build_has_its_step_its_last_line_and_how_long_the_last_ones_took(story: PageStory) -> None:
+    """In a bounded number of requests: how long builds take is read once, and the log is no row of the table."""
+    story.live("1")
+    story.local_aws.logs.said = ["[Container] 2026/11/23 10:00:10 Running command docker build .", "Step 2/7", ""]
+    story.push("2")
+    story.deliver()
+    page = Page(call_of(story), "ana")
+    assert looked(story, page)[1] <= 12
+    (build,), requests = looked(story, page)
+    assert (build["release"], build["what"], build["stage"]) == ("v2", "build", "")
+    assert (build["step"], build["says"]) == ("docker build .", "Step 2/7")
+    assert build["usual_seconds"] >= 0
+    assert requests <= 10
+
+
+def test_a_running_deployment_has_the_hook_that_a_host_is_in(story: PageStory) -> None:
+    """And how long the last rollouts of its stage took; whoever may not ask CodeDeploy sees the rest."""
+    story.live("1")
+    story.push("2")
+    story.deliver()
+    story.end_build()
+    (target,) = next(reversed(story.local_aws.codedeploy._targets.values()))
+    target["lifecycleEvents"] = [
+        {"lifecycleEventName": "BeforeInstall", "status": "Succeeded"},
+        {"lifecycleEventName": "ApplicationStart", "status": "InProgress"},
+        {"lifecycleEventName": "ValidateService", "status": "Pending"},
+    ]
+    page = Page(call_of(story), "ana")
+    (one,), requests = looked(story, page)
+    assert (one["release"], one["what"], one["stage"]) == ("v2", "deployment", "staging")
+    assert (one["step"], one["usual_seconds"] >= 0) == ("ApplicationStart", True)
+    assert requests <= 12
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(story.local_aws.codedeploy, "_begun", refused)
+        (one,), _ = looked(story, page)
+    assert (one["release"], one["step"]) == ("v2", "")
+    story.play()
+    assert looked(story, page)[0] == []
+
+
+def refused(_: Any) -> Any:
+    raise AwsError("AccessDeniedException", "no identity-based policy allows codedeploy:ListDeploymentTargets")

@@ -8,6 +8,8 @@ import pytest
 
 from aws_events.build_log import CHARACTERS, LINES, failed_command
 from console.read.build_log import LogLine, without_secrets
+from console.read.complete import split_log
+from console.read.log_text import telling
 
 pytestmark = pytest.mark.unit
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -56,3 +58,18 @@ def test_a_log_is_shown_without_the_secrets_in_it() -> None:
     assert (len(told), told[:1_700], told[1_701:]) == (3_000, tuple(lines[:1_700]), tuple(lines[1_701:]))
     assert told[1_700].says == "export GITHUB_TOKEN=[masked]"
     assert without_secrets([]) == ()
+
+
+def test_what_colours_a_terminal_is_left_out() -> None:
+    """Flask's warning is a sentence, also in the lines below a cause; what steers a terminal otherwise stays."""
+    assert without_secrets([LogLine(NOON, "\x1b[31m\x1b[1mWARNING\x1b[0m \x1b[2J")])[0].says == "WARNING \x1b[2J"
+    assert split_log("failed\n\x1b[33mwhy\x1b[0m") == ("failed", ("why",))
+
+
+def test_of_a_running_build_the_steps_that_went_well_are_left_out() -> None:
+    """What a command wrote stays, whatever it looks like, and so does a step that failed."""
+    at = "[Container] 2026/11/23 10:00:10 "
+    lines = ("Entering phase BUILD", "Running command make", "Phase complete: BUILD State: SUCCEEDED")
+    said = ("Phase complete: BUILD State: FAILED", "Phase context status code: X Message: exit status 1")
+    written = [*(at + line for line in lines), f"{at}Phase context status code:  Message: ", "Entering phase 2"]
+    assert [*telling([*written, *(at + line for line in said)])] == [lines[1], "Entering phase 2", *said]

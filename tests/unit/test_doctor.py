@@ -264,6 +264,13 @@ def test_a_service_nobody_pushed_to_is_no_fault() -> None:
     assert any("--ask-hosts" in line for line in said(seen, "skip"))
 
 
+def test_a_model_with_nothing_at_its_address_answers_all_the_same() -> None:
+    """An API has no page: 404 is its own answer, 502 is the proxy's."""
+    seen = of_heart(pages=(WebPage("http://h/", 404),))
+    assert said(seen, "attend") == []
+    assert any(line.startswith("heart: its page http://h/ answers 404; v") for line in said(seen, "ok"))
+
+
 def test_a_page_for_others_is_not_blamed_for_its_silence() -> None:
     """Who looks from outside the range that is let in hears nothing, and cannot tell whether others would."""
     seen = of_heart(pages=(WebPage("http://h/ping", 0, ("10.0.0.0/8",)),))

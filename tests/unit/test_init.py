@@ -75,13 +75,30 @@ def test_r_packages_are_debian_s_and_what_comes_with_r_is_not_asked_for(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("exposed", "port"), [("EXPOSE 5000\n", 5000), ("EXPOSE 5000/tcp 9\n", 5000), ("", 0), ("EXPOSE $PORT\n", 0)]
+    ("exposed", "port"),
+    [
+        ("EXPOSE 5000\n", 5000),
+        ("EXPOSE 5000/tcp 53/udp 900\n", 900),
+        ("", 0),
+        ("EXPOSE $PORT\n", 0),
+        ("ENV PORT=8501\nEXPOSE $PORT\n", 8501),
+        ("EXPOSE 81\nFROM python\nRUN make\nEXPOSE 82\n", 82),
+        ("EXPOSE 81\nFROM made\n", 81),
+    ],
 )
 def test_a_repository_s_own_dockerfile_stays_and_says_the_port(exposed: str, port: int, tmp_path: Path) -> None:
-    """Only esteira.yaml is proposed; a port that the file does not say is left to be found."""
-    proposal = propose(repository(tmp_path, {"Dockerfile": f"FROM python\n{exposed}CMD python app.py\n"}))
+    """Only esteira.yaml is proposed, with the port that a host takes: the last stage's lowest for tcp."""
+    proposal = propose(repository(tmp_path, {"Dockerfile": f"FROM python AS made\n{exposed}CMD python app.py\n"}))
     assert list(proposal.files) == [FILE]
     assert read(proposal.files[FILE].encode()).port == (port or None)
+
+
+def test_a_dockerfile_that_docker_refuses_is_a_sentence(tmp_path: Path) -> None:
+    """It names the line of the file."""
+    repository(tmp_path, {"Dockerfile": "FROM python\nRUN make\nEXPOSE many\n"})
+    answer = CliRunner().invoke(init, [str(tmp_path), "--yes"])
+    assert answer.exit_code == 2
+    assert "Dockerfile line 3: EXPOSE many: 'many' is not a port" in answer.output
 
 
 def test_an_app_whose_packages_nobody_names_is_refused_with_their_names(tmp_path: Path) -> None:

@@ -254,6 +254,19 @@ def test_packages_that_are_not_here_are_installed_beside_the_image(docker: Path)
     assert main(["build", "-t", "heart", str(docker)]) == 1
 
 
+def test_where_esteira_s_python_has_no_pip_the_reason_is_uv_s(
+    docker: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``uv tool install`` makes such a Python. Without uv on the PATH the sentence says what to install."""
+    lay(docker, {"Dockerfile": "FROM a\nRUN pip install ./gone-from-everywhere"})
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert main(["build", "-t", "heart", str(docker)]) == 1
+    assert "gone-from-everywhere" in capsys.readouterr().err.rpartition("cannot be installed: ")[2]
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    assert main(["build", "-t", "heart", str(docker)]) == 1
+    assert "neither uv nor pip is on this machine; install uv" in capsys.readouterr().err
+
+
 # A build backend of a few lines, so that nothing has to come over a network.
 BACKEND = """
 import zipfile

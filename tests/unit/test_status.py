@@ -156,9 +156,10 @@ def test_every_failure_has_the_word_that_its_facts_give_it(cause: str, facts: li
     assert status_on(release(1, *other), QUIET, NOON).cause == cause
 
 
-# Tested elsewhere: the first three in test_admission.py, the last below, as it is a live release's.
+# Tested elsewhere: the rules in test_admission.py, the settings in tests/world, the others below, as of a live release.
 ELSEWHERE = {
     Cause.GATE,
+    Cause.SETTINGS,
     Cause.DISAPPROVED,
     Cause.APPROVAL_EXPIRED,
     Cause.ALARM,

@@ -28,6 +28,14 @@ def test_a_buildspec_that_codebuild_does_not_read_is_not_passed_over_in_silence(
     assert story.built() == []
 
 
+def test_settings_under_a_name_that_is_not_read_are_not_passed_over_in_silence(story: Story) -> None:
+    """The release is rejected with the name that is read."""
+    story.push("one", esteira_dot_yml="port: 80")
+    story.play()
+    assert story.phases == ["rejected"]
+    assert story.why(1) == "esteira.yml is not read; rename it to esteira.yaml and push again"
+
+
 def test_the_settings_of_a_commit_go_with_its_release(story: Story) -> None:
     """The host gets the port and the health path of the release that it runs, also when it goes back to it."""
     story.push("one", esteira_dot_yaml="port: 5000\nhealth: /healthz\n")
@@ -48,6 +56,7 @@ def test_settings_that_cannot_be_read_reject_the_release(story: Story) -> None:
     story.play()
     assert story.phases == ["rejected"]
     assert "esteira.yaml line 2: port is eighty, expected a whole number from 1 to 65535" in story.why(1)
+    assert story.stands(1).cause == "settings"
     story.push("two", esteira_dot_yaml="port: 80")
     story.play()
     assert story.phases == ["rejected", "live"]
@@ -172,6 +181,25 @@ def test_what_is_live_is_deployed_again_by_a_word_with_its_reason(story: Story) 
     assert "rollout 2 on production deploys v1 again, as was ordered" in said
     keys = dora.measure(story.store, story.service, "production", 30, story.clock.now())
     assert (len(keys.deployments), keys.failure_rate) == (1, 0)
+
+
+def test_what_cannot_be_deployed_again_stays_live_and_says_so(story: Story) -> None:
+    """A secret was removed meanwhile: nothing is deployed, and the sentence says that it is live all the same."""
+    set_secret(story, "/esteira/secrets/heart/TOKEN")
+    story.push("one", esteira_dot_yaml="secrets: [TOKEN]")
+    story.play()
+    story.aws_client("ssm").delete_parameter(Name="/esteira/secrets/heart/TOKEN")
+    story.operate("redeploy", reason="a new TOKEN")
+    story.play()
+    assert (story.live_on("production"), len(story.deployed())) == (1, 1)
+    assert story.why(1) == (
+        "live on production; the secret TOKEN of v1 is not set for production, so nothing was deployed; next: "
+        "esteira secret set TOKEN --stage production, then: esteira redeploy --reason …"
+    )
+    set_secret(story, "/esteira/secrets/heart/TOKEN")
+    story.operate("redeploy", reason="a new TOKEN")
+    story.play()
+    assert (story.phases, story.deployed()) == (["live"], ["v1 Succeeded", "v1 Succeeded"])
 
 
 def test_an_order_to_deploy_again_dies_with_what_was_live(story: Story) -> None:

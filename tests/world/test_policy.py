@@ -10,9 +10,11 @@ from console.record.as_of import Rows
 from console.record.backtest import backtest
 from console.record.decisions import replay
 from console.record.registration_part import merged
+from esteira import operate
 from esteira.core.admission import Waits
 from esteira.core.facts import PolicySet
 from esteira.core.status import Phase
+from esteira.refusal import Refused
 from tests.world.story import Story
 from tests.world.test_operator import refused
 from tests.world.test_stages import PEOPLE, PRODUCTION, STAGING, VOTED, Begin, later, vote
@@ -138,6 +140,28 @@ def test_the_same_rules_again_are_no_new_version(story: Story) -> None:
     set_policy(story, VOTES)
     told = refused(set_policy(story, VOTES + "gates: {}\n"))
     assert told.startswith("the policy is refused: nothing in it differs from version 1, which is in force")
+
+
+def test_of_two_who_set_a_policy_at_once_one_is_told(story: Story) -> None:
+    """The second saw the version before the first: it would undo what it never saw."""
+    said = {"action": "policy", "service": "heart", "by": "bea", "reason": "no votes", "document": NONE}
+    late = operate._Asked(operate.Request(request="request-late", **said), story.service, story.context)
+    assert late.snapshot.policy is None
+    set_policy(story, VOTES, by="ana")
+    with pytest.raises(Refused, match="somebody else set a policy at this moment"):
+        operate._policy(late)
+    newest = story.store.policy("heart")
+    assert newest is not None
+    assert (newest.version, newest.by) == (1, "ana")
+
+
+def test_an_answer_that_was_lost_is_asked_for_again_and_makes_no_second_version(story: Story) -> None:
+    """The request's own id makes it one word."""
+    said = {"action": "policy", "service": "heart", "by": "bea", "reason": "votes", "document": VOTES}
+    request = operate.Request(request="request-again", **said)
+    operate.operate(request, story.service, story.context)
+    operate.operate(request, story.service, story.context)
+    assert len(story.store.facts("heart", "policy")) == 1
 
 
 def test_an_alarm_of_the_policy_takes_a_release_back(story: Story) -> None:

@@ -66,6 +66,7 @@ class Agent:
             if self.is_stopped(job):
                 status = "Stopped"
                 break
+            job.begun(name)
             event = deployment.perform(name)
             results.append(event)
             _write_log(job.log, job.host, event)

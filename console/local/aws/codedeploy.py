@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -282,7 +283,7 @@ class CodeDeploy:
         """
         first: DeployResult | None = None
         while batch := self._at_work(deployment):
-            jobs = [replace(job, host=target["targetId"]) for target in batch]
+            jobs = [replace(job, host=t["targetId"], begun=partial(self._event_begins, t)) for t in batch]
             with ThreadPoolExecutor(len(jobs)) as pool:
                 # one alone stays in this thread, so that a single-threaded test is one
                 results = [self._result(jobs[0])] if len(jobs) == 1 else list(pool.map(self._result, jobs))
@@ -320,6 +321,14 @@ class CodeDeploy:
         target |= {"status": "InProgress", "lastUpdatedAt": self._clock.now()}
         deployment["deploymentOverview"] = self._overview(deployment)
         self._emit(deployment, "START", target["targetId"])
+
+    def _event_begins(self, target: dict[str, Any], name: str) -> None:
+        """A lifecycle event begins on a host, so the one before has ended well."""
+        with self._lock:
+            now, rows = self._clock.now(), target["lifecycleEvents"]
+            done = [row if "endTime" in row else {**row, "status": "Succeeded", "endTime": now} for row in rows]
+            begun = {"lifecycleEventName": name, "status": "InProgress", "startTime": now}
+            target |= {"lastUpdatedAt": now, "lifecycleEvents": [*done, begun]}
 
     def _end_on(self, deployment: Deployment, target: dict[str, Any], result: DeployResult) -> None:
         with self._lock:

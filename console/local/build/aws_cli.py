@@ -69,7 +69,7 @@ def main(argv: Sequence[str], packages: Path) -> int:
 def _installed(words: Sequence[str], packages: Packages) -> int:
     """Do the command by the AWS CLI; its exit status."""
     try:
-        key, _ = packages.install(Install((CLI,)), {}, "/")
+        key = packages.install(Install((CLI,)), {}, "/", lambda _: None)
     except PackageError as error:
         print(f"aws: the AWS CLI is not on this machine and cannot be installed: {error}", file=sys.stderr)
         return 1

@@ -8,6 +8,7 @@ that will do is not installed again, as pip would not.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import pwd
@@ -16,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
@@ -143,9 +144,9 @@ class Packages:
         """Those of a registry's images."""
         return cls(registry.directory / "packages")
 
-    def install(self, install: Install, tree: Mapping[str, Entry], workdir: str) -> tuple[str, str]:
-        """Install what is asked for, unless it is there: the set's key and what is to be said. The key is "" where the
-        console's Python has all of it. Raises PackageError."""
+    def install(self, install: Install, tree: Mapping[str, Entry], workdir: str, say: Callable[[str], None]) -> str:
+        """Install what is asked for, unless it is there, and say so: the set's key, "" where the console's Python has
+        all of it. Raises PackageError."""
         with tempfile.TemporaryDirectory(prefix="esteira-packages-") as name:
             root = Path(name)
             _lay_out(tree, root)
@@ -158,17 +159,20 @@ class Packages:
             except FileNotFoundError as error:
                 raise PackageError(f"{Path(error.filename).name} was not copied before it") from None
             if wanted and all(map(_is_here, wanted)):
-                return "", f"pip install {shown}: this machine's Python has all of it"
+                say(f"pip install {shown}: this machine's Python has all of it")
+                return ""
             key = _key(install.wanted, words, where)
             if not (self.folder / key).is_dir():
+                say(f"pip install {shown} …")
                 self._fill(key, words, where)
-            return key, f"pip install {shown}: in {self.folder / key}"
+            say(f"pip install {shown}: in {self.folder / key}")
+            return key
 
     def _fill(self, key: str, words: Sequence[str], where: Path) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".half-", dir=self.folder) as name:
             target = Path(name) / key / SITE
-            last = ""
+            last = "neither uv nor pip is on this machine; install uv"
             for command in _installers(target):
                 done = subprocess.run(
                     [*command, *words], cwd=where, env=_environment(), stdin=subprocess.DEVNULL,
@@ -207,11 +211,13 @@ def _inside(root: Path, word: str) -> str:
 
 
 def _installers(target: Path) -> Iterator[list[str]]:
-    """uv where it is there, as it takes a tenth of the time; else, or where it fails, pip."""
+    """uv where it is there, as it takes a tenth of the time; else, or where it fails, pip. An environment that uv made
+    has none."""
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
     if uv:
         yield [uv, "pip", "install", "--quiet", "--python", sys.executable, "--target", str(target)]
-    yield [sys.executable, "-m", "pip", "install", "--quiet", "--no-warn-conflicts", "--target", str(target)]
+    if importlib.util.find_spec("pip"):
+        yield [sys.executable, "-m", "pip", "install", "--quiet", "--no-warn-conflicts", "--target", str(target)]
 
 
 def _environment() -> dict[str, str]:

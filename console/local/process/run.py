@@ -118,10 +118,9 @@ def _pip(words: tuple[str, ...], found: Instruction, stage: BuildStage, ground: 
     if not install.wanted:
         return ""  # pip uninstall, pip cache purge
     try:
-        key, said = ground.packages.install(install, stage.tree, stage.config.workdir or "/")
+        key = ground.packages.install(install, stage.tree, stage.config.workdir or "/", ground.say)
     except PackageError as error:
         found.refuse(f"{error}.")
-    ground.say(said)
     stage.packages = tuple(dict.fromkeys((*stage.packages, key))) if key else stage.packages
     stage.installs = True
     return ""

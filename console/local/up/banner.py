@@ -20,7 +20,7 @@ def service_lines(
     yield from (f"    {line}" for line in push_commands(remote, folder))
     for stage, addresses in stages.items():
         name = "it answers at" if len(stages) == 1 else f"{stage} answers at"
-        yield f"  {name} {', '.join(addresses)}"
+        yield f"  {name} {', '.join(addresses)} once a release is live"
 
 
 def push_commands(remote: str, folder: Path | None) -> Iterator[str]:

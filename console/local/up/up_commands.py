@@ -21,6 +21,7 @@ from console.local.up.banner import service_lines
 from console.local.up.memory import service_name
 from console.local.up.stack_commands import FOLDER, STATE, add, clean, down, state_of
 from console.local.up.standstill import Logs
+from console.read.log_text import telling, without_colours
 from console.read.state_folder import found_above
 from esteira.visible import visible
 
@@ -79,6 +80,7 @@ def up(
         signal.signal(number, lambda *_: stop.set())
     names = [name.strip() for name in stages.split(",") if name.strip()]
     try:
+        console.print("starting …", style="dim")
         chosen, why = choose_engine(engine, folder)
         with Laptop(
             folder,
@@ -103,8 +105,9 @@ def _stay(console: Console, laptop: Laptop, stop: threading.Event, folder: Path,
     _show(console, laptop.whereabouts, tuple(laptop.whereabouts.remotes), folder)
     building = Logs(Path(laptop.whereabouts.logs))
     while not stop.wait(0.5):  # a signal that reaches another thread wakes no wait without an end
-        for line in building.build_lines():
-            console.print(f"[dim]build   [/] {escape(visible(line))}", style="dim", soft_wrap=True, highlight=False)
+        for line in telling(building.build_lines()):
+            said = escape(visible(without_colours(line)))
+            console.print(f"[dim]build   [/] {said}", style="dim", soft_wrap=True, highlight=False)
         new = laptop.grow()
         _show(console, laptop.whereabouts, new, folder)
     console.print("stopping …")

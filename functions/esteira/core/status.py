@@ -55,6 +55,7 @@ class Cause(StrEnum):
     """
 
     GUARD = "guard"  # the push itself: a secret in the tree
+    SETTINGS = "settings"  # esteira.yaml cannot be used, or a file is not called as it must be
     GATE = "gate"  # the model's figures
     QUARANTINED = "quarantined"
     DISAPPROVED = "disapproved"
@@ -141,16 +142,18 @@ def _overall(views: Sequence[OnStage], on: Mapping[str, Status], came: Sequence[
         if ahead.cause == Waits.STAGE_BEFORE:  # it is not live with this image any more, or not finished yet
             return status
         status = ahead
-    elsewhere = [v.stage.name for v in views if v.is_live and v.stage.name != status.stage]
-    if elsewhere and status.phase not in (Phase.LIVE, Phase.SUPERSEDED):
-        return replace(status, summary=f"live on {' and '.join(elsewhere)}; {status.summary}")
+    live = [v.stage.name for v in views if v.is_live]
+    if live and status.phase not in (Phase.LIVE, Phase.SUPERSEDED):
+        return replace(status, summary=f"live on {' and '.join(live)}; {status.summary}")
     return status
 
 
 def _on_stage(here: OnStage, waiting: tuple[Wait, ...], now: datetime) -> Status:
     pushed = here.release.pushed
     if pushed.rejected:
-        return Status(Phase.REJECTED, pushed.rejected, cause=Cause.GUARD if pushed.source == "commit" else "")
+        return Status(
+            Phase.REJECTED, pushed.rejected, cause=pushed.cause or (Cause.GUARD if pushed.source == "commit" else "")
+        )
     if pushed.skipped:
         return Status(Phase.SKIPPED, pushed.skipped)
     if pushed.outdated:

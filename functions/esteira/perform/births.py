@@ -8,6 +8,7 @@ from datetime import timedelta
 from esteira.aws import Image
 from esteira.core.actions import OpenCommit, OpenImage
 from esteira.core.facts import ImageArrived, Pushed
+from esteira.core.status import Cause
 from esteira.errors import is_refusal
 from esteira.fact import stamp
 from esteira.inspection import inspect, to_search
@@ -46,6 +47,7 @@ def open_commit(action: OpenCommit, do: Effects) -> bool | None:
         changed=seen.paths[:20],
         changed_count=len(seen.paths),
         rejected=rejected,
+        cause=Cause.SETTINGS if own.rejected else "",
         skipped="" if rejected else seen.skipped,
         note=seen.note,
         settings=stored(own.settings),
@@ -71,6 +73,10 @@ def _own(commit: str, do: Effects) -> Own:
         return Own()  # the commit is gone, which the build will say
     if BUILDSPEC not in root.files and "buildspec.yaml" in root.files:
         return Own(rejected=f"buildspec.yaml is not read by CodeBuild; rename it to {BUILDSPEC} and push again")
+    if FILE in root.strange:
+        return Own(rejected=f"{FILE} is {root.strange[FILE]}, which esteira does not follow; commit the file itself")
+    if FILE not in root.files and "esteira.yml" in root.files:
+        return Own(rejected=f"esteira.yml is not read; rename it to {FILE} and push again")
     if FILE not in root.files:
         return Own(default_build=BUILDSPEC not in root.files)
     content = do.aws.blob(do.service, root.files[FILE][0])

@@ -82,11 +82,11 @@ def following(condition: Condition, said: Verdict, at: float) -> Condition:
 
 def _ended(looks: Sequence[Look]) -> Verdict:
     first, last = looks[0], looks[-1]
-    times = last.ends - first.ends
-    if times < ENDS:
+    times, killed = last.ends - first.ends, last.killed - first.killed
+    if max(times, killed) < ENDS:
         return Verdict()
-    seconds = int(last.at - max(look.at for look in looks if look.ends == first.ends))
-    killed = last.killed - first.killed
+    quiet = (look.at for look in looks if (look.ends, look.killed) == (first.ends, first.killed))
+    seconds = int(last.at - max(quiet))
     if killed:
         return Verdict("out-of-memory", {"times": killed, "seconds": seconds})
     return Verdict("crash-loop", {"times": times, "seconds": seconds, "status": last.status})
