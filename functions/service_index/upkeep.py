@@ -39,7 +39,7 @@ def compare(services: Mapping[str, Service], context: Context) -> None:
 
 def follow(parameters: tuple[str, ...], context: Context) -> dict[str, Service]:
     """Index what stands in those SSM parameters now; the services that are registered there."""
-    there = context.store.index()
+    there = context.store.index_of(parameters)
     services = at(parameters, context)
     wanted = {place: names_of(service) for place, service in ruled(services, context).items()}
     for place in parameters:

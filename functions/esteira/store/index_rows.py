@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -31,6 +32,11 @@ class IndexRows(Table):
     def index(self) -> dict[str, frozenset[str]]:
         """The names under which each registration is indexed, by its SSM parameter."""
         return {row["sk"]: frozenset(row["names"]) for row in self._query("", INDEX, "")}
+
+    def index_of(self, parameters: Iterable[str]) -> dict[str, frozenset[str]]:
+        """The same of those registrations alone."""
+        rows = self._get_rows((pk_of("", INDEX), parameter) for parameter in parameters)
+        return {parameter: frozenset(row["names"]) for (_, parameter), row in rows.items()}
 
     def write_index(self, parameter: str, names: frozenset[str], before: frozenset[str]) -> None:
         """Index a registration under those names and no longer under those before.
