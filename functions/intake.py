@@ -38,7 +38,7 @@ def handler(event: Any, lambda_context: LambdaContext, *, given: Context | None 
     if changed := registration_in(event, context):
         follow((changed,), context)
         return answer(why=f"the index has the registration {changed} as it is now")
-    heard = read(event, found(name_of(event), context), context.clock(), context.settings)
+    heard = read(event, found(name_of(event, context.settings), context), context.clock(), context.settings)
     if isinstance(heard, NotOurs):
         logger.debug(heard.why)
         return answer(why=heard.why)

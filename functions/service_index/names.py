@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aws_events.heard import name_in
-from esteira.config import Service
+from esteira.config import Service, Settings
 
 Detail = Mapping[str, Any]
 LONGEST = 300  # characters; an alarm's name has at most 255
@@ -31,9 +31,14 @@ def by_name(service: str) -> str:
     return f"service/{service}"
 
 
-def name_of(event: object) -> str:
-    """The name that an event carries; "" where it can be no name of a service's."""
-    source, detail = (event.get("source"), event.get("detail")) if isinstance(event, Mapping) else ("", None)
+def name_of(event: object, settings: Settings) -> str:
+    """The name that an event carries; "" where it can be no name of a service's, as in another account's event."""
+    if not isinstance(event, Mapping) or (event.get("account"), event.get("region")) != (
+        settings.account,
+        settings.region,
+    ):
+        return ""
+    source, detail = event.get("source"), event.get("detail")
     read = _NAMED.get(source) if isinstance(source, str) else None
     name = read(detail) if read is not None and isinstance(detail, Mapping) else ""
     return name if len(name) <= LONGEST else ""
