@@ -90,6 +90,7 @@ DOCUMENTED: dict[str, tuple[set[str], set[str]]] = {
         | {"times", "seconds", "status", "requests", "milliseconds", "before", "percent"},
         set(),
     ),
+    "Parameter Store Change": ({"operation", "name", "type", "description"}, set()),
     "CloudWatch Alarm State Change": ({"alarmName", "configuration", "previousState", "state"}, set()),
 }
 
