@@ -76,7 +76,7 @@ def _lines(event: Mapping[str, Any], tag: str) -> list[LogLine]:
         row = json.loads(event["message"])
         if row["attrs"]["tag"] != tag:
             return []
-        says, at = str(row["log"]), datetime.fromisoformat(str(row["time"])[:19]).replace(tzinfo=UTC)
+        says, at = str(row["log"]), datetime.fromisoformat(row["time"]).astimezone(UTC)  # with nanoseconds
     except (KeyError, TypeError, ValueError):
         return []
     return [LogLine(at, line) for line in says.rstrip("\n").split("\n")]

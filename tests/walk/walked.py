@@ -31,7 +31,7 @@ CONSOLE = {
     "ecr": {"DescribeImages", "DescribeRepositories"},
     "events": {"DescribeRule", "ListTargetsByRule"},
     "lambda": {"GetAccountSettings", "GetFunctionConfiguration", "Invoke"},
-    "logs": {"FilterLogEvents"},
+    "logs": {"FilterLogEvents", "GetLogEvents"},
     "resourcegroupstaggingapi": {"GetResources"},
     "s3": {"GetObject", "HeadBucket", "ListObjectsV2"},
     "service-quotas": {"GetAWSDefaultServiceQuota", "GetServiceQuota"},
