@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from scans import ScanRule
 from windows import Window, never
 
 Branch = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$")]
@@ -76,6 +77,7 @@ class StageRules(Strict):
     restore_minutes: Annotated[int, Field(ge=0, le=10080)] = 15
     approvals: Approvals | None = None
     windows: Annotated[tuple[Window, ...], Field(max_length=20)] = ()
+    scan: ScanRule | None = None  # what may have been found in its image; None: its scan is shown and decides nothing
     bypass: bool = True  # whether a release may be let past these rules
 
     @model_validator(mode="after")

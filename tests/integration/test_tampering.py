@@ -51,6 +51,7 @@ AS_OTHERS = {
     "superseded",
     "image-arrived",
     "given-up",
+    "findings-read",
 }
 
 

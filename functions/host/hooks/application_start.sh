@@ -17,6 +17,9 @@ set -euo pipefail
 . "$(dirname "$0")/memory.sh"
 
 GOLDEN_SECONDS=330 # golden.py's own limit, and some
+# Files, which the host's agent sends to CloudWatch where there is one: neither blocks the container that writes them. The
+# driver that sends by itself does, or forgets what it cannot send. The tag stands in each line, for `esteira logs`.
+LOGGING=(--log-driver json-file --log-opt max-size=10m --log-opt max-file=3)
 PORT_BY=           # why the port is this one, where the release does not say it
 
 # The values behind the SSM parameters, by the host's own role. Not in release.json, so that no secret lies in S3.
@@ -132,7 +135,7 @@ run_container() (
     docker run --detach --name "$CANDIDATE" --restart no --publish "127.0.0.1:$1:$PORT" "${network[@]}" \
         --read-only --tmpfs /tmp --security-opt no-new-privileges --pids-limit 2048 "${limits[@]}" \
         --cap-drop ALL "${added[@]}" \
-        --log-driver local --log-opt max-size=10m --log-opt max-file=3 \
+        "${LOGGING[@]}" --log-opt "tag=$SERVICE/$STAGE/$RELEASE" \
         --env-file <(say "$ENV_FILE") "${names[@]}" \
         --label "esteira.service=$SERVICE" --label "esteira.release=$RELEASE" --label "esteira.number=$NUMBER" \
         --label "esteira.stage=$STAGE" --label "esteira.commit=$COMMIT" --label "esteira.digest=$DIGEST" \
