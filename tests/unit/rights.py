@@ -78,6 +78,8 @@ SESSIONS = {
     "ssmmessages:OpenControlChannel",
     "ssmmessages:OpenDataChannel",
 }
+# The CloudWatch agent writes into a group that the template makes.
+LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 # The agent asks S3 for the bundle, and for a version of it only where the bucket keeps versions.
 AGENT = {"s3:GetObject"}
 # Of AWS's AWSCodeDeployRole what finds EC2 instances by their tags; no code of ours shows it.

@@ -386,7 +386,7 @@ def test_the_host_may_do_what_its_hooks_its_agent_and_session_manager_ask_for() 
     scripts = [path for path in sorted(rights.HOOKS.parent.glob("*/*.*")) if path.is_file()]
     hooks = set().union(*(rights.commands(path.read_text(encoding="utf-8")) for path in scripts))
     assert hooks == {"ecr:GetAuthorizationToken", "ssm:GetParameters", "events:PutEvents"} | rights.PULL
-    assert held("HostRole") == hooks | rights.AGENT | rights.SESSIONS
+    assert held("HostRole") == hooks | rights.AGENT | rights.LOGS | rights.SESSIONS
 
 
 def test_a_host_may_put_events_of_its_own_source_only() -> None:
