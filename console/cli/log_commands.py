@@ -15,7 +15,11 @@ from console.read.build_log import LogLine, without_secrets
 from console.read.where import REFUSED, TroubleError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from esteira.config import Service
+
+HOUR = timedelta(hours=1)
 
 
 @click.command()
@@ -26,7 +30,10 @@ if TYPE_CHECKING:
 )
 @click.option("-f", "--follow", is_flag=True, help="Stay, and print what comes.")
 @click.option(
-    "--since", type=options.duration, metavar="TIME", help="Only what was written in that time: 10m, 2h. Builds only."
+    "--since",
+    type=options.duration,
+    metavar="TIME",
+    help="Only what was written in that time: 10m, 2h. On AWS the last hour is the default; a local container has all.",
 )
 @options.stage
 @command
@@ -46,7 +53,11 @@ def logs(
     if build:
         lines = _build_lines(call, service, release, begin, follow=follow)
     else:
-        lines = _container_lines(call, service, stage, release or "", follow=follow)
+        on, state = _stage(service, stage), call.controller.where.state
+        if state is None:
+            lines = _host_lines(call, service, on, release or "", begin or call.now() - HOUR, follow=follow)
+        else:
+            lines = _container_lines(call, state, service, on, release or "", follow=follow)
     for line in lines:
         call.tell(line, lambda out, line=line: out.print(line.says), None)  # type: ignore[misc]
 
@@ -74,24 +85,45 @@ def _build_lines(
         call.shell.sleep(POLL_SECONDS)
 
 
+def _stage(service: Service, stage: str | None) -> str:
+    name = stage or service.last.name
+    if all(s.name != name for s in service.stages):
+        known = ", ".join(s.name for s in service.stages)
+        raise TroubleError(f"{service.name} has no stage {name!r}. Next: --stage with one of: {known}", REFUSED)
+    return name
+
+
+def _host_lines(
+    call: TypedCommand, service: Service, stage: str, release: str, since: datetime, *, follow: bool
+) -> Iterator[LogLine]:
+    """The lines of a release's containers on all hosts of a stage, from CloudWatch."""
+    from console.read.host_log import group_of, read_hosts
+
+    live = call.store.stage(service.name, stage).live
+    label = release or (f"v{live}" if live else "")
+    if not label:
+        raise TroubleError(f"nothing is live on {stage}. Next: --release vN for another release's log", REFUSED)
+    group, seen = group_of(call.stack, service.name), frozenset[str]()
+    while True:
+        page = read_hosts(call.controller.client, group, f"{service.name}/{stage}/{label}", since, seen)
+        if not page.lines and not follow:
+            raise TroubleError(
+                f"{label} wrote nothing on {stage} since {since:%Y-%m-%d %H:%M} UTC. Next: --since 24h", REFUSED
+            )
+        yield from page.lines
+        if not follow:
+            return
+        since, seen = page.since, page.seen
+        call.shell.sleep(POLL_SECONDS)
+
+
 def _container_lines(
-    call: TypedCommand, service: Service, stage: str | None, release: str, *, follow: bool
+    call: TypedCommand, state: Path, service: Service, name: str, release: str, *, follow: bool
 ) -> Iterator[LogLine]:
     """The lines of the container on a stage's first host."""
     from console.local.up.container_log import container_lines
 
-    name = stage or service.last.name
-    group = next((s.group for s in service.stages if s.name == name), None)
-    if group is None:
-        known = ", ".join(s.name for s in service.stages)
-        raise TroubleError(f"{service.name} has no stage {name!r}. Next: --stage with one of: {known}", REFUSED)
-    state = call.controller.where.state
-    if state is None:
-        raise TroubleError(
-            f"the log of {service.name}'s container is on its host, in Docker's own log, and not in CloudWatch. Next: "
-            f"esteira logs --build is a build's; the stack's output ShellCommand opens a shell on the host",
-            REFUSED,
-        )
+    group = service.stage(name).group
     seen: list[str] = []
     while True:
         lines = container_lines(state, group, release)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from console.read.sentences_record import short
 from esteira.core.facts import (
     Accepted,
@@ -10,6 +12,7 @@ from esteira.core.facts import (
     Claimed,
     CommitPushed,
     Declined,
+    FindingsRead,
     GivenUp,
     ImageArrived,
     ImageBuilt,
@@ -97,14 +100,26 @@ def of_build(fact: Fact) -> str | None:
             return f"its image {how}, {short(digest)}{f'; {note}' if note else ''}{_exported(fact)}"
         case ImageMissed(digest=digest, how=how):
             return f"its image {short(digest)} is {how}" if how else f"its image {short(digest)} is there again"
+        case FindingsRead():
+            return _findings(fact)
         case Superseded(by=by):
             return f"v{by} came before it was deployed"
-        case GivenUp(what="image" | "quarantine", why=why):
+        case GivenUp(what="image" | "quarantine" | "scan", why=why):
             return why
         case GivenUp(what="start" | "build" | "accept" | "approval" | "deadline", why=why):
             return f"a deadline passed: {why}"
         case _:
             return None
+
+
+def _findings(read: FindingsRead) -> str:
+    """What was read of the scan: how many findings of each severity."""
+    images = ", ".join(short(digest) for digest in read.images)
+    if read.status != "complete":
+        return f"ECR was asked what was found in {images}: the scan is {read.status}"
+    counts = Counter(line.partition("\t")[0] for line in read.found)
+    counts.update({word: int(number) for word, number in (line.split() for line in read.unlisted)})
+    return f"found in {images}: {', '.join(f'{n} {severity}' for severity, n in counts.items()) or 'nothing'}"
 
 
 def _exported(accepted: Accepted) -> str:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from console.record.as_of import Rows, as_of
 from console.record.backtest_values import Backtest, ChangedRelease, Otherwise
 from console.record.decisions import Gone, configured, decisions, grounds
+from console.record.scans import with_scan
 from console.record.stage_times import MINUTE, deadline_change, length_in_words, lives_on, stage_fact
 from esteira.config import Service
 from esteira.core.actions import Record, StartDeployment
@@ -32,13 +33,13 @@ from esteira.core.facts import (
 )
 from esteira.core.plan import moment, plan
 from esteira.core.state import OnStage, Release, Snapshot, StageState
-from esteira.core.status import Phase, assess
+from esteira.core.status import Cause, Phase, assess
 from esteira.inspection import class_of, matches, own_paths
 from esteira.trail import Decided
 from settings.model import in_effect, restored
 
 # What a rule makes a release wait for; its rollout and the stage before are none.
-_RULES = (Waits.BAKE, Waits.APPROVAL, Waits.HOLD, Waits.WINDOW)
+_RULES = (Waits.BAKE, Waits.APPROVAL, Waits.HOLD, Waits.WINDOW, Waits.SCAN)
 
 
 def backtest(rows: Rows, present: Service, other: Service, limit: int, lease: timedelta) -> Backtest:
@@ -151,11 +152,10 @@ class _Trial:
         if not stages:
             raise Gone(f"none of its stages was there on {decided.at:%Y-%m-%d %H:%M}")
         other = self.other.model_copy(update={"stages": stages})
-        return _Decision(
-            decided,
-            as_of(self.rows, service, seen, decided.at).snapshot,
-            as_of(self.rows, other, seen, decided.at, without=("gated#", "policy#")).snapshot,
-        )
+        under = as_of(self.rows, other, seen, decided.at, without=("gated#", "policy#")).snapshot
+        releases = tuple(with_scan(self.rows, name, release) for release in under.releases)
+        then = as_of(self.rows, service, seen, decided.at).snapshot
+        return _Decision(decided, then, replace(under, releases=releases))
 
     def _gated(self, decision: _Decision, r: Release) -> Gated | None:
         """How the figures would have stood against the gates, with what was live then; None where the plan of
@@ -180,13 +180,15 @@ class _Trial:
         """A wait for a rule: whether it would have had to."""
         then, at = decision.then.release(r.number), decision.decided.at
         status = assess(then, decision.then.stages, at).overall if then else None
-        if then is None or status is None or status.phase is not Phase.WAITING or status.cause not in _RULES:
+        if then is None or status is None:
+            return
+        if status.cause != Cause.SCAN_REFUSED and (status.phase is not Phase.WAITING or status.cause not in _RULES):
             return
         stage, under = _stage(decision.other, status.stage), decision.then.stage(status.stage)
         if stage is not None and not _rules(r.on(stage), at):
             words = "; ".join(wait.why for wait in _rules(then.on(under), at))
             why = f"it would not wait for {stage.name}; then it did: {words}"
-            yield Otherwise(status.cause, why, at, stage.name)
+            yield Otherwise(Waits.SCAN if status.cause == Cause.SCAN_REFUSED else status.cause, why, at, stage.name)
 
     # --- deadlines and alarms
 

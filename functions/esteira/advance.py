@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from esteira.audit import configuration_of, round_of, seen
 from esteira.config import Service
 from esteira.context import NEW, REOPENED, Context, Decision
-from esteira.core.actions import AcceptImage, Action, Close, OpenCommit, OpenImage, Project
+from esteira.core.actions import AcceptImage, Action, Close, OpenCommit, OpenImage, Project, ReadFindings
 from esteira.core.plan import Moment, moment, plan
 from esteira.core.status import Assessed, Phase, assess
 from esteira.errors import BusyError, DeclinedError
@@ -110,7 +110,7 @@ class _Run:
             pass  # recorded, and the status says so: a wait
         except DeclinedError as refusal:  # recorded, too; calling the function again would not heal it
             self.context.tell(replace(decision, error=str(refusal)))
-            self._refused += [action] if isinstance(action, AcceptImage) else []
+            self._refused += [action] if isinstance(action, AcceptImage | ReadFindings) else []
         except Exception as error:  # noqa: BLE001 - raised at the end, when everything else is done
             self.context.tell(replace(decision, error=f"{type(error).__name__}: {error}"))
             self.errors.append(error)

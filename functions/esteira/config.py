@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from scans import ScanRule
 from windows import Window, never
 
 Branch = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$")]
@@ -76,6 +77,7 @@ class StageRules(Strict):
     restore_minutes: Annotated[int, Field(ge=0, le=10080)] = 15
     approvals: Approvals | None = None
     windows: Annotated[tuple[Window, ...], Field(max_length=20)] = ()
+    scan: ScanRule | None = None  # what may have been found in its image; None: its scan is shown and decides nothing
     bypass: bool = True  # whether a release may be let past these rules
 
     @model_validator(mode="after")
@@ -196,6 +198,9 @@ class Service(Rules):
     startup_seconds: Annotated[int, Field(ge=1, le=1500)] = 60
     drain_seconds: Annotated[int, Field(ge=0, le=1500)] = 30
     validation_seconds: Annotated[int, Field(ge=1, le=1500)] = 120  # after that the host puts the former release back
+    min_ready_seconds: Annotated[int, Field(ge=0, le=600)] = 10  # so long it is judged by what it answers
+    max_body_mb: Annotated[int, Field(ge=0, le=2**20)] = 100  # of a request; 0: any size
+    response_seconds: Annotated[int, Field(ge=1, le=86400)] = 3600  # between two pieces of an answer
     memory_mb: Annotated[int, Field(ge=0, le=2**24)] = 0  # the container's limit; 0: nine tenths of the host's
     when_memory_is_short: Literal["refuse", "stop-first"] = "refuse"
     capabilities: tuple[Capability, ...] = ()  # what the container may do of what root may; none unless asked for

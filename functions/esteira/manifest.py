@@ -29,9 +29,19 @@ class Manifest:
 
     images: tuple[str, ...] = ()
     refused: str = ""
-    architectures: tuple[str, ...] = ()  # in Docker's words: amd64, arm64
+    platforms: tuple[str, ...] = ()  # of each image its architecture in Docker's words: amd64, arm64; "" is not said
     text: str = field(default="", compare=False)
     media_type: str = field(default="", compare=False)
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """The architectures of an index's images; none where one of them does not say."""
+        return () if "" in self.platforms else tuple(sorted(set(self.platforms)))
+
+    def for_hosts(self, architecture: str) -> tuple[str, ...]:
+        """An index's images that a host of that architecture may run; all of them where it is "" or none is for it."""
+        fits = zip(self.images, self.platforms, strict=True)
+        return tuple(digest for digest, built in fits if architecture and built in ("", architecture)) or self.images
 
 
 def no_image(manifest_type: str, artifact_type: str) -> str:
@@ -67,9 +77,8 @@ def _index(document: Mapping[str, Any]) -> Manifest:
     if not images:
         return Manifest(refused="it is an index without an image")
     platforms = [child["platform"] if isinstance(child.get("platform"), dict) else {} for child in images]
-    built = {str(platform.get("architecture") or "") for platform in platforms}
-    digests = tuple(str(child.get("digest")) for child in images)
-    return Manifest(digests, architectures=() if "" in built else tuple(sorted(built)))
+    built = tuple(str(platform.get("architecture") or "") for platform in platforms)
+    return Manifest(tuple(str(child.get("digest")) for child in images), platforms=built)
 
 
 def _is_image(child: Mapping[str, Any]) -> bool:

@@ -42,7 +42,7 @@ from policy.reading import LARGEST, PolicyError
 from policy.setting import next_policy
 
 # Why a release is rejected that a bypass goes past; a quarantine and a secret in the tree are no rules of a stage.
-BY_RULE = (Cause.GATE, Cause.DISAPPROVED, Cause.APPROVAL_EXPIRED)
+BY_RULE = (Cause.GATE, Cause.DISAPPROVED, Cause.APPROVAL_EXPIRED, Cause.SCAN_REFUSED)
 REASONED = ("rollback", "redeploy", "hold", "quarantine", "abort", "reject", "bypass", "policy", "replace")
 Label = Annotated[str, Field(pattern=r"^v[1-9][0-9]{0,7}$")]
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from esteira.config import Approvals, Gate, Guard, Service, StageRules
 from policy.document import Policy
+from scans import Exempted, ScanRule
 from windows import Window
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ _KNOWN: dict[str, type[BaseModel]] = {
     "windows": Window,
     "gates": Gate,
     "guard": Guard,
+    "scan": ScanRule,
+    "exceptions": Exempted,
 }
 
 

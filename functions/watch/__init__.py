@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from esteira.config import Service
 from esteira.context import Context
-from esteira.core.facts import HostLeft, HostObserved
+from esteira.core.facts import Bundled, HostLeft, HostObserved
 from esteira.core.state import StageState
 from esteira.telemetry import logger
 
@@ -37,29 +37,41 @@ def hear(service: Service, said: HostObserved, context: Context) -> str:
 
 
 def _deployed_to(service: Service, stage: StageState, said: HostObserved, context: Context) -> bool:
-    """Whether CodeDeploy deployed the release to that host last."""
+    """Whether CodeDeploy deployed the release to that host: by its last rollout, or when the host was launched."""
     release = context.store.release(service.name, said.release)
     last = release.on(stage).last if release else None
-    started = last.started if last else None
-    if started is not None and said.host in [t["targetId"] for t in context.aws.targets(started.deployment)]:
+    if release is None or last is None or last.started is None:
+        return False
+    if said.host in _hosts(last.started.deployment, context):
         return True
-    return _in_group(service, said.stage, context).get(said.host) == "InService"
+    bundled = release.one(Bundled, stage=stage.name, rollout=last.number)
+    if not said.deployment or bundled is None or stage.rules is None:
+        return False
+    try:
+        info = context.aws.deployment(said.deployment)
+    except Exception:  # noqa: BLE001 - of no deployment, or of others: the report names it, and comes again
+        return False
+    key = info.get("revision", {}).get("s3Location", {}).get("key")
+    told = (info.get("applicationName"), info.get("deploymentGroupName"), key)
+    wanted = (service.application, stage.rules.group, bundled.name_in_bucket)
+    return told == wanted and said.host in _hosts(said.deployment, context)
 
 
-def _in_group(service: Service, stage: str, context: Context) -> dict[str, str]:
-    group = context.aws.group_of(service, stage)
-    return context.aws.group_hosts(group) if group else {}
+def _hosts(deployment: str, context: Context) -> list[str]:
+    return [target["targetId"] for target in context.aws.targets(deployment)]
 
 
 def tell_silent(service: Service, context: Context) -> None:
-    """Write to the log which of the service's hosts do not report on themselves any more; forget those that their
+    """Write to the log which hosts of a live release do not report on themselves any more; forget those that their
     Auto Scaling group has ended."""
-    for beat in context.store.beats(service.name):
-        now = context.clock()
-        if now - beat.at > SILENT:
-            there = _in_group(service, beat.stage, context)
-            if there and beat.host not in there:
-                context.store.record(service.name, HostLeft(at=now, stage=beat.stage, host=beat.host, since=now))
-                context.store.forget_beat(beat, service.name)
-                continue
+    now = context.clock()
+    silent = [beat for beat in context.store.beats(service.name) if now - beat.at > SILENT]
+    live = {(stage.name, stage.live) for stage in context.store.stages(service)} if silent else set()
+    for beat in silent:
+        group = context.aws.group_of(service, beat.stage)
+        there = context.aws.group_hosts(group) if group else {}
+        if there and beat.host not in there:
+            context.store.record(service.name, HostLeft(at=now, stage=beat.stage, host=beat.host, since=now))
+            context.store.forget_beat(beat, service.name)
+        elif (beat.stage, beat.release) in live:
             logger.warning("a host does not report any more", service=service.name, stage=beat.stage, host=beat.host)

@@ -54,6 +54,7 @@ AS_OTHERS = {
     "superseded",
     "image-arrived",
     "given-up",
+    "findings-read",
 }
 
 

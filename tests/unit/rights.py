@@ -35,6 +35,9 @@ PARTS = {
     "Delete": "dynamodb:DeleteItem",
     "ConditionCheck": "dynamodb:ConditionCheckItem",
 }
+# Rights that are not called as their call is.
+# https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+OTHERWISE = {"lambda:Invoke": "lambda:InvokeFunction"}
 # Rights that a call needs besides its own, each with where AWS says so.
 IMPLIED = {
     # A revision that CodeDeploy has not seen is registered, then looked at, under the caller's rights.
@@ -75,6 +78,8 @@ SESSIONS = {
     "ssmmessages:OpenControlChannel",
     "ssmmessages:OpenDataChannel",
 }
+# The CloudWatch agent writes into a group that the template makes.
+LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 # The agent asks S3 for the bundle, and for a version of it only where the bucket keeps versions.
 AGENT = {"s3:GetObject"}
 # Of AWS's AWSCodeDeployRole what deploys to the hosts of an Auto Scaling group; no code of ours shows it.
@@ -137,6 +142,7 @@ def _actions(action: str, texts: Iterable[str]) -> set[str]:
         if not parts:
             raise LookupError(f"{action} stands where no part of a transaction does: which rights does it need?")
         return parts
+    action = OTHERWISE.get(action, action)
     _authorization(action)
     return {action, *IMPLIED.get(action, ())}
 

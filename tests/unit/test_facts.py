@@ -41,6 +41,7 @@ IDENTITY: dict[str, set[str]] = {
     "BuildEnded": {"release", "attempt", "build"},
     "Accepted": {"release", "attempt"},
     "Gated": {"release", "attempt"},
+    "FindingsRead": {"release", "attempt", "number"},
     "Superseded": {"release"},
     "GivenUp": {"release", "what", "number", "stage"},
     "StopAsked": {"release", "thing"},

@@ -33,6 +33,7 @@ JUDGE = [name for name in MODULES if name.startswith("appspec/")]
 GUARD = [name for name in MODULES if name.startswith("guard/") and name != "guard/mask.py"]
 SETTINGS = [name for name in MODULES if name.startswith("settings/")]
 POLICY = [name for name in MODULES if name.startswith("policy/")]
+SCANS = [name for name in MODULES if name.startswith("scans/")]
 EVENTS = [name for name in MODULES if name.startswith("aws_events/")]
 PURE_FILES = [
     *(f"esteira/{name}.py" for name in PURE),
@@ -41,6 +42,7 @@ PURE_FILES = [
     *POLICY,
     *GUARD,
     *SETTINGS,
+    *SCANS,
     "windows/__init__.py",
     "notify/news.py",
 ]

@@ -49,6 +49,7 @@ def test_announce_can_change_nothing_but_its_own_memory() -> None:
         "dynamodb:Query",
         "sns:Publish",
         "ssm:GetParameter",
+        "ssm:GetParameters",
         "ssm:GetParametersByPath",
         "xray:PutTraceSegments",
     }
@@ -56,16 +57,17 @@ def test_announce_can_change_nothing_but_its_own_memory() -> None:
 
 def test_those_who_advance_share_their_rights_because_they_use_the_same() -> None:
     """Were one of them to need less than AdvancePolicy grants, the policy would have to be split. What the sweep asks
-    besides, it alone may: the alarms and scans, of which the others hear by an event, and what others deployed. A
-    failed build's log is read by those who hear of it."""
+    besides, it alone may: the alarms, of which the others hear by an event, and what others deployed. It alone calls
+    itself. A failed build's log is read by those who hear of it."""
     assert set(called("intake.handler")) - set(called("operate.handler")) == {"logs:GetLogEvents"}
-    assert set(called("operate.handler")) - set(called("intake.handler")) == {
-        "autoscaling:SetInstanceHealth",
-        "autoscaling:StartInstanceRefresh",
-    }
+    replacing = {"autoscaling:SetInstanceHealth", "autoscaling:StartInstanceRefresh"}
+    groups = {"autoscaling:DescribeAutoScalingGroups", "codedeploy:GetDeploymentGroup"}
+    assert set(called("operate.handler")) - set(called("intake.handler")) == groups | replacing
     assert set(called("sweep.handler")) - set(called("intake.handler")) == {
         "cloudwatch:DescribeAlarms",
-        "ecr:DescribeImageScanFindings",
+        "autoscaling:DescribeAutoScalingGroups",
+        "codedeploy:GetDeploymentGroup",
+        "lambda:InvokeFunction",
     }
     assert set(called("intake.handler")) - set(called("sweep.handler")) == set()
 
@@ -395,11 +397,9 @@ def test_the_host_may_do_what_its_hooks_its_agent_and_session_manager_ask_for() 
     stands in for SSH."""
     scripts = [path for path in sorted(rights.HOOKS.parent.glob("*/*.*")) if path.is_file()]
     hooks = set().union(*(rights.commands(path.read_text(encoding="utf-8")) for path in scripts))
-    assert (
-        hooks
-        == {"ecr:GetAuthorizationToken", "ssm:GetParameters", "events:PutEvents", "ec2:AssociateAddress"} | rights.PULL
-    )
-    assert held("HostRole") == hooks | rights.AGENT | rights.SESSIONS
+    said = {"ecr:GetAuthorizationToken", "ssm:GetParameters", "events:PutEvents", "ec2:AssociateAddress"}
+    assert hooks == said | rights.PULL
+    assert held("HostRole") == hooks | rights.AGENT | rights.LOGS | rights.SESSIONS
 
 
 def test_a_host_may_put_events_of_its_own_source_only() -> None:

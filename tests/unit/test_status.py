@@ -162,6 +162,7 @@ ELSEWHERE = {
     Cause.SETTINGS,
     Cause.DISAPPROVED,
     Cause.APPROVAL_EXPIRED,
+    Cause.SCAN_REFUSED,
     Cause.ALARM,
     Cause.IMAGE_GONE,
     Cause.DEVIATED,

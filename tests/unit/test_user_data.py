@@ -22,6 +22,7 @@ HOOKS = ROOT / "functions" / "host" / "hooks"
 # What the hooks ask for with `require`, by the package of Amazon Linux 2023 that has it. curl-minimal is always there.
 PACKAGES = {
     "aws": "awscli-2",
+    "awk": "gawk",
     "curl": "",
     "docker": "docker",
     "flock": "util-linux",
@@ -31,6 +32,7 @@ PACKAGES = {
     "setsid": "util-linux",
 }
 PLACE = "https://aws-codedeploy-us-east-1.s3.us-east-1.amazonaws.com/releases/"
+GROUP = "/esteira/hosts/heart"
 # Each notes what it was asked for; dnf and systemctl fail where FAILS names what they are asked for.
 STAND_IN = """#!/bin/bash
 echo "$(basename "$0") $*" >>"$CALLS"
@@ -66,13 +68,18 @@ class Machine:
         self.folder, self.calls = folder, folder / "calls"
         programs = folder / "bin"
         programs.mkdir()
-        for name in ("dnf", "systemctl", "cfn-signal", "sleep"):
+        for name in ("dnf", "systemctl", "cfn-signal", "sleep", "amazon-cloudwatch-agent-ctl"):
             (programs / name).write_text(STAND_IN)
             (programs / name).chmod(0o755)
         text = script().replace("/opt/aws/bin/", f"{programs}/").replace("/var/log/", f"{folder}/")
-        (folder / "user-data").write_text(
-            text.replace("/etc/docker", f"{folder}/docker").replace("/etc/esteira", f"{folder}/esteira")
+        self.nginx = folder / "nginx.conf"  # as the package has it
+        self.nginx.write_text("user nginx;\nevents {\n    worker_connections 1024;\n}\n")
+        text = text.replace("/etc/nginx/nginx.conf", str(self.nginx))
+        text = text.replace("/opt/aws/amazon-cloudwatch-agent/bin/", f"{programs}/").replace(
+            "/etc/docker", f"{folder}/docker"
         )
+        text = text.replace("/etc/esteira-logs.json", f"{folder}/logs.json")
+        (folder / "user-data").write_text(text.replace("/etc/esteira", f"{folder}/esteira"))
 
     def start(self, fails: str = "") -> int:
         """Run the script; dnf and systemctl fail at what contains `` fails``."""
@@ -119,7 +126,22 @@ def test_all_that_the_hooks_call_is_installed() -> None:
     """Every tool a hook requires is in a package that the user data installs, or is always there."""
     (installed,) = re.findall(r"^dnf install -y (.*)$", script(), re.MULTILINE)
     assert required() == set(PACKAGES)
-    assert set(installed.split()) == set(PACKAGES.values()) - {""}
+    assert set(installed.split()) == {*PACKAGES.values(), "amazon-cloudwatch-agent"} - {""}
+
+
+def test_what_containers_and_nginx_write_is_sent_to_the_group_of_the_stack(machine: Machine) -> None:
+    """Each file to a stream of its own: of several, the agent else sends the one that was written last."""
+    assert machine.start() == 0
+    wanted = json.loads((machine.folder / "logs.json").read_text())["logs"]["logs_collected"]["files"]["collect_list"]
+    assert {(row["log_group_name"], row["publish_multi_logs"]) for row in wanted} == {(GROUP, True)}
+    (started,) = machine.called("amazon-cloudwatch-agent-ctl")
+    assert started == f"-a fetch-config -m ec2 -s -c file:{machine.folder}/logs.json"
+
+
+def test_a_host_whose_logs_cannot_be_sent_serves_all_the_same(machine: Machine) -> None:
+    """A log must not stop a model."""
+    assert machine.start("fetch-config") == 0
+    assert "its logs stay on this host" in (machine.folder / "esteira-start.log").read_text()
 
 
 def test_a_restart_of_the_engine_leaves_the_model_running(machine: Machine) -> None:
@@ -127,6 +149,15 @@ def test_a_restart_of_the_engine_leaves_the_model_running(machine: Machine) -> N
     machine.start()
     assert json.loads((machine.folder / "docker" / "daemon.json").read_text())["live-restore"] is True
     assert script().index("daemon.json") < script().index("systemctl enable --now docker")
+
+
+def test_nginx_takes_more_connections_than_its_package_says(machine: Machine) -> None:
+    """Both in the places where nginx reads them, and before it is started."""
+    machine.start()
+    assert machine.nginx.read_text() == (
+        "worker_rlimit_nofile 16384;\nuser nginx;\nevents {\n    worker_connections 4096;\n}\n"
+    )
+    assert script().index("worker_connections") < script().index("systemctl enable --now docker nginx")
 
 
 def test_a_machine_gets_the_pinned_agent_without_ruby_and_says_that_it_stands(machine: Machine) -> None:
@@ -152,7 +183,7 @@ def test_where_version_2_is_not_to_be_had_or_dies_the_pinned_version_1_is_tried(
 @pytest.mark.parametrize(
     ("fails", "step"),
     [
-        ("install -y awscli-2", "installing the packages"),
+        ("install -y amazon-cloudwatch-agent", "installing the packages"),
         ("enable --now docker", "starting docker and nginx"),
         (f"install -y {PLACE}", "installing the CodeDeploy agent"),
         ("is-active", "installing the CodeDeploy agent"),

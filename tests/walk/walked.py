@@ -31,6 +31,7 @@ CONSOLE = {
     "ecr": {"DescribeImages", "DescribeRepositories"},
     "events": {"DescribeRule", "ListTargetsByRule"},
     "lambda": {"GetAccountSettings", "GetFunctionConfiguration", "Invoke"},
+    "logs": {"FilterLogEvents", "GetLogEvents"},
     "resourcegroupstaggingapi": {"GetResources"},
     "s3": {"GetObject", "HeadBucket", "ListObjectsV2"},
     "service-quotas": {"GetAWSDefaultServiceQuota", "GetServiceQuota"},
@@ -76,6 +77,9 @@ HANDLED: dict[str, dict[str, str]] = {
     "ecr:PutImage": {
         "ImageAlreadyExistsException": "the tag is on this image already",
         "ImageTagAlreadyExistsException": NOTED,
+    },
+    "logs:FilterLogEvents": {
+        "ResourceNotFoundException": "it is refused in words: no group, deploy service.yaml again"
     },
     "logs:GetLogEvents": {
         "InvalidParameterException": "there is no log of this build",

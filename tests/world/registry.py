@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from console.local.aws.api import AwsError
@@ -33,16 +33,24 @@ class Ecr:
             self.put_image(asked | {"imageManifestMediaType": media_type})
         return digest
 
-    def scanned(self, repository: str, digest: str, counts: Mapping[str, int], status: str = "COMPLETE") -> None:
+    def scanned(
+        self,
+        repository: str,
+        digest: str,
+        counts: Mapping[str, int],
+        status: str = "COMPLETE",
+        findings: Sequence[Any] = (),
+    ) -> None:
         """Record a scan's end and emit its event; ``counts`` by severity, empty when clean."""
-        image, now = self._images[repository][digest], self._bus.clock.now()
-        image.scan = {"findingSeverityCounts": dict(counts), "imageScanCompletedAt": now}
+        image = self._images[repository][digest]
+        image.scanned(counts, findings, self._bus.clock.now(), status)
         detail = scan_detail(repository, digest, image.tags, counts, status)
         self._bus.emit("aws.ecr", "ECR Image Scan", [arn("ecr", f"repository/{repository}")], detail)
 
-    def inspected(self, repository: str, digest: str, counts: Mapping[str, int]) -> None:
-        """Emit Inspector's event of a scan, which comes in the other's place where scanning is enhanced."""
+    def inspected(self, repository: str, digest: str, counts: Mapping[str, int], findings: Sequence[Any] = ()) -> None:
+        """Keep what Inspector found and emit its event, which comes in the other's place where scanning is enhanced."""
         name, image = arn("ecr", f"repository/{repository}"), self._images[repository][digest]
+        image.scanned(counts, findings, self._bus.clock.now(), "ACTIVE")
         detail = scan_detail(name, digest, image.tags, {**counts, "TOTAL": 99}, "INITIAL_SCAN_COMPLETE")
         self._bus.emit("aws.inspector2", "Inspector2 Scan", [name], detail)
 
@@ -86,11 +94,11 @@ class Ecr:
         return {"imageDetails": [details_of(repository, image) for image, _ in found if image is not None]}
 
     def describe_image_scan_findings(self, p: Params) -> dict[str, Any]:
-        """DescribeImageScanFindings: the counts, and no finding."""
+        """DescribeImageScanFindings: what a scan found, in pages."""
         image = self._find(p["repositoryName"], p["imageId"])
         if image is None:
             raise AwsError("ImageNotFoundException", f"The image with imageId {p['imageId']} does not exist")
-        return scan_of(p["repositoryName"], image)
+        return scan_of(p["repositoryName"], image, p)
 
     def batch_get_image(self, p: Params) -> dict[str, Any]:
         """BatchGetImage: manifests, and a failure for each image that is not there."""

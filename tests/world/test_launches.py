@@ -102,14 +102,13 @@ def test_a_host_that_came_during_a_rollout_ends_with_the_newer_release(story: St
     assert (story.live_on(PRODUCTION), story.stands(2).cause) == (2, "")
 
 
-def test_a_host_that_came_new_is_believed_when_it_is_in_service(story: Story) -> None:
-    """Before that it did not answer; and no deployment of ours names it."""
+def test_a_host_that_came_new_is_believed_by_its_own_deployment(story: Story) -> None:
+    """No deployment of ours names it; its report names the one that CodeDeploy made for it."""
     story.live("one")
-    hosts(story)[NEW] = "Pending:Wait"
+    made = launch(story)
     report(story, 1, host=NEW, **LOOP)
     assert observed(story) == []
-    hosts(story)[NEW] = "InService"
-    report(story, 1, host=NEW, **LOOP)
+    report(story, 1, host=NEW, deployment=made, **LOOP)
     assert [said.host for said in observed(story)] == [NEW]
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from threading import RLock
@@ -71,18 +71,26 @@ class Ecr:
                 return _digest(manifest.decode())
         return str(image["imageId"]["imageDigest"])
 
-    def scanned(self, repository: str, digest: str, counts: Mapping[str, int], status: str = "COMPLETE") -> None:
+    def scanned(
+        self,
+        repository: str,
+        digest: str,
+        counts: Mapping[str, int],
+        status: str = "COMPLETE",
+        findings: Sequence[Any] = (),
+    ) -> None:
         """Record a scan's end and emit ``ECR Image Scan``; ``counts`` by severity, empty when clean."""
         with self._lock:
             image = self._repository(repository)[digest]
-            image.scan = {"findingSeverityCounts": dict(counts), "imageScanCompletedAt": self._clock.now()}
+            image.scanned(counts, findings, self._clock.now(), status)
             detail = scan_detail(repository, digest, image.tags, counts, status)
             self._bus.emit("aws.ecr", "ECR Image Scan", [arn("ecr", f"repository/{repository}")], detail)
 
-    def inspected(self, repository: str, digest: str, counts: Mapping[str, int]) -> None:
-        """Emit Inspector's ``Inspector2 Scan``, as enhanced scanning does."""
+    def inspected(self, repository: str, digest: str, counts: Mapping[str, int], findings: Sequence[Any] = ()) -> None:
+        """Keep what enhanced scanning found, and emit ``Inspector2 Scan`` as it does."""
         with self._lock:
             name, image = arn("ecr", f"repository/{repository}"), self._repository(repository)[digest]
+            image.scanned(counts, findings, self._clock.now(), "ACTIVE")
             total = {**counts, "TOTAL": sum(counts.values())}
             detail = scan_detail(name, digest, image.tags, total, "INITIAL_SCAN_COMPLETE")
             self._bus.emit("aws.inspector2", "Inspector2 Scan", [name], detail)
@@ -160,12 +168,12 @@ class Ecr:
         return {"imageDetails": [details_of(name, image) for image in unique.values()]}
 
     def describe_image_scan_findings(self, params: Params) -> dict[str, Any]:
-        """DescribeImageScanFindings: the counts, and no finding."""
+        """DescribeImageScanFindings: what a scan found, in pages."""
         name = _name(params)
         image = _find(self._repository(name), params["imageId"])
         if image is None:
             raise AwsError("ImageNotFoundException", _not_found(name, params["imageId"]))
-        return scan_of(name, image)
+        return scan_of(name, image, params)
 
     def list_images(self, params: Params) -> dict[str, Any]:
         """ListImages: a row for each tag, and one for each image without any."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from console.local.aws.api import AwsError
+from console.local.aws.api import AwsError, page
 from console.local.aws_account import ACCOUNT
 
 
@@ -23,6 +23,13 @@ class EcrImage:
     tags: list[str] = field(default_factory=list)
     archived: bool = False
     scan: dict[str, Any] | None = None  # what the last scan found
+    scan_status: str = "COMPLETE"
+
+    def scanned(self, counts: Mapping[str, int], findings: Sequence[Any], at: datetime, status: str) -> None:
+        """Keep what a scan found: "ACTIVE" is enhanced scanning, whose findings have a shape of their own."""
+        kind = "enhancedFindings" if status == "ACTIVE" else "findings"
+        self.scan = {"findingSeverityCounts": dict(counts), "imageScanCompletedAt": at, kind: list(findings)}
+        self.scan_status = status
 
 
 def scan_detail(
@@ -94,12 +101,16 @@ def details_of(repository: str, image: EcrImage) -> dict[str, Any]:
     return row
 
 
-def scan_of(repository: str, image: EcrImage) -> dict[str, Any]:
-    """What DescribeImageScanFindings tells of a scan; basic scanning tells it nowhere else."""
+def scan_of(repository: str, image: EcrImage, params: Mapping[str, Any]) -> dict[str, Any]:
+    """A page of what DescribeImageScanFindings tells of a scan; basic scanning tells it nowhere else."""
     if image.scan is None:
         raise AwsError("ScanNotFoundException", f"The image {image.digest} of {repository} was not scanned.")
     named = {"registryId": ACCOUNT, "repositoryName": repository, "imageId": {"imageDigest": image.digest}}
-    return named | {"imageScanStatus": {"status": "COMPLETE"}, "imageScanFindings": image.scan}
+    kind = "enhancedFindings" if "enhancedFindings" in image.scan else "findings"
+    size, begin = int(params.get("maxResults") or 100), params.get("nextToken")
+    rows, token = page(image.scan.get(kind, []), begin, size, code="InvalidParameterException")
+    answer = named | {"imageScanStatus": {"status": image.scan_status}, "imageScanFindings": image.scan | {kind: rows}}
+    return answer | ({"nextToken": token} if token else {})
 
 
 def _size(manifest: str) -> int:

@@ -68,11 +68,19 @@ class ImageRegistry:
             yield from page["imageDetails"]
 
     def scan_findings(self, service: Service, digest: str) -> Mapping[str, Any]:
-        """ECR's scan of an image; empty where there was none. With basic scanning DescribeImages tells of none."""
+        """ECR's scan of an image with all of its findings; empty where there was none. With basic scanning
+        DescribeImages tells of none."""
+        wanted = {"repositoryName": service.images, "imageId": {"imageDigest": digest}}
+        pages = self.client("ecr").get_paginator("describe_image_scan_findings").paginate(**wanted)
+        told: dict[str, Any] = {}
         try:
-            told: Mapping[str, Any] = self.client("ecr").describe_image_scan_findings(
-                repositoryName=service.images, imageId={"imageDigest": digest}, maxResults=1
-            )
+            for page in pages:
+                there = page.get("imageScanFindings", {})
+                if told:  # what is not a list is the same on each page
+                    for kind in ("findings", "enhancedFindings"):
+                        told["imageScanFindings"].setdefault(kind, []).extend(there.get(kind, ()))
+                else:
+                    told = {**page, "imageScanFindings": dict(there)}
         except Exception as error:
             if code_of(error) in ("ScanNotFoundException", "ImageNotFoundException"):
                 return {}

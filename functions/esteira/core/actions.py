@@ -62,6 +62,12 @@ class AcceptImage(Action):
     attempt: int
 
 
+class ReadFindings(Action):
+    """Read what was found in the attempt's image."""
+
+    attempt: int
+
+
 class StartDeployment(Action):
     """Claim ``rollout`` (take 1) or take it over (take > 1), and create its deployment unless it exists already."""
 

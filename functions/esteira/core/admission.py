@@ -1,4 +1,5 @@
-"""What lets a release onto a stage: the stage before and its bake, votes, holds, windows; or a bypass of them.
+"""What lets a release onto a stage: the stage before and its bake, votes, holds, windows, the scan of its image; or
+a bypass of them.
 
 Pure: a release as the stage sees it and the time in, reasons out. A reason stays the same text for as long as nothing
 happens, because listings keep it.
@@ -17,6 +18,12 @@ import windows
 from esteira.config import Approvals
 from esteira.core.facts import Approved, CommitPushed
 from esteira.core.state import OnStage, StageState, pushes_between
+from scans import ScanRule
+from scans.findings import restored
+from scans.verdict import refusal
+
+# Enhanced scanning goes on. What was read is read again while a release waits for something else.
+FRESH = timedelta(days=1)
 
 
 class Waits(StrEnum):
@@ -27,6 +34,8 @@ class Waits(StrEnum):
     APPROVAL = "approval"
     HOLD = "hold"
     WINDOW = "window"
+    SCAN = "scan"
+    FINDINGS = "findings"  # that ECR is asked for them, which takes a moment
     REGISTRATION = "registration"
     ROLLOUT = "rollout"
     ROLLBACK = "rollback"
@@ -34,12 +43,16 @@ class Waits(StrEnum):
 
 @dataclass(frozen=True)
 class Wait:
-    """One thing a release waits for: the word, the sentence, what ends it, and when it ends by itself if known."""
+    """One thing a release waits for: the word, the sentence, what ends it, and when it ends by itself if known.
+
+    ``final``: it does not end by itself, so the release is rejected.
+    """
 
     what: Waits
     why: str
     until: datetime | None = None
     next: str = ""
+    final: bool = False
 
 
 def waits(here: OnStage, now: datetime) -> tuple[Wait, ...]:
@@ -73,6 +86,8 @@ def _rules(here: OnStage, now: datetime) -> Iterator[Wait]:
     if rules and rules.approvals:
         yield from _approval(here, rules.approvals, now)
     yield from closed(stage, now)
+    if rules and rules.scan:
+        yield from _scan(here, rules.scan, now)
 
 
 def closed(stage: StageState, now: datetime) -> Iterator[Wait]:
@@ -91,6 +106,9 @@ def _bake(here: OnStage, now: datetime) -> Wait | None:
     """The wait for the release's health on the stage before, if it is not over."""
     before = here.stage.before
     since = here.release.on(before).live_since if before else None
+    sick = [h for h in before.sick if h.release == here.release.number and h.sick != "disk"] if before else []
+    if before is not None and sick:
+        return Wait(Waits.BAKE, f"sick on {before.name}: {sick[0].why}", next="push a fix")
     if before is None or since is None or now >= since + before.baking:
         return None
     until = since + before.baking
@@ -157,6 +175,34 @@ def _all_known(here: OnStage) -> bool:
     told = {push.commit for push in pushes}
     unbroken = not live or commit == live or all(push.before in {live, *told} for push in pushes)
     return commit in told and unbroken
+
+
+def _scan(here: OnStage, rule: ScanRule, now: datetime) -> Iterator[Wait]:
+    """The wait for the findings in the image, or for people to do something about them."""
+    read, name = here.release.findings, here.stage.name
+    if not read or (read[-1].status != "pending" and now >= read[-1].at + FRESH):
+        yield Wait(Waits.FINDINGS, f"{name} asks what was found in its image, and that is being read")
+    elif read[-1].status == "complete":
+        unlisted = {word: int(number) for word, number in (line.split() for line in read[-1].unlisted)}
+        refused = refusal(rule, map(restored, read[-1].found), unlisted, now)
+        if refused:
+            yield Wait(Waits.SCAN, f"{name} does not take what was found in its image: {refused}", final=True)
+    else:
+        yield from _unscanned(here, rule, now)
+
+
+def _unscanned(here: OnStage, rule: ScanRule, now: datetime) -> Iterator[Wait]:
+    read, name = here.release.findings, here.stage.name
+    until = read[0].at + timedelta(minutes=rule.wait_minutes)
+    pending = read[-1].status == "pending"
+    if pending and now < until:
+        yield Wait(Waits.SCAN, f"{name} waits for the scan of its image until {until:%Y-%m-%d %H:%M} UTC", until)
+    elif rule.when_unscanned != "allow":
+        why = f"was not scanned within {rule.wait_minutes} minutes" if pending else f"has no scan: {read[-1].status}"
+        final = rule.when_unscanned == "refuse"
+        remedy = f"have {', '.join(digest[:19] for digest in read[-1].images)} scanned in ECR"
+        remedy = f"{remedy}, then: esteira retry {here.release.label}" if final or not pending else remedy
+        yield Wait(Waits.SCAN, f"its image {why}, and {name} takes none unscanned", next=remedy, final=final)
 
 
 def approval_expires(here: OnStage) -> datetime | None:

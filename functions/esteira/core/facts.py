@@ -217,13 +217,30 @@ class Superseded(ReleaseFact, key="superseded"):
     by: int
 
 
-What = Literal["start", "build", "image", "accept", "approval", "quarantine", "deadline", "deployment", "alarm"]
+class FindingsRead(ReleaseFact, key="findings-read#{attempt:04d}#{number:04d}"):
+    """ECR was asked for the findings in the attempt's image, for the ``number``-th time that was worth a row.
+
+    ``status`` is "pending" (the wait for the scan counts from then), "complete", or why there is no scan. ``images``
+    are the digests that were asked about: of an index, those for the hosts' platform. ``found`` are the worst findings
+    (``scans.findings``), ``unlisted`` such as "low 812" the number of others.
+    """
+
+    attempt: int
+    number: int
+    images: tuple[str, ...]
+    status: str
+    found: tuple[str, ...] = ()
+    unlisted: tuple[str, ...] = ()
+
+
+What = Literal["start", "build", "image", "accept", "approval", "scan", "quarantine", "deadline", "deployment", "alarm"]
 
 
 class GivenUp(ReleaseFact, key="given-up#{what}#{stage}#{number:08d}"):
     """A wait ended in vain. ``number`` is the rollout's on ``stage``, or else the attempt.
 
-    start, build, accept, approval: the deadline passed. image: there is none. quarantine: its commit or image
+    start, build, accept, approval: the deadline passed. image: there is none. scan: the stage does not take what was
+    found in it. quarantine: its commit or image
     may not deploy. deadline: the deployment is to be stopped. deployment: the rollout ends without one. alarm: there is
     no release to go back to. ``remedy`` is what would help where a retry would not, and ``cause``
     counts it; ``why`` may have log lines below.
@@ -300,7 +317,8 @@ class Deviated(Fact, about="stage/{stage}", key="deviated#{ended}#{deployment}")
 class HostObserved(Fact, about="stage/{stage}", key="host#{host}#{since}", kept_days=400):
     """A host told how the container that is live on it has been ``since`` then, by its own clock; a change is a fact.
 
-    ``digest`` is what runs there. ``sick`` is why it is sick, in a word, "" where it is well; ``why`` in a sentence.
+    ``digest`` is what runs there, by ``deployment``. ``sick`` is why it is sick, in a word, "" where it is well, and
+    ``why`` in a sentence.
     """
 
     stage: str
@@ -310,6 +328,7 @@ class HostObserved(Fact, about="stage/{stage}", key="host#{host}#{since}", kept_
     digest: str
     sick: str = ""
     why: str = field(default="", compare=False)
+    deployment: str = field(default="", compare=False)
 
 
 class HostLeft(Fact, about="stage/{stage}", key="host#{host}#{since}", kept_days=400):

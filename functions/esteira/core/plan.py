@@ -22,6 +22,7 @@ from esteira.core.actions import (
     OpenCommit,
     OpenImage,
     Project,
+    ReadFindings,
     Record,
     Remind,
     StartBuild,
@@ -103,6 +104,7 @@ def _projection(m: Moment, r: Release) -> Iterator[Action]:
     moved = was != status.phase.value
     waits = status.phase in (Phase.WAITING, Phase.LIVE)
     news = moved or (waits and before is not None and before.cause != status.cause)
+    news = news and status.cause != Waits.FINDINGS
     first = status.phase is Phase.LIVE and status.stage == m.s.last.name and moved and r.on(m.s.last).lives == 1
     seconds = (m.now - r.began).total_seconds() if first else None
     yield Project(r.number, status.why, status, assessed.shown(m.s.stages), was, news, seconds)
@@ -191,6 +193,7 @@ def _rules(m: Moment, r: Release) -> Iterator[Action]:
             dry_run=m.s.service.gates_dry_run,
         )
         yield Record(r.number, "; ".join(refused) or "its figures pass the gates", fact)
+    yield from _scan(m, r)
     for stage in m.s.stages:
         assessed, expires = m.assessed[r.number], approval_expires(r.on(stage))
         waiting = assessed.on[stage.name].phase is Phase.WAITING
@@ -198,6 +201,19 @@ def _rules(m: Moment, r: Release) -> Iterator[Action]:
         if asked and expires and m.now >= expires and stage.rules and stage.rules.approvals:
             why = f"nobody approved it for {stage.name} within {stage.rules.approvals.wait_hours} hours"
             yield _give_up(m, r.number, "approval", r.attempt, why, stage.name)
+
+
+def _scan(m: Moment, r: Release) -> Iterator[Action]:
+    """Read what was found in its image where a stage asks for that, and keep a refusal."""
+    assessed = m.assessed[r.number]
+    for stage in m.s.stages:
+        status = assessed.on[stage.name]
+        if status.cause == Cause.SCAN_REFUSED and r.given_up("scan", r.attempt, stage.name) is None:
+            yield _give_up(m, r.number, "scan", r.attempt, status.summary, stage.name)
+    waits = (w for s in m.s.stages if assessed.on[s.name].phase is Phase.WAITING for w in assessed.waits[s.name])
+    wanted = next((w for w in waits if w.what in (Waits.SCAN, Waits.FINDINGS)), None)
+    if wanted is not None and not assessed.overall.phase.ended:
+        yield ReadFindings(r.number, wanted.why, r.attempt)
 
 
 def _ungated(s: Snapshot, r: Release) -> bool:

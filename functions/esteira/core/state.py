@@ -29,6 +29,7 @@ from esteira.core.facts import (
     DeploymentStarted,
     Deviated,
     Diagnosed,
+    FindingsRead,
     Gated,
     GivenUp,
     Held,
@@ -186,6 +187,11 @@ class Release:
     @property
     def gated(self) -> Gated | None:
         return self.one(Gated, attempt=self.attempt)
+
+    @property
+    def findings(self) -> tuple[FindingsRead, ...]:
+        """What was read of its image's scan in this attempt, oldest first."""
+        return tuple(f for f in self.all(FindingsRead) if f.attempt == self.attempt)
 
     def given_up(self, what: str, number: int, stage: str = "") -> GivenUp | None:
         return self.one(GivenUp, what=what, number=number, stage=stage)

@@ -60,6 +60,7 @@ class Cause(StrEnum):
     QUARANTINED = "quarantined"
     DISAPPROVED = "disapproved"
     APPROVAL_EXPIRED = "approval-expired"
+    SCAN_REFUSED = "scan-refused"  # what was found in its image, or that it was not scanned
     BUILD_NOT_STARTED = "build-not-started"
     BUILD_FAILED = "build-failed"
     BUILD_STOPPED = "build-stopped"
@@ -145,9 +146,9 @@ def _overall(views: Sequence[OnStage], on: Mapping[str, Status], came: Sequence[
         if ahead.cause == Waits.STAGE_BEFORE:  # it is not live with this image any more, or not finished yet
             return status
         status = ahead
-    elsewhere = [v.stage.name for v in views if v.is_live and v.stage.name != status.stage]
-    if elsewhere and status.phase not in (Phase.LIVE, Phase.SUPERSEDED):
-        return replace(status, summary=f"live on {' and '.join(elsewhere)}; {status.summary}")
+    live = [v.stage.name for v in views if v.is_live]
+    if live and status.phase not in (Phase.LIVE, Phase.SUPERSEDED):
+        return replace(status, summary=f"live on {' and '.join(live)}; {status.summary}")
     return status
 
 
@@ -341,14 +342,14 @@ def _before_rollout(here: OnStage, waiting: tuple[Wait, ...], now: datetime) -> 
     if missing is not None:
         return Status(Phase.FAILED, missing.why, next=missing.remedy, cause=Cause.IMAGE_MISSING)
     if release.accepted:
-        return _refused(here, now) or _ready(here, waiting)
+        return _refused(here, waiting, now) or _ready(here, waiting)
     if release.pushed.source == "image":
         return Status(Phase.BUILT, "its image is being accepted")
     return _building(release)
 
 
-def _refused(here: OnStage, now: datetime) -> Status | None:
-    """What keeps a release from the stage for good: its figures, a vote against it, or no vote in time."""
+def _refused(here: OnStage, waiting: tuple[Wait, ...], now: datetime) -> Status | None:
+    """What keeps a release from the stage for good: its figures, a vote against it, no vote in time, or its scan."""
     if here.bypass(now):
         return None
     release, name, gated = here.release, here.stage.name, here.release.gated
@@ -363,9 +364,23 @@ def _refused(here: OnStage, now: datetime) -> Status | None:
     late = release.given_up("approval", release.attempt, name)
     if late is not None:
         return Status(Phase.REJECTED, late.why, next=_retry(release), cause=Cause.APPROVAL_EXPIRED, stage=name)
+    scan, final = release.given_up("scan", release.attempt, name), next((w for w in waiting if w.final), None)
+    if scan is not None or final is not None:
+        remedy = final.next if final and final.next else _without(here)
+        why = scan.why if scan else final.why if final else ""
+        return Status(Phase.REJECTED, why, next=remedy, cause=Cause.SCAN_REFUSED, stage=name)
     if here.promoted and here.stage.live > release.number:
         return Status(Phase.SUPERSEDED, f"v{here.stage.live} came before it was deployed to {name}")
     return None
+
+
+def _without(here: OnStage) -> str:
+    """What helps a release whose image has findings that its stage does not take."""
+    label, name = here.release.label, here.stage.name
+    remedy = f"push an image without them; or add them to {name}'s scan.exceptions "
+    remedy += f"(esteira policy apply FILE --reason …), then: {_retry(here.release)}"
+    closed = here.stage.rules is not None and not here.stage.rules.bypass
+    return remedy if closed else f"{remedy}; or esteira bypass {label} --reason … --for 1h"
 
 
 def _ready(here: OnStage, waiting: tuple[Wait, ...]) -> Status:

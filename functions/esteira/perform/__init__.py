@@ -8,7 +8,7 @@ from typing import Any
 from esteira.context import Context
 from esteira.core import actions
 from esteira.core.state import Snapshot
-from esteira.perform import births, build, finish, report, rollout
+from esteira.perform import births, build, findings, finish, report, rollout
 from esteira.perform.effects import Effects
 
 _PERFORMERS: Mapping[type[actions.Action], Callable[[Any, Effects], bool | None]] = {
@@ -17,6 +17,7 @@ _PERFORMERS: Mapping[type[actions.Action], Callable[[Any, Effects], bool | None]
     actions.StartBuild: build.start,
     actions.FindBuild: build.find,
     actions.AcceptImage: build.accept,
+    actions.ReadFindings: findings.read,
     actions.StopBuild: report.stop,
     actions.StopDeployment: report.stop,
     actions.StartDeployment: rollout.start,

@@ -29,6 +29,9 @@ ORDERED = {
 }
 # Lists that are left as they are: both order and pages are documented, and the stand-in keeps them.
 KEPT = {
+    "ecr:DescribeImageScanFindings": (
+        "https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImageScanFindings.html"
+    ),
     "dynamodb:Query": "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html",
     "dynamodb:Scan": "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Scan.html",
     "s3:ListObjectsV2": "https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html",
