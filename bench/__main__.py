@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 
+from bench import cli, cold_start, cost, flat_cost, light_start, model_service, proxy, push_to_live, swap
 from bench import cli, cold_start, cost, flat_cost, light_start, many_services, model_service, push_to_live, swap
 from bench.meter import BenchError
 
@@ -41,6 +42,7 @@ PARTS = {
     "cold_start": Part("Cold start in the container", cold_start.run, cold_start.missed, cold_start.table),
     "model_service": Part("The model service", model_service.run, model_service.missed, model_service.table),
     "swap": Part("A swap under load", swap.run_all, swap.missed, swap.table),
+    "proxy": Part("A host's proxy", proxy.run_all, proxy.missed, proxy.table),
     "cli": Part("The command line", cli.run, cli.missed, cli.table),
     "push_to_live": Part("Push to live", push_to_live.run, push_to_live.missed, push_to_live.table),
 }

@@ -117,11 +117,12 @@ def by_esteira(image: str) -> Iterator[tuple[int, Swap]]:
 
 
 @contextmanager
-def hosted(image: str) -> Iterator[Host]:
-    """A host on which the image is live as v1."""
+def hosted(image: str, **environment: str) -> Iterator[Host]:
+    """A host on which the image is live as v1; its hooks get this environment."""
     with tempfile.TemporaryDirectory() as folder:
         host = Host(Path(folder), image.partition("/")[0], f"heart-{uuid.uuid4().hex[:6]}")
         host.start()
+        host.environment |= environment
         try:
             deploy(host, 1, image, 0)
             yield host

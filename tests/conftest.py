@@ -1,7 +1,8 @@
-"""What holds for every test: the mark of the folder it lies in, and how long hypothesis tries."""
+"""What holds for every test: its folder's mark, how long hypothesis tries, how long a host judges a release."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ FOLDERS = ("unit", "world", "integration", "e2e", "docker")
 # No deadline: how long an example takes says more about the machine than about the code.
 settings.register_profile("esteira", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("esteira")
+# Local hosts judge a release by its answers for ten seconds; a test that is about that says how long.
+os.environ["ESTEIRA_MIN_READY_SECONDS"] = "0"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

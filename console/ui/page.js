@@ -191,7 +191,7 @@ function newest(service) {
     line && ENDED.includes(line.phase) && line.log.length ? el("pre", { tabindex: "0", role: "region", "aria-label": `The last lines of the log of ${line.release}` }, line.log.join("\n")) : null,
     service.failing.map((text) => el("p", { class: "loud" }, el("strong", {}, "Failing: "), text)),
     service.rules ? el("p", {}, el("small", {}, `Rules: ${service.rules}`)) : null,
-    service.url ? el("p", {}, service.live ? `${service.live} answers at ` : "It will answer at ", el("a", { href: service.url, rel: "noreferrer", target: "_blank" }, service.url)) : null,
+    service.url ? el("p", { class: "answers" }, service.live ? `${service.live} answers at ` : "It will answer at ", el("a", { href: service.url, rel: "noreferrer", target: "_blank" }, service.url)) : null,
   ];
 }
 
@@ -555,10 +555,11 @@ function listen() {
     drawRunning();
   });
   hear("services", (told) => {
+    const first = !names;
     names = told;
     for (const gone of [...services.keys()].filter((name) => !names.includes(name))) services.delete(gone);
     const { view, service } = place();
-    if (asked && view === "dora") links(view, service); // months of figures are not read twice for one moment
+    if (asked && (view === "dora" || (first && view))) links(view, service); // nothing is read twice for one moment
     else show();
   });
   hear("trouble", ({ error }) => {

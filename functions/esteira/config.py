@@ -196,6 +196,9 @@ class Service(Rules):
     startup_seconds: Annotated[int, Field(ge=1, le=1500)] = 60
     drain_seconds: Annotated[int, Field(ge=0, le=1500)] = 30
     validation_seconds: Annotated[int, Field(ge=1, le=1500)] = 120  # after that the host puts the former release back
+    min_ready_seconds: Annotated[int, Field(ge=0, le=600)] = 10  # so long it is judged by what it answers
+    max_body_mb: Annotated[int, Field(ge=0, le=2**20)] = 100  # of a request; 0: any size
+    response_seconds: Annotated[int, Field(ge=1, le=86400)] = 3600  # between two pieces of an answer
     memory_mb: Annotated[int, Field(ge=0, le=2**24)] = 0  # the container's limit; 0: nine tenths of the host's
     when_memory_is_short: Literal["refuse", "stop-first"] = "refuse"
     capabilities: tuple[Capability, ...] = ()  # what the container may do of what root may; none unless asked for

@@ -57,6 +57,24 @@ printf 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: up
 sleep 600 &
 wait
 """
+# An HTTP/1.1 server that keeps its connections, one process for each: it answers how many there were.
+SERVE_KEPT = "nc -ll -p 8080 -e /bin/kept & trap exit TERM; wait"
+KEPT = r"""#!/bin/sh
+echo one more >>/tmp/connections
+while read -r line; do
+    [ ${#line} = 1 ] || continue
+    count=$(/bin/busybox wc -l </tmp/connections)
+    printf 'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s' ${#count} "$count"
+done
+"""
+# A request that the container's command may wait for, and that is answered with 500 where the environment says so.
+REAL = """#!/bin/sh
+echo asked >/tmp/asked
+[ -z "$FAILS" ] || echo 'Status: 500 Internal Server Error'
+echo 'Content-Type: text/plain'
+echo
+echo -n "real $HTTP_HOST"
+"""
 TOOLS = ("docker", "nginx", "docker-registry", "busybox", "curl", "flock", "python3", "iconv")
 
 
@@ -127,10 +145,10 @@ def add(tar: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> N
 
 
 def image(registry: str, service: str, says: str, command: str = SERVE, golden: str = "", label: str = "",
-          exposes: str = "") -> str:  # fmt: skip
+          exposes: str = "", program: str = "") -> str:  # fmt: skip
     """Push an image whose page is ``says``, with /ping, a slow page and a model; return it by digest, the engine keeps
     none. The model answers everything with a half; ``golden`` are its golden questions, ``label`` says where,
-    ``exposes`` are the ports that it exposes."""
+    ``exposes`` are the ports that it exposes, ``program`` is run in place of a shell with ``command``."""
     rootfs = io.BytesIO()
     with tarfile.open(fileobj=rootfs, mode="w") as tar:
         add(tar, "bin/busybox", Path(shutil.which("busybox") or "").resolve().read_bytes(), 0o755)
@@ -140,17 +158,23 @@ def image(registry: str, service: str, says: str, command: str = SERVE, golden: 
             tar.addfile(link)
         add(tar, "www/index.html", says.encode())
         add(tar, "www/ping", b"ok")
+        add(tar, "www/model[1]{2}", b"ok")
         slow = f"#!/bin/sh\necho 'Content-Type: text/plain'\necho\nsleep 3\necho -n 'slow {says}'\n"
         add(tar, "www/cgi-bin/slow", slow.encode(), 0o755)
-        model = "#!/bin/sh\necho 'Content-Type: application/json'\necho\necho '{\"half\": [0.5], \"more\": 1}'\n"
+        late = f"#!/bin/sh\nsleep 3\necho 'Content-Type: text/plain'\necho\necho -n 'late {says}'\n"
+        add(tar, "www/cgi-bin/late", late.encode(), 0o755)
+        model = "#!/bin/sh\n/bin/busybox cat >/dev/null\necho 'Content-Type: application/json'\necho\n"
+        model += 'echo \'{"half": [0.5], "more": 1}\'\n'
         add(tar, "www/cgi-bin/ask", model.encode(), 0o755)
+        add(tar, "www/cgi-bin/real", REAL.encode(), 0o755)
         add(tar, "bin/socket", SOCKET.encode(), 0o755)
+        add(tar, "bin/kept", KEPT.encode(), 0o755)
         add(tar, "models/golden.json", golden.encode(), 0o600)
         link = tarfile.TarInfo("models/link.json")
         link.type, link.linkname = tarfile.SYMTYPE, "golden.json"
         tar.addfile(link)
     name = f"{registry}/{service}:{uuid.uuid4().hex[:8]}"
-    changes = [f"CMD {json.dumps(['/bin/sh', '-c', command])}", "ENV PATH=/bin"]
+    changes = [f"CMD {json.dumps([program] if program else ['/bin/sh', '-c', command])}", "ENV PATH=/bin"]
     changes += [f"LABEL esteira.golden={label}"] if label else []
     changes += [f"EXPOSE {exposes}"] if exposes else []
     options = [word for change in changes for word in ("--change", change)]
@@ -194,7 +218,7 @@ class Host:
             f"  server {{ listen 127.0.0.1:{free_port()}; }}\n  include {self.conf_dir}/*.conf;\n}}\n"
         )
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")},
+            **{name: value for name, value in os.environ.items() if not name.startswith(("DOCKER_", "ESTEIRA_"))},
             "PATH": f"{SYSTEM_PATH}:{os.environ['PATH']}",  # an agent's: the system's Python, not a developer's
             "ESTEIRA_NGINX_CONF": str(conf),
             "ESTEIRA_NGINX_CONF_DIR": str(self.conf_dir),
@@ -220,6 +244,11 @@ class Host:
         self.nginx.wait()
         (self.where / "nginx.pid").unlink()
 
+    def workers(self) -> set[str]:
+        """nginx's worker processes."""
+        assert self.nginx
+        return set(run("pgrep", "--parent", str(self.nginx.pid)).split())
+
     def stop(self) -> None:
         """End nginx, remove the containers and images of this host's service."""
         assert self.nginx
@@ -244,7 +273,7 @@ class Host:
     @property
     def rollout(self) -> tuple[str, str]:
         """What nginx was told: the service's file, and the container that its link names."""
-        return self.site.read_text(), self.site.with_suffix(".live").readlink().name
+        return self.site.read_text(), self.site.with_suffix("").readlink().name.partition("=")[2]
 
     @property
     def before(self) -> Path:
@@ -254,8 +283,8 @@ class Host:
     @property
     def is_settled(self) -> bool:
         """Whether nothing of a swap is under way."""
-        kept = {self.site.name, *(self.site.with_suffix(suffix).name for suffix in (".live", ".containers"))}
-        return {path.name for path in self.conf_dir.iterdir()} == kept
+        left = {path.name for path in self.conf_dir.iterdir()} - {self.site.name, self.site.stem}
+        return all(name.startswith(f"{self.site.stem}={self.service}-v") for name in left)
 
     @property
     def armed(self) -> Path:
@@ -283,7 +312,8 @@ class Host:
         release = {
             "service": self.service, "release": f"v{number}", "number": number, "commit": "c0ffee",
             "stage": "production", "image": image, "digest": image.partition("@")[2], "port": 8080,
-            "health_path": "/ping", "startup_seconds": 20, "drain_seconds": 0, "environment": {}, **changes,
+            "health_path": "/ping", "startup_seconds": 20, "drain_seconds": 0, "min_ready_seconds": 0,
+            "environment": {}, **changes,
         }  # fmt: skip
         archive = self.where / uuid.uuid4().hex / "deployment-archive"
         packed = io.BytesIO()
@@ -333,11 +363,12 @@ class Host:
         assert not failed, ended.log
         return self.served_by()
 
-    def get(self, path: str = "/") -> tuple[int, str, str]:
-        """GET through the proxy: status, body, the container that answered."""
+    def get(self, path: str = "/", body: bytes | None = None, name: str = "") -> tuple[int, str, str]:
+        """GET, or POST where there is a body, through the proxy, for a host of that name: status, body, the container
+        that answered."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
-            connection.request("GET", path)
+            connection.request("GET" if body is None else "POST", path, body, {"Host": name} if name else {})
             answer = connection.getresponse()
             return answer.status, answer.read().decode(), answer.headers["X-Esteira-Release"] or ""
         finally:
@@ -369,15 +400,15 @@ def inspected(container: str) -> dict[str, Any]:
 class Traffic:
     """Requests, each on a connection of its own, ``pause`` seconds apart, while the block runs."""
 
-    def __init__(self, host: Host, pause: float = 0) -> None:
-        self._pause = pause
+    def __init__(self, host: Host, pause: float = 0, path: str = "/") -> None:
+        self._pause, self._path = pause, path
         self.host, self.bodies, self.failed = host, list[str](), list[str]()
         self._over, self._threads = threading.Event(), [threading.Thread(target=self._send) for _ in range(2)]
 
     def _send(self) -> None:
         while not self._over.is_set():
             try:
-                status, body, _ = self.host.get()
+                status, body, _ = self.host.get(self._path)
                 (self.bodies if status == 200 else self.failed).append(body)
             except (OSError, http.client.HTTPException) as error:
                 self.failed.append(repr(error))

@@ -375,7 +375,8 @@ def test_every_script_may_run_twice(host: Host, built: Built) -> None:
     assert not failed, said
     assert host.get("/ping").headers["x-model-version"] == "v2"
     assert len(host.containers()) == 1
-    assert [path.name for path in host.conf_dir.iterdir()] == [f"esteira-{host.service}.conf"]
+    names = {f"esteira-{host.service}.{suffix}" for suffix in ("conf", "live", "containers")}
+    assert {path.name for path in host.conf_dir.iterdir()} == names
 
 
 def test_a_release_that_does_not_start_leaves_the_live_one_untouched(host: Host, built: Built) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -26,13 +27,16 @@ def turned(host: Host, number: int, image: str) -> Path:
 
 
 def test_a_candidate_killed_before_its_validation_is_turned_back(host: Host) -> None:
-    """ValidateService sees no answer: the former one is live again; the next release succeeds."""
+    """Whoever sees it first, the switch or ValidateService: the former one is live again, the cause is said, the next
+    release succeeds."""
     live = host.live(1, host.image("one"))
     archive = turned(host, 2, host.image("two"))
-    run("docker", "kill", host.armed.read_text().split()[1])
+    candidate = host.armed.read_text().split()[1]
+    run("docker", "kill", candidate)
     ended = host.hook("ValidateService", archive)
     assert ended.status == 1
-    assert "expected 200 from" in ended.sentence
+    assert f"{candidate} ended " in ended.sentence
+    assert "exit code 137" in ended.sentence
     assert f"{live} is live" in ended.sentence
     assert host.get()[1:] == ("one", live)
     host.live(3, host.image("three"))
@@ -122,6 +126,7 @@ class Engine:
         if self.process.poll() is not None:
             self.start()
         self.asked("rm", "--force", *self.asked("ps", "--all", "--quiet").stdout.split())
+        self.asked("network", "rm", "esteira")
         for process in (self.process, self.containerd):
             process.terminate()
             process.wait()
@@ -177,3 +182,44 @@ def test_an_engine_killed_while_a_candidate_starts_fails_the_release_alone(host:
     failed, ended = host.deploy(host.bundle(3, host.image("three")))
     assert failed == "", ended.log
     assert host.get()[1] == "three"
+
+
+@pytest.fixture
+def small_disk(host: Host) -> Iterator[Path]:
+    """nginx's directory on a disk of its own, which a test may fill with this file."""
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(host.conf_dir)]
+    if subprocess.run(mounted, capture_output=True, check=False).returncode:
+        pytest.skip("a disk of the test's own needs the right to mount")
+    yield host.conf_dir / "everything"
+    run("umount", str(host.conf_dir))
+
+
+def fill(file: Path) -> None:
+    """Write until nothing more goes in."""
+    with contextlib.suppress(OSError), file.open("wb", buffering=0) as everything:
+        while True:
+            everything.write(b"x" * 4096)
+
+
+@pytest.mark.parametrize("event", ["ApplicationStart", "ValidateService"])
+def test_a_full_disk_is_named_and_the_release_that_is_said_to_be_live_stays(
+    host: Host, small_disk: Path, event: str
+) -> None:
+    """Before the turn and after it: the sentence names the disk, and what it calls live answers then and later."""
+    live = host.live(1, host.image("one"))
+    archive = host.bundle(2, host.image("two"))
+    assert host.hook("BeforeInstall", archive).status == 0
+    if event == "ValidateService":
+        assert host.hook("ApplicationStart", archive).status == 0
+    fill(small_disk)
+    ended = host.hook(event, archive)
+    assert ended.status == 1, ended.log
+    assert (
+        f"{event} of {host.service} v2 failed: the disk that holds {host.conf_dir} is full; {live} is live. "
+        in ended.log
+    )
+    assert host.get()[1:] == ("one", live)
+    assert not host.armed.exists()
+    small_disk.unlink()
+    assert host.deploy(archive)[0] == ""
+    assert host.get()[1] == "two"

@@ -17,6 +17,7 @@ import pytest
 from aiohttp import web
 
 from console.local.process.front import Front
+from console.local.process.upstream import Limits
 
 SECONDS = 10.0  # after which something that should have happened has not
 
@@ -443,3 +444,40 @@ def _all(client: socket.socket) -> bytes:
     while piece := client.recv(65536):
         whole += piece
     return whole
+
+
+@pytest.mark.parametrize("measured", [True, False], ids=["a known length", "chunked"])
+def test_a_request_that_is_too_large_is_refused_with_a_sentence(
+    front: Front, upstream: Callable[..., Upstream], measured: bool
+) -> None:
+    """The limit holds for what says its length and for what does not, and a smaller request passes."""
+    behind = upstream("one", lambda exchange: exchange.reply(str(len(exchange.body())).encode()))
+    front.turn_to(behind.port, Limits(body_mb=3))
+
+    def post(mebibytes: int) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", front.port, timeout=SECONDS)
+        with contextlib.closing(connection):
+            pieces = [b"x" * 1024 * 1024] * mebibytes
+            connection.request("POST", "/", b"".join(pieces) if measured else iter(pieces), encode_chunked=not measured)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+
+    assert post(3) == (200, str(3 * 1024 * 1024).encode())
+    assert post(4) == (413, b"the request is larger than 3 MB, which is max_body_mb of this service\n")
+
+
+def test_an_answer_that_takes_too_long_is_a_gateway_timeout_with_a_sentence(
+    front: Front, upstream: Callable[..., Upstream]
+) -> None:
+    """It is not asked a second time."""
+    over = threading.Event()
+    behind = upstream("one", lambda exchange: over.wait(SECONDS) and None)
+    front.turn_to(behind.port, Limits(response_seconds=0.3))
+    connection = http.client.HTTPConnection("127.0.0.1", front.port, timeout=SECONDS)
+    with contextlib.closing(connection):
+        connection.request("GET", "/slow")
+        answer = connection.getresponse()
+        said = answer.read().decode()
+    over.set()
+    assert (answer.status, behind.seen) == (504, ["GET /slow"])
+    assert "did not answer GET /slow within 0.3 s, which is response_seconds of this service" in said

@@ -43,10 +43,15 @@ if mode == "crash":
 async def ping(request):
     global asked
     asked += 1
-    return web.Response(status=500 if mode == "sick" or (mode == "once" and asked > 1) else 200)
+    most = {"once": 1, "sickens": 2}.get(mode, 10**9)
+    return web.Response(status=500 if mode == "sick" or asked > most else 200)
 
 async def who(request):
     body = await request.read()
+    if mode == "dies":
+        asyncio.get_running_loop().call_later(1.5, os._exit, 3)
+    if mode == "errs":
+        return web.Response(status=500)
     about = {"version": Path("VERSION").read_text(), "pid": os.getpid(), "cwd": os.getcwd(), "python": sys.executable,
              "argv": sys.argv, "environment": dict(os.environ), "body": body.decode()}
     return web.json_response(about)
@@ -251,7 +256,7 @@ def test_what_is_in_flight_finishes_on_the_old_release(
             socket = await session.ws_connect(f"http://127.0.0.1:{host.port}/ws")
             await asyncio.to_thread(until, begun.exists)
             thread, results = in_thread(lambda: host.deploy(job_of(bundle_of(image("two"), "v2"), tmp_path, "d-2")))
-            await asyncio.to_thread(until, lambda: host.live and host.live.release == "v2")
+            await asyncio.to_thread(until, lambda: ask(host)["version"] == "two")
             await socket.send_str("?")
             said = [await socket.receive_str(), str(ask(host)["version"]), str(is_there(old))]
             await socket.close()
@@ -371,6 +376,40 @@ def test_a_candidate_that_fails_leaves_the_live_release_untouched(
     assert ask(host) == before
     assert host.live is not None
     assert [path.name for path in host.releases.iterdir()] == [host.live.directory]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        ("dies", "the container exited with status 3 "),
+        ("errs", "answers were errors (status 500 and above), expected at most a tenth"),
+        ("sickens", "GET /ping since it has the traffic: expected 200, got 500, 3 times in a row"),
+    ],
+)
+def test_a_release_that_is_sick_under_real_requests_is_taken_back(
+    host: ProcessHost,
+    image: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    said: str,
+) -> None:
+    """Healthy at its start and sick from its first requests on: the live release serves, as the same process."""
+    host.deploy(job_of(bundle_of(image("one")), tmp_path))
+    live = ask(host)["pid"]
+    monkeypatch.delenv("ESTEIRA_MIN_READY_SECONDS")
+    bundle = bundle_of(image("two"), "v2", environment={"MODE": mode}, min_ready_seconds=8)
+    thread, results = in_thread(lambda: host.deploy(job_of(bundle, tmp_path)))
+    while thread.is_alive():
+        with contextlib.suppress(OSError):
+            ask(host)
+        time.sleep(0.05)
+    (result,) = results
+    assert result.status == "Failed"
+    assert said in result.message, result.message
+    assert result.message.startswith("ValidateService: ")
+    assert (ask(host)["version"], ask(host)["pid"]) == ("one", live)
 
 
 def test_the_last_lines_of_a_failed_containers_log_are_in_the_result(

@@ -82,6 +82,7 @@ HOST_SAID = HostObserved(
     digest=DIGEST,
     sick="crash-loop",
     why="its container ended 3 times in 12 s, the last time with status 1",
+    deployment=DEPLOYMENT,
 )
 
 

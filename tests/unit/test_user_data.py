@@ -22,6 +22,7 @@ HOOKS = ROOT / "functions" / "host" / "hooks"
 # What the hooks ask for with `require`, by the package of Amazon Linux 2023 that has it. curl-minimal is always there.
 PACKAGES = {
     "aws": "awscli-2",
+    "awk": "gawk",
     "curl": "",
     "docker": "docker",
     "flock": "util-linux",
@@ -73,6 +74,9 @@ class Machine:
             (programs / name).write_text(STAND_IN)
             (programs / name).chmod(0o755)
         text = script().replace("/opt/aws/bin/", f"{programs}/").replace("/var/log/", f"{folder}/")
+        self.nginx = folder / "nginx.conf"  # as the package has it
+        self.nginx.write_text("user nginx;\nevents {\n    worker_connections 1024;\n}\n")
+        text = text.replace("/etc/nginx/nginx.conf", str(self.nginx))
         (folder / "user-data").write_text(text.replace("/etc/docker", f"{folder}/docker"))
 
     def start(self, fails: str = "") -> int:
@@ -121,6 +125,15 @@ def test_a_restart_of_the_engine_leaves_the_model_running(machine: Machine) -> N
     machine.start()
     assert json.loads((machine.folder / "docker" / "daemon.json").read_text())["live-restore"] is True
     assert script().index("daemon.json") < script().index("systemctl enable --now docker")
+
+
+def test_nginx_takes_more_connections_than_its_package_says(machine: Machine) -> None:
+    """Both in the places where nginx reads them, and before it is started."""
+    machine.start()
+    assert machine.nginx.read_text() == (
+        "worker_rlimit_nofile 16384;\nuser nginx;\nevents {\n    worker_connections 4096;\n}\n"
+    )
+    assert script().index("worker_connections") < script().index("systemctl enable --now docker nginx")
 
 
 def test_a_machine_gets_the_pinned_agent_without_ruby_and_says_that_it_stands(machine: Machine) -> None:

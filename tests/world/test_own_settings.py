@@ -183,6 +183,25 @@ def test_what_is_live_is_deployed_again_by_a_word_with_its_reason(story: Story) 
     assert (len(keys.deployments), keys.failure_rate) == (1, 0)
 
 
+def test_what_cannot_be_deployed_again_stays_live_and_says_so(story: Story) -> None:
+    """A secret was removed meanwhile: nothing is deployed, and the sentence says that it is live all the same."""
+    set_secret(story, "/esteira/secrets/heart/TOKEN")
+    story.push("one", esteira_dot_yaml="secrets: [TOKEN]")
+    story.play()
+    story.aws_client("ssm").delete_parameter(Name="/esteira/secrets/heart/TOKEN")
+    story.operate("redeploy", reason="a new TOKEN")
+    story.play()
+    assert (story.live_on("production"), len(story.deployed())) == (1, 1)
+    assert story.why(1) == (
+        "live on production; the secret TOKEN of v1 is not set for production, so nothing was deployed; next: "
+        "esteira secret set TOKEN --stage production, then: esteira redeploy --reason …"
+    )
+    set_secret(story, "/esteira/secrets/heart/TOKEN")
+    story.operate("redeploy", reason="a new TOKEN")
+    story.play()
+    assert (story.phases, story.deployed()) == (["live"], ["v1 Succeeded", "v1 Succeeded"])
+
+
 def test_an_order_to_deploy_again_dies_with_what_was_live(story: Story) -> None:
     """A release that takes the place meanwhile has the new values anyway, and nothing goes back to the old one."""
     story.push("one")

@@ -131,8 +131,11 @@ class DockerHost:
 
     def _watch(self) -> None:
         """Have each service watched that has a live release: what a unit of systemd does on AWS."""
-        for link in (self._folder / "conf.d").glob("esteira-*.live"):
-            started = self._watchers.watch(link.stem.removeprefix("esteira-"), self._environment)
+        links = (path for path in (self._folder / "conf.d").glob("esteira-*") if path.is_symlink() and not path.suffix)
+        for link in links:
+            service = link.name.removeprefix("esteira-")
+            log = self._folder / f"esteira-{service}.log"
+            started = self._watchers.watch(service, link, log, self._environment)
             if started is not None:
                 self._lifeline.hold(started)
 
@@ -182,6 +185,7 @@ class DockerHost:
             "ESTEIRA_FIRST_PORT": str(FIRST_PORT + PORTS * first),
             "ESTEIRA_LOCK": str(self._folder / "lock"),
             "ESTEIRA_LOG": str(self._folder / "esteira.log"),
+            **{name: os.environ[name] for name in ("ESTEIRA_MIN_READY_SECONDS",) if name in os.environ},
             "ESTEIRA_SYSTEMD": "no",  # the machine's is not this host's
         }
 
@@ -223,7 +227,7 @@ def _nginx_conf(folder: Path, port: int) -> str:
     nothing = NOTHING_LIVE.strip().replace('"', "'")
     return (
         f"{user}worker_processes 2;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx.log;\n"
-        f"events {{ worker_connections 1024; }}\n"
+        f"events {{ worker_connections 4096; }}\n"
         f"http {{\n  access_log off;\n{temp}"
         f"  server {{\n    listen {LOOPBACK}:{port};\n    server_name nothing-live.invalid;\n"
         f'    default_type text/plain;\n    location / {{ return 503 "{nothing}\\n"; }}\n  }}\n'

@@ -66,12 +66,13 @@ class Docker:
         return cls(client, asked.stdout.strip() or "unix:///var/run/docker.sock")
 
     def run(self, *words: str) -> str:
-        """Run a command to its end and return what it printed. Raises OSError with its last words."""
+        """Run a command to its end and return what it printed. Raises OSError with its reason."""
         command = [self.client, "--host", self.engine, *words]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
-            raise OSError(f"docker {words[0]}: {said}")
+            lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+            said = [line for line in lines if line and not line.startswith(("Run 'docker", "See 'docker", "Usage:"))]
+            raise OSError(f"docker {words[0]}: {said[-1] if said else 'it said nothing'}")
         return done.stdout.strip()
 
     def programs(self, address: str, packages: Path, host: str = "") -> Mapping[str, str]:

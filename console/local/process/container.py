@@ -244,7 +244,7 @@ class Container:
         """
         deadline = time.monotonic() + seconds
         asked = f"GET {path}" if path else "a request"
-        search = HealthSearch(path, lambda at: self._one_answer(at, deadline - time.monotonic()), time.monotonic)
+        search = HealthSearch(path, lambda at: self.one_answer(at, deadline - time.monotonic()), time.monotonic)
         while True:
             if not self.running:
                 return f"the container {self.last_words()} before it answered {asked}"
@@ -312,7 +312,8 @@ class Container:
             )
         return ""
 
-    def _one_answer(self, path: str, seconds: float) -> str:
+    def one_answer(self, path: str, seconds: float = ONE_ANSWER_SECONDS) -> str:
+        """The status of GET ``path``, "" where no answer came."""
         try:
             return str(get_status(self.port, path, min(max(seconds, POLL_SECONDS), ONE_ANSWER_SECONDS)))
         except OSError:

@@ -14,7 +14,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -24,12 +24,13 @@ import aiohttp
 from aiohttp import hdrs, web
 
 from console.local.ports import LOOPBACK, get_status
-from console.local.process.upstream import IDEMPOTENT, PROBE, Body, Upstream, end_to_end, is_whole
+from console.local.process.upstream import IDEMPOTENT, PROBE, AnswerCounts, Body, Limits, Upstream, end_to_end, is_whole
 from console.local.process.websocket_relay import CLOSE_SECONDS, asks_for_websocket, relay
 
 BACKLOG = 1024
 # A body up to this size is read whole before it is sent on, so that it can be sent again; a larger one streams.
 RESENDABLE_BYTES = 1024 * 1024
+NO_LIMITS = Limits()
 NOTHING_LIVE = "nothing is live yet: push a release, and see where it stands with: esteira status\n"
 
 _T = TypeVar("_T")
@@ -92,9 +93,16 @@ class Front:
         self._loop.call_soon_threadsafe(self._end.set)
         thread.join()
 
-    def turn_to(self, upstream: int | None) -> None:
-        """Send every request that begins from now on to ``upstream``; what began before stays where it is."""
-        self._call(lambda: self._turn(upstream))
+    def turn_to(self, upstream: int | None, limits: Limits = NO_LIMITS) -> None:
+        """Send every request that begins from now on to ``upstream``; what began before stays where it is.
+
+        ``limits`` are those of an upstream that is not known yet.
+        """
+        self._call(lambda: self._turn(upstream, limits))
+
+    def tally(self, upstream: int | None) -> AnswerCounts:
+        """What ``upstream`` has answered since it was turned to; nothing once it has been left."""
+        return self._call(lambda: self._upstreams[upstream].tally if upstream in self._upstreams else AnswerCounts())
 
     def in_flight(self, upstream: int) -> int:
         """Requests and WebSockets that are on ``upstream`` at this moment."""
@@ -147,15 +155,15 @@ class Front:
         for upstream in self._upstreams.values():
             await upstream.close()
 
-    def _turn(self, upstream: int | None) -> None:
+    def _turn(self, upstream: int | None, limits: Limits) -> None:
         before = self._target
-        self._target = None if upstream is None else self._upstream(upstream)
+        self._target = None if upstream is None else self._upstream(upstream, limits)
         if before is not None:
             self._forget_if_idle(before)
 
-    def _upstream(self, port: int) -> Upstream:
+    def _upstream(self, port: int, limits: Limits) -> Upstream:
         if port not in self._upstreams:
-            self._upstreams[port] = Upstream(port)
+            self._upstreams[port] = Upstream(port, limits)
         return self._upstreams[port]
 
     def _forget_if_idle(self, upstream: Upstream) -> None:
@@ -196,13 +204,15 @@ class Front:
         if target is None:
             return _sentence(HTTPStatus.SERVICE_UNAVAILABLE, NOTHING_LIVE)
         with self._carrying(target):
+            if target.limits.refuse(request.content_length or 0):
+                return _sentence(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, target.limits.too_large)
             # Held while the body comes in: a request has begun when its head is here.
-            body = await _body_of(request)
+            body = await _body_of(request, target.limits)
             try:
                 return await self._pass(request, target, body)
             except _NotAnsweredError as error:
                 if not error.may_send_again:
-                    return _bad_gateway(request, error)
+                    return _bad_gateway(request, target, error)
         return await self._second_try(request, body)
 
     async def _second_try(self, request: web.BaseRequest, body: Body) -> web.StreamResponse:
@@ -214,7 +224,7 @@ class Front:
             try:
                 return await self._pass(request, target, body)
             except _NotAnsweredError as error:
-                return _bad_gateway(request, error)
+                return _bad_gateway(request, target, error)
 
     async def _pass(self, request: web.BaseRequest, upstream: Upstream, body: Body) -> web.StreamResponse:
         """Send the request to the upstream and its answer to the client. Raises _NotAnsweredError before any of it."""
@@ -225,6 +235,8 @@ class Front:
             async with upstream.send(request, body) as answer:
                 if ticket in self._probes:
                     self._probes[ticket] = upstream.port
+                else:
+                    upstream.count(answer.status)
                 return await _stream(request, answer)
         except (aiohttp.ClientError, OSError) as error:
             raise _NotAnsweredError(upstream.port, error, _may_send_again(request, body, error)) from error
@@ -236,6 +248,12 @@ class _NotAnsweredError(Exception):
     def __init__(self, port: int, cause: Exception, may_send_again: bool) -> None:
         super().__init__(f"{type(cause).__name__} on {LOOPBACK}:{port}: {cause}")
         self.may_send_again = may_send_again
+        self.too_large = isinstance(cause.__cause__, _TooLargeError)
+        self.took_too_long = isinstance(cause, aiohttp.SocketTimeoutError)
+
+
+class _TooLargeError(Exception):
+    """A body of unknown length turned out to be larger than the release takes."""
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -246,7 +264,7 @@ def _listen(host: str, port: int) -> socket.socket:
         raise OSError(error.errno, message) from error
 
 
-async def _body_of(request: web.BaseRequest) -> Body:
+async def _body_of(request: web.BaseRequest, limits: Limits) -> Body:
     """None, the whole body if it is small and of known length, or the body as it comes."""
     if not request.can_read_body:
         return None
@@ -255,11 +273,22 @@ async def _body_of(request: web.BaseRequest) -> Body:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     if request.content_length is not None and request.content_length <= RESENDABLE_BYTES:
         return await request.content.read()
-    return request.content.iter_any()
+    return _limited(request.content.iter_any(), limits)
+
+
+async def _limited(pieces: AsyncIterator[bytes], limits: Limits) -> AsyncIterator[bytes]:
+    size = 0
+    async for piece in pieces:
+        size += len(piece)
+        if limits.refuse(size):
+            raise _TooLargeError
+        yield piece
 
 
 def _may_send_again(request: web.BaseRequest, body: Body, error: Exception) -> bool:
     """Only a whole body can be sent again, and only if it was never sent or twice does what once does."""
+    if isinstance(error, aiohttp.SocketTimeoutError):  # it is being worked on
+        return False
     never_sent = isinstance(error, aiohttp.ClientConnectorError)
     return is_whole(body) and (never_sent or request.method in IDEMPOTENT)
 
@@ -284,7 +313,12 @@ def _sentence(status: HTTPStatus, text: str) -> web.Response:
     return web.Response(status=status, text=text, headers=headers)
 
 
-def _bad_gateway(request: web.BaseRequest, error: _NotAnsweredError) -> web.Response:
-    asked = f"{request.method} {request.path}"
-    text = f"the live release did not answer {asked} ({error}): see what became of it with: esteira status\n"
-    return _sentence(HTTPStatus.BAD_GATEWAY, text)
+def _bad_gateway(request: web.BaseRequest, upstream: Upstream, error: _NotAnsweredError) -> web.Response:
+    if error.too_large:
+        return _sentence(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, upstream.limits.too_large)
+    asked, seconds = f"{request.method} {request.path}", upstream.limits.response_seconds
+    status = HTTPStatus.GATEWAY_TIMEOUT if error.took_too_long else HTTPStatus.BAD_GATEWAY
+    upstream.count(status)
+    within = f" within {seconds:g} s, which is response_seconds of this service" if error.took_too_long else ""
+    text = f"the live release did not answer {asked}{within} ({error}): see what became of it with: esteira status\n"
+    return _sentence(status, text)

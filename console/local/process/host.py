@@ -116,7 +116,7 @@ class ProcessHost:
             ("", found) if isinstance(found, Health) else (found, Health(live.health_path, live.health_status))
         )
         # Turned to even if it is not healthy: it was live, nothing else is, and its supervisor goes on trying.
-        state.front.turn_to(container.port)
+        state.front.turn_to(container.port, live.limits)
         state.succeed(live, directory, container, health)
         shutil.rmtree(state.releases / live.directory, ignore_errors=True)
         state.prune()

@@ -18,7 +18,9 @@ from console.local.process.container import Container
 from console.local.process.health import Health
 from console.local.process.host_release import HostRelease, StepError, release_in, sentence_of
 from console.local.process.host_state import ROOT, HostState
+from console.local.process.judging import judged, ready_seconds
 from console.local.process.oci import ImageConfig
+from console.local.process.upstream import AnswerCounts
 
 EVENTS = (
     "ApplicationStop",
@@ -58,6 +60,7 @@ class HostDeployment:
         self._health: Health | None = None
         self._turned_from: int | None = None
         self._turned = False
+        self._answered_before = AnswerCounts()
         self._end_of_old: Callable[[], None] = lambda: None
 
     def run(self) -> DeployResult:
@@ -131,7 +134,8 @@ class HostDeployment:
         self._health = found
         asked = self._ask_golden(container)
         self._turned_from, self._turned = front.target, True
-        front.turn_to(container.port)
+        self._answered_before = front.tally(front.target)
+        front.turn_to(container.port, release.limits)
         self._note = f"healthy on port {container.port}{asked}; requests go to it from now on"
         self._found = found_lines(release, container, self._health)
 
@@ -154,7 +158,7 @@ class HostDeployment:
         return f", {asked.says}"
 
     def _validate_service(self) -> None:
-        """The health path through the public port, answered by the new container's own process."""
+        """The health path through the public port, answered by the new container's own process; then real requests."""
         release, container = _given(self._release), _given(self._container)
         health = _given(self._health)
         asked = f"GET {health.path} through port {self._host.front.port}"
@@ -166,8 +170,23 @@ class HostDeployment:
             raise StepError(f"{asked} was not answered by the new container, which {container.last_words()}")
         if answer.status != health.status:
             raise StepError(f"{asked} answered {answer.status}")
+        self._judge(container, health, ready_seconds(release.min_ready_seconds))
         self._end_of_old = self._host.succeed(release, _given(self._directory), container, health)
         self._note = f"{asked} answered {health.status}"
+
+    def _judge(self, container: Container, health: Health, seconds: float) -> None:
+        """By what it answers, while the one before it still runs and finishes what was begun there."""
+        front, old, running = self._host.front, self._turned_from, self._host.running
+        drain = running.live.drain_seconds if running is not None else 0.0
+
+        def is_over(passed: float) -> bool:
+            drained = old is None or passed >= drain or not front.in_flight(old)
+            return self._is_stopped() or (drained and passed >= seconds)
+
+        why = judged(container, health, lambda: front.tally(container.port), self._answered_before, is_over)
+        self._heed_stop()
+        if why:
+            raise StepError(why)
 
     def _is_stopped(self) -> bool:
         return self._host.is_stopped(self._job)
@@ -180,7 +199,7 @@ class HostDeployment:
         """The candidate goes; whatever was live is as it was."""
         if self._container is not None:
             if self._turned:
-                self._host.front.turn_to(self._turned_from)
+                self._host.front.turn_to(self._turned_from, self._host.limits)
                 self._host.front.drained(self._container.port, _given(self._release).drain_seconds)
             self._container.end(self._host.stop_seconds if self._turned else CANDIDATE_STOP_SECONDS)
         if self._directory is not None:

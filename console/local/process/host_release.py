@@ -9,6 +9,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from console.local.process.upstream import Limits
 from esteira import bundle
 
 RELEASE_FILE = "release.json"
@@ -35,8 +36,16 @@ class HostRelease(BaseModel):
     health_path: str = Field(default="", pattern=r"^(/[!-~]*)?$")  # "": is found
     startup_seconds: float = Field(default=30, gt=0)
     drain_seconds: float = Field(default=10, ge=0)
+    min_ready_seconds: float = Field(default=10, ge=0)  # judged so long by its answers before the one before it goes
+    max_body_mb: int = Field(default=100, ge=0)  # of a request; 0: any size
+    response_seconds: float = Field(default=3600, gt=0)  # between two pieces of an answer
     environment: dict[str, str] = {}
     parameters: dict[str, str] = {}  # by variable, the SSM parameter that holds its value
+
+    @property
+    def limits(self) -> Limits:
+        """What the front lets through to it."""
+        return Limits(self.max_body_mb, self.response_seconds)
 
     @model_validator(mode="after")
     def _one_image(self) -> Self:

@@ -14,7 +14,7 @@ from pathlib import Path
 from console.local.engine import DeployJob
 from console.local.ports import LOOPBACK
 from console.local.process.container import Container, Lifeline, Supervisor, program_of, write_interpreter
-from console.local.process.front import Front
+from console.local.process.front import NO_LIMITS, Front
 from console.local.process.health import Health
 from console.local.process.host_parameters import Environment, fetched
 from console.local.process.host_release import RELEASE_FILE, HostRelease, RunningRelease
@@ -22,6 +22,7 @@ from console.local.process.host_watch import HostWatch
 from console.local.process.oci import ImageConfig, Registry
 from console.local.process.packages import Packages
 from console.local.process.port_of import ContainerPort
+from console.local.process.upstream import Limits
 from console.read.writing import write_whole
 
 ROOT, LOG = "root", "container.log"
@@ -75,6 +76,11 @@ class HostState:
     def memory(self) -> Path:
         """The file that remembers what is live."""
         return self._directory / "live.json"
+
+    @property
+    def limits(self) -> Limits:
+        """Those of the live release."""
+        return self.running.live.limits if self.running else NO_LIMITS
 
     def close(self) -> None:
         """End every process and the front."""
@@ -142,7 +148,7 @@ class HostState:
         if running is None:
             return
         running.supervisor.stop()
-        if not self.front.drained(running.container.port, running.live.drain_seconds):
+        if self.front.in_flight(running.container.port):  # it had its time while the new one was judged
             _log.info("%s is ended with requests in flight, at its drain deadline", running.live.release)
         running.container.end(self.stop_seconds)
 

@@ -47,17 +47,16 @@ class HostWatch:
         self._make()
         self._live = (release, container)
         name = _name(release, container)
-        known = f"esteira-{release.service}.containers"
-        (self._conf / known).mkdir(exist_ok=True)
-        (self._conf / known / name).write_text(f"{health.path} {health.status}\n")
+        link = self._conf / f"esteira-{release.service}"
+        known = link.with_name(f"{link.name}={name}")
+        known.write_text(f"{health.path} {health.status}\n")
         write_whole(self._folder / "digests.json", json.dumps([release.image]))
         self.ended()
-        link = self._conf / f"esteira-{release.service}.live"
         link.with_suffix(".new").unlink(missing_ok=True)
-        link.with_suffix(".new").symlink_to(f"{known}/{name}")
+        link.with_suffix(".new").symlink_to(known.name)
         link.with_suffix(".new").replace(link)
         self._log = self._folder / f"esteira-{release.service}.log"
-        started = self._watchers.watch(release.service, self._variables())
+        started = self._watchers.watch(release.service, link, self._log, self._variables())
         if started is not None:
             lifeline.hold(started)
 
@@ -108,7 +107,6 @@ class HostWatch:
             "HOME": str(self._folder),
             "LANG": "C.UTF-8",
             **self._environment(),
-            "ESTEIRA_NGINX_CONF_DIR": str(self._conf),
             "ESTEIRA_LOCK": str(self._folder / "lock"),
         }
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import NamedTuple
 
 import aiohttp
 from aiohttp import hdrs, web
@@ -37,11 +40,37 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 Body = bytes | AsyncIterator[bytes] | None
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a release takes of a request and of time."""
+
+    body_mb: int = 0  # 0: any size
+    response_seconds: float = 3600.0  # between two pieces of an answer
+
+    @property
+    def too_large(self) -> str:
+        """The answer to a request that is too large, as the default bundle's nginx gives it."""
+        return f"the request is larger than {self.body_mb} MB, which is max_body_mb of this service\n"
+
+    def refuse(self, size: int) -> bool:
+        """Whether a body of ``size`` bytes is too large."""
+        return 0 < self.body_mb * 1024 * 1024 < size
+
+
+class AnswerCounts(NamedTuple):
+    """How many requests a release has answered, and how many of the answers were 500 or above."""
+
+    answers: int = 0
+    errors: int = 0
+
+
 class Upstream:
     """One release's port: its connections, and what is on them. Lives on the front's loop."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, limits: Limits) -> None:
         self.port = port
+        self.limits = limits
+        self.tally = AnswerCounts()
         self.in_flight = 0
         self.idle = asyncio.Event()
         self.idle.set()
@@ -58,14 +87,19 @@ class Upstream:
         if not self.in_flight:
             self.idle.set()
 
+    def count(self, status: int) -> None:
+        answers, errors = self.tally
+        self.tally = AnswerCounts(answers + 1, errors + (status >= HTTPStatus.INTERNAL_SERVER_ERROR))
+
     def url(self, request: web.BaseRequest) -> URL:
         return URL(f"http://{LOOPBACK}:{self.port}{request.rel_url.raw_path_qs}", encoded=True)
 
     def send(self, request: web.BaseRequest, body: Body) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         repeatable = request.method in IDEMPOTENT and is_whole(body)
         return (self._pooled if repeatable else self._single).request(
-            request.method, self.url(request), headers=_headers_for_upstream(request), data=body, allow_redirects=False
-        )
+            request.method, self.url(request), headers=_headers_for_upstream(request), data=body, allow_redirects=False,
+            timeout=_timeout(self.limits.response_seconds),
+        )  # fmt: skip
 
     def join(self, request: web.BaseRequest) -> AbstractAsyncContextManager[aiohttp.ClientWebSocketResponse]:
         return self._single.ws_connect(
@@ -86,10 +120,14 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+        timeout=_timeout(None),
         auto_decompress=False,
         skip_auto_headers=(hdrs.USER_AGENT, hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE),
     )
+
+
+def _timeout(read: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=read)
 
 
 def is_whole(body: Body) -> bool:

@@ -9,7 +9,7 @@ set -euo pipefail
 clear_leftovers() {
     local name
     for name in $(containers); do
-        [[ $name != "$(live_in "$SITE")" && $name != "$(live_in "$SITE.before")" ]] || continue
+        [[ $name != "$(live_now)" && $name != "$(cat "$SITE.before" 2>/dev/null)" ]] || continue
         docker rm --force "$name" >/dev/null
     done
 }

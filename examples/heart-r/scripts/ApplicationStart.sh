@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# ApplicationStart: send new requests to the release that AfterInstall started. nginx reads its file anew; requests and
-# WebSockets that are open stay where they are, with its former workers, until ValidateService stops the old container.
+# ApplicationStart: send new requests to the release that AfterInstall started. A link that names the container is replaced,
+# and nginx reads nothing anew: a reload would close connections that clients keep, with a request on its way on one or the
+# other. Requests and WebSockets that are open stay where they are until ValidateService stops the old container.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=host.sh
 . "$(dirname "$0")/host.sh"
 
-# site CONTAINER PORT: the service's nginx file. Your own directives go into the directory it includes.
+# The service's nginx file, the same for every release. Your own directives go into the directory it includes.
 site() {
     local name=esteira_${SERVICE//-/_}
     cat <<END
-# Written by every release of $SERVICE: edits are lost. Your own go into $CONF_DIR/esteira-$SERVICE.d/*.conf.
-# live: $1
+# Written for $SERVICE: edits are lost. Your own go into $CONF_DIR/esteira-$SERVICE.d/*.conf.
 
 map \$http_upgrade \$${name}_connection {
     default upgrade;
@@ -19,11 +19,18 @@ map \$http_upgrade \$${name}_connection {
 
 server {
     listen $LISTEN default_server;
-    add_header X-Esteira-Release $1 always; # which container answered: ValidateService relies on it
+
+    # What is live is a link to CONTAINER-PORT.
+    root $LIVE;
+    if (\$realpath_root ~ "/([^/]+-([0-9]+))\$") {
+        set \$${name} \$1;
+        set \$${name}_port \$2;
+    }
+    add_header X-Esteira-Release \$${name} always; # which container answered: ValidateService relies on it
     include $CONF_DIR/esteira-$SERVICE.d/*.conf;
 
     location / {
-        proxy_pass http://127.0.0.1:$2;
+        proxy_pass http://127.0.0.1:\$${name}_port;
         proxy_http_version 1.1;
         proxy_set_header Host \$http_host;
         proxy_set_header X-Forwarded-For \$proxy_add_x_forwarded_for;
@@ -36,14 +43,6 @@ server {
 END
 }
 
-# The file appears whole (a rename) or not at all; its former text, empty where there was none, is kept beside it.
-write_site() {
-    if [[ -e $SITE ]]; then cp "$SITE" "$SITE.copy"; else : >"$SITE.copy"; fi
-    mv "$SITE.copy" "$SITE.before"
-    site "$CANDIDATE" "$(inspect "$CANDIDATE" '{{index .Config.Labels "esteira.port"}}')" >"$SITE.new"
-    mv "$SITE.new" "$SITE"
-}
-
 reload() {
     local words
     words=$("${NGINX[@]}" -t 2>&1 && "${NGINX[@]}" -s reload 2>&1) ||
@@ -51,8 +50,24 @@ reload() {
             "mend the file it names, or start nginx, then: esteira retry"
 }
 
+# What was live is written down first; empty where nothing was, and then nginx has to read the file.
+turn() {
+    local former
+    former=$(live_now)
+    say "$former" >"$SITE.before.new"
+    mv "$SITE.before.new" "$SITE.before"
+    site >"$SITE.new"
+    if [[ -n $former && $(<"$SITE.new") == "$(cat "$SITE" 2>/dev/null)" ]]; then
+        rm -f "$SITE.new"
+    else
+        [[ -L $LIVE ]] || point_to "${former:-$CANDIDATE}"
+        mv "$SITE.new" "$SITE"
+        reload
+    fi
+    point_to "$CANDIDATE"
+}
+
 lock_host
 read_candidate
-if [[ $(live_in "$SITE") != "$CANDIDATE" ]]; then write_site; fi
-reload
+if [[ $(live_now) != "$CANDIDATE" ]]; then turn; fi
 say "$CANDIDATE takes the traffic"

@@ -13,10 +13,10 @@ answer() {
         sed -n -e 's,^HTTP/[^ ]* \([0-9]*\).*,\1,p' -e 's/^x-esteira-release: *//Ip' | paste -s -d ' ' - || :
 }
 
-# A reloading nginx still answers from its former configuration for a moment.
+# At a service's first release nginx still answers from its former configuration for a moment.
 check() {
     local got deadline=$((SECONDS + 10))
-    if [[ $(live_in "$SITE") != "$CANDIDATE" ]]; then
+    if [[ $(live_now) != "$CANDIDATE" ]]; then
         WHY="expected $CANDIDATE to be live: another deployment, or a person, came in between"
         CANDIDATE= # whoever came may want it back
         fail "$WHY" "see which with: esteira status"
@@ -31,11 +31,11 @@ check() {
 # The old container goes; its image stays for a quick way back, what is older goes.
 retire_old() {
     local name reference kept old
-    old=$(live_in "$SITE.before")
+    old=$(<"$SITE.before")
     kept=$(inspect "$old" '{{.Config.Image}}')
     if [[ -n $old && $old != "$CANDIDATE" ]] && is_running "$old"; then
         say "$old has $DRAIN_SECONDS s to finish"
-        sleep $((DRAIN_SECONDS > 0 ? DRAIN_SECONDS : 1)) # nginx's former workers take new requests for a moment yet
+        sleep $((DRAIN_SECONDS > 0 ? DRAIN_SECONDS : 1)) # a request that read the link before may not be connected yet
     fi
     docker update --restart unless-stopped "$CANDIDATE" >/dev/null
     rm -f "$SITE.before" # accepted: from here on nothing is turned back
@@ -43,6 +43,7 @@ retire_old() {
         [[ $name != "$CANDIDATE" ]] || continue
         docker stop "$name" >/dev/null 2>&1 || :
         docker rm --force "$name" >/dev/null 2>&1 || :
+        rm -f "$NAMES/$name"
     done
     for reference in $(docker image ls --digests --format '{{.Repository}}@{{.Digest}}' "${IMAGE%@*}"); do
         [[ $reference == "$IMAGE" || $reference == "$kept" ]] || docker image rm "$reference" >/dev/null 2>&1 || :

@@ -1,9 +1,9 @@
 # shellcheck shell=bash disable=SC2034 # what looks unused here is read by the scripts
 # Sourced first by every script: the release it is about, what is live on this host, the lock, and how a failure ends.
 #
-# The state is on the host, where a person would look for it: what is live is the line "# live: CONTAINER" of the
-# service's nginx file; that file's former text beside it, as .before, is a switch that is not validated yet; and the
-# file `candidate` in this bundle names the container that this deployment started.
+# The state is on the host, where a person would look for it, beside the service's nginx file: what is live is where the
+# link esteira-SERVICE.live points; the file .before is a switch that is not validated yet, and names the container that
+# was live before it; and the file `candidate` in this bundle names the container that this deployment started.
 
 BUNDLE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd) # the agent's working directory is not the bundle's
 # Amazon Linux 2023 and Debian alike; the variables are for a host laid out differently.
@@ -32,7 +32,7 @@ end_script() {
     set +e # from here on everything is tried, whatever fails
     trap '' TERM INT HUP
     undo
-    live=$(live_in "${SITE:-}")
+    live=$(live_now)
     say "${LIFECYCLE_EVENT:-$(basename "$0" .sh)} failed: ${WHY:0:400}; live is ${live:-nothing}. Next: $NEXT."
 }
 
@@ -62,7 +62,7 @@ print("".join(f"{value}\0" for value in [*(release[name] for name in names), *en
     STARTUP_SECONDS=${values[5]} DRAIN_SECONDS=${values[6]}
     ENVIRONMENT=()
     for each in "${values[@]:7}"; do ENVIRONMENT+=(--env "$each"); done
-    SITE=$CONF_DIR/esteira-$SERVICE.conf
+    SITE=$CONF_DIR/esteira-$SERVICE.conf LIVE=$CONF_DIR/esteira-$SERVICE.live NAMES=$CONF_DIR/esteira-$SERVICE.containers
 }
 
 # One script at a time on the host: two at once would choose the same port.
@@ -77,8 +77,20 @@ read_candidate() {
     CANDIDATE=$(<"$BUNDLE/candidate")
 }
 
-# live_in FILE: the container an nginx file names, or nothing.
-live_in() { sed -n 's/^# live: //p' "$1" 2>/dev/null || :; }
+# The container that requests go to, or nothing.
+live_now() {
+    local to
+    to=$(readlink "${LIVE:-}" || sed -n 's/^# live: //p' "${SITE:-}" 2>/dev/null || :) # so scripts before these wrote it down
+    say "${to##*/}"
+}
+
+# point_to CONTAINER: nginx reads the link at each request, and a rename replaces it: each request finds one or the other.
+point_to() {
+    mkdir -p "$NAMES"
+    : >"$NAMES/$1" # nginx resolves the link, so its end must exist
+    ln -sfn "${NAMES##*/}/$1" "$LIVE.new"
+    mv -T "$LIVE.new" "$LIVE"
+}
 
 inspect() { docker inspect --type container --format "$2" "$1" 2>/dev/null || :; }
 
@@ -97,12 +109,19 @@ status_of() {
 
 # Take the candidate away, and first of all the traffic from it; show the end of its log. An accepted one stays.
 undo() {
+    local former
     [[ -n $CANDIDATE ]] || return 0
-    if [[ $(live_in "$SITE") == "$CANDIDATE" ]]; then
+    if [[ $(live_now) == "$CANDIDATE" ]]; then
         [[ -e $SITE.before ]] || return 0
-        if [[ -s $SITE.before ]]; then mv "$SITE.before" "$SITE"; else rm -f "$SITE" "$SITE.before"; fi
-        "${NGINX[@]}" -s reload 2>&1
-        sleep 1 # nginx's former workers hear of it a moment after the new ones began
+        former=$(<"$SITE.before")
+        if [[ -n $former ]]; then
+            point_to "$former"
+        else
+            rm -rf "$SITE" "$LIVE" "$NAMES"
+            "${NGINX[@]}" -s reload 2>&1
+        fi
+        rm -f "$SITE.before"
+        sleep 1 # a request that read the link before may not be connected yet
         docker stop "$CANDIDATE" >/dev/null
     fi
     say "the log of $CANDIDATE ends:"

@@ -142,9 +142,9 @@ def _overall(views: Sequence[OnStage], on: Mapping[str, Status], came: Sequence[
         if ahead.cause == Waits.STAGE_BEFORE:  # it is not live with this image any more, or not finished yet
             return status
         status = ahead
-    elsewhere = [v.stage.name for v in views if v.is_live and v.stage.name != status.stage]
-    if elsewhere and status.phase not in (Phase.LIVE, Phase.SUPERSEDED):
-        return replace(status, summary=f"live on {' and '.join(elsewhere)}; {status.summary}")
+    live = [v.stage.name for v in views if v.is_live]
+    if live and status.phase not in (Phase.LIVE, Phase.SUPERSEDED):
+        return replace(status, summary=f"live on {' and '.join(live)}; {status.summary}")
     return status
 
 

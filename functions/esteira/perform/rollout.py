@@ -137,7 +137,8 @@ def _image_missing(rollout: Rollout, how: str) -> tuple[str, str, str]:
 
 
 def _secret_missing(rollout: Rollout, why: str, names: set[str]) -> tuple[str, str, str]:
-    again = f"esteira retry v{rollout.release}" if rollout.kind == "deploy" else "say it again"
+    said = {"deploy": f"esteira retry v{rollout.release}", "rollback": "esteira rollback --reason …"}
+    again = said.get(rollout.kind, "esteira redeploy --reason …")
     remedy = f"esteira secret set {min(names)} --stage {rollout.stage}, then: {again}"
     return f"{why}, so nothing was deployed", remedy, Cause.SECRET_MISSING
 
@@ -172,6 +173,9 @@ def release_document(release: Release, rollout: Rollout, secrets: Mapping[str, s
         "startup_seconds": service.startup_seconds,
         "drain_seconds": service.drain_seconds,
         "validation_seconds": service.validation_seconds,
+        "min_ready_seconds": service.min_ready_seconds,
+        "max_body_mb": service.max_body_mb,
+        "response_seconds": service.response_seconds,
         "memory_mb": service.memory_mb,
         "when_memory_is_short": service.when_memory_is_short,
         "capabilities": list(service.capabilities),

@@ -9,6 +9,8 @@ set -euo pipefail
 . "$(dirname "$0")/containers.sh"
 # shellcheck source-path=SCRIPTDIR source=proxy.sh
 . "$(dirname "$0")/proxy.sh"
+# shellcheck source-path=SCRIPTDIR source=site.sh
+. "$(dirname "$0")/site.sh"
 # shellcheck source-path=SCRIPTDIR source=switch.sh
 . "$(dirname "$0")/switch.sh"
 # shellcheck source-path=SCRIPTDIR source=memory.sh
@@ -42,7 +44,7 @@ exit_if_live() {
     if [[ $(armed) == "$live" ]]; then # that hook may have been killed between the link and the reload
         arm "$VALIDATION_SECONDS" "$live"
         watch
-        install_site
+        install_site "$live"
     fi
     say "$TITLE is live already, as $live"
     exit 0
@@ -55,18 +57,6 @@ remove_leftovers() {
         [[ $name != "$(live_now)" && $(inspect "$name" '{{.HostConfig.RestartPolicy.Name}}') == no ]] || continue
         docker rm --force "$name" >/dev/null
     done
-}
-
-# A port no container of esteira has, running or stopped (a stopped one may be started again), and nobody listens on;
-# not that of the live one either, should somebody have removed it: the names would be equal, and a swap needs two.
-free_port() {
-    local here taken live
-    live=$(live_now)
-    taken=" ${live##*-} $(docker ps --all --filter label=esteira.port --format '{{.Label "esteira.port"}}' | tr '\n' ' ')"
-    for ((here = FIRST_PORT; here < FIRST_PORT + 100; here++)); do
-        [[ $taken == *" $here "* ]] || (: <"/dev/tcp/127.0.0.1/$here") 2>/dev/null || { say "$here" && return; }
-    done
-    return 1
 }
 
 # The port inside the container: the release's own, else the first that its image exposes, else a guess.
@@ -108,7 +98,7 @@ start_kept() {
         if [[ $name == "$(live_now)" ]] || ! is_this_release "$name"; then continue; fi
         begin "$name"
         docker update --restart no "$name" >/dev/null
-        PORT=$(inspect "$name" '{{json .HostConfig.PortBindings}}' | sed 's,^[^0-9]*\([0-9]*\).*,\1,')
+        PORT=$(inner_port "$name")
         if docker start "$name" >/dev/null; then return 0; fi
         docker rm --force "$name" >/dev/null # its port is taken meanwhile: a new container gets another
     done
@@ -117,18 +107,20 @@ start_kept() {
 
 start_new() {
     local free words
-    free=$(free_port) || fail "ports $FIRST_PORT to $((FIRST_PORT + 99)) of 127.0.0.1 are all taken" \
-        "see by whom with: sudo ss -ltnp; then: esteira retry"
     choose_port
+    make_network
+    free=$(free_ports 1)
+    [[ -n $free ]] || fail "ports $FIRST_PORT to $((FIRST_PORT + 99)) of 127.0.0.1 are all taken" \
+        "see by whom with: sudo ss -ltnp; then: esteira retry"
     begin "$SERVICE-$RELEASE-$free"
     words=$(run_container "$free" 2>&1) ||
-        fail "docker run of $IMAGE: $(tail -n 1 <<<"$words")" "try it on the host: docker run --rm $IMAGE"
+        fail "docker run of $IMAGE: $(cause <<<"$words")" "try it on the host: docker run --rm $IMAGE"
 }
 
 # The environment's values are neither on a command line, where every user of the host could read them, nor in a file
 # that a killed hook would leave behind. In a subshell: those of several lines go through docker's own environment.
 run_container() (
-    names=() limits=() added=() memory=$((MEMORY_MB ? MEMORY_MB : $(memory_mb MemTotal) * 9 / 10))
+    names=() limits=() added=() network=() address=$(address_of "$1") memory=$((MEMORY_MB ? MEMORY_MB : $(memory_mb MemTotal) * 9 / 10))
     for each in "${ENV_OTHERS[@]}"; do
         export "${each?}"
         names+=(--env "${each%%=*}")
@@ -136,7 +128,8 @@ run_container() (
     # Always a limit: a container that takes everything would end nginx and CodeDeploy's agent as well.
     if ((memory)); then limits=(--memory "${memory}m" --memory-swap "${memory}m"); fi
     for each in "${CAPABILITIES[@]}"; do added+=(--cap-add "$each"); done
-    docker run --detach --name "$CANDIDATE" --restart no --publish "127.0.0.1:$1:$PORT" \
+    if [[ -n $address ]]; then network=(--network "$NETWORK" --ip "$address"); fi
+    docker run --detach --name "$CANDIDATE" --restart no --publish "127.0.0.1:$1:$PORT" "${network[@]}" \
         --read-only --tmpfs /tmp --security-opt no-new-privileges --pids-limit 2048 "${limits[@]}" \
         --cap-drop ALL "${added[@]}" \
         --log-driver local --log-opt max-size=10m --log-opt max-file=3 \
@@ -174,7 +167,7 @@ ask_golden_questions() {
     [[ $path == /* ]] || fail "the image's label esteira.golden is $path, expected a path that begins with /" "$mend"
     rm -rf "$file"
     words=$(docker cp --follow-link "$CANDIDATE:$path" "$file" 2>&1) ||
-        fail "the image's label esteira.golden names $path, expected a file there, got: $(tail -n 1 <<<"$words")" "$mend"
+        fail "the image's label esteira.golden names $path, expected a file there, got: $(cause <<<"$words")" "$mend"
     [[ -f $file ]] || fail "the image's label esteira.golden names $path, expected a file there, got a directory" "$mend"
     if ! words=$(python3 "$HOOKS/golden.py" "http://127.0.0.1:$(label "$CANDIDATE" port)" "$file" 2>&1 | masked "$CANDIDATE"); then
         fail_if_out_of_memory
@@ -187,7 +180,6 @@ ask_golden_questions() {
 turn() {
     arm "$VALIDATION_SECONDS" "$CANDIDATE"
     watch
-    docker update --restart unless-stopped "$CANDIDATE" >/dev/null
     turn_proxy "$CANDIDATE"
     [[ -z $STOPPED ]] || await_answer "$(health_path "$CANDIDATE")" "* $CANDIDATE" || :
     say_gap

@@ -3,12 +3,18 @@
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=release.sh
 . "$(dirname "$0")/release.sh"
+# shellcheck source-path=SCRIPTDIR source=containers.sh
+. "$(dirname "$0")/containers.sh"
+# shellcheck source-path=SCRIPTDIR source=proxy.sh
+. "$(dirname "$0")/proxy.sh"
+
+what_is_live() { say "nothing on the host was changed"; }
 
 check_host() {
     local words
-    require docker nginx curl flock setsid iconv
+    require docker nginx curl flock setsid iconv awk
     words=$(docker version --format '{{.Server.Version}}' 2>&1) ||
-        fail "the Docker engine does not answer: $(tail -n 1 <<<"$words")" \
+        fail "the Docker engine does not answer: $(cause <<<"$words")" \
             "start it on the host (sudo systemctl enable --now docker), then: esteira retry"
     words=$("${NGINX[@]}" -t 2>&1) ||
         fail "nginx -t: expected success, got: $(grep -m 1 emerg <<<"$words" || say "$words")" \
@@ -28,10 +34,10 @@ log_in() {
     undo() { rm -rf "$DOCKER_CONFIG"; }
     export DOCKER_CONFIG
     password=$(aws ecr get-login-password --region "$region" 2>"$DOCKER_CONFIG/words") ||
-        fail "no ECR token for $registry: $(tail -n 1 "$DOCKER_CONFIG/words")" \
+        fail "no ECR token for $registry: $(cause <"$DOCKER_CONFIG/words")" \
             "give the instance's role ecr:GetAuthorizationToken and ecr:BatchGetImage, then: esteira retry"
     printf '%s' "$password" | docker login --username AWS --password-stdin "$registry" >"$DOCKER_CONFIG/words" 2>&1 ||
-        fail "docker login to $registry: $(tail -n 1 "$DOCKER_CONFIG/words")" \
+        fail "docker login to $registry: $(cause <"$DOCKER_CONFIG/words")" \
             "check that the host reaches $registry (route, security group, VPC endpoint), then: esteira retry"
 }
 
@@ -59,7 +65,7 @@ pull() {
     check_disk
     log_in
     words=$(docker pull --quiet "$IMAGE" 2>&1) ||
-        fail "docker pull $IMAGE: $(tail -n 1 <<<"$words")" \
+        fail "docker pull $IMAGE: $(cause <<<"$words")" \
             "check that the image is in the registry and the disk has room (df -h), then: esteira retry"
     undo
     say "pulled $IMAGE"
@@ -74,7 +80,18 @@ check_architecture() {
         "build it there (Architecture of the service's stack is the host's and the builds'), and push again"
 }
 
+# check_stage: the hosts of a stage are its own. Another stage's release would take its place, unasked.
+check_stage() {
+    local live serves
+    live=$(live_now)
+    serves=$(label "$live" stage)
+    [[ -z $serves || $serves == "$STAGE" ]] || fail \
+        "this is a release for $STAGE, and the host serves $serves: $live would be replaced by it" \
+        "give each stage hosts of its own (the tags of its deployment group); to make this one a host of $STAGE: docker rm --force $live"
+}
+
 lock_host
 check_host
+check_stage
 pull
 check_architecture

@@ -26,10 +26,10 @@ HEALTH_CANDIDATES=(/ping /health /healthz /_stcore/health /)
 SETTLE_SECONDS=3
 
 # health_of CONTAINER: the path that tells that it is ready, and the status that it answers there: "/ping 200". What was
-# found out stands in the container's file beside nginx's (proxy.sh). Empty: nobody knows yet.
+# found out stands in the container's file (proxy.sh). Empty: nobody knows yet.
 health_of() {
     local kept
-    kept=$(cat "$NAMES/$1" 2>/dev/null || :)
+    kept=$(cat "$LIVE=$1" 2>/dev/null || :)
     if [[ -n $HEALTH_PATH && (-z $kept || $(label "$1" identity) == "$IDENTITY") ]]; then
         say "$HEALTH_PATH 200"
     else
@@ -40,7 +40,7 @@ health_of() {
 # status_of URL: the HTTP status of GET URL, or curl's own words where no answer came.
 status_of() {
     local words
-    words=$(curl --silent --show-error --noproxy '*' --max-time 5 --output /dev/null --write-out '%{http_code}' "$1" 2>&1) ||
+    words=$(curl --silent --show-error --globoff --noproxy '*' --max-time 5 --output /dev/null --write-out '%{http_code}' "$1" 2>&1) ||
         words=${words%000}
     tr -d '\n' <<<"$words"
 }
@@ -110,9 +110,15 @@ listens_for_all() {
     done < <(listeners "$1") | sort -n
 }
 
-# connections PORT: how many are open from this host (from nginx, that is) to 127.0.0.1:PORT. nginx opens one for each
-# request or WebSocket and keeps none of them, so these are the requests under way.
-connections() { grep -c " 0100007F:$(printf %04X "$1") 01 " /proc/net/tcp || :; }
+# connections ADDRESS:PORT: how many are open from this host (from nginx, that is) to there.
+connections() {
+    local a b c d
+    IFS=. read -r a b c d <<<"${1%:*}"
+    grep -c " $(printf '%02X%02X%02X%02X:%04X' "$d" "$c" "$b" "$a" "${1##*:}") 01 " /proc/net/tcp || :
+}
+
+# inner_port CONTAINER: the one that it listens on, behind the one that Docker publishes.
+inner_port() { inspect "$1" '{{json .HostConfig.PortBindings}}' | sed 's,^[^0-9]*\([0-9]*\).*,\1,'; }
 
 # memory_of CONTAINER: MiB that would be free without it. Its file cache does not count, the kernel gives that up.
 memory_of() {

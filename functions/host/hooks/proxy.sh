@@ -1,31 +1,38 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # what looks unused here is read by judge.sh and site.sh
 # Sourced after containers.sh: the service's place in nginx.
 #
-# The state is where a person would look for it. What is live: where the link esteira-SERVICE.live points, beside the
-# service's nginx file. A swap that has not come to its end: the container that was live before it, in
-# esteira-SERVICE.before (empty: there was none).
+# The state is where a person would look for it. What is live: where the link /etc/esteira-SERVICE points, to the file
+# esteira-SERVICE=CONTAINER beside it. Each container has such a file, since nginx resolves the link, so its end must
+# exist; in it is the container's health_of. A swap that has not come to its end: the container that was live before it,
+# in esteira-SERVICE.before beside the service's nginx file (empty: there was none).
 
 SITE=$CONF_DIR/esteira-$SERVICE.conf
-LIVE=$CONF_DIR/esteira-$SERVICE.live
+# In a short place: nginx looks up each part of the path at each request, which is most of what it does beside passing on.
+LIVE=${ESTEIRA_LINKS:-${ESTEIRA_NGINX_CONF_DIR:-/etc}}/esteira-$SERVICE
 BEFORE=$CONF_DIR/esteira-$SERVICE.before
 # shellcheck disable=SC2153 # of release.sh
 ACCESS_LOG=$ACCESS_LOGS/esteira-$SERVICE.log
-# A file for each, since nginx resolves the link, so its end must exist. In it: the container's health_of.
-NAMES=$CONF_DIR/esteira-$SERVICE.containers
+VARIABLE=${SERVICE//-/_} # in the names of nginx's variables
 
 # The container that requests go to, and the one they went to before a swap that is under way. Empty: none.
 live_now() {
     local to
-    to=$(readlink "$LIVE" || :)
-    say "${to##*/}"
+    to=$(readlink "$LIVE" || readlink "$CONF_DIR/esteira-$SERVICE.live" || :) # the latter by an earlier esteira
+    say "${to##*[/=]}"
 }
 live_before() { cat "$BEFORE" 2>/dev/null || :; }
+
+ARMED=$SITE.armed # see switch.sh
+# armed: the candidate that is not accepted yet, or nothing.
+armed() { sed -n 's/^[0-9]* //p' "$ARMED" 2>/dev/null || :; }
 
 what_is_live() {
     local live
     live=$(live_now)
     if [[ -z $live ]]; then
         say "no release of $SERVICE is live on this host"
+    elif [[ $live == "$(armed)" ]]; then
+        say "$live has the traffic and is not accepted; the host puts $(live_before | grep . || say nothing) back by itself, see $LOG"
     elif is_running "$live"; then
         say "$live is live"
     else
@@ -35,10 +42,21 @@ what_is_live() {
 
 # answer_of PATH: status and answering container of GET PATH through the proxy, as a client sees it: "200 heart-v1-18080".
 answer_of() {
-    local address=$LISTEN
+    local address=$LISTEN host=()
     [[ $address == *:* ]] || address=127.0.0.1:$address
-    curl --silent --noproxy '*' --max-time 5 --output /dev/null --dump-header - "http://$address$1" | tr -d '\r' |
+    if [[ -z $(default_of_host) ]]; then host=(--header "Host: $SERVICE"); fi
+    curl --silent --globoff --noproxy '*' --max-time 5 "${host[@]}" --output /dev/null --dump-header - \
+        "http://$address$1" | tr -d '\r' |
         sed -n -e 's,^HTTP/[^ ]* \([0-9]*\).*,\1,p' -e 's/^x-esteira-release: *//Ip' | tr '\n' ' ' || :
+}
+
+# " default_server" where requests that name no service of this host are this one's: the first service's.
+default_of_host() {
+    local file
+    for file in "$CONF_DIR"/esteira-*.conf; do
+        if [[ $file != "$SITE" ]] && grep -qs '^ *listen .*default_server' "$file"; then return; fi
+    done
+    say " default_server"
 }
 
 # await_answer PATH PATTERN: wait until the proxy's answer matches, 10 s at most: an nginx that reloads, as for a service's
@@ -48,7 +66,7 @@ await_answer() {
     while ANSWER=$(answer_of "$1") && ANSWER=${ANSWER% }; do
         # shellcheck disable=SC2053 # a pattern on purpose
         [[ $ANSWER == $2 ]] && return 0
-        ((SECONDS < deadline)) || return 1
+        ((SECONDS < deadline)) && [[ -z ${CANDIDATE:-} || $(inspect "$CANDIDATE" '{{.State.Status}}') != exited ]] || return 1
         sleep 0.2
     done
 }
@@ -60,37 +78,18 @@ health_path() {
     say "${known% *}"
 }
 
-reload_proxy() {
-    local words
-    words=$("${NGINX[@]}" -t 2>&1 && "${NGINX[@]}" -s reload 2>&1) && return
-    if [[ -e $SITE.former ]]; then mv "$SITE.former" "$SITE"; fi # nginx can start again as it was
-    fail "nginx -t and reload of $SITE: expected success, got: $(grep -m 1 'emerg\|error' <<<"$words" || say "$words")" \
-        "mend the file it names (Debian's own: sudo rm /etc/nginx/sites-enabled/default), or start nginx, then: esteira retry"
-}
+# ports_in FILE...: those of the upstreams in nginx files of esteira.
+ports_in() { sed -n 's/^upstream esteira_[a-z0-9_]*_\([0-9]*\) .*/\1/p' "$@" 2>/dev/null || :; }
 
-# Called after point_to. nginx's file of the service is the same for every release, so nginx reads it once. Again only when
-# this bundle's proxy.conf is another one, or nginx does not answer by it: a reload closes idle kept-alive connections,
-# which costs the request that is on its way on one.
-install_site() {
-    sed -e "s|@SERVICE@|$SERVICE|g" -e "s|@VARIABLE@|${SERVICE//-/_}|g" -e "s|@LISTEN@|$LISTEN|g" \
-        -e "s|@CONF_DIR@|$CONF_DIR|g" -e "s|@ACCESS_LOG@|$ACCESS_LOG|g" "${HOOKS%/*}/proxy.conf" >"$SITE.new"
-    if [[ -e $SITE && $(<"$SITE.new") == "$(<"$SITE")" ]]; then
-        rm -f "$SITE.new"
-        [[ $(answer_of "$(health_path "$(live_now)")") == *" $(live_now) " ]] || reload_proxy
-    else
-        if [[ -e $SITE ]]; then cp "$SITE" "$SITE.former"; fi
-        mv "$SITE.new" "$SITE"
-        reload_proxy
-    fi
-    rm -f "$SITE.former"
-}
+# server_of PORT: where nginx reaches the container that has this port, by the service's file. Empty: it does not say.
+server_of() { sed -n "s/^upstream esteira_${VARIABLE}_$1 { server \([^;]*\);.*/\1/p" "$SITE" 2>/dev/null || :; }
 
 # point_to CONTAINER: the link is replaced by a rename, so that every request finds the one or the other.
 point_to() {
-    mkdir -p "$NAMES"
-    if [[ $1 == "${CANDIDATE:-}" ]]; then say "${FOUND:-}" >"$NAMES/$1.new" && mv "$NAMES/$1.new" "$NAMES/$1"; fi
-    [[ -e $NAMES/$1 ]] || : >"$NAMES/$1"
-    ln -sfn "${NAMES##*/}/$1" "$LIVE.new"
+    local file=$LIVE=$1
+    if [[ $1 == "${CANDIDATE:-}" ]]; then say "${FOUND:-}" >"$file.new" && mv "$file.new" "$file"; fi
+    [[ -e $file ]] || cp "$CONF_DIR/esteira-$SERVICE.containers/$1" "$file" 2>/dev/null || : >"$file"
+    ln -sfn "${file##*/}" "$LIVE.new"
     mv -T "$LIVE.new" "$LIVE"
 }
 
@@ -98,8 +97,9 @@ point_to() {
 turn_proxy() {
     live_now >"$BEFORE.new"
     mv "$BEFORE.new" "$BEFORE"
+    [[ -L $LIVE ]] || point_to "$(live_now | grep . || say "$1")" # until nginx reads its file nobody is sent there
+    install_site "$1"
     point_to "$1"
-    install_site
 }
 
 # Send requests where they went before the turn. .before goes last: cut off, this is begun anew.
@@ -112,7 +112,7 @@ turn_back() {
     else
         rm -f "$SITE"
         "${NGINX[@]}" -s reload 2>&1
-        rm -rf "$LIVE" "$NAMES"
+        rm -f "$LIVE" "$LIVE"=*
     fi
     rm -f "$BEFORE"
 }
@@ -121,18 +121,21 @@ turn_back() {
 forget_names() {
     local file known
     known=" $(containers | tr '\n' ' ') $(live_now) "
-    for file in "$NAMES"/*; do
-        [[ $known == *" ${file##*/} "* ]] || rm -f "$file"
+    for file in "$LIVE"=*; do
+        [[ $known == *" ${file##*=} "* ]] || rm -f "$file"
     done
+    rm -rf "$CONF_DIR/esteira-$SERVICE.live" "$CONF_DIR/esteira-$SERVICE.containers" # an earlier esteira's
 }
 
-# drain CONTAINER SECONDS: wait until nothing is open to it, so long at most; OPEN is what was left.
+# drain CONTAINER SECONDS [COMMAND]: wait until nothing is open to it, so long at most; OPEN is what was left. nginx keeps
+# a connection for a second after its last request. COMMAND is run again and again meanwhile.
 drain() {
-    local port quiet=0 end
+    local server quiet=0 end
     end=$((${EPOCHREALTIME/[.,]/} + ($2 > 0 ? $2 : 1) * 1000000)) # SECONDS is whole ones: up to one less than promised
-    port=$(label "$1" port)
+    server=$(server_of "${1##*-}")
     while sleep 0.5; do # first: a request that read the link before the turn may not be connected yet
-        OPEN=$(connections "$port")
+        ${3:-:}
+        OPEN=$(connections "${server:-127.0.0.1:${1##*-}}")
         if ((OPEN)); then quiet=0; else quiet=$((quiet + 1)); fi
         ((quiet < 2 && ${EPOCHREALTIME/[.,]/} < end)) || return 0
     done

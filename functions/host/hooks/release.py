@@ -22,6 +22,9 @@ NUMBERS = {
     "startup_seconds": (1, 1500),
     "drain_seconds": (0, 1500),
     "validation_seconds": (1, 1500),
+    "min_ready_seconds": (0, 600),
+    "max_body_mb": (0, 2**20),
+    "response_seconds": (1, 86400),
     "memory_mb": (0, 2**24),
 }
 TEXTS = {
@@ -39,13 +42,17 @@ CAPABILITIES = (
 )  # fmt: skip
 # What may be left out. port 0: what the image exposes, or where the container is found to listen. health_path "": the
 # first of a short list that answers. validation_seconds: how long after the traffic turned the host waits for
-# ValidateService before it puts the former release back by itself. memory_mb 0: nine tenths of what the host has.
+# ValidateService before it puts the former release back by itself. min_ready_seconds: how long it is judged by what it
+# answers, before the former one may go. max_body_mb 0: any size. memory_mb 0: nine tenths of what the host has.
 # capabilities: what the container may do of what root may; Docker's other ones stay away from every container.
 DEFAULTS: dict[str, Any] = {
     "commit": "",
     "port": 0,
     "health_path": "",
     "validation_seconds": 120,
+    "min_ready_seconds": 10,
+    "max_body_mb": 100,
+    "response_seconds": 3600,
     "memory_mb": 0,
     "when_memory_is_short": "refuse",
     "capabilities": [],

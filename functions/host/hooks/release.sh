@@ -21,7 +21,8 @@ ACCESS_LOGS=${ACCESS_LOGS:-/var/log/nginx} # where the system turns logs over
 
 EVENT=${LIFECYCLE_EVENT:-$(basename "$0" .sh)}
 TITLE=release
-CAUSE="a command failed unexpectedly, see the lines above"
+UNEXPECTED="a command failed unexpectedly, see the lines above"
+CAUSE=$UNEXPECTED
 NEXT="mend that on the host, then: esteira retry"
 
 say() { printf '%s\n' "$*"; }
@@ -33,6 +34,26 @@ fail() {
     exit 1
 }
 
+# What a command printed, as one line that says why it failed. Docker's client ends with where to read about options.
+cause() {
+    local said
+    said=$(grep -v "^Run 'docker\|^See 'docker\|^Usage:\|^ *$" || :)
+    grep -i 'error\|fail\|denied\|no space' <<<"$said" | tail -n 1 | grep . || tail -n 1 <<<"$said"
+}
+
+# Where a command failed without a word of ours, a full disk is the likeliest reason, and it is seen.
+name_full_disk() {
+    local place free
+    for place in "$CONF_DIR" "${LOCK%/*}" "${LOG%/*}" "${TMPDIR:-/tmp}" "${HOOKS%/*}" /var/lib/docker; do
+        free=$(df --output=avail --block-size=1K "$place" 2>/dev/null | tail -n 1 | tr -d ' ')
+        if ((${free:-64} < 64)); then
+            CAUSE="the disk that holds $place is full"
+            NEXT="make room (df -h; docker system df; docker image prune --all) or enlarge the volume (VolumeGiB), then: esteira retry"
+            return
+        fi
+    done
+}
+
 undo() { :; }
 what_is_live() { say "nothing on the host was changed"; }
 
@@ -41,6 +62,7 @@ end_hook() {
     ((status)) || return 0
     set +e # from here on everything is tried, whatever fails
     trap '' TERM INT HUP
+    if [[ $CAUSE == "$UNEXPECTED" ]]; then name_full_disk; fi
     undo
     # Agent 2.x reads UTF-8 only, and a cut by bytes, as in the agent's own locale, may go through a letter.
     say "$EVENT of $TITLE failed: ${CAUSE:0:400}; $(what_is_live). Next: $NEXT." | { iconv -c -f UTF-8 -t UTF-8 2>/dev/null || cat; }
@@ -68,6 +90,7 @@ read_release() {
     text=$(python3 "$HOOKS/release.py" "${HOOKS%/*}/release.json" 2>&1) ||
         fail "${text:-python3 ended without a word}" "redeploy, so that the controller writes the bundle anew: esteira retry"
     eval "$text"
+    MIN_READY_SECONDS=${ESTEIRA_MIN_READY_SECONDS:-$MIN_READY_SECONDS}
     TITLE="$SERVICE $RELEASE"
 }
 

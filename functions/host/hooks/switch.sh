@@ -4,21 +4,18 @@
 # time, watch.sh – a process of its own, which outlives hook and agent – puts back what was live before. So .armed says
 # that a candidate was not accepted yet, and the next deployment acts on it too, where no watch was left to.
 
-ARMED=$SITE.armed
 UNIT=esteira-switch-$SERVICE.service
-
-# armed: the candidate that is not accepted yet, or nothing.
-armed() { sed -n 's/^[0-9]* //p' "$ARMED" 2>/dev/null || :; }
 
 is_overdue() {
     local deadline
     read -r deadline _ 2>/dev/null <"$ARMED" && ((deadline <= EPOCHSECONDS))
 }
 
+has_ended() { [[ -e $BEFORE && $(inspect "$(armed)" '{{.State.Status}}') == exited ]]; }
+
 # arm SECONDS CANDIDATE: from now on so long, instead of what was said before.
 arm() {
-    say "$((EPOCHSECONDS + $1)) $2" >"$ARMED.new"
-    mv "$ARMED.new" "$ARMED"
+    say "$((EPOCHSECONDS + $1)) $2" >"$ARMED.new" && mv "$ARMED.new" "$ARMED"
 }
 
 disarm() {

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # The dead-man's switch itself: waits until the swap is validated, and puts back what was live before if its time passes.
+# The same at once where the new one has ended, between two hooks, when requests already went there.
 # Started by switch.sh, not by the agent. One per service; it ends when nothing is armed any more.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=release.sh
@@ -13,14 +14,19 @@ set -euo pipefail
 
 # Under the host's lock, so that a hook which was about to validate has either done it or will see that it came too late.
 act() {
-    local candidate
+    local candidate why=
     lock_host
     set +e # everything is tried
+    candidate=$(armed)
     if is_overdue; then
-        candidate=$(armed)
+        why="was not validated in time"
+    elif has_ended; then
+        why="ended ($(inspect "$candidate" 'exit code {{.State.ExitCode}}')) when it had got the traffic"
+        docker logs --tail 50 "$candidate" 2>&1 | masked "$candidate"
+    fi
+    if [[ -n $why ]]; then
         put_back "$candidate" &&
-            say "$(date -u +%FT%TZ) $candidate was not validated in time, so the host put back what was live before:" \
-                "$(what_is_live)"
+            say "$(date -u +%FT%TZ) $candidate $why, so the host put back what was live before: $(what_is_live)"
     elif [[ ! -e $ARMED && -e $BEFORE ]]; then
         retire "$(live_before)"
         say "$(date -u +%FT%TZ) ended a swap that was accepted and then cut off: $(what_is_live)"
@@ -32,6 +38,6 @@ act() {
 exec 8>"$LOCK.$SERVICE"
 flock --wait 5 8 || exit 0
 while [[ -e $ARMED || -e $BEFORE ]]; do
-    if is_overdue || [[ ! -e $ARMED ]]; then act; fi
+    if is_overdue || has_ended || [[ ! -e $ARMED ]]; then act; fi
     sleep 1
 done
