@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from bench import cli, cold_start, cost, flat_cost, light_start, model_service, proxy, push_to_live, swap
+from bench import cli, cold_start, cost, flat_cost, light_start, many_services, model_service, push_to_live, swap
 from bench.meter import BenchError
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -35,6 +36,7 @@ class Part:
 
 PARTS = {
     "flat_cost": Part("Flat cost", flat_cost.run, flat_cost.missed, flat_cost.table),
+    "many_services": Part("Many services", many_services.run, many_services.missed, many_services.table),
     "cost": Part("What it costs", cost.run, cost.missed, cost.table),
     "light_start": Part("Light start", light_start.run, light_start.missed, light_start.table),
     "cold_start": Part("Cold start in the container", cold_start.run, cold_start.missed, cold_start.table),

@@ -29,6 +29,7 @@ from console.local.up.laptop import Laptop
 from esteira import bootstrap
 from esteira.core.status import Phase
 from esteira.store import Store
+from service_index.lookup import listed
 
 RUNS = 3
 PATIENCE = 300.0  # seconds for any one step
@@ -181,7 +182,7 @@ def _environment(folder: Path, number: int) -> dict[str, str]:
         "PATH": f"{programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": str(folder),
         "LANG": "C.UTF-8",
-        "IMAGE_URI": bootstrap.services(bootstrap.from_environment())[0].image_uri,
+        "IMAGE_URI": next(iter(listed(bootstrap.from_environment()).values())).image_uri,
         "IMAGE_TAG": f"git-{number:040x}",
         "ESTEIRA_RELEASE": f"v{number}",
         "CODEBUILD_RESOLVED_SOURCE_VERSION": f"{number:040x}",

@@ -14,6 +14,8 @@ from esteira.context import Context
 from esteira.telemetry import logger, measured
 from notify.announce import announce, recorded
 from notify.news import HoldEnds, read
+from service_index.lookup import known, listed
+from service_index.names import by_name
 
 
 @logger.inject_lambda_context
@@ -30,7 +32,8 @@ def handler(event: Any, _context: LambdaContext, *, given: Context | None = None
     if isinstance(heard, NotOurs):
         logger.debug(heard.why)
         return answer(why=heard.why)
-    service = next((s for s in bootstrap.services(context) if s.name == heard.service), None)
+    services = known(by_name(heard.service), context) or listed(context).values()
+    service = next((s for s in services if s.name == heard.service), None)
     if service is None:
         return answer(why=f"no service is called {heard.service}")
     there = recorded(heard, service, context)

@@ -19,7 +19,8 @@ from esteira.failing import counting, recovered
 from esteira.ingest import ingest
 from esteira.telemetry import logger, measured
 from esteira.trail import HostReported
-from policy.document import in_force
+from service_index.names import name_of
+from service_index.upkeep import follow, found, registration_in
 from watch import hear
 
 
@@ -34,7 +35,10 @@ def handler(event: Any, lambda_context: LambdaContext, *, given: Context | None 
     Several services may listen to one alarm: one that fails keeps no other from hearing it.
     """
     context = given or bootstrap.from_environment()
-    heard = read(event, _listening(event, context), context.clock(), context.settings)
+    if changed := registration_in(event, context):
+        follow((changed,), context)
+        return answer(why=f"the index has the registration {changed} as it is now")
+    heard = read(event, found(name_of(event, context.settings), context), context.clock(), context.settings)
     if isinstance(heard, NotOurs):
         logger.debug(heard.why)
         return answer(why=heard.why)
@@ -54,12 +58,3 @@ def handler(event: Any, lambda_context: LambdaContext, *, given: Context | None 
 
     outcomes = each((heard.service, *heard.others), take_in, context, remaining(lambda_context))
     return answer(outcomes[heard.service.name])
-
-
-def _listening(event: Any, context: Context) -> tuple[Service, ...]:
-    """The registered services; for an alarm with their policies, which say whose it is."""
-    services = bootstrap.services(context)
-    if not isinstance(event, dict) or event.get("source") != "aws.cloudwatch":
-        return services
-    policies = context.store.policies(service.name for service in services)
-    return tuple(in_force(service, policies.get(service.name)) for service in services)

@@ -14,6 +14,9 @@ from esteira.config import Service
 from esteira.context import Context
 from esteira.refusal import Refused
 from esteira.telemetry import logger, measured
+from service_index.lookup import listed
+from service_index.names import by_name
+from service_index.upkeep import follow, found
 
 
 @logger.inject_lambda_context
@@ -27,8 +30,10 @@ def handler(event: Any, _context: LambdaContext, *, given: Context | None = None
     """
     context = given or bootstrap.from_environment()
     try:
-        request, service = operate.read(event, bootstrap.services(context))
+        request, service = operate.read(event, _asked_for(event, context))
         operate.operate(_known(request, event, context), service, context)
+        if request.action == "policy":  # it says which alarms are the service's
+            follow(context.store.indexed(by_name(service.name)).parameters, context)
     except Refused as refused:
         logger.info(str(refused), action="refuse")
         return {"refused": str(refused)}
@@ -37,6 +42,13 @@ def handler(event: Any, _context: LambdaContext, *, given: Context | None = None
     said = f"{request.by} said {request.action}"
     logger.info(said, service=service.name, release=release or None, action=request.action, why=request.reason)
     return _advanced(service, release, context)
+
+
+def _asked_for(event: Any, context: Context) -> tuple[Service, ...]:
+    """The service that a request names; all of them where it names none, for the sentence that says so."""
+    name = event.get("service") if isinstance(event, dict) else None
+    asked = found(by_name(name), context) if isinstance(name, str) else ()
+    return asked or tuple(listed(context).values())
 
 
 def _advanced(service: Service, release: str, context: Context) -> Answer:

@@ -21,14 +21,15 @@ class HostWatchers:
         self._host, self._log = host, log
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def watch(self, service: str, environment: Mapping[str, str]) -> int | None:
-        """Watch over a service from now on; the new process's number, None where it is watched already."""
+    def watch(self, service: str, link: Path, requests: Path, environment: Mapping[str, str]) -> int | None:
+        """Watch over a service from now on: what ``link`` points to, and ``requests``, nginx's log of them. The
+        new process's number, None where it is watched already."""
         before = self._running.get(service)
         if not self._host or (before and before.poll() is None):
             return None
         with self._log.open("ab") as log:
             self._running[service] = subprocess.Popen(
-                [sys.executable, "-B", "-m", "watcher", service],
+                [sys.executable, "-B", "-m", "watcher", service, str(link), str(requests)],
                 cwd=FUNCTIONS / "host",
                 env={**environment, "ESTEIRA_HOST": self._host, "ESTEIRA_WATCH_SECONDS": SECONDS},
                 stdin=subprocess.DEVNULL,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from console.prove import tag_probe
+from console.prove import items_secrets, tag_probe
 from console.prove.site import ProofSite
 from console.read.where import TroubleError
 from esteira.errors import code_of
@@ -67,6 +67,12 @@ def removals(site: ProofSite, account: str) -> Iterator[Removal]:
     yield Removal(f"stack {stack}", site.remove_controller, f"{delete} {stack}")
     role = tag_probe.role_of(site)
     yield Removal(f"role {role}", lambda: tag_probe.remove(site), f"aws iam delete-role --role-name {role}")
+    secrets = items_secrets.names(site)
+    yield Removal(
+        f"secrets {', '.join(secrets)}",
+        lambda: items_secrets.remove(site),
+        f"aws ssm delete-parameters --names {' '.join(secrets)}",
+    )
     yield Removal(
         f"CodeCommit repository {service}",
         lambda: site.client("codecommit").delete_repository(repositoryName=service),

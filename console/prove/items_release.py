@@ -33,7 +33,9 @@ def _push(word: str) -> Callable[[ProofSite], None]:
     return lambda site: site.push(word, version(word))
 
 
-def _live(word: str) -> Callable[[ProofSite], ProofOutcome | None]:
+def live(word: str) -> Callable[[ProofSite], ProofOutcome | None]:
+    """Whether the release of that commit came to life."""
+
     def look(site: ProofSite) -> ProofOutcome | None:
         view = site.release_of(word)
         if view is None:
@@ -140,13 +142,13 @@ BEGIN = (
         lambda site: site.add_service(),
         needed=True,
     ),
-    ProofItem("push", HEARD_AND_LIVE, "a first commit", 25, _live(FIRST), _push(FIRST), needed=True),
+    ProofItem("push", HEARD_AND_LIVE, "a first commit", 25, live(FIRST), _push(FIRST), needed=True),
     ProofItem(
         "second-push",
         "a second release takes the place of the first",
         "a second commit",
         25,
-        _live(SECOND),
+        live(SECOND),
         _push(SECOND),
         needed=True,
     ),

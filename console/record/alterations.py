@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from esteira.audit import checkpoint_hash, row_hash
@@ -47,11 +48,11 @@ def altered(row: Mapping[str, Any], about: str, key: str, wanted: str) -> str:
         stands, hashed = (fact.about, fact.key), row_hash(fact)
     except (KeyError, TypeError, ValueError, AttributeError):
         return "it is no fact any more: a field is missing, or is of another kind"
-    free = fields_beside_the_key(fact)
     if stands != (about, key):
         named = [f.name for f in fields(fact) if any(_names_of(o) != stands for o in _with_another(fact, f.name))]
         return f"its fields make {' '.join(stands)} of it: of {', '.join(named)}, one is not what it was"
     if hashed != wanted:
+        free = fields_beside_the_key(fact)
         return f"of {', '.join(free)}, one is not what it was" if free else "its kind is not what it was"
     return ""
 
@@ -66,9 +67,15 @@ def _names_of(fact: Fact) -> tuple[str, str]:
     return fact.about, fact.key
 
 
+@cache
+def _declared(kind: type[Fact]) -> dict[str, Any]:
+    """The types of a kind's fields: a receipt compares many rows of few kinds."""
+    return get_type_hints(kind)
+
+
 def _with_another(fact: Fact, name: str) -> Iterator[Fact]:
     """The fact with another value in one field: with each other one where they are few."""
-    declared, value = get_type_hints(type(fact))[name], getattr(fact, name)
+    declared, value = _declared(type(fact))[name], getattr(fact, name)  # type: ignore[arg-type]
     if get_origin(declared) is Literal:
         yield from (replace(fact, **{name: word}) for word in get_args(declared) if word != value)
         return

@@ -28,6 +28,7 @@ class HostReport(BaseModel, defer_build=True):
     host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
     release: Annotated[str, Field(pattern=r"^v[1-9][0-9]{0,7}$")]
     digest: Digest
+    deployment: Annotated[str, Field(pattern=r"^(d-[A-Za-z0-9]{1,20})?$")] = ""
     sick: Literal["", "crash-loop", "out-of-memory", "unhealthy", "errors", "slow", "disk"] = ""
     since: Timestamp
     times: Number = 0
@@ -55,6 +56,7 @@ def read_report(detail: Mapping[str, Any], services: Sequence[Service], now: dat
         since=said.since.astimezone(UTC),
         release=int(said.release[1:]),
         digest=said.digest,
+        deployment=said.deployment,
         sick=said.sick,
         why=_SENTENCES[said.sick].format_map(said.model_dump()),
     )

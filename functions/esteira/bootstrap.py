@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from esteira.aws import Aws, client
 from esteira.aws.tracing import subsegment
-from esteira.config import Service, Settings
+from esteira.config import Settings
 from esteira.context import Context, Decision
 from esteira.store import Store
 from esteira.telemetry import logger, metrics
@@ -45,15 +45,6 @@ def from_environment() -> Context:
             f"the function's environment lacks {missing}; Lambda sets AWS_REGION, template.yaml the others"
         ) from None
     return Context(Store(client("dynamodb"), settings.table), Aws(), settings, now, tell, follow)
-
-
-def services(context: Context) -> tuple[Service, ...]:
-    """The registered services; what is wrong with a registration is logged."""
-    found, faults = context.aws.services(context.settings.services_path)
-    for fault in faults:
-        logger.error(fault)
-        metrics.add_metric("RegistrationsRefused", "Count", 1)
-    return found
 
 
 def tell(decision: Decision) -> None:

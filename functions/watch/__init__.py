@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from esteira.config import Service
 from esteira.context import Context
-from esteira.core.facts import HostObserved
+from esteira.core.facts import Bundled, HostObserved
 from esteira.core.state import StageState
 from esteira.telemetry import logger
 
@@ -36,15 +36,34 @@ def hear(service: Service, said: HostObserved, context: Context) -> str:
 
 
 def _deployed_to(service: Service, stage: StageState, said: HostObserved, context: Context) -> bool:
-    """Whether CodeDeploy deployed the release to that host last."""
+    """Whether CodeDeploy deployed the release to that host: by its last rollout, or when the host was launched."""
     release = context.store.release(service.name, said.release)
     last = release.on(stage).last if release else None
-    started = last.started if last else None
-    return started is not None and said.host in [t["targetId"] for t in context.aws.targets(started.deployment)]
+    if release is None or last is None or last.started is None:
+        return False
+    if said.host in _hosts(last.started.deployment, context):
+        return True
+    bundled = release.one(Bundled, stage=stage.name, rollout=last.number)
+    if not said.deployment or bundled is None or stage.rules is None:
+        return False
+    try:
+        info = context.aws.deployment(said.deployment)
+    except Exception:  # noqa: BLE001 - of no deployment, or of others: the report names it, and comes again
+        return False
+    key = info.get("revision", {}).get("s3Location", {}).get("key")
+    told = (info.get("applicationName"), info.get("deploymentGroupName"), key)
+    wanted = (service.application, stage.rules.group, bundled.name_in_bucket)
+    return told == wanted and said.host in _hosts(said.deployment, context)
+
+
+def _hosts(deployment: str, context: Context) -> list[str]:
+    return [target["targetId"] for target in context.aws.targets(deployment)]
 
 
 def tell_silent(service: Service, context: Context) -> None:
-    """Write to the log which of the service's hosts do not report on themselves any more."""
-    for beat in context.store.beats(service.name):
-        if context.clock() - beat.at > SILENT:
+    """Write to the log which hosts of a live release do not report on themselves any more."""
+    silent = [beat for beat in context.store.beats(service.name) if context.clock() - beat.at > SILENT]
+    live = {(stage.name, stage.live) for stage in context.store.stages(service)} if silent else set()
+    for beat in silent:
+        if (beat.stage, beat.release) in live:
             logger.warning("a host does not report any more", service=service.name, stage=beat.stage, host=beat.host)

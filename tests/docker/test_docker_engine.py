@@ -13,6 +13,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +27,7 @@ from console.local.docker.docker_programs import Docker
 from console.local.docker.registry_server import NAME
 from console.local.ports import is_open
 from console.local.up.laptop import Laptop, LaptopError, choose_engine
+from esteira.core.facts import HostObserved
 from esteira.store import Store, View
 
 reason = why_not(Path("/")) or (
@@ -270,13 +272,15 @@ def test_a_release_that_gets_sick_when_it_is_live_is_taken_back(state: Path, tmp
             eventually("what is usual", lambda: len(traffic.bodies) > 50)
         team.push("two", cgi=SICK[words])
         assert finished(laptop, 2) == "live", views(laptop)[-1].why
-        began = time.monotonic()
+        began = datetime.now(UTC)
         with contextlib.ExitStack() as clients:
             for _ in range(6 if words in OFTEN else 1):
                 clients.enter_context(Traffic(page, "/cgi-bin/ask", pause=1.0))
             eventually("the end of v2", lambda: views(laptop)[-1].phase == "rolled back")
         assert get(page)[1] == "one"
-        print(f"v1 served again, {time.monotonic() - began:.1f} s after the first request")
+        facts = Store(laptop.client("dynamodb"), laptop.table).facts("heart", "stage/production", "host#")
+        noticed = next(fact.at for fact in facts if isinstance(fact, HostObserved) and fact.sick)
+        print(f"noticed after {noticed - began}, v1 served again after {datetime.now(UTC) - began}")
         assert words in views(laptop)[-1].why
 
 

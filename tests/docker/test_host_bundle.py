@@ -323,7 +323,7 @@ def test_a_live_container_removed_by_hand_comes_back_by_a_redeployment(host: Hos
     """Somebody removed the live container: the same release deployed again answers, not taken for the old one."""
     image = host.image("one")
     run("docker", "rm", "--force", host.live(1, image))
-    assert host.get()[0] == 502
+    assert host.get()[0] in (502, 504)  # there is nobody at its address
     before = host.rollout
     assert host.deploy(host.bundle(1, image, health_path="/never", startup_seconds=1))[0] == "ApplicationStart"
     assert host.rollout == before

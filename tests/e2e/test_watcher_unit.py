@@ -42,6 +42,8 @@ class Machine:
             "HOOKS": str(self.hooks),
             "SERVICE": "heart",
             "SYSTEMD": systemd,
+            "LIVE": "/etc/esteira-heart",
+            "ACCESS_LOG": "/var/log/nginx/esteira-heart.log",
             "ESTEIRA_UNITS": str(self.units),
             "ESTEIRA_WATCHER_DIR": str(self.lib),
         }
@@ -62,6 +64,7 @@ def test_the_watcher_is_a_unit_that_starts_again_and_at_boot(machine: Machine) -
     assert told == ["daemon-reload", f"enable --quiet {unit}", f"restart --no-block {unit}"]
     text = (machine.units / unit).read_text()
     assert "Restart=always" in text
+    assert "-m watcher heart /etc/esteira-heart /var/log/nginx/esteira-heart.log\n" in text
     (where,) = re.findall(r"^WorkingDirectory=(.*)$", text, re.MULTILINE)
     shutil.rmtree(machine.folder / "bundle")
     loaded = subprocess.run(

@@ -52,6 +52,7 @@ def remains(site: RehearsedSite) -> dict[str, list[str]]:
     """What holds data and bears the names of the proof."""
     tables = site.client("dynamodb").list_tables()["TableNames"]
     code = site.client("codecommit").list_repositories()["repositories"]
+    parameters = site.client("ssm").describe_parameters()["Parameters"]
     groups = site.client("logs").describe_log_groups()["logGroups"]
     return {
         "repositories": [row["repositoryName"] for row in code],
@@ -59,6 +60,7 @@ def remains(site: RehearsedSite) -> dict[str, list[str]]:
         "buckets": [row["Name"] for row in site.client("s3").list_buckets()["Buckets"]],
         "tables": [name for name in tables if name.startswith("esteira")],
         "logs": [row["logGroupName"] for row in groups],
+        "secrets": [row["Name"] for row in parameters if row["Name"].endswith("/PROOF")],
     }
 
 
@@ -69,7 +71,7 @@ def test_nothing_is_proven_on_the_local_aws(site: RehearsedSite, notes: ProofNot
     assert set(told) == {item.name for item in ITEMS}
     assert {verdict for verdict, _ in told.values()} == {"not seen"}
     assert left == []
-    core = ("push", "second-push", "comment", "git-tag-moves", "tag-stays", "pushed-at", "lost-event")
+    core = ("push", "second-push", "comment", "git-tag-moves", "tag-stays", "pushed-at", "lost-event", "secrets")
     assert {name: told[name][1] for name in core if "cannot tell; rehearsed: " not in told[name][1]} == {}
 
 
@@ -77,7 +79,7 @@ def test_a_proof_removes_what_it_made(site: RehearsedSite, notes: ProofNotes, tm
     """Retained things too: tables, repositories, images, the bucket, log groups; then the notes."""
     assert all(remains(site)[kind] for kind in ("repositories", "images", "buckets", "tables"))
     prove(site, notes, tmp_path / "prove.md", said)
-    assert remains(site) == {"repositories": [], "images": [], "buckets": [], "tables": [], "logs": []}
+    assert remains(site) == {"repositories": [], "images": [], "buckets": [], "tables": [], "logs": [], "secrets": []}
     assert not notes.file.exists()
     assert "Everything that was made is removed." in (tmp_path / "prove.md").read_text()
 

@@ -695,3 +695,15 @@ def test_a_registration_that_cannot_be_is_refused_by_its_field(
     assert result.exit_code == 2
     assert named in result.stderr
     assert "Next:" in result.stderr
+
+
+def test_what_was_deployed_again_is_in_the_record(story: Story) -> None:
+    """The decision comes out the same when it is made again, and the receipt of the new rollout holds."""
+    story.live("one")
+    story.operate("redeploy", reason="a new TOKEN")
+    story.play()
+    assert unlike(story) == []
+    where = (rows_of(story), story.service, 1, "production")
+    told = receipt(*where, whole=True, aws=None, now=story.clock.now())
+    assert (told.rollout, told.faults) == (2, ())
+    assert [link.says.split(" of ")[0] for link in told.links if link.what == "rollout"] == ["rollout 2, redeploy"]

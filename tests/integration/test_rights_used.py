@@ -28,9 +28,11 @@ def with_a_topic_and_a_webhook(story: Story) -> None:
 
 
 def tell_everything(story: Story) -> None:
-    """Play a push, an image, a bundle of its own, a failed build, a failure that the topic refuses to tell, two aborts
-    and two deaths: all that can be called for."""
-    story.push("one", appspec_dot_yml=APPSPEC, scripts__start_dot_sh="#!/bin/bash\ntrue\n")
+    """Play a push with a secret, an image, a bundle of its own, a failed build, a failure that the topic refuses to
+    tell, two aborts and two deaths: all that can be called for."""
+    story.aws_client("ssm").put_parameter(Name="/esteira/secrets/heart/TOKEN", Value="a token", Type="SecureString")
+    own = {"appspec_dot_yml": APPSPEC, "scripts__start_dot_sh": "#!/bin/bash\ntrue\n"}
+    story.push("one", **own, esteira_dot_yaml="secrets: [TOKEN]")
     story.play()
     story.push_image("two", "v1.0")
     story.play()

@@ -15,6 +15,7 @@ import pytest
 from console.local.aws.bus import Bus
 from console.local.aws.stack import LocalAws
 from console.local.engine import BuildJob, BuildResult, DeployJob, DeployResult, LifecycleEvent
+from esteira.targets.ec2 import Ec2
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOSTS = ("i-1", "i-2", "i-3")
@@ -197,8 +198,7 @@ def test_a_host_at_work_tells_the_lifecycle_event_that_it_is_in(world: World) ->
     id_ = world.start("OneAtATime")
     told: list[tuple[str, str]] = []
     for _ in range(400):
-        target = world.client("codedeploy").batch_get_deployment_targets(deploymentId=id_, targetIds=["i-1"])
-        rows = target["deploymentTargets"][0]["instanceTarget"]["lifecycleEvents"]
+        rows = next((host["lifecycleEvents"] for host in Ec2(world.client).targets(id_)), [])
         told = [(row["lifecycleEventName"], row["status"]) for row in rows]
         if len(told) > 1:
             break

@@ -35,6 +35,9 @@ PARTS = {
     "Delete": "dynamodb:DeleteItem",
     "ConditionCheck": "dynamodb:ConditionCheckItem",
 }
+# Rights that are not called as their call is.
+# https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+OTHERWISE = {"lambda:Invoke": "lambda:InvokeFunction"}
 # Rights that a call needs besides its own, each with where AWS says so.
 IMPLIED = {
     # A revision that CodeDeploy has not seen is registered, then looked at, under the caller's rights.
@@ -127,6 +130,7 @@ def _actions(action: str, texts: Iterable[str]) -> set[str]:
         if not parts:
             raise LookupError(f"{action} stands where no part of a transaction does: which rights does it need?")
         return parts
+    action = OTHERWISE.get(action, action)
     _authorization(action)
     return {action, *IMPLIED.get(action, ())}
 

@@ -82,6 +82,7 @@ HOST_SAID = HostObserved(
     digest=DIGEST,
     sick="crash-loop",
     why="its container ended 3 times in 12 s, the last time with status 1",
+    deployment=DEPLOYMENT,
 )
 
 
@@ -147,6 +148,7 @@ EXPECTED: dict[str, Hears | Ignores] = {
     "host_report": Hears((HOST_SAID,)),
     "hold_ends_soon": Ignores("esteira / Hold Ends Soon is not read here", function="AnnounceFunction"),
     "release_phase_changed": Ignores("esteira / Release Phase Changed is not read here", function="AnnounceFunction"),
+    "ssm_parameter_change": Ignores("aws.ssm / Parameter Store Change is not read here"),
     "schedule": Ignores("aws.events / Scheduled Event is not read here", function=""),
 }
 

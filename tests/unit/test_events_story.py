@@ -86,10 +86,11 @@ DOCUMENTED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "Hold Ends Soon": ({"service", "stage", "by", "reason", "since", "until"}, set()),
     "Host Report": (
-        {"service", "stage", "host", "release", "digest", "sick", "since"}
+        {"service", "stage", "host", "release", "digest", "deployment", "sick", "since"}
         | {"times", "seconds", "status", "requests", "milliseconds", "before", "percent"},
         set(),
     ),
+    "Parameter Store Change": ({"operation", "name", "type", "description"}, set()),
     "CloudWatch Alarm State Change": ({"alarmName", "configuration", "previousState", "state"}, set()),
 }
 

@@ -49,6 +49,7 @@ def test_announce_can_change_nothing_but_its_own_memory() -> None:
         "dynamodb:Query",
         "sns:Publish",
         "ssm:GetParameter",
+        "ssm:GetParameters",
         "ssm:GetParametersByPath",
         "xray:PutTraceSegments",
     }
@@ -56,13 +57,14 @@ def test_announce_can_change_nothing_but_its_own_memory() -> None:
 
 def test_those_who_advance_share_their_rights_because_they_use_the_same() -> None:
     """Were one of them to need less than AdvancePolicy grants, the policy would have to be split. What the sweep asks
-    besides, it alone may: the alarms, of which the others hear by an event, and what others deployed. A
-    failed build's log is read by those who hear of it."""
+    besides, it alone may: the alarms, of which the others hear by an event, and what others deployed. It alone calls
+    itself. A failed build's log is read by those who hear of it."""
     assert set(called("intake.handler")) - set(called("operate.handler")) == {"logs:GetLogEvents"}
     assert set(called("operate.handler")) - set(called("intake.handler")) == set()
     assert set(called("sweep.handler")) - set(called("intake.handler")) == {
         "cloudwatch:DescribeAlarms",
         "codedeploy:GetDeploymentGroup",
+        "lambda:InvokeFunction",
     }
     assert set(called("intake.handler")) - set(called("sweep.handler")) == set()
 

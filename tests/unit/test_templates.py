@@ -132,7 +132,7 @@ def test_each_function_writes_to_its_own_log_which_ends_with_the_stack() -> None
 def test_every_rule_keeps_what_it_could_not_deliver() -> None:
     """Each rule and the schedule have a retry policy and the dead-letter queue, which EventBridge may write to."""
     rules = list(_rules())
-    assert len(rules) == 9
+    assert len(rules) == 10
     for _, _, rule in rules:
         assert rule["RetryPolicy"]["MaximumEventAgeInSeconds"] <= 3600
         assert rule["DeadLetterConfig"] == {"Arn": QUEUE}

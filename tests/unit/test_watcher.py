@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from host.watcher import looking
-from host.watcher.looking import AccessLog
+from host.watcher.looking import AccessLog, live
 from host.watcher.verdict import WELL_SECONDS, Condition, LoggedRequest, Look, Verdict, following, verdict
 
 WELL = Verdict()
@@ -97,10 +96,10 @@ def write(path: Path, lines: Iterable[str]) -> None:
         file.write("".join(lines))
 
 
-def test_the_log_is_followed_over_its_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_is_followed_over_its_turns(tmp_path: Path) -> None:
     """Half a line waits for its rest; a file that was turned over or cut is read from its beginning."""
-    monkeypatch.setattr(looking, "ACCESS_LOGS", str(tmp_path))
-    path, log = tmp_path / "esteira-heart.log", AccessLog("heart")
+    path = tmp_path / "esteira-heart.log"
+    log = AccessLog(path)
     log.read()
     write(path, ["1700000000.123 heart-v1-18080 200 0.100 GET /a\n", "1700000001.123 heart-v1-180"])
     log.read()
@@ -118,13 +117,23 @@ def test_the_log_is_followed_over_its_turns(tmp_path: Path, monkeypatch: pytest.
     assert len(log.of("heart-v2-18081")) == 3
 
 
-def test_what_was_usual_before_is_the_median_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_usual_before_is_the_median_of_others(tmp_path: Path) -> None:
     """A new release is compared with the answers of those before it, errors left out."""
-    monkeypatch.setattr(looking, "ACCESS_LOGS", str(tmp_path))
-    log = AccessLog("heart")
+    log = AccessLog(tmp_path / "esteira-heart.log")
     seconds = [0.01] * 15 + [0.03] * 10
     lines = [f"1700000000.000 heart-v1-18080 200 {each:.3f} GET /\n" for each in seconds]
     lines += ["1700000000.000 heart-v1-18080 502 9.000 GET /\n"] * 40
     write(tmp_path / "esteira-heart.log", lines)
     log.read()
     assert log.median_before("heart-v2-18081") == 0.01
+
+
+@pytest.mark.parametrize("place", ["esteira-heart.containers/heart-v2-18081", "esteira-heart=heart-v2-18081"])
+def test_what_is_live_is_where_the_link_points(tmp_path: Path, place: str) -> None:
+    """The file there tells what its health path answered when it was accepted."""
+    link = tmp_path / "esteira-heart"
+    assert live(link) == ("", "")
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text("/ping 200\n")
+    link.symlink_to(place)
+    assert live(link) == ("heart-v2-18081", "/ping 200\n")

@@ -16,6 +16,7 @@ from console.local.aws.api import AwsError
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
 from console.local.aws.faults import Call, Faults, When
+from console.local.aws.functions import Functions, LocalFunction
 from console.local.aws.resources import create_resources
 from console.local.aws.stack import LocalAws
 from console.local.paths import TEMPLATE
@@ -79,7 +80,8 @@ def standing(folder: Path) -> Iterator[Stand]:
     template = with_service(read(TEMPLATE))
     settings = next(f.environment for f in template.functions if f.handler.startswith("intake."))
     engine = ScriptedEngine(manual=True)
-    local_aws = LocalAws(folder, engine, Bus(clock=Clock.stopped(AT)), keep=False)
+    functions = Functions([LocalFunction("esteira-sweep", lambda event, _: event)])
+    local_aws = LocalAws(folder, engine, Bus(functions=functions, clock=Clock.stopped(AT)), keep=False)
     with local_aws, local_aws.in_process() as faults:
         make: Any = cache(lambda name: boto3.client(name))
         create_resources(template, make)
@@ -141,11 +143,13 @@ MAKES: dict[str, Callable[[Stand], object]] = {
     "ecr:DescribeImageScanFindings": lambda s: s.aws.scan_findings(s.service, s.digest),
     "ecr:PutImage": lambda s: s.aws.tag_image(s.service, s.digest, "live-production"),
     "events:PutEvents": lambda s: s.aws.emit({"service": "heart"}),
+    "lambda:Invoke": lambda s: s.aws.invoke_later("esteira-sweep", {"service": "heart"}),
     "logs:GetLogEvents": lambda s: s.aws.build_log(s.build),
     "s3:PutObject": lambda s: s.aws.put_bundle(s.service, "two.zip", default(), {"number": 2}),
     "sns:Publish": lambda s: s.aws.publish(s.topic, "a subject", "a text"),
     "ssm:DescribeParameters": lambda s: s.aws.parameter_names("/esteira/secrets/heart/"),
     "ssm:GetParameter": lambda s: s.aws.secret("/secret"),
+    "ssm:GetParameters": lambda s: s.aws.registered(["/esteira/services/heart"]),
     "ssm:GetParametersByPath": lambda s: s.aws.services("/esteira/services/"),
     "xray:PutTraceSegments": lambda s: tracing._send(dict(SEGMENT)),
 }

@@ -19,7 +19,8 @@ Params = Mapping[str, Any]
 class Ssm:
     """Parameters by name."""
 
-    def __init__(self) -> None:
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
         self.values: dict[str, str] = {}
         self._kinds: dict[str, str] = {}
         self._versions: Counter[str] = Counter()
@@ -28,6 +29,7 @@ class Ssm:
         """PutParameter, always over what is there."""
         self.values[p["Name"]], self._kinds[p["Name"]] = p["Value"], p.get("Type", "String")
         self._versions[p["Name"]] += 1
+        self._changed(p["Name"], "Update" if self._versions[p["Name"]] > 1 else "Create")
         return {"Version": self._versions[p["Name"]]}
 
     def delete_parameter(self, p: Params) -> dict[str, Any]:
@@ -35,6 +37,7 @@ class Ssm:
         if p["Name"] not in self.values:
             raise AwsError("ParameterNotFound", "")
         del self.values[p["Name"]], self._versions[p["Name"]]
+        self._changed(p["Name"], "Delete")
         return {}
 
     def get_parameter(self, p: Params) -> dict[str, Any]:
@@ -43,6 +46,13 @@ class Ssm:
             raise AwsError("ParameterNotFound", "")
         name = p["Name"]
         return {"Parameter": {"Name": name, "Value": self.values[name], "Type": self._kinds.get(name, "String")}}
+
+    def get_parameters(self, p: Params) -> dict[str, Any]:
+        """GetParameters, of ten at most; a name that is not there is no error."""
+        assert len(p["Names"]) <= 10
+        there = [name for name in p["Names"] if name in self.values]
+        found = [self.get_parameter({"Name": name})["Parameter"] for name in there]
+        return {"Parameters": found, "InvalidParameters": [name for name in p["Names"] if name not in there]}
 
     def describe_parameters(self, p: Params) -> dict[str, Any]:
         """DescribeParameters below a path, in one page; never a value."""
@@ -54,9 +64,28 @@ class Ssm:
         return {"Parameters": [{"Name": n, "Version": self._versions[n], "LastModifiedDate": at} for n in found]}
 
     def get_parameters_by_path(self, p: Params) -> dict[str, Any]:
-        """GetParametersByPath, in one page."""
-        found = [{"Name": n, "Value": v} for n, v in self.values.items() if n.startswith(p["Path"])]
-        return {"Parameters": found}
+        """GetParametersByPath, in pages of ten."""
+        names = sorted(name for name in self.values if name.startswith(p["Path"]))
+        start = int(p.get("NextToken", 0))
+        found = [{"Name": name, "Value": self.values[name]} for name in names[start : start + 10]]
+        return {"Parameters": found, **({"NextToken": str(start + 10)} if names[start + 10 :] else {})}
+
+    def _changed(self, name: str, operation: str) -> None:
+        detail = {"operation": operation, "name": name, "type": self._kinds.get(name, "String"), "description": ""}
+        self._bus.emit("aws.ssm", "Parameter Store Change", [arn("ssm", f"parameter{name}")], detail)
+
+
+class Lambda:
+    """Functions that are called later."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    def invoke(self, p: Params) -> dict[str, Any]:
+        """Invoke, of the kind Event."""
+        assert p["InvocationType"] == "Event"
+        self._bus.invoke_later(p["FunctionName"], json.loads(p["Payload"]))
+        return {"StatusCode": 202}
 
 
 class S3:

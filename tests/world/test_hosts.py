@@ -18,6 +18,7 @@ from esteira.core.facts import HostObserved, about_stage
 from esteira.core.status import Cause, Phase
 from esteira.fact import stamp
 from tests.world.story import PRODUCTION, Story
+from tests.world.test_stages import Begin, vote
 
 LOOP = {"sick": "crash-loop", "times": 3, "seconds": 12, "status": 1}
 
@@ -162,6 +163,36 @@ def test_a_report_from_another_account_is_not_ours(story: Story) -> None:
     story.bus.put({**event, "account": "999999999999"})
     story.deliver()
     assert observed(story) == []
+
+
+def test_a_release_that_is_sick_on_a_stage_comes_to_no_further_one(on: Begin) -> None:
+    """Its watch is over, so it stays where it is; a vote takes it no further before it is well."""
+    story = on({"name": "staging"}, {"name": PRODUCTION, "approvals": {"votes": 1}})
+    story.live("one")
+    story.wait(20)
+    report(story, 1, **LOOP, stage="staging")
+    vote(story, "approve", "v1")
+    assert story.live_on(PRODUCTION) == 0
+    assert "sick on staging: its container ended 3 times in 12 s" in story.why(1)
+    story.clock.advance(120)
+    report(story, 1, stage="staging")
+    story.play()
+    assert story.live_on(PRODUCTION) == 1
+
+
+def test_a_host_that_was_launched_with_the_live_bundle_is_known(story: Story) -> None:
+    """An Auto Scaling group's new host has a deployment of its own, of the live release's bundle."""
+    story.live("one")
+    made = {}
+    for host, bundle in (("i-0aaa", "heart/v1/production-1.zip"), ("i-0bbb", "")):
+        story.engine._there = (host,)
+        made[host] = story.foreign_deployment(bundle)
+        story.deliver()
+        story.end_deployment()
+    others = (("i-0ccc", made["i-0aaa"]), ("i-0bbb", made["i-0aaa"]), ("i-0ddd", "d-000000999"))
+    for host, deployment in (*made.items(), *others):
+        report(story, 1, host=host, deployment=deployment)
+    assert [fact.host for fact in observed(story)] == ["i-0aaa"]
 
 
 def test_a_report_from_before_the_rollout_takes_nothing_back(story: Story) -> None:

@@ -21,6 +21,7 @@ from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
 from esteira.core.status import Phase
 from tests.world.door import LostAnswerError
 from tests.world.story import Story, from_a_newer_version
+from tests.world.test_hosts import report
 
 # Short waits, so that every one has run out when the machine comes to rest.
 STAGES = (
@@ -128,6 +129,13 @@ class Anything(RuleBasedStateMachine):
         """An alarm goes off."""
         self.story.ring(f"{stage}-errors")
 
+    @rule(stage=st.sampled_from(NAMES), sick=st.sampled_from(("", "crash-loop", "errors", "disk")))
+    def report(self, stage: str, sick: str) -> None:
+        """A host says how what is live on it is."""
+        live = self.story.state_of(stage).live
+        if live:
+            report(self.story, live, stage=stage, sick=sick)
+
     @rule(calls=st.integers(1, 60), kind=st.sampled_from(("before", "after", "lost")))
     def trouble(self, calls: int, kind: str) -> None:
         """A function dies before or after one of its next calls, or hears no answer to it."""
@@ -159,6 +167,8 @@ class Anything(RuleBasedStateMachine):
         story.builds, story.deploys = BuildOutcome(), DeployOutcome()
         for alarm in story.local_aws.cloudwatch._alarms:
             story.hush(alarm)
+        for stage in NAMES:
+            self.report(stage, "")
         for seconds in REST:
             story.pass_time(seconds)
             if not self._under_way():

@@ -36,7 +36,7 @@ from tests.world.code import CodeCommit
 from tests.world.deployments import CodeDeploy
 from tests.world.door import Client
 from tests.world.registry import Ecr
-from tests.world.services import S3, CloudWatch, Events, Logs, Sns, Ssm
+from tests.world.services import S3, CloudWatch, Events, Lambda, Logs, Sns, Ssm
 from tests.world.table import Table
 
 _template = cache(lambda: with_service(read(TEMPLATE)))
@@ -51,7 +51,7 @@ class World(Scenario):
         template = _template()
         self.clock, self.engine, self.faults = Clock.stopped(START), engine, Faults()
         functions = Functions(
-            LocalFunction(f.name, self._handler(f.handler), f.logical_id, f.dead_letters, f.destination)
+            LocalFunction(f.name, self._handler(f.handler), f.logical_id, f.dead_letters, f.destination, f.timeout)
             for f in template.functions
         )
         self.bus = Bus(
@@ -88,10 +88,11 @@ class World(Scenario):
             codedeploy=CodeDeploy(self.engine, runner, self.bus, s3.objects),
             cloudwatch=CloudWatch(self.bus),
             logs=Logs(),
-            ssm=Ssm(),
+            ssm=Ssm(self.bus),
             s3=s3,
             events=Events(self.bus),
             sns=Sns(topics),
+            **{"lambda": Lambda(self.bus)},
         )
 
     def _register(self, template: Stack, stages: Sequence[Rules]) -> None:

@@ -39,6 +39,7 @@ from console.local.aws.functions import UnknownFunctionError
 from console.local.aws.logs import BuildLogs
 from console.local.aws.strict.lists import Lists
 from console.local.aws.work import Runner, Threads
+from console.local.aws_account import arn
 from console.local.engine import Engine
 from console.read.writing import write_whole
 
@@ -143,7 +144,9 @@ class LocalAws:
         return self._operations.get(service, {}).get(operation)
 
     def performed(self, service: str, operation: str, request: Mapping[str, Any]) -> None:
-        """Write a request that created or changed a resource into the journal."""
+        """Write a request that created or changed a resource into the journal; Parameter Store tells of its own."""
+        if service == "ssm" and operation in KEPT["ssm"] and not self._replaying:
+            self._parameters_changed(operation, json.loads(request["body"]))
         changes = request["method"] in ("PUT", "DELETE") if service == "s3" else operation in KEPT.get(service, ())
         if not self._keep or self._replaying or not changes:
             return
@@ -250,6 +253,12 @@ class LocalAws:
     def _save_often(self) -> None:
         while not self._closing.wait(self._snapshot_every):
             self.save()
+
+    def _parameters_changed(self, operation: str, said: Mapping[str, Any]) -> None:
+        done = "Update" if operation == "PutParameter" else "Delete"
+        for name in said.get("Names") or [said["Name"]]:
+            detail = {"operation": done, "name": name, "type": said.get("Type", "String"), "description": ""}
+            self.bus.emit("aws.ssm", "Parameter Store Change", [arn("ssm", f"parameter{name}")], detail)
 
     def _put_event(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         for name in ("Source", "DetailType", "Detail"):

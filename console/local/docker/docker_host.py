@@ -133,7 +133,9 @@ class DockerHost:
         """Have each service watched that has a live release: what a unit of systemd does on AWS."""
         links = (path for path in (self._folder / "conf.d").glob("esteira-*") if path.is_symlink() and not path.suffix)
         for link in links:
-            started = self._watchers.watch(link.name.removeprefix("esteira-"), self._environment)
+            service = link.name.removeprefix("esteira-")
+            log = self._folder / f"esteira-{service}.log"
+            started = self._watchers.watch(service, link, log, self._environment)
             if started is not None:
                 self._lifeline.hold(started)
 

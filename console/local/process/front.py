@@ -24,7 +24,7 @@ import aiohttp
 from aiohttp import hdrs, web
 
 from console.local.ports import LOOPBACK, get_status
-from console.local.process.upstream import IDEMPOTENT, PROBE, Body, Limits, Tally, Upstream, end_to_end, is_whole
+from console.local.process.upstream import IDEMPOTENT, PROBE, AnswerCounts, Body, Limits, Upstream, end_to_end, is_whole
 from console.local.process.websocket_relay import CLOSE_SECONDS, asks_for_websocket, relay
 
 BACKLOG = 1024
@@ -100,9 +100,9 @@ class Front:
         """
         self._call(lambda: self._turn(upstream, limits))
 
-    def tally(self, upstream: int | None) -> Tally:
+    def tally(self, upstream: int | None) -> AnswerCounts:
         """What ``upstream`` has answered since it was turned to; nothing once it has been left."""
-        return self._call(lambda: self._upstreams[upstream].tally if upstream in self._upstreams else Tally())
+        return self._call(lambda: self._upstreams[upstream].tally if upstream in self._upstreams else AnswerCounts())
 
     def in_flight(self, upstream: int) -> int:
         """Requests and WebSockets that are on ``upstream`` at this moment."""

@@ -20,7 +20,7 @@ from console.local.process.host_release import HostRelease, StepError, release_i
 from console.local.process.host_state import ROOT, HostState
 from console.local.process.judging import judged, ready_seconds
 from console.local.process.oci import ImageConfig
-from console.local.process.upstream import Tally
+from console.local.process.upstream import AnswerCounts
 
 EVENTS = (
     "ApplicationStop",
@@ -60,7 +60,7 @@ class HostDeployment:
         self._health: Health | None = None
         self._turned_from: int | None = None
         self._turned = False
-        self._answered_before = Tally()
+        self._answered_before = AnswerCounts()
         self._end_of_old: Callable[[], None] = lambda: None
 
     def run(self) -> DeployResult:

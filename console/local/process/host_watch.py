@@ -56,7 +56,7 @@ class HostWatch:
         link.with_suffix(".new").symlink_to(known.name)
         link.with_suffix(".new").replace(link)
         self._log = self._folder / f"esteira-{release.service}.log"
-        started = self._watchers.watch(release.service, self._variables())
+        started = self._watchers.watch(release.service, link, self._log, self._variables())
         if started is not None:
             lifeline.hold(started)
 
@@ -107,7 +107,6 @@ class HostWatch:
             "HOME": str(self._folder),
             "LANG": "C.UTF-8",
             **self._environment(),
-            "ESTEIRA_NGINX_CONF_DIR": str(self._conf),
             "ESTEIRA_LOCK": str(self._folder / "lock"),
         }
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from console.local.process.container import POLL_SECONDS, Container
 from console.local.process.health import Health
-from console.local.process.upstream import Tally
+from console.local.process.upstream import AnswerCounts
 
 LOOK_SECONDS = 1.0
 SICK_LOOKS = 3  # in a row: one request may take a server's whole attention
@@ -24,7 +24,11 @@ def ready_seconds(given: float) -> float:
 
 
 def judged(
-    container: Container, health: Health, tally: Callable[[], Tally], before: Tally, is_over: Callable[[float], bool]
+    container: Container,
+    health: Health,
+    tally: Callable[[], AnswerCounts],
+    before: AnswerCounts,
+    is_over: Callable[[float], bool],
 ) -> str:
     """Look until ``is_over(seconds since the begin)``, and on while it is not well. "", or the sentence why not."""
     begun = looked = time.monotonic()
@@ -46,7 +50,7 @@ def judged(
     return errors_of(tally(), before)
 
 
-def errors_of(now: Tally, before: Tally) -> str:
+def errors_of(now: AnswerCounts, before: AnswerCounts) -> str:
     """Why these answers are too many errors, "" where they are not, or where the former release had as many."""
     answers, errors = now
     if errors < MIN_ERRORS or errors * 10 <= answers or errors * before.answers < 2 * before.errors * answers:

@@ -57,7 +57,7 @@ class Limits:
         return 0 < self.body_mb * 1024 * 1024 < size
 
 
-class Tally(NamedTuple):
+class AnswerCounts(NamedTuple):
     """How many requests a release has answered, and how many of the answers were 500 or above."""
 
     answers: int = 0
@@ -70,7 +70,7 @@ class Upstream:
     def __init__(self, port: int, limits: Limits) -> None:
         self.port = port
         self.limits = limits
-        self.tally = Tally()
+        self.tally = AnswerCounts()
         self.in_flight = 0
         self.idle = asyncio.Event()
         self.idle.set()
@@ -89,7 +89,7 @@ class Upstream:
 
     def count(self, status: int) -> None:
         answers, errors = self.tally
-        self.tally = Tally(answers + 1, errors + (status >= HTTPStatus.INTERNAL_SERVER_ERROR))
+        self.tally = AnswerCounts(answers + 1, errors + (status >= HTTPStatus.INTERNAL_SERVER_ERROR))
 
     def url(self, request: web.BaseRequest) -> URL:
         return URL(f"http://{LOOPBACK}:{self.port}{request.rel_url.raw_path_qs}", encoded=True)

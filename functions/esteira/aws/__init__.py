@@ -19,6 +19,7 @@ from esteira.aws.cloudwatch import Alarms
 from esteira.aws.codebuild import Builds
 from esteira.aws.codecommit import Commits
 from esteira.aws.ecr import Image, ImageRegistry
+from esteira.aws.invoking import Invoking
 from esteira.aws.registrations import Registrations
 from esteira.aws.telling import Telling
 from esteira.errors import BusyError, DeclinedError, PartialError, UnsureError
@@ -41,7 +42,7 @@ def client(name: str, *, once: bool = False) -> Any:
 
 
 @dataclass(frozen=True)
-class Aws(Registrations, Commits, ImageRegistry, Builds, Ec2, Alarms, Telling):
+class Aws(Registrations, Commits, ImageRegistry, Builds, Ec2, Alarms, Telling, Invoking):
     """AWS, as the controller needs it. ``client`` gives a boto3 client by its service's name."""
 
     client: Callable[..., Any] = client

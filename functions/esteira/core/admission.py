@@ -106,6 +106,9 @@ def _bake(here: OnStage, now: datetime) -> Wait | None:
     """The wait for the release's health on the stage before, if it is not over."""
     before = here.stage.before
     since = here.release.on(before).live_since if before else None
+    sick = [h for h in before.sick if h.release == here.release.number and h.sick != "disk"] if before else []
+    if before is not None and sick:
+        return Wait(Waits.BAKE, f"sick on {before.name}: {sick[0].why}", next="push a fix")
     if before is None or since is None or now >= since + before.baking:
         return None
     until = since + before.baking

@@ -317,7 +317,8 @@ class Deviated(Fact, about="stage/{stage}", key="deviated#{ended}#{deployment}")
 class HostObserved(Fact, about="stage/{stage}", key="host#{host}#{since}", kept_days=400):
     """A host told how the container that is live on it has been ``since`` then, by its own clock; a change is a fact.
 
-    ``digest`` is what runs there. ``sick`` is why it is sick, in a word, "" where it is well; ``why`` in a sentence.
+    ``digest`` is what runs there, by ``deployment``. ``sick`` is why it is sick, in a word, "" where it is well, and
+    ``why`` in a sentence.
     """
 
     stage: str
@@ -327,6 +328,7 @@ class HostObserved(Fact, about="stage/{stage}", key="host#{host}#{since}", kept_
     digest: str
     sick: str = ""
     why: str = field(default="", compare=False)
+    deployment: str = field(default="", compare=False)
 
 
 class Bundled(ReleaseFact, key="bundled#{stage}#{rollout:08d}#{sha256}"):

@@ -137,11 +137,8 @@ def _image_missing(rollout: Rollout, how: str) -> tuple[str, str, str]:
 
 
 def _secret_missing(rollout: Rollout, why: str, names: set[str]) -> tuple[str, str, str]:
-    again = (
-        f"esteira retry v{rollout.release}"
-        if rollout.kind == "deploy"
-        else f"esteira {'redeploy' if rollout.kind == 'redeploy' else 'rollback'} --reason …"
-    )
+    said = {"deploy": f"esteira retry v{rollout.release}", "rollback": "esteira rollback --reason …"}
+    again = said.get(rollout.kind, "esteira redeploy --reason …")
     remedy = f"esteira secret set {min(names)} --stage {rollout.stage}, then: {again}"
     return f"{why}, so nothing was deployed", remedy, Cause.SECRET_MISSING
 

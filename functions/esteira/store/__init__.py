@@ -14,6 +14,8 @@ event names no release.
 - ``releases`` · ``open#failing#WHAT``: what failed the last time, and how many times in a row; no fact.
 - ``releases`` · ``open#beat#STAGE#HOST``: when a host was last heard of itself, for a week; no fact.
 - ``releases`` · ``view#N``: a row of the history.
+- ``index/KIND/NAME`` · ``PARAMETER``, of no service: where the registration of who bears a name stands; and
+  ``index`` · ``PARAMETER``, all names of a registration. They are made from SSM (``service_index``).
 
 A latest row is written in the transaction that writes its fact, and only over an older one (``fact_key``). So it is
 never behind the facts. Where a newer one stands already, the fact is written without it.
@@ -25,11 +27,12 @@ botocore are known to ``store``, ``aws`` and ``targets`` only.
 
 from __future__ import annotations
 
+from esteira.store.index_rows import IndexRows
 from esteira.store.projections import Projections, View
 from esteira.store.snapshot_rows import SnapshotRows, Snapshots
 
 __all__ = ["SnapshotRows", "Store", "View"]
 
 
-class Store(Snapshots, Projections):
+class Store(Snapshots, Projections, IndexRows):
     """One DynamoDB table with keys ``pk`` and ``sk``, for any number of services."""

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Sourced after switch.sh by ValidateService: the watcher, a unit of its own for each service, which goes on looking when
-# the deployment is over. The bundle's folder goes away, so the unit runs a copy.
+# Sourced after proxy.sh and switch.sh by ValidateService: the watcher, a unit of its own for each service, which goes on
+# looking when the deployment is over. The bundle's folder goes away, so the unit runs a copy.
 
 WATCHER_UNIT=esteira-watcher-$SERVICE.service
 WATCHER_DIR=${ESTEIRA_WATCHER_DIR:-/usr/local/lib/esteira}/$SERVICE
@@ -28,7 +28,8 @@ install_watcher() {
 watcher_unit() {
     say "[Unit]" && say "Description=esteira: watches what is live of $SERVICE and reports it"
     say "After=docker.service nginx.service network-online.target"
-    say "[Service]" && say "WorkingDirectory=$WATCHER_DIR" && say "ExecStart=$(command -v python3) -B -m watcher $SERVICE"
+    say "[Service]" && say "WorkingDirectory=$WATCHER_DIR"
+    say "ExecStart=$(command -v python3) -B -m watcher $SERVICE $LIVE $ACCESS_LOG"
     say "Restart=always" && say "RestartSec=10" && say "Nice=5" && say "MemoryMax=256M"
     env | sed -n 's/^ESTEIRA_.*/Environment="&"/p'
     say "[Install]" && say "WantedBy=multi-user.target"

@@ -1,4 +1,7 @@
-"""``python3 -m watcher SERVICE``: look every few seconds, and report when something changed, or now and then."""
+"""``python3 -m watcher SERVICE LINK LOG``: look every few seconds, and report what changed, or now and then.
+
+LINK points to what is live of the service, LOG is nginx's of its requests (hooks/proxy.sh).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import time
 from collections import deque
 from datetime import datetime, timezone
 from http import HTTPStatus
+from pathlib import Path
 from shutil import which
 
 from .looking import AccessLog, WatchedContainer, live
@@ -21,29 +25,30 @@ SECONDS = float(os.environ.get("ESTEIRA_WATCH_SECONDS", "5"))
 BEAT = 300.0  # an event may be lost, and the controller is to know that somebody still looks
 OFTEN = 60.0  # while the container is sick, and while it is new
 NEW = 600.0
+AGAIN = 20.0  # after a report that AWS did not take: the AWS CLI costs a second of processor
 METADATA = "169.254.169.254"
 
 
 class Watcher:
     """The watch over one service on this host."""
 
-    def __init__(self, service: str, host: str) -> None:
-        self._service, self._host = service, host
-        self._log = AccessLog(service)
+    def __init__(self, service: str, host: str, link: Path, log: Path) -> None:
+        self._service, self._host, self._link = service, host, link
+        self._log = AccessLog(log)
         self._container: WatchedContainer | None = None
         self._looks: deque[Look] = deque(maxlen=1 + int(ENDS_SECONDS * 2 / SECONDS))
         self._condition = Condition(Verdict(), 0.0, 0.0)
         self._began, self._told = 0.0, ""
-        self._due = 0.0
+        self._due, self._again = 0.0, 0.0
 
     def step(self, now: float) -> None:
         """One look, and a report where one is due. Raises OSError where Docker or AWS cannot be asked."""
-        name = live(self._service)
+        name, accepted = live(self._link)
         self._log.read()
         if not name:
             return
         if self._container is None or self._container.name != name:
-            self._container = WatchedContainer(name, self._service)
+            self._container = WatchedContainer(name, accepted)
             self._looks.clear()
             self._condition, self._began = Condition(Verdict(), now, now), now
         container = self._container
@@ -52,11 +57,11 @@ class Watcher:
         said = verdict(self._looks, requests, self._log.median_before(name))
         self._condition = following(self._condition, said, now)
         key = f"{name} {self._condition.since}"
-        if key != self._told or now >= self._due:
-            self._due = now + SECONDS  # tried again then, should it fail
+        if (key != self._told or now >= self._due) and now >= self._again:
+            self._again = now + AGAIN
             put_event(self._report(container), container.image)
             often = self._condition.verdict.sick or now - self._began < NEW
-            self._told, self._due = key, now + (OFTEN if often else BEAT)
+            self._told, self._due, self._again = key, now + (OFTEN if often else BEAT), 0.0
 
     def _report(self, container: WatchedContainer) -> dict[str, object]:
         condition = self._condition
@@ -65,6 +70,7 @@ class Watcher:
             "stage": container.stage,
             "host": self._host,
             "release": container.release,
+            "deployment": container.deployment,
             "digest": container.digest,
             "sick": condition.verdict.sick,
             "since": datetime.fromtimestamp(condition.since, timezone.utc).isoformat(),  # noqa: UP017 - Python 3.9
@@ -107,9 +113,9 @@ def metadata(method: str, path: str, headers: dict[str, str]) -> str:
         connection.close()
 
 
-def main(service: str) -> None:
+def main(service: str, link: str, log: str) -> None:
     """Watch for ever. What fails is said once, and tried again at the next look."""
-    watcher, said = Watcher(service, instance_id()), ""
+    watcher, said = Watcher(service, instance_id(), Path(link), Path(log)), ""
     while True:
         why = ""
         try:
@@ -123,4 +129,4 @@ def main(service: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -17,11 +18,7 @@ from typing import Any
 
 from .verdict import REQUESTS, LoggedRequest, Look
 
-# Where the hooks put it; the variables are theirs (release.sh, proxy.sh).
-LINKS = os.environ.get("ESTEIRA_LINKS") or os.environ.get("ESTEIRA_NGINX_CONF_DIR") or "/etc"
-LOCK = os.environ.get("ESTEIRA_LOCK", "")
-ACCESS_LOGS = os.path.dirname(LOCK) if LOCK else "/var/log/nginx"  # noqa: PTH120
-WATCHES_DISK = not LOCK  # else the disk is not this host's alone
+WATCHES_DISK = "ESTEIRA_LOCK" not in os.environ  # a host whose lock lies elsewhere shares its machine
 EVENTS_SECONDS = 30.0
 KEPT = 5_000  # requests
 TAIL = 1_000_000  # bytes of the log that are read at the start
@@ -32,32 +29,39 @@ _LINE = re.compile(r"(\d+\.\d+) (\S+) (\d{3}) (\d+\.\d+)\b")
 class WatchedContainer:
     """The container that requests go to: what does not change of it, and looks at what does."""
 
-    def __init__(self, name: str, service: str) -> None:
+    def __init__(self, name: str, accepted: str) -> None:
+        """``accepted`` is the health path and what it answered when the hooks took the container, "/ping 200"."""
         self.name = name
         told = inspected(name)
         labels = told["Config"]["Labels"]
         self.stage, self.release, self.port = labels["esteira.stage"], labels["esteira.release"], labels["esteira.port"]
+        self.deployment = labels.get("esteira.deployment", "")
         self.image: str = told["Config"]["Image"]
         self.digest = running_digest(told["Image"], self.image)
-        kept = (Path(LINKS) / f"esteira-{service}={name}").read_text(encoding="utf-8").split()
+        kept = accepted.split()
         self.path, self.right = kept if len(kept) == 2 else ("/", "")
         self._ends, self._killed, self._status = 0, 0, 0
         self._restarts, self._asked = int(told["RestartCount"]), time.time()
 
     def look(self, now: float) -> Look:
-        """One look at it. Raises OSError where Docker does not know it."""
-        restarts = int(inspected(self.name)["RestartCount"])
-        # A worker that was ended for lack of memory ends no container, so the events are asked without an end, too.
-        if restarts > self._restarts or now - self._asked > EVENTS_SECONDS:
-            self._ends += max(restarts - self._restarts, 0)
-            self._restarts = restarts
-            self._read_events(now)
+        """One look at it. Where Docker does not answer, its health path still may."""
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            self._count(now)
         disk = shutil.disk_usage("/")
         percent = disk.free * 100 // disk.total if WATCHES_DISK else 100
         answer = answer_of(int(self.port), self.path)
         # Nobody wrote down what is right: any answer.
         right = self.right or answer or "an answer"
         return Look(now, self._ends, self._killed, self._status, answer, right, percent)
+
+    def _count(self, now: float) -> None:
+        """Take in how often it ended. Raises OSError."""
+        restarts = int(inspected(self.name)["RestartCount"])
+        # A worker that was ended for lack of memory ends no container, so the events are asked without an end, too.
+        if restarts > self._restarts or now - self._asked > EVENTS_SECONDS:
+            self._ends += max(restarts - self._restarts, 0)
+            self._restarts = restarts
+            self._read_events(now)
 
     def _read_events(self, now: float) -> None:
         """Take in what Docker remembers since it was asked last: lack of memory, and the status of each end."""
@@ -74,8 +78,8 @@ class WatchedContainer:
 class AccessLog:
     """The requests in nginx's log of the service, as they come; the file may be turned over."""
 
-    def __init__(self, service: str) -> None:
-        self._path = Path(ACCESS_LOGS) / f"esteira-{service}.log"
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._inode, self._at, self._rest = 0, 0, b""
         self._requests: deque[LoggedRequest] = deque(maxlen=KEPT)
 
@@ -113,12 +117,14 @@ def _requests(lines: list[bytes]) -> Iterator[LoggedRequest]:
             yield LoggedRequest(float(found[1]), found[2], int(found[3]), float(found[4]))
 
 
-def live(service: str) -> str:
-    """The name of the container that requests go to, "" where there is none."""
+def live(link: Path) -> tuple[str, str]:
+    """The container that requests go to, by the link that nginx follows, and the text of the file that it points to;
+    two "" where there is none."""
     try:
-        return os.readlink(Path(LINKS) / f"esteira-{service}").partition("=")[2]  # noqa: PTH115 - of a link's text
+        file = link.parent / os.readlink(link)  # noqa: PTH115 - Python 3.9's Path has it, and not as a text
+        return re.split("[/=]", str(file))[-1], file.read_text(encoding="utf-8")
     except OSError:
-        return ""
+        return "", ""
 
 
 def answer_of(port: int, path: str) -> str:
