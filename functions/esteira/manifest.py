@@ -24,8 +24,8 @@ _ATTESTATION = "vnd.docker.reference.type"  # the annotation of an attestation i
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a manifest describes: an image, or an index with its images' digests and architectures, in Docker's words; or
-    why it is neither. ``text`` is the manifest itself, ``media_type`` what the registry calls it."""
+    """What a manifest describes: an image, or an index with its images' digests and, in Docker's words, architectures;
+    or why it is neither. ``text`` is the manifest itself, ``media_type`` what the registry calls it."""
 
     images: tuple[str, ...] = ()
     refused: str = ""
