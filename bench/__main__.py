@@ -17,8 +17,7 @@ from typing import Any
 
 import click
 
-from bench import cli, cold_start, cost, flat_cost, light_start, model_service, proxy, push_to_live, swap
-from bench import cli, cold_start, cost, flat_cost, light_start, many_services, model_service, push_to_live, swap
+from bench import cli, cold_start, cost, flat_cost, light_start, many_services, model_service, proxy, push_to_live, swap
 from bench.meter import BenchError
 
 RESULTS = Path(__file__).parent / "results.json"

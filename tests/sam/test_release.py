@@ -90,20 +90,8 @@ def test_what_an_artifact_misses_is_found_before_it_is_deployed(
 def test_an_artifact_holds_the_functions_and_what_is_locked_and_nothing_else(made: tuple[Path, Size, Size]) -> None:
     """Every file is of functions/ or of a locked package: nothing of the console, the tests, the model."""
     ours = {path.name for path in FUNCTIONS.iterdir()} - {"requirements.txt", "__pycache__"}
-    packages = {
-        "appspec",
-        "aws_events",
-        "esteira",
-        "guard",
-        "host",
-        "notify",
-        "policy",
-        "scans",
-        "service_index",
-        "settings",
-        "watch",
-        "windows",
-    }
+    packages = {"appspec", "aws_events", "esteira", "guard", "host", "notify", "policy", "scans", "service_index"}
+    packages |= {"settings", "watch", "windows"}
     assert {"intake.py", "sweep.py", "operate.py", "announce.py"} | packages == ours
     packaged = {name for record in made[0].glob("*.dist-info/RECORD") for name in _recorded(record)}
     files = [path.relative_to(made[0]) for path in made[0].rglob("*") if path.is_file() and path.suffix != ".pyc"]
