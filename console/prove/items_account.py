@@ -141,6 +141,8 @@ def _rules() -> Iterator[ProofItem]:
         ("ImageChanged", "ECR's"),
         ("ImageInspected", "ECR's scan"),
         ("DeploymentChanged", "CodeDeploy's"),
+        ("HostReported", "a host's own"),
+        ("RegistrationChanged", "Parameter Store's"),
     ):
         claim = f"{of} events have the fields that the rule's pattern asks for"
         yield ProofItem(f"rule-{event}", claim, "the pushes before", 10, _rule(event))

@@ -62,3 +62,4 @@ class Context:
     is_late: Callable[[], bool] = field(default=lambda: False)
     caller: Callable[[Proof, Mapping[str, Any]], str] | None = None  # who signed a proof; None: STS says it
     configured: set[str] = field(default_factory=set)  # the registrations this process has recorded
+    nobodys: dict[str, datetime] = field(default_factory=dict)  # until when a name of an event counts as no service's

@@ -10,6 +10,8 @@ from esteira.context import Context
 from service_index.lookup import FORGET, at, bearing, listed, ruled
 from service_index.names import names_of
 
+MOST = 10_000  # names that a process remembers as nobody's
+
 
 def found(name: str, context: Context) -> tuple[Service, ...]:
     """The services that bear a name. What the index does not know is looked for in the whole list, which then mends
@@ -17,15 +19,16 @@ def found(name: str, context: Context) -> tuple[Service, ...]:
     if not name:
         return ()
     there = context.store.indexed(name)
-    services = bearing(name, at(there.parameters, context), context)
-    is_nobodys = there.nobodys_until > context.clock().timestamp() and not there.parameters
-    if services or is_nobodys:
+    services = bearing(name, at(there, context), context)
+    if services or (not there and context.nobodys.get(name, context.clock()) > context.clock()):
         return services
     everything = listed(context)
     compare(everything, context)
     services = bearing(name, everything, context)
     if not services:
-        context.store.note_nobodys(name, context.clock() + FORGET)
+        if len(context.nobodys) >= MOST:
+            context.nobodys.clear()
+        context.nobodys[name] = context.clock() + FORGET
     return services
 
 

@@ -59,6 +59,8 @@ ON_ONE_STAGE: dict[str, tuple[str, ...]] = {
     "the scan finds something": (*BUILT, "ecr_scan_complete"),
     "Inspector finds something": (*BUILT, "inspector2_scan"),
     "the scan fails": (*BUILT, "ecr_scan_failed"),
+    "a host reports on itself": (*LIVE, "host_report"),
+    "a registration changes": ("ssm_parameter_change",),
     "an image comes from elsewhere": ("ecr_push_release_tag",),
     "an operator holds, resumes, calls off": (
         "operate_hold",

@@ -22,7 +22,6 @@ def alone() -> Iterator[Story]:
     with Story() as story:
         story.local_aws.lists.most = None  # pages as long as AWS's
         assert story.service.name == "heart"  # read once, for what the story asks itself
-        story.deliver()  # its registration
         yield story
 
 
@@ -107,7 +106,7 @@ def test_a_service_whose_registration_no_event_told_of_hears_its_first_push(alon
     commit(alone, "lung", "one")
     alone.play()
     assert live(alone, "lung") == 1
-    assert alone.store.indexed("repository/lung").parameters == ("/esteira/services/lung",)
+    assert alone.store.indexed("repository/lung") == ("/esteira/services/lung",)
 
 
 def test_the_sweep_makes_the_index_that_of_the_list(alone: Story) -> None:
@@ -125,7 +124,7 @@ def test_the_sweep_makes_the_index_that_of_the_list(alone: Story) -> None:
     gone = [
         *names_of(alone.service.model_copy(update={"images": "heart"})) - alone.store.index()["/esteira/services/heart"]
     ]
-    assert [alone.store.indexed(name).parameters for name in [*gone, "repository/skin"]] == [(), ()]
+    assert [alone.store.indexed(name) for name in [*gone, "repository/skin"]] == [(), ()]
 
 
 def test_a_policy_says_whose_an_alarm_is(alone: Story) -> None:

@@ -68,6 +68,8 @@ class World(Scenario):
         self._register(template, stages)
         self._clients: dict[str, Client] = {}
         engine.attach(self.local_aws)
+        self.index_registrations()
+        self.faults.counts.clear()
 
     def _in_memory(self, template: Stack) -> Any:
         (project,) = template.resources("AWS::CodeBuild::Project")

@@ -101,6 +101,7 @@ class Rehearsal(Scenario):
         create_resources(self._template, make)
         if self._stages:
             give_stages(make, self.context.settings.services_path, self._stages)
+        self.index_registrations()
         self.faults.counts.clear()
         self.faults.hook = self._hook
         return self
