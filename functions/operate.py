@@ -33,7 +33,7 @@ def handler(event: Any, _context: LambdaContext, *, given: Context | None = None
         request, service = operate.read(event, _asked_for(event, context))
         operate.operate(_known(request, event, context), service, context)
         if request.action == "policy":  # it says which alarms are the service's
-            follow(context.store.indexed(by_name(service.name)).parameters, context)
+            follow(context.store.indexed(by_name(service.name)), context)
     except Refused as refused:
         logger.info(str(refused), action="refuse")
         return {"refused": str(refused)}

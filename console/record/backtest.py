@@ -39,7 +39,7 @@ from esteira.trail import Decided
 from settings.model import in_effect, restored
 
 # What a rule makes a release wait for; its rollout and the stage before are none.
-_RULES = (Waits.BAKE, Waits.APPROVAL, Waits.HOLD, Waits.WINDOW, Waits.SCAN)
+_RULES = (Waits.BAKE, Waits.APPROVAL, Waits.HOLD, Waits.WINDOW, Waits.SCAN, Waits.UNSCANNED)
 
 
 def backtest(rows: Rows, present: Service, other: Service, limit: int, lease: timedelta) -> Backtest:

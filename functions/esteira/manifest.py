@@ -24,12 +24,12 @@ _ATTESTATION = "vnd.docker.reference.type"  # the annotation of an attestation i
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a manifest describes: an image, or an index with its images' digests and architectures; or why it is
-    neither. ``text`` is the manifest itself, ``media_type`` what the registry calls it."""
+    """What a manifest describes: an image, or an index with its images' digests and, in Docker's words, architectures;
+    or why it is neither. ``text`` is the manifest itself, ``media_type`` what the registry calls it."""
 
     images: tuple[str, ...] = ()
     refused: str = ""
-    platforms: tuple[str, ...] = ()  # of each image its architecture in Docker's words: amd64, arm64; "" is not said
+    platforms: tuple[str, ...] = field(default=(), compare=False)  # of each image: amd64, arm64; "" is not said
     text: str = field(default="", compare=False)
     media_type: str = field(default="", compare=False)
 

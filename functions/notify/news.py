@@ -138,6 +138,8 @@ def _own(c: PhaseChange, service: Service) -> News | None:
     if c.phase is Phase.WAITING and c.cause == Waits.APPROVAL:
         text = f"{name} waits for approval to come to {c.stage}: {c.summary}"
         following = f"esteira approve {of} --stage {c.stage}, or esteira reject {of} --stage {c.stage} --reason '…'"
+    elif c.phase is Phase.WAITING and c.cause == Waits.UNSCANNED:
+        text, following = f"{name} waits for the scan of its image: {c.summary}", f"{c.next}; esteira why {of}"
     elif c.phase is Phase.LIVE and c.cause == Cause.ALARM:
         text = f"{name} is live on {c.stage}, is not well, and nothing could be done about it: {c.summary}"
         following = f"esteira why {of}, then push a release that fixes it"

@@ -58,9 +58,10 @@ def scan(told: Mapping[str, Any]) -> Scan:
     found = {*map(_basic, there.get("findings", ())), *_enhanced(there.get("enhancedFindings", ()))}
     listed = tuple(sorted(found, key=_rank))[:LISTED]
     counts = Counter(one.severity for one in found)
-    for severity, number in there.get("findingSeverityCounts", {}).items():
-        # Inspector's counts include what was suppressed or is closed, and what it tells is complete.
-        if severity.lower() in SEVERITIES and not there.get("enhancedFindings"):
+    # Inspector tells every finding; its counts may include what was suppressed.
+    told_of = there.get("findingSeverityCounts", {}) if status == "COMPLETE" and "enhancedFindings" not in there else {}
+    for severity, number in told_of.items():
+        if severity.lower() in SEVERITIES:
             counts[severity.lower()] = max(counts[severity.lower()], number)
     counts.subtract(one.severity for one in listed)
     return Scan("complete", listed, {severity: counts[severity] for severity in SEVERITIES if counts[severity] > 0})

@@ -25,9 +25,9 @@ def _too_many(rule: ScanRule, counted: Iterable[Vulnerability], unlisted: Mappin
         number = len(ids) + unlisted.get(severity, 0)
         if number > most:
             named = [_said(next(one for one in here if one.id == id_)) for id_ in ids[:NAMED]]
-            more = [f"{number - len(named)} more"] if number > len(named) else []
+            more = [f"{number - len(named)} more"] if number > len(named) > 0 else []
             what = f"{number} {severity} finding{'s' if number > 1 else ''}, and at most {most} may be there"
-            yield f"{what}: {', '.join([*named, *more])}"
+            yield f"{what}: {', '.join([*named, *more])}" if named else what
 
 
 def _said(one: Vulnerability) -> str:

@@ -11,7 +11,7 @@ from esteira.telemetry import logger, metrics
 from policy.document import in_force
 from service_index.names import names_of
 
-# A name that no registration has counts as nobody's for so long; one that is registered meanwhile is found at once.
+# A name that no registration has counts as nobody's for so long in this process, unless it comes into the index.
 FORGET = timedelta(hours=1)
 
 
@@ -33,7 +33,7 @@ def ruled(services: Mapping[str, Service], context: Context) -> dict[str, Servic
 
 def known(name: str, context: Context) -> tuple[Service, ...]:
     """The services that bear a name, by the index alone: two reads of registrations at any number of services."""
-    return bearing(name, at(context.store.indexed(name).parameters, context), context)
+    return bearing(name, at(context.store.indexed(name), context), context)
 
 
 def bearing(name: str, services: Mapping[str, Service], context: Context) -> tuple[Service, ...]:

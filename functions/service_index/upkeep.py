@@ -7,8 +7,11 @@ from typing import Any
 
 from esteira.config import Service
 from esteira.context import Context
+from esteira.telemetry import logger
 from service_index.lookup import FORGET, at, bearing, listed, ruled
 from service_index.names import names_of
+
+MOST = 10_000  # names that a process remembers as nobody's
 
 
 def found(name: str, context: Context) -> tuple[Service, ...]:
@@ -17,15 +20,19 @@ def found(name: str, context: Context) -> tuple[Service, ...]:
     if not name:
         return ()
     there = context.store.indexed(name)
-    services = bearing(name, at(there.parameters, context), context)
-    is_nobodys = there.nobodys_until > context.clock().timestamp() and not there.parameters
-    if services or is_nobodys:
+    services = bearing(name, at(there, context), context)
+    if services or (not there and context.nobodys.get(name, context.clock()) > context.clock()):
         return services
     everything = listed(context)
-    compare(everything, context)
+    try:
+        compare(everything, context)
+    except Exception:  # noqa: BLE001 - the list has told what was asked; the sweep compares again, and raises
+        logger.exception("the index could not be mended")
     services = bearing(name, everything, context)
     if not services:
-        context.store.note_nobodys(name, context.clock() + FORGET)
+        if len(context.nobodys) >= MOST:
+            context.nobodys.clear()
+        context.nobodys[name] = context.clock() + FORGET
     return services
 
 

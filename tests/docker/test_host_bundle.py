@@ -28,6 +28,8 @@ def test_a_first_release_becomes_live_through_the_proxy(host: Host) -> None:
     assert 0 < known["HostConfig"]["Memory"] == known["HostConfig"]["MemorySwap"]
     assert known["HostConfig"]["PidsLimit"] == 2048
     assert known["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+    assert known["HostConfig"]["LogConfig"]["Type"] == "json-file"
+    assert known["HostConfig"]["LogConfig"]["Config"]["tag"].split("/")[1:] == ["production", "v1"]
     assert {binding["HostIp"] for binding in known["HostConfig"]["PortBindings"]["8080/tcp"]} == {"127.0.0.1"}
     assert known["Config"]["Labels"]["esteira.release"] == "v1"
     assert 'GREETING=it\'s a "$HOME"\nof two lines' in known["Config"]["Env"]

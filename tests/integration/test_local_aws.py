@@ -125,9 +125,21 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 def made(world: World, folder: Path) -> World:
     """The world with its resources, before anything happened."""
     create_resources(stack_of(folder), world.client)
+    world.bus.events.clear()  # the registration's
     if world.faults is not None:
         world.faults.counts.clear()
     return world
+
+
+def test_parameter_store_tells_of_a_change(world: World) -> None:
+    """Behind both doors, with AWS's words; a parameter that is read is no change."""
+    ssm = world.client("ssm")
+    ssm.put_parameter(Name="/esteira/services/heart", Value="{}", Type="String", Overwrite=True)
+    ssm.get_parameters(Names=["/esteira/services/heart"])
+    ssm.delete_parameter(Name="/esteira/services/heart")
+    assert {event["detail-type"] for event in world.bus.events} == {"Parameter Store Change"}
+    told = [(event["source"], event["detail"]["operation"], event["detail"]["name"]) for event in world.bus.events]
+    assert told == [("aws.ssm", done, "/esteira/services/heart") for done in ("Update", "Delete")]
 
 
 @pytest.fixture

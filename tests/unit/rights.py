@@ -78,10 +78,10 @@ SESSIONS = {
     "ssmmessages:OpenControlChannel",
     "ssmmessages:OpenDataChannel",
 }
-# The CloudWatch agent writes into a group that the template makes.
-LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 # The agent asks S3 for the bundle, and for a version of it only where the bucket keeps versions.
 AGENT = {"s3:GetObject"}
+# What CloudWatch's agent sends the files of containers and nginx with; the group is there.
+SENDER = {"logs:CreateLogStream", "logs:PutLogEvents"}
 # Of AWS's AWSCodeDeployRole what deploys to the hosts of an Auto Scaling group; no code of ours shows it.
 FIND_HOSTS = {
     "autoscaling:DescribeAutoScalingGroups",

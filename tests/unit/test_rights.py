@@ -393,13 +393,13 @@ def held(role: str) -> set[str]:
 
 
 def test_the_host_may_do_what_its_hooks_its_agent_and_session_manager_ask_for() -> None:
-    """Its hooks log in, pull and fetch parameters, its watcher reports, the agent fetches the bundle, Session Manager
-    stands in for SSH."""
+    """Its hooks log in, pull and fetch parameters, its watcher reports, the agent fetches the bundle, CloudWatch's
+    agent sends logs, Session Manager stands in for SSH."""
     scripts = [path for path in sorted(rights.HOOKS.parent.glob("*/*.*")) if path.is_file()]
     hooks = set().union(*(rights.commands(path.read_text(encoding="utf-8")) for path in scripts))
     said = {"ecr:GetAuthorizationToken", "ssm:GetParameters", "events:PutEvents", "ec2:AssociateAddress"}
     assert hooks == said | rights.PULL
-    assert held("HostRole") == hooks | rights.AGENT | rights.LOGS | rights.SESSIONS
+    assert held("HostRole") == hooks | rights.AGENT | rights.SENDER | rights.SESSIONS
 
 
 def test_a_host_may_put_events_of_its_own_source_only() -> None:

@@ -125,6 +125,18 @@ def test_a_release_is_told_from_its_start_over_its_approval_to_live(story: Story
     assert chat.texts[1:] == ["heart v1 is live on production"]
 
 
+def test_a_scan_that_does_not_end_is_told_once(story: Story, chat: Chat) -> None:
+    """People hear that it takes too long, not that it goes on; a scan in time is no news."""
+    story.register(stages=[{"name": "production", "group": "heart-production", "scan": {"when_unscanned": "wait"}}])
+    story.push("one")
+    story.play()
+    assert chat.texts == []
+    for _ in range(3):
+        story.pass_time(1200)
+    assert chat.texts == ["heart v1 waits for the scan of its image"]
+    assert "scanned in ECR" in chat.heard[0]["text"]
+
+
 def test_nobody_hears_late_that_a_release_began(story: Story, chat: Chat) -> None:
     """An event about the start that comes after the end is old news, and is not told."""
     story.bus.keep = True

@@ -22,7 +22,6 @@ def alone() -> Iterator[Story]:
     with Story() as story:
         story.local_aws.lists.most = None  # pages as long as AWS's
         assert story.service.name == "heart"  # read once, for what the story asks itself
-        story.deliver()  # its registration
         yield story
 
 
@@ -107,7 +106,7 @@ def test_a_service_whose_registration_no_event_told_of_hears_its_first_push(alon
     commit(alone, "lung", "one")
     alone.play()
     assert live(alone, "lung") == 1
-    assert alone.store.indexed("repository/lung").parameters == ("/esteira/services/lung",)
+    assert alone.store.indexed("repository/lung") == ("/esteira/services/lung",)
 
 
 def test_the_sweep_makes_the_index_that_of_the_list(alone: Story) -> None:
@@ -125,7 +124,7 @@ def test_the_sweep_makes_the_index_that_of_the_list(alone: Story) -> None:
     gone = [
         *names_of(alone.service.model_copy(update={"images": "heart"})) - alone.store.index()["/esteira/services/heart"]
     ]
-    assert [alone.store.indexed(name).parameters for name in [*gone, "repository/skin"]] == [(), ()]
+    assert [alone.store.indexed(name) for name in [*gone, "repository/skin"]] == [(), ()]
 
 
 def test_a_policy_says_whose_an_alarm_is(alone: Story) -> None:
@@ -184,6 +183,23 @@ def test_where_lambda_takes_no_call_the_sweep_looks_after_all_itself(alone: Stor
     assert alone.faults.counts["lambda:Invoke"] == 3
     alone.pass_time(60, sweeps=3)
     assert (live(alone, "heart"), live(alone, OTHERS[4])) == (1, 1)
+
+
+def test_an_index_that_cannot_be_kept_keeps_no_service_waiting(alone: Story) -> None:
+    """The error is raised after all were looked after."""
+    alone.lose_everything()
+    alone.push("one")
+    beside(alone, "lung")
+    commit(alone, "lung", "one")
+
+    def refuse(moment: When, call: Call) -> None:
+        if moment == "before" and call.name == "dynamodb:BatchWriteItem" and "#index" in str(call.params):
+            raise AwsError("ThrottlingException", "Rate exceeded")
+
+    alone.faults.hook = refuse
+    alone.pass_time(60, sweeps=3)
+    assert (live(alone, "heart"), live(alone, "lung")) == (1, 1)
+    assert "ThrottlingException" in str(alone.bus.letters)
 
 
 def test_a_single_service_needs_no_call_of_its_own(alone: Story) -> None:

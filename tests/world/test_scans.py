@@ -139,6 +139,8 @@ def test_a_scan_that_never_ends_is_as_the_policy_says(story: Story, when: str, e
     assert story.stands(1).phase is Phase.WAITING
     story.pass_time(600)
     assert story.stands(1).phase is ends
+    if ends is Phase.WAITING:
+        assert story.stands(1).cause == Waits.UNSCANNED
     if ends is not Phase.LIVE:
         assert "its image was not scanned within 10 minutes, and production takes none unscanned" in story.why(1)
         assert "scanned in ECR" in story.why(1)

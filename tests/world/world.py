@@ -68,6 +68,8 @@ class World(Scenario):
         self._register(template, stages)
         self._clients: dict[str, Client] = {}
         engine.attach(self.local_aws)
+        self.index_registrations()
+        self.faults.counts.clear()
 
     def _in_memory(self, template: Stack) -> Any:
         (project,) = template.resources("AWS::CodeBuild::Project")
@@ -127,7 +129,8 @@ class World(Scenario):
         """What every function here works with."""
         settings = settings_of(_template())
         store = Store(self.client("dynamodb"), settings.table)
-        return Context(store, Aws(self.client), settings, self.clock.now, caller=rehearsed_caller)
+        aws, pause = Aws(self.client), lambda _: None
+        return Context(store, aws, settings, self.clock.now, caller=rehearsed_caller, pause=pause)
 
     def ring(self, alarm: str, reason: str = "Threshold Crossed: 1 out of the last 1 datapoints was greater") -> None:
         """Let an alarm go off now, made where there is none; one that rings is quiet before."""

@@ -19,6 +19,8 @@ from esteira.config import Service, Settings
 from esteira.context import Context
 from esteira.identity import Proof
 from esteira.store import Store
+from service_index.lookup import listed
+from service_index.upkeep import compare
 
 SIGNED_BY = "rehearsed-by"  # no header of a real proof
 
@@ -61,6 +63,11 @@ class Scenario:
         """The one service of template.yaml."""
         services, _ = self.context.aws.services(self.context.settings.services_path)
         return services[0]
+
+    def index_registrations(self) -> None:
+        """Let the index have the registrations, as Parameter Store's events of their making did."""
+        self.bus.forget()
+        compare(listed(self.context), self.context)
 
     def newest(self) -> int:
         """The number of the newest release, 0 before the first."""

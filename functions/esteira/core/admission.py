@@ -35,6 +35,7 @@ class Waits(StrEnum):
     HOLD = "hold"
     WINDOW = "window"
     SCAN = "scan"
+    UNSCANNED = "unscanned"  # the scan took too long, or came to nothing, and the rule says to wait on
     FINDINGS = "findings"  # that ECR is asked for them, which takes a moment
     REGISTRATION = "registration"
     ROLLOUT = "rollout"
@@ -202,7 +203,7 @@ def _unscanned(here: OnStage, rule: ScanRule, now: datetime) -> Iterator[Wait]:
         final = rule.when_unscanned == "refuse"
         remedy = f"have {', '.join(digest[:19] for digest in read[-1].images)} scanned in ECR"
         remedy = f"{remedy}, then: esteira retry {here.release.label}" if final or not pending else remedy
-        yield Wait(Waits.SCAN, f"its image {why}, and {name} takes none unscanned", next=remedy, final=final)
+        yield Wait(Waits.UNSCANNED, f"its image {why}, and {name} takes none unscanned", next=remedy, final=final)
 
 
 def approval_expires(here: OnStage) -> datetime | None:

@@ -211,7 +211,7 @@ def _scan(m: Moment, r: Release) -> Iterator[Action]:
         if status.cause == Cause.SCAN_REFUSED and r.given_up("scan", r.attempt, stage.name) is None:
             yield _give_up(m, r.number, "scan", r.attempt, status.summary, stage.name)
     waits = (w for s in m.s.stages if assessed.on[s.name].phase is Phase.WAITING for w in assessed.waits[s.name])
-    wanted = next((w for w in waits if w.what in (Waits.SCAN, Waits.FINDINGS)), None)
+    wanted = next((w for w in waits if w.what in (Waits.SCAN, Waits.UNSCANNED, Waits.FINDINGS)), None)
     if wanted is not None and not assessed.overall.phase.ended:
         yield ReadFindings(r.number, wanted.why, r.attempt)
 

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
-from typing import NamedTuple
 
 from esteira.store.rows import pk_of
 from esteira.store.table import Table
 
 INDEX = "index"
-NOBODYS = "nobodys"  # no SSM parameter of a registration is called so: theirs begin with a slash
-
-
-class Indexed(NamedTuple):
-    """What the index knows of a name: the SSM parameters to read, and until when it counts as nobody's (0: not)."""
-
-    parameters: tuple[str, ...]
-    nobodys_until: int
 
 
 class IndexRows(Table):
     """The index. No service is called "", so its partitions are no service's."""
 
-    def indexed(self, name: str) -> Indexed:
-        """What the index knows of a name."""
-        rows = {row["sk"]: row for row in self._query("", f"{INDEX}/{name}", "")}
-        nobodys = rows.pop(NOBODYS, {})
-        return Indexed(tuple(rows), int(nobodys.get("expires", 0)))
+    def indexed(self, name: str) -> tuple[str, ...]:
+        """The SSM parameters of the registrations that bear a name, as far as the index knows."""
+        return tuple(row["sk"] for row in self._query("", f"{INDEX}/{name}", ""))
 
     def index(self) -> dict[str, frozenset[str]]:
         """The names under which each registration is indexed, by its SSM parameter."""
@@ -50,8 +38,3 @@ class IndexRows(Table):
             self._write_batch([{"pk": pk_of("", INDEX), "sk": parameter, "names": sorted(names)}])
         else:
             self._client.delete_item(**self._delete("", INDEX, parameter)["Delete"])
-
-    def note_nobodys(self, name: str, until: datetime) -> None:
-        """Note that no registration has a name."""
-        row = {"pk": pk_of("", f"{INDEX}/{name}"), "sk": NOBODYS, "expires": int(until.timestamp())}
-        self._write_batch([row])
