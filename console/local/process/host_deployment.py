@@ -107,7 +107,8 @@ class HostDeployment:
         self._note = "nothing to stop yet: the live release serves until the new one does"
 
     def _download_bundle(self) -> None:
-        self._release = release_in(self._job.bundle)
+        named = {"deployment": self._job.deployment_id}
+        self._release = release_in(self._job.bundle).model_copy(update=named)
         self._note = f"{self._release.service} {self._release.release}, {self._release.image}"
 
     def _before_install(self) -> None:

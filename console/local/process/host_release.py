@@ -40,6 +40,7 @@ class HostRelease(BaseModel):
     max_body_mb: int = Field(default=100, ge=0)  # of a request; 0: any size
     response_seconds: float = Field(default=3600, gt=0)  # between two pieces of an answer
     environment: dict[str, str] = {}
+    deployment: str = ""  # which brought it here; the agent knows, the bundle does not
     parameters: dict[str, str] = {}  # by variable, the SSM parameter that holds its value
 
     @property

@@ -69,6 +69,7 @@ class HostWatch:
             "esteira.stage": release.stage,
             "esteira.release": release.release,
             "esteira.port": f"{container.port}",
+            "esteira.deployment": release.deployment,
         }
         told = {"Image": release.digest, "RestartCount": len(container.ends)}
         told |= {"Config": {"Image": release.image, "Labels": labels}}
