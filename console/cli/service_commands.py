@@ -17,6 +17,7 @@ from console.read.where import REFUSED, TroubleError
 @click.option("--source-repository", help="Another service's repository, where several models stand in one.")
 @click.option("--folder", help="Where in the repository the model stands, such as models/heart.")
 @click.option("--branch", help="The branch whose tip is released.")
+@click.option("--hosts", help="How many hosts each stage keeps: 1 or 2.")
 @click.option("--architecture", help="Processor of the host and the builds: arm64 or x86_64.")
 @click.option("--instance-type", help="Type of the host, such as t4g.small.")
 @click.option("--volume-gib", help="Size of the host's disk.")

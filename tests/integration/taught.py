@@ -80,4 +80,4 @@ teach("AWS::CodeBuild::Project", "Name", Arn="arn:aws:codebuild:::project/{}")
 teach("AWS::CodeDeploy::Application", "ApplicationName")
 teach("AWS::CodeDeploy::DeploymentGroup", "DeploymentGroupName")
 teach("AWS::CloudWatch::Alarm", "AlarmName", _alarm, Arn="arn:aws:cloudwatch:us-east-1:123456789012:alarm:{}")
-teach("AWS::EC2::Instance", "", PublicDnsName="ec2-198-51-100-7.compute-1.amazonaws.com")  # one of a launch template
+teach("AWS::AutoScaling::AutoScalingGroup", "AutoScalingGroupName")  # moto makes it anew at each update

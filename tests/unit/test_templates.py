@@ -173,7 +173,7 @@ def test_every_function_and_the_queue_are_watched() -> None:
 
 
 def test_the_service_is_written_without_yaml_s_aliases() -> None:
-    """CloudFormation takes none, and `esteira add-service` sends the file as it is; SAM writes template.yaml anew."""
+    """CloudFormation takes none, and `esteira add-service` sends the file but for its comments; SAM writes template.yaml anew."""
     tokens = yaml.scan((ROOT / "service.yaml").read_text(encoding="utf-8"), _Loader)
     assert [token.start_mark.line + 1 for token in tokens if isinstance(token, yaml.AliasToken)] == []
 
@@ -334,7 +334,7 @@ def test_a_group_is_made_before_codedeploy_hears_of_it() -> None:
 def test_the_page_is_at_an_address_that_outlives_its_host() -> None:
     """The registration's url and the output are the Elastic IP's, which a host takes for itself when it answers."""
     reachable = {"ServiceName": "heart", "AllowedCidr": "203.0.113.0/24"}
-    assert _registration(**reachable)["url"] == "http://esteira-heart-Address-PublicIp/"
+    assert _registration(**reachable)["url"] == "http://esteira-heart-Address/"
     assert [*read(ROOT / "service.yaml", "esteira-heart", {"ServiceName": "heart"}).resources("AWS::EC2::EIP")] == []
 
 
