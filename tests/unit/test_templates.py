@@ -173,7 +173,7 @@ def test_every_function_and_the_queue_are_watched() -> None:
 
 
 def test_the_service_is_written_without_yaml_s_aliases() -> None:
-    """CloudFormation takes none, and `esteira add-service` sends the file but for its comments; SAM writes template.yaml anew."""
+    """CloudFormation takes none, and `esteira add-service` sends the file; SAM writes template.yaml anew."""
     tokens = yaml.scan((ROOT / "service.yaml").read_text(encoding="utf-8"), _Loader)
     assert [token.start_mark.line + 1 for token in tokens if isinstance(token, yaml.AliasToken)] == []
 
