@@ -29,6 +29,7 @@ from service_index.upkeep import compare, found
 from watch import tell_silent
 
 REFUSED = 3  # after so many refusals in a row no further service is handed out
+PACE = 0.05  # seconds between two calls: each reads a registration, and SSM gives an account 40 a second
 OWN_SHARE = timedelta(seconds=30)  # what is kept of a call's time for the services that stay with it
 
 
@@ -42,16 +43,23 @@ def handler(event: Any, lambda_context: LambdaContext, *, given: Context | None 
     being looked after; the first is raised at the end. Each sweep begins with another service.
     """
     context, left = given or bootstrap.from_environment(), remaining(lambda_context)
+    failure: Exception | None = None
     name = event.get("service") if isinstance(event, dict) else None
     if isinstance(name, str):
         services = found(by_name(name), context)[:1]
         handed: list[str] = []
     else:
         registered = listed(context)
-        compare(registered, context)
+        try:
+            compare(registered, context)
+        except Exception as error:  # noqa: BLE001 - raised below: no service has to wait for the index
+            logger.exception("the index could not be compared with the registrations")
+            failure = error
         services = rotated(list(registered.values()), context.clock())
         handed = _handed_out(services, lambda_context.function_name, left, context)
     outcomes = each([s for s in services if s.name not in handed], _look_after, context, left)
+    if failure is not None:
+        raise failure
     outcomes |= {name: Outcome(name, "", "", "a call of its own looks after it", ()) for name in handed}
     return [answer(outcomes[service.name]) for service in services if service.name in outcomes]
 
@@ -78,6 +86,7 @@ def _handed_out(
         else:
             handed.append(service.name)
             refused = 0
+            context.pause(PACE)
     return handed
 
 

@@ -59,6 +59,7 @@ _MODULES = {
     ),
     "service_commands": ("add-service", "remove-service", "remains"),
     "log_commands": ("logs",),
+    "host_commands": ("hosts",),
     "secret_commands": ("secret",),
     "policy_commands": ("policy",),
     "use_commands": ("use",),

@@ -57,6 +57,7 @@ ARNS: dict[str, Callable[[str], str]] = {
 PURE: dict[str, Callable[[Any], Any]] = {  # the intrinsics that need nothing but their arguments
     "Fn::And": all,
     "Fn::Base64": lambda given: given,
+    "Fn::GetAZs": lambda _: [f"{REGION}a"],
     "Fn::Equals": lambda given: str(given[0]) == str(given[1]),
     "Fn::Join": lambda given: str(given[0]).join(str(part) for part in given[1]),
     "Fn::Not": lambda given: not given[0],
@@ -263,7 +264,7 @@ class Stack:
         arguments = self.resolve(argument, where)
         if name == "Fn::FindInMap":
             table, first, second = arguments
-            return self.resolve(self.document["Mappings"][table][first][second], where)
+            return self.resolve(self.document["Mappings"][table][first][str(second)], where)
         if name not in PURE:
             known = "write it with Ref, Sub, GetAtt, Join or If"
             raise self._error(where, f"uses {name}, which the local mode does not read; {known}")

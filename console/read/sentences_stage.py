@@ -11,7 +11,10 @@ from esteira.core.facts import (
     Deviated,
     Diagnosed,
     GivenUp,
+    HostLaunched,
+    HostLeft,
     HostObserved,
+    HostsReplaced,
     Notified,
     Replaced,
     Rollout,
@@ -51,6 +54,14 @@ def _of_host(fact: Fact) -> str | None:
             return f"host {host} of {stage} reports that v{release} is well and runs {digest[:19]}"
         case HostObserved(host=host, stage=stage, release=release, since=since, why=why):
             return f"host {host} of {stage} reports that v{release} is sick since {minute(since)}: {why}"
+        case HostsReplaced(by=by, stage=stage, host=host, reason=reason):
+            return f"{by} had {f'host {host}' if host else 'every host'} of {stage} replaced: {reason}"
+        case HostLeft(host=host, stage=stage):
+            return f"host {host} is not in the Auto Scaling group of {stage} any more"
+        case HostLaunched(host=host, stage=stage, deployment=deployment, why=""):
+            return f"host {host}, new on {stage}, runs what is live: deployment {deployment}"
+        case HostLaunched(host=host, stage=stage, deployment=deployment, why=why):
+            return f"host {host}, new on {stage}, could not run what is live: deployment {deployment}: {why}"
         case Notified():
             return _notified(fact)
         case _:

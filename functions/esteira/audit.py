@@ -116,6 +116,7 @@ def _facts(s: Snapshot) -> Iterator[Fact]:
             stage.rollback,
             stage.reminded,
             stage.deviated,
+            stage.launch,
             *stage.alarms,
             *stage.hosts,
         )

@@ -133,7 +133,7 @@ class Guard(Strict):
 
 Verb = Literal[
     "rollback", "redeploy", "hold", "resume", "quarantine", "retry", "abort", "approve", "reject", "promote", "bypass",
-    "policy",
+    "policy", "replace",
 ]  # fmt: skip
 # Who may say a word: an ARN as STS tells it, with * for any part of it.
 Principal = Annotated[str, Field(pattern=r"^arn:[a-z-]+:(iam|sts)::[0-9*]{1,12}:\S{1,500}$")]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
+from time import sleep
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -62,4 +63,5 @@ class Context:
     is_late: Callable[[], bool] = field(default=lambda: False)
     caller: Callable[[Proof, Mapping[str, Any]], str] | None = None  # who signed a proof; None: STS says it
     configured: set[str] = field(default_factory=set)  # the registrations this process has recorded
+    pause: Callable[[float], object] = sleep  # for so many seconds
     nobodys: dict[str, datetime] = field(default_factory=dict)  # until when a name of an event counts as no service's

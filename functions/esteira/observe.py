@@ -26,6 +26,7 @@ from esteira.core.facts import (
     Bundled,
     DeploymentFact,
     Deviated,
+    HostLaunched,
     ImageArrived,
     ImageMissed,
     ReleaseFact,
@@ -35,6 +36,7 @@ from esteira.core.state import Deployed, Snapshot, StageState
 from esteira.fact import Fact, stamp, unstamp
 from esteira.ingest import explained
 from esteira.snapshot import snapshot
+from esteira.targets.autoscaling import LAUNCHED
 from esteira.trail import FoundBySweep, ImageScanned
 
 # An event may be a day late; an image older than that and than the newest image release is outdated anyway.
@@ -53,8 +55,8 @@ def observe(service: Service, context: Context) -> None:
         if context.store.record(service.name, explained(fact, context)):
             tell_found(service.name, _release_of(fact, s), fact.name, context)
     for stage in s.stages:
-        if deviated := _deviation(s, stage, context):
-            context.store.record(service.name, deviated)
+        if seen := _by_others(s, stage, context):
+            context.store.record(service.name, seen)
     images = list(context.aws.images(service))
     for found in (*_missed(s, images, context), *_scans(s, images, context)):
         context.store.record(service.name, found)
@@ -118,9 +120,10 @@ def _deployment(s: Snapshot, stage: StageState, context: Context) -> list[Fact]:
     return facts
 
 
-def _deviation(s: Snapshot, stage: StageState, context: Context) -> Deviated | None:
+def _by_others(s: Snapshot, stage: StageState, context: Context) -> Deviated | HostLaunched | None:
     """The deployment that took the place of the live release's on the stage's hosts, or on some of them, where esteira
-    did not make it; also the one that put the live release back. None while all is as it was known."""
+    did not make it; also the one that put the live release back, or brought it to a new host of an Auto Scaling group.
+    None while all is as it was known."""
     live = s.release(stage.live)
     served = live.on(stage).served if live else None
     if live is None or served is None or stage.busy:
@@ -129,17 +132,31 @@ def _deviation(s: Snapshot, stage: StageState, context: Context) -> Deviated | N
     bundled = live.one(Bundled, stage=stage.name, rollout=served.rollout)
     own = f"{s.service.bundles}/{bundled.name_in_bucket}" if bundled else ""
     for deployment in (failed, last):
+        if stage.launch and deployment == stage.launch.deployment:
+            continue
         if deployment and deployment in (served.deployment, stage.deviated.deployment if stage.deviated else ""):
             return None
         info = context.aws.deployment(deployment) if deployment else None
         if info is None or _is_ours(s, stage, info, context):
             continue
         again, said = _revision(info) == own, _deviated(stage, info)
+        # What a host got that came during a rollout is put right by CodeDeploy's own update of it.
+        updated = stage.drift is not None and stage.drift.by in LAUNCHED
+        if info.get("creator") in LAUNCHED and (again or deployment == failed) and not updated:
+            return _launched(stage, info, context)  # one that failed went with its host
         if deployment == failed and not again and context.aws.changed(deployment):
             return replace(said, at=context.clock(), failed=True)
         if deployment == last and (stage.drift or not again):
             return replace(said, at=context.clock(), revision="" if again else said.revision)
     return None
+
+
+def _launched(stage: StageState, info: Mapping[str, Any], context: Context) -> HostLaunched:
+    deployment, failed = info["deploymentId"], info["status"] != "Succeeded"
+    cause = context.aws.hosts(deployment).cause or context.aws.error(deployment) if failed else ""
+    host = next((str(target["targetId"]) for target in context.aws.targets(deployment)), "")
+    said = HostLaunched(at=context.clock(), stage=stage.name, deployment=deployment, ended=info["completeTime"])
+    return replace(said, host=host, why=cause)
 
 
 def _deviated(stage: StageState, info: Mapping[str, Any]) -> Deviated:

@@ -22,6 +22,7 @@ from esteira.core.facts import (
     Approved,
     Bypassed,
     Held,
+    HostsReplaced,
     Promoted,
     Quarantined,
     Rejected,
@@ -42,7 +43,7 @@ from policy.setting import next_policy
 
 # Why a release is rejected that a bypass goes past; a quarantine and a secret in the tree are no rules of a stage.
 BY_RULE = (Cause.GATE, Cause.DISAPPROVED, Cause.APPROVAL_EXPIRED, Cause.SCAN_REFUSED)
-REASONED = ("rollback", "redeploy", "hold", "quarantine", "abort", "reject", "bypass", "policy")
+REASONED = ("rollback", "redeploy", "hold", "quarantine", "abort", "reject", "bypass", "policy", "replace")
 Label = Annotated[str, Field(pattern=r"^v[1-9][0-9]{0,7}$")]
 
 
@@ -66,6 +67,7 @@ class Request(Strict):
     release: Label | None = None  # which one to retry, abort, quarantine, approve, reject, promote, bypass
     to: Label | None = None  # where to roll back to; None: to the last one that was live and healthy
     minutes: Annotated[int, Field(ge=1, le=43200)] = 240  # how long to hold, or to bypass
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,100}$")] = ""  # which one to replace; "": all of the stage
     document: Annotated[str, Field(max_length=LARGEST)] = ""  # a policy, as YAML
     proof: Proof | None = None  # of who asks (``esteira.identity``)
     arn: str = ""  # who AWS knows the caller as; set by who saw the proof, never by the caller
@@ -353,6 +355,23 @@ def _policy(asked: _Asked) -> None:
         raise Refused("somebody else set a policy at this moment. Next: esteira policy diff FILE")
 
 
+def _replace(asked: _Asked) -> None:
+    """Have a host replaced, or all of the stage's; the group may be told twice, so the word is written down first."""
+    aws, stage, host = asked.context.aws, asked.stage, asked.request.host
+    group = aws.group_of(asked.service, stage.name)
+    if not group:
+        raise Refused(
+            f"the hosts of {stage.name} are in no Auto Scaling group. Next: docs/hosts.md says how to get one"
+        )
+    if stage.busy and stage.rollout:
+        label = f"v{stage.rollout.release}"
+        raise Refused(f"{label} is being deployed to {stage.name}. Next: esteira tail {label}, then say it again")
+    if host and host not in aws.group_hosts(group):
+        raise Refused(f"{stage.name} has no host {host}. Next: esteira hosts --stage {stage.name}")
+    asked.say([HostsReplaced(at=asked.now, stage=stage.name, host=host, **asked.said)])
+    aws.replace_hosts(group, host)
+
+
 _VERBS: dict[str, Callable[[_Asked], None]] = {
     "rollback": _rollback,
     "redeploy": _redeploy,
@@ -366,6 +385,7 @@ _VERBS: dict[str, Callable[[_Asked], None]] = {
     "promote": _promote,
     "bypass": _bypass,
     "policy": _policy,
+    "replace": _replace,
 }
 
 

@@ -146,6 +146,9 @@ def _own(c: PhaseChange, service: Service) -> News | None:
     elif c.phase is Phase.LIVE and c.cause == Cause.SICK:
         text = f"{name} is sick on {c.stage}: {c.summary}"
         following = f"{c.next}; esteira why {of}"
+    elif c.phase is Phase.LIVE and c.cause == Cause.LAUNCH_FAILED:
+        text = f"a new host of {c.stage} cannot run {name}: {c.summary}"
+        following = f"{c.next}; esteira why {of}"
     elif c.phase is Phase.LIVE and c.cause == Cause.DEVIATED:
         text = f"{name} is not what the hosts of {c.stage} run: {c.summary}"
         following = f"{c.next}; esteira why {of}"

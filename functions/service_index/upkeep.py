@@ -7,6 +7,7 @@ from typing import Any
 
 from esteira.config import Service
 from esteira.context import Context
+from esteira.telemetry import logger
 from service_index.lookup import FORGET, at, bearing, listed, ruled
 from service_index.names import names_of
 
@@ -23,7 +24,10 @@ def found(name: str, context: Context) -> tuple[Service, ...]:
     if services or (not there and context.nobodys.get(name, context.clock()) > context.clock()):
         return services
     everything = listed(context)
-    compare(everything, context)
+    try:
+        compare(everything, context)
+    except Exception:  # noqa: BLE001 - the list has told what was asked; the sweep compares again, and raises
+        logger.exception("the index could not be mended")
     services = bearing(name, everything, context)
     if not services:
         if len(context.nobodys) >= MOST:

@@ -1,7 +1,8 @@
 """What hosts report of themselves: which reports are believed, and which watchers are silent.
 
 Whoever may put events into the account may send a report, so it must fit what is known: the release is live on that
-stage or on its way there, and CodeDeploy deployed it to that host. Within that it is a hint that a release is sick.
+stage or on its way there, and CodeDeploy deployed it to that host, or let the host into the stage's Auto Scaling group.
+Within that it is a hint that a release is sick.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from datetime import timedelta
 
 from esteira.config import Service
 from esteira.context import Context
-from esteira.core.facts import Bundled, HostObserved
+from esteira.core.facts import Bundled, HostLeft, HostObserved
 from esteira.core.state import StageState
 from esteira.telemetry import logger
 
@@ -61,9 +62,16 @@ def _hosts(deployment: str, context: Context) -> list[str]:
 
 
 def tell_silent(service: Service, context: Context) -> None:
-    """Write to the log which hosts of a live release do not report on themselves any more."""
-    silent = [beat for beat in context.store.beats(service.name) if context.clock() - beat.at > SILENT]
+    """Write to the log which hosts of a live release do not report on themselves any more; forget those that their
+    Auto Scaling group has ended."""
+    now = context.clock()
+    silent = [beat for beat in context.store.beats(service.name) if now - beat.at > SILENT]
     live = {(stage.name, stage.live) for stage in context.store.stages(service)} if silent else set()
     for beat in silent:
-        if (beat.stage, beat.release) in live:
+        group = context.aws.group_of(service, beat.stage)
+        there = context.aws.group_hosts(group) if group else {}
+        if there and beat.host not in there:
+            context.store.record(service.name, HostLeft(at=now, stage=beat.stage, host=beat.host, since=now))
+            context.store.forget_beat(beat, service.name)
+        elif (beat.stage, beat.release) in live:
             logger.warning("a host does not report any more", service=service.name, stage=beat.stage, host=beat.host)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 from console.local.rehearse.rehearsal_engine import BuildOutcome, DeployOutcome
 from tests.integration.conftest import Story, dying
 from tests.unit.rights import called
 from tests.world.story import refusing
 
+EVENTS = Path(__file__).parents[2] / "events"
 ADVANCING = ("intake.handler", "sweep.handler", "operate.handler")
 APPSPEC = "version: 0.0\nos: linux\nhooks:\n  AfterInstall:\n    - location: scripts/start.sh\n"
 LEASE = 120  # seconds
@@ -66,6 +69,9 @@ def tell_everything(story: Story) -> None:
     story.engine.finish_all()
     story.wait()
     story.wait(seconds=LEASE)
+    of_a_stranger = json.loads((EVENTS / "release_phase_changed.json").read_text(encoding="utf-8"))
+    of_a_stranger["detail"]["service"] = "lungs"  # which the index does not know
+    story.bus.functions.call("AnnounceFunction", of_a_stranger)
 
 
 def test_what_is_called_while_stories_run_is_what_the_code_was_found_to_call(story: Story) -> None:

@@ -346,7 +346,7 @@ def test_a_service_that_was_removed_comes_back_with_its_data(account: Account, a
     pages = account.cloudformation.get_paginator("list_stack_resources").paginate(StackName="esteira-lungs")
     made = {row["LogicalResourceId"] for page in pages for row in page["StackResourceSummaries"]}
     assert made & {"Repository", "Images", "Bundles"} == set()
-    assert {"Project", "Host", "Registration", "BuildRole"} <= made
+    assert {"Project", "HostGroup", "Registration", "BuildRole"} <= made
 
 
 def test_only_what_was_left_is_adopted_and_the_rest_is_made(account: Account, adopt: Callable[[], Any]) -> None:

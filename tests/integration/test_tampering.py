@@ -31,6 +31,7 @@ DECIDES_NOTHING = {
     "image-built": "where to look for a commit's image; the release's own rows, which are sealed, have to say the same",
     "host-reported": "shown while a deployment runs; what decided is diagnosed",
     "notified": "who was told",
+    "hosts-replaced": "who had hosts replaced and why; the group was told at once, and nothing is planned from it",
     "configured": "named by its own hash; replay-decision checks it",
 }
 
@@ -43,6 +44,8 @@ UNNOTICED = {
 # Kinds that this story has no row of; they stand in a release's partition or among its words, as others that are tried.
 AS_OTHERS = {
     "deviated",
+    "host-launched",
+    "host-left",
     "host-observed",
     "image-missed",
     "promoted",

@@ -82,8 +82,20 @@ SESSIONS = {
 AGENT = {"s3:GetObject"}
 # What CloudWatch's agent sends the files of containers and nginx with; the group is there.
 SENDER = {"logs:CreateLogStream", "logs:PutLogEvents"}
-# Of AWS's AWSCodeDeployRole what finds EC2 instances by their tags; no code of ours shows it.
-FIND_HOSTS = {"ec2:DescribeInstances", "ec2:DescribeInstanceStatus", "tag:GetResources"}
+# Of AWS's AWSCodeDeployRole what deploys to the hosts of an Auto Scaling group; no code of ours shows it.
+FIND_HOSTS = {
+    "autoscaling:DescribeAutoScalingGroups",
+    "autoscaling:DescribeLifecycleHooks",
+    "ec2:DescribeInstances",
+    "ec2:DescribeInstanceStatus",
+    "tag:GetResources",
+}
+HOLD_NEW_HOSTS = {
+    "autoscaling:CompleteLifecycleAction",
+    "autoscaling:DeleteLifecycleHook",
+    "autoscaling:PutLifecycleHook",
+    "autoscaling:RecordLifecycleActionHeartbeat",
+}
 
 
 # --- what the code needs ---------------------------------------------------------------------------------------------
@@ -327,7 +339,7 @@ def kinds(action: str) -> list[Kind]:
     known = _reference()[service]["Resources"]
     return [
         Kind(name, begins, "aws:ResourceTag/${TagKey}" in known[name].get("ConditionKeys", ()))
-        for name in authorization.get("Resources", ())
+        for name in map(str.lower, authorization.get("Resources", ()))
         for begins in map(_beginning, known[name].get("ARNFormats", ()))
     ]
 

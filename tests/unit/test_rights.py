@@ -60,9 +60,12 @@ def test_those_who_advance_share_their_rights_because_they_use_the_same() -> Non
     besides, it alone may: the alarms, of which the others hear by an event, and what others deployed. It alone calls
     itself. A failed build's log is read by those who hear of it."""
     assert set(called("intake.handler")) - set(called("operate.handler")) == {"logs:GetLogEvents"}
-    assert set(called("operate.handler")) - set(called("intake.handler")) == set()
+    replacing = {"autoscaling:SetInstanceHealth", "autoscaling:StartInstanceRefresh"}
+    groups = {"autoscaling:DescribeAutoScalingGroups", "codedeploy:GetDeploymentGroup"}
+    assert set(called("operate.handler")) - set(called("intake.handler")) == groups | replacing
     assert set(called("sweep.handler")) - set(called("intake.handler")) == {
         "cloudwatch:DescribeAlarms",
+        "autoscaling:DescribeAutoScalingGroups",
         "codedeploy:GetDeploymentGroup",
         "lambda:InvokeFunction",
     }
@@ -376,6 +379,15 @@ def test_a_page_and_a_transaction_need_the_rights_behind_them() -> None:
 # --- the service's roles ---------------------------------------------------------------------------------------------
 
 
+# The condition that both of a service's tags make.
+OF_THE_SERVICE = {
+    "StringEquals": {
+        "aws:ResourceTag/esteira": {"Ref": "ControllerStack"},
+        "aws:ResourceTag/esteira-service": {"Ref": "ServiceName"},
+    }
+}
+
+
 def held(role: str) -> set[str]:
     return {grant.action for grant in template("service.yaml").held_by(role) if grant.allow}
 
@@ -385,7 +397,8 @@ def test_the_host_may_do_what_its_hooks_its_agent_and_session_manager_ask_for() 
     agent sends logs, Session Manager stands in for SSH."""
     scripts = [path for path in sorted(rights.HOOKS.parent.glob("*/*.*")) if path.is_file()]
     hooks = set().union(*(rights.commands(path.read_text(encoding="utf-8")) for path in scripts))
-    assert hooks == {"ecr:GetAuthorizationToken", "ssm:GetParameters", "events:PutEvents"} | rights.PULL
+    said = {"ecr:GetAuthorizationToken", "ssm:GetParameters", "events:PutEvents", "ec2:AssociateAddress"}
+    assert hooks == said | rights.PULL
     assert held("HostRole") == hooks | rights.AGENT | rights.SENDER | rights.SESSIONS
 
 
@@ -430,9 +443,18 @@ def test_github_may_push_one_branch_and_images_for_one_repository() -> None:
     assert ["refs/heads/${Branch}" in push.condition for push in pushes] == [True]
 
 
-def test_codedeploy_may_look_for_hosts_and_nothing_else() -> None:
-    """Hosts are found by their tags; there is no Auto Scaling group and no load balancer it could touch."""
-    assert held("DeployRole") == rights.FIND_HOSTS
+def test_codedeploy_may_look_for_hosts_and_hold_the_service_s_own_until_they_answer() -> None:
+    """By a lifecycle hook in the groups of this service; it touches no other group, and no load balancer."""
+    assert held("DeployRole") == rights.FIND_HOSTS | rights.HOLD_NEW_HOSTS
+    narrowed = [g for g in template("service.yaml").held_by("DeployRole") if g.resource != "*"]
+    assert {g.action for g in narrowed} == rights.HOLD_NEW_HOSTS
+    assert all(json.loads(g.condition) == OF_THE_SERVICE for g in narrowed)
+
+
+def test_a_host_may_take_the_address_of_its_own_service_only() -> None:
+    """Neither another service's address, nor for another service's host."""
+    rights_of = template("service.yaml").held_by("HostRole")
+    assert {json.dumps(OF_THE_SERVICE)} == {g.condition for g in rights_of if g.action == "ec2:AssociateAddress"}
 
 
 @pytest.mark.parametrize(

@@ -179,12 +179,13 @@ def test_the_service_is_written_without_yaml_s_aliases() -> None:
 
 
 def test_a_service_s_host_is_watched_and_rings_where_the_controller_does() -> None:
-    """Failing status checks, and no figure at all, reach the controller's alarm topic, which is found by its name."""
+    """A host too few in the group, and no figure at all, reach the controller's alarm topic, found by its name."""
     [alarm] = _resources("service.yaml", "AWS::CloudWatch::Alarm").values()
     assert (alarm["MetricName"], alarm["Dimensions"]) == (
-        "StatusCheckFailed",
-        [{"Name": "InstanceId", "Value": {"Ref": "Host"}}],
+        "GroupInServiceInstances",
+        [{"Name": "AutoScalingGroupName", "Value": {"Ref": "HostGroup"}}],
     )
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", {"Ref": "Hosts"})
     assert alarm["TreatMissingData"] == "breaching"
     [action] = alarm["AlarmActions"]
     topic = _resources("template.yaml", "AWS::SNS::Topic")["Alarms"]["TopicName"]["Fn::Sub"]
@@ -294,16 +295,47 @@ def test_bypass_and_a_repository_s_own_hooks_can_be_switched_off() -> None:
 
 
 def test_the_host_of_staging_is_as_production_s() -> None:
-    """Made of the same template by the same script, which signals for another resource; found by another tag."""
-    hosts = copy.deepcopy(_resources("service.yaml", "AWS::EC2::Instance"))
-    del hosts["StagingHost"]["UserData"]  # test_user_data.py compares the scripts
-    as_production = json.loads(json.dumps(hosts["StagingHost"]).replace("staging", "production"))
-    assert as_production == hosts["Host"]
-    groups = _resources("service.yaml", "AWS::CodeDeploy::DeploymentGroup")
-    assert json.loads(json.dumps(groups["StagingGroup"]).replace("staging", "production")) == groups["ProductionGroup"]
-    there = _read("service.yaml")["Resources"]
-    conditional = {name for name, r in there.items() if r.get("Condition") == "HasStaging"}
-    assert conditional == {"StagingGroup", "StagingHost", "StagingHostStartReason", "StagingHostStarted"}
+    """A group, a launch template and a deployment group like production's; test_user_data.py compares the scripts."""
+    there = copy.deepcopy(_read("service.yaml")["Resources"])
+    for template in ("HostTemplate", "StagingHostTemplate"):
+        del there[template]["Properties"]["LaunchTemplateData"]["UserData"]
+    pairs = {f"Staging{name}": name for name in ("HostGroup", "HostTemplate", "HostStarted", "HostStartReason")}
+    pairs["StagingGroup"] = "ProductionGroup"
+    for staging, production in pairs.items():
+        assert there[staging].pop("Condition") == "HasStaging"
+        as_production = json.dumps(there[staging]).replace("StagingHost", "Host").replace("staging", "production")
+        assert json.loads(as_production) == there[production]
+    assert {name for name, row in there.items() if row.get("Condition") == "HasStaging"} == set()
+
+
+def test_a_host_is_replaced_without_a_gap() -> None:
+    """Whatever replaces it, a new one serves before it goes; and the group has room for both."""
+    both = {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 200}
+    for name in ("HostGroup", "StagingHostGroup"):
+        group = _read("service.yaml")["Resources"][name]
+        assert group["UpdatePolicy"]["AutoScalingInstanceRefresh"] == {"Strategy": "Rolling", "Preferences": both}
+        assert group["Properties"]["InstanceMaintenancePolicy"] == both
+    for hosts in ("1", "2"):
+        stack = read(ROOT / "service.yaml", "esteira-heart", {"ServiceName": "heart", "Hosts": hosts})
+        (group,) = stack.resources("AWS::AutoScaling::AutoScalingGroup")
+        sizes = [int(group.properties[name]) for name in ("MinSize", "DesiredCapacity", "MaxSize")]
+        assert sizes == [int(hosts), int(hosts), 2 * int(hosts)]
+
+
+def test_a_group_is_made_before_codedeploy_hears_of_it() -> None:
+    """Its first host would otherwise wait for a release that is nowhere yet; and the stack would wait for the host."""
+    for kind, hosts in (("ProductionGroup", "HostGroup"), ("StagingGroup", "StagingHostGroup")):
+        group = _read("service.yaml")["Resources"][kind]["Properties"]
+        assert group["AutoScalingGroups"] == [{"Ref": hosts}]
+        assert "Ec2TagSet" not in group
+        assert kind not in json.dumps(_read("service.yaml")["Resources"][hosts])
+
+
+def test_the_page_is_at_an_address_that_outlives_its_host() -> None:
+    """The registration's url and the output are the Elastic IP's, which a host takes for itself when it answers."""
+    reachable = {"ServiceName": "heart", "AllowedCidr": "203.0.113.0/24"}
+    assert _registration(**reachable)["url"] == "http://esteira-heart-Address-PublicIp/"
+    assert [*read(ROOT / "service.yaml", "esteira-heart", {"ServiceName": "heart"}).resources("AWS::EC2::EIP")] == []
 
 
 DATA = {"RepositoryExists": "Repository", "ImagesExist": "Images", "BundlesExist": "Bundles"}
@@ -342,16 +374,17 @@ def test_a_failed_start_can_say_why() -> None:
     call = Session().get_service_model("cloudformation").operation_model("SignalResource")
     assert set(call.input_shape.members) == {"StackName", "LogicalResourceId", "UniqueId", "Status"}
     conditions = _resources("service.yaml", "AWS::CloudFormation::WaitCondition")
-    hosts = set(_resources("service.yaml", "AWS::EC2::Instance"))
-    assert {c["Handle"]["Ref"] for c in conditions.values()} == {f"{host}StartReason" for host in hosts}
+    groups = set(_resources("service.yaml", "AWS::AutoScaling::AutoScalingGroup"))
+    reasons = {f"{group.removesuffix('Group')}StartReason" for group in groups}
+    assert {c["Handle"]["Ref"] for c in conditions.values()} == reasons
     assert {int(c["Timeout"]) for c in conditions.values()} == {1200}
-    for host in hosts:
-        assert _read("service.yaml")["Resources"][host]["CreationPolicy"]["ResourceSignal"]["Timeout"] == "PT15M"
+    for group in groups:
+        assert _read("service.yaml")["Resources"][group]["CreationPolicy"]["ResourceSignal"]["Timeout"] == "PT15M"
 
 
 def test_the_host_cannot_be_entered_from_outside_and_keeps_its_credentials_from_containers() -> None:
     """No SSH key and no port but 80; IMDSv2 with one hop; an encrypted disk."""
-    [template] = _resources("service.yaml", "AWS::EC2::LaunchTemplate").values()
+    template = _resources("service.yaml", "AWS::EC2::LaunchTemplate")["HostTemplate"]
     data = template["LaunchTemplateData"]
     assert "KeyName" not in data
     assert data["MetadataOptions"]["HttpTokens"] == "required"

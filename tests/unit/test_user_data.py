@@ -40,14 +40,11 @@ echo "$(basename "$0") $*" >>"$CALLS"
 """
 
 
-def script(resource: str = "Host") -> str:
+def script(template: str = "HostTemplate", **given: str) -> str:
     """The user data as the machine gets it, CloudFormation's variables filled in."""
-    stack = read(ROOT / "service.yaml", "esteira-heart", {"ServiceName": "heart", "Staging": "yes"})
-    if resource == "Host":
-        (template,) = stack.resources("AWS::EC2::LaunchTemplate")
-        return str(template.properties["LaunchTemplateData"]["UserData"])
-    (host,) = (row for row in stack.resources("AWS::EC2::Instance") if row.logical_id == resource)
-    return str(host.properties["UserData"])
+    stack = read(ROOT / "service.yaml", "esteira-heart", {"ServiceName": "heart", "Staging": "yes", **given})
+    (found,) = (row for row in stack.resources("AWS::EC2::LaunchTemplate") if row.logical_id == template)
+    return str(found.properties["LaunchTemplateData"]["UserData"])
 
 
 def required() -> set[str]:
@@ -81,7 +78,8 @@ class Machine:
         text = text.replace("/opt/aws/amazon-cloudwatch-agent/bin/", f"{programs}/").replace(
             "/etc/docker", f"{folder}/docker"
         )
-        (folder / "user-data").write_text(text.replace("/etc/esteira-logs.json", f"{folder}/logs.json"))
+        text = text.replace("/etc/esteira-logs.json", f"{folder}/logs.json")
+        (folder / "user-data").write_text(text.replace("/etc/esteira", f"{folder}/esteira"))
 
     def start(self, fails: str = "") -> int:
         """Run the script; dnf and systemctl fail at what contains `` fails``."""
@@ -100,11 +98,11 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-@pytest.mark.parametrize("resource", ["Host", "StagingHost"])
-def test_the_user_data_is_sound_bash(resource: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("template", ["HostTemplate", "StagingHostTemplate"])
+def test_the_user_data_is_sound_bash(template: str, tmp_path: Path) -> None:
     """shellcheck has nothing to say about it, whatever CloudFormation fills in; EC2 takes 16 KB of it."""
     path = tmp_path / "user-data.sh"
-    text = script(resource)
+    text = script(template)
     path.write_text(text)
     assert text.startswith("#!/bin/bash\n")
     assert shellcheck(path) == ""
@@ -113,8 +111,15 @@ def test_the_user_data_is_sound_bash(resource: str, tmp_path: Path) -> None:
 
 def test_the_host_of_staging_has_the_same_script_but_for_what_it_signals() -> None:
     """One text serves both hosts; only the resource and the place for the reason differ."""
-    told = script("StagingHost").replace("StagingHostStartReason", "HostStartReason")
-    assert told.replace("RESOURCE=StagingHost ", "RESOURCE=Host ") == script()
+    assert script("StagingHostTemplate").replace("StagingHost", "Host") == script()
+
+
+def test_a_host_knows_the_address_it_may_take(machine: Machine) -> None:
+    """Where somebody is let in; the bundle's last script reads it."""
+    assert machine.start() == 0
+    assert (machine.folder / "esteira" / "address").read_text() == "\n"
+    assert "ADDRESS='esteira-heart-Address-AllocationId'" in script(AllowedCidr="10.0.0.0/8")
+    assert "ADDRESS=''" in script("StagingHostTemplate", AllowedCidr="10.0.0.0/8")
 
 
 def test_all_that_the_hooks_call_is_installed() -> None:
@@ -163,7 +168,7 @@ def test_a_machine_gets_the_pinned_agent_without_ruby_and_says_that_it_stands(ma
     assert machine.called("systemctl")[1] == "enable --now codedeploy-agent"
     reason, host = machine.called("cfn-signal")
     assert reason == "--exit-code 0 esteira-heart-HostStartReason"
-    assert host == "--exit-code 0 --stack esteira-heart --resource Host --region us-east-1"
+    assert host == "--exit-code 0 --stack esteira-heart --resource HostGroup --region us-east-1"
 
 
 @pytest.mark.parametrize("fails", [f"install -y {PLACE}codedeploy-agent-2.", "is-active"])
@@ -194,7 +199,7 @@ def test_a_failed_start_says_why_in_the_stack_s_events(fails: str, step: str, ma
     assert f"no {fails}"[:60] in told[1]
     assert told[1].isascii()
     assert told[1].isprintable()
-    assert re.fullmatch(r"--exit-code [1-9]\d* --stack esteira-heart --resource Host --region us-east-1", host)
+    assert re.fullmatch(r"--exit-code [1-9]\d* --stack esteira-heart --resource HostGroup --region us-east-1", host)
 
 
 def test_a_reason_is_never_longer_than_an_event_holds(machine: Machine) -> None:

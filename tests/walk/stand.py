@@ -19,6 +19,7 @@ from console.local.aws.faults import Call, Faults, When
 from console.local.aws.functions import Functions, LocalFunction
 from console.local.aws.resources import create_resources
 from console.local.aws.stack import LocalAws
+from console.local.engine import HOST
 from console.local.paths import TEMPLATE
 from console.local.rehearse.rehearsal_engine import MEDIA_TYPE, ScriptedEngine, manifest_for
 from console.local.template import read, with_service
@@ -117,6 +118,9 @@ MAKES: dict[str, Callable[[Stand], object]] = {
         s.service, BuildClaim("heart", 2, 1), s.commit, "git-two", "token-2", {}
     ),
     "codebuild:StopBuild": lambda s: s.aws.stop_build(s.build),
+    "autoscaling:DescribeAutoScalingGroups": lambda s: s.aws.group_hosts("heart-production"),
+    "autoscaling:SetInstanceHealth": lambda s: s.aws.replace_hosts("heart-production", HOST),
+    "autoscaling:StartInstanceRefresh": lambda s: s.aws.replace_hosts("heart-production", ""),
     "codedeploy:GetDeploymentGroup": lambda s: s.aws.last_deployments(s.service, "production"),
     "codecommit:GetBlob": lambda s: s.aws.blob(s.service, BLOB),
     "codecommit:GetBranch": lambda s: s.aws.tip(s.service),

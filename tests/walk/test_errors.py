@@ -17,6 +17,7 @@ GIVEN = [(call, error) for call in CALLS for error in walked.errors(call)]
 REFUSED = {"CancellationReasons": [{"Code": "ConditionalCheckFailed"}, {"Code": "None"}]}
 # What an adapter answers where an error is handled; where it is no value, the error that it becomes.
 COMES_TO: dict[tuple[str, str], Any] = {
+    ("autoscaling:StartInstanceRefresh", "InstanceRefreshInProgressFault"): None,
     ("codecommit:GetBranch", "BranchDoesNotExistException"): None,
     ("codecommit:GetBlob", "FileTooLargeException"): None,
     ("codecommit:GetFolder", "CommitDoesNotExistException"): None,

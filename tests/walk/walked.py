@@ -47,6 +47,9 @@ CONSOLE = {
 NOTED = "noted as declined, and tried again after a pause that grows"
 AGAIN = "tried again after a pause, some times"
 HANDLED: dict[str, dict[str, str]] = {
+    "autoscaling:StartInstanceRefresh": {
+        "InstanceRefreshInProgressFault": "the hosts are being replaced already, which is what was wanted",
+    },
     "codecommit:GetBranch": {"BranchDoesNotExistException": "there is nothing to release yet"},
     "codecommit:GetDifferences": {"CommitDoesNotExistException": "the base is gone: the whole tree counts as changed"},
     "codecommit:GetBlob": {"FileTooLargeException": "the file is not looked into"},
@@ -143,8 +146,9 @@ RAISED: dict[str, str] = {
     "AWS is in trouble, or was asked too often although botocore paused: the function is called again, and the sweep "
     "comes back": """
         InternalErrorException InternalException InternalServerError InternalServiceException KMSThrottlingException
-        KmsThrottled LimitExceededException OverLimit ProvisionedThroughputExceededException RequestLimitExceeded
-        RequestThrottled ServerException ServiceException ServiceQuotaExceededException
+        KmsThrottled LimitExceededException LimitExceededFault OverLimit ProvisionedThroughputExceededException
+        RequestLimitExceeded RequestThrottled ResourceContentionFault
+        ServerException ServiceException ServiceQuotaExceededException
         ServiceUnavailableException ThrottledException
         ThrottlingException TooManyRequestsException TransactionInProgressException
         """,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +31,7 @@ class CodeDeploy:
         self._deployments: dict[str, dict[str, Any]] = {}
         self._targets: dict[str, list[dict[str, Any]]] = {}
         self._stops: dict[str, threading.Event] = {}
+        self.ended: Callable[[Mapping[str, Any]], None] = lambda _: None
         self.never_begins: DeployResult | None = None  # how every deployment fails before its first host begins
 
     def deployments(self) -> list[dict[str, Any]]:
@@ -42,6 +43,18 @@ class CodeDeploy:
     def create_deployment_group(self, p: Params) -> dict[str, Any]:
         """CreateDeploymentGroup: any name is a group here."""
         return {"deploymentGroupId": p["deploymentGroupName"]}
+
+    def launch(self, host: str, group: str, creator: str) -> str:
+        """Give a host of the group the last revision that succeeded, as CodeDeploy does by itself; the deployment's
+        id."""
+        made = [d for d in self._deployments.values() if d["deploymentGroupName"] == group and d["creator"] == "user"]
+        last = [d for d in made if d["status"] == "Succeeded"][-1]
+        deployment = self._new(last | {"description": ""})
+        deployment["creator"] = creator
+        self._targets[deployment["deploymentId"]] = [{"targetId": host, "status": "Pending", "lifecycleEvents": []}]
+        place = last["revision"]["s3Location"]
+        self._start(deployment, self._bundles[place["bucket"], place["key"]])
+        return str(deployment["deploymentId"])
 
     def create_deployment(self, p: Params) -> dict[str, Any]:
         """CreateDeployment: one at a time in a group, of a bundle that is in S3."""
@@ -67,7 +80,8 @@ class CodeDeploy:
         told = {
             name: {"deploymentId": d["deploymentId"], "status": d["status"]} for name, row in last.items() for d in row
         }
-        return {"deploymentGroupInfo": {"deploymentGroupName": group, **told}}
+        groups = {"autoScalingGroups": [{"name": group}]}
+        return {"deploymentGroupInfo": {"deploymentGroupName": group, **told, **groups}}
 
     def get_deployment(self, p: Params) -> dict[str, Any]:
         """GetDeployment."""
@@ -170,6 +184,7 @@ class CodeDeploy:
             deployment["errorInformation"] = {"code": bad.error_code, "message": bad.message}
         self._stops.pop(deployment["deploymentId"], None)
         self._emit(deployment, VERBS[status])
+        self.ended(deployment)
 
     def _emit(self, deployment: Mapping[str, Any], state: str, host: str = "") -> None:
         application, group = deployment["applicationName"], deployment["deploymentGroupName"]

@@ -12,6 +12,8 @@ from typing import Any
 from console.local.aws.api import AwsError
 from console.local.aws.bus import Bus
 from console.local.aws_account import arn
+from console.local.rehearse.rehearsal_engine import ScriptedEngine
+from tests.world.deployments import CodeDeploy
 
 Params = Mapping[str, Any]
 
@@ -86,6 +88,58 @@ class Lambda:
         assert p["InvocationType"] == "Event"
         self._bus.invoke_later(p["FunctionName"], json.loads(p["Payload"]))
         return {"StatusCode": 202}
+
+
+class AutoScaling:
+    """The groups, each with the states of its hosts; a host that is replaced gets the last revision, and only if that
+    succeeds the old one goes."""
+
+    def __init__(self, engine: ScriptedEngine, codedeploy: CodeDeploy) -> None:
+        self._engine, self._codedeploy = engine, codedeploy
+        self._hosts: dict[str, dict[str, str]] = {}
+        self._launches: dict[str, tuple[str, str, str]] = {}
+        codedeploy.ended = self._ended
+
+    def hosts_of(self, group: str) -> dict[str, str]:
+        """By host, the state of its life in the group."""
+        return self._hosts.setdefault(group, dict.fromkeys(self._engine.hosts(group), "InService"))
+
+    def describe_auto_scaling_groups(self, p: Params) -> dict[str, Any]:
+        """DescribeAutoScalingGroups."""
+        told = {name: self.hosts_of(name).items() for name in p["AutoScalingGroupNames"]}
+        rows = {
+            n: [{"InstanceId": host, "LifecycleState": state} for host, state in there] for n, there in told.items()
+        }
+        return {"AutoScalingGroups": [{"AutoScalingGroupName": n, "Instances": hosts} for n, hosts in rows.items()]}
+
+    def set_instance_health(self, p: Params) -> dict[str, Any]:
+        """SetInstanceHealth, of a host that is not well."""
+        assert p["HealthStatus"] == "Unhealthy"
+        group = next(name for name, hosts in self._hosts.items() if p["InstanceId"] in hosts)
+        self._replace(group, p["InstanceId"])
+        return {}
+
+    def start_instance_refresh(self, p: Params) -> dict[str, Any]:
+        """StartInstanceRefresh, of a group of one host."""
+        (host,) = self.hosts_of(p["AutoScalingGroupName"])
+        self._replace(p["AutoScalingGroupName"], host)
+        return {"InstanceRefreshId": "refresh"}
+
+    def _replace(self, group: str, old: str) -> None:
+        new = self._engine.launch(group)
+        self.hosts_of(group)[new] = "Pending:Wait"
+        self._launches[self._codedeploy.launch(new, group, "autoscaling")] = (group, new, old)
+
+    def _ended(self, deployment: Mapping[str, Any]) -> None:
+        if (launch := self._launches.pop(deployment["deploymentId"], None)) is None:
+            return
+        group, new, old = launch
+        if deployment["status"] == "Succeeded":
+            self._engine.join(group, new)
+            self.hosts_of(group)[new] = "InService"
+        goes = old if deployment["status"] == "Succeeded" else new
+        self._engine.leave(group, goes)
+        del self.hosts_of(group)[goes]
 
 
 class S3:

@@ -185,6 +185,23 @@ def test_where_lambda_takes_no_call_the_sweep_looks_after_all_itself(alone: Stor
     assert (live(alone, "heart"), live(alone, OTHERS[4])) == (1, 1)
 
 
+def test_an_index_that_cannot_be_kept_keeps_no_service_waiting(alone: Story) -> None:
+    """The error is raised after all were looked after."""
+    alone.lose_everything()
+    alone.push("one")
+    beside(alone, "lung")
+    commit(alone, "lung", "one")
+
+    def refuse(moment: When, call: Call) -> None:
+        if moment == "before" and call.name == "dynamodb:BatchWriteItem" and "#index" in str(call.params):
+            raise AwsError("ThrottlingException", "Rate exceeded")
+
+    alone.faults.hook = refuse
+    alone.pass_time(60, sweeps=3)
+    assert (live(alone, "heart"), live(alone, "lung")) == (1, 1)
+    assert "ThrottlingException" in str(alone.bus.letters)
+
+
 def test_a_single_service_needs_no_call_of_its_own(alone: Story) -> None:
     """The most common controller costs what it did."""
     alone.faults.counts.clear()

@@ -36,7 +36,7 @@ from tests.world.code import CodeCommit
 from tests.world.deployments import CodeDeploy
 from tests.world.door import Client
 from tests.world.registry import Ecr
-from tests.world.services import S3, CloudWatch, Events, Lambda, Logs, Sns, Ssm
+from tests.world.services import S3, AutoScaling, CloudWatch, Events, Lambda, Logs, Sns, Ssm
 from tests.world.table import Table
 
 _template = cache(lambda: with_service(read(TEMPLATE)))
@@ -80,6 +80,7 @@ class World(Scenario):
         topics = tuple(topic.name for topic in template.resources("AWS::SNS::Topic"))
         s3, runner = S3(), self.engine.runner
         assert runner is not None, "the World is single-threaded: make its engine with manual=True"
+        codedeploy = CodeDeploy(self.engine, runner, self.bus, s3.objects)
         return SimpleNamespace(
             clock=self.clock,
             lists=Lists(),
@@ -87,7 +88,8 @@ class World(Scenario):
             codecommit=CodeCommit(self.bus),
             ecr=Ecr(self.bus, moving),
             codebuild=CodeBuild(self.engine, runner, self.bus, {row["Name"]: row["Value"] for row in rows}),
-            codedeploy=CodeDeploy(self.engine, runner, self.bus, s3.objects),
+            codedeploy=codedeploy,
+            autoscaling=AutoScaling(self.engine, codedeploy),
             cloudwatch=CloudWatch(self.bus),
             logs=Logs(),
             ssm=Ssm(self.bus),
@@ -127,7 +129,8 @@ class World(Scenario):
         """What every function here works with."""
         settings = settings_of(_template())
         store = Store(self.client("dynamodb"), settings.table)
-        return Context(store, Aws(self.client), settings, self.clock.now, caller=rehearsed_caller)
+        aws, pause = Aws(self.client), lambda _: None
+        return Context(store, aws, settings, self.clock.now, caller=rehearsed_caller, pause=pause)
 
     def ring(self, alarm: str, reason: str = "Threshold Crossed: 1 out of the last 1 datapoints was greater") -> None:
         """Let an alarm go off now, made where there is none; one that rings is quiet before."""

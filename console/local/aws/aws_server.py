@@ -163,6 +163,8 @@ class _Application:
     def _moto_answer(self, environ: dict[str, Any], body: bytes) -> tuple[str, list[tuple[str, str]], bytes]:
         service, operation = _asked(environ, body)
         with self._local_aws.lock:
+            if service == "autoscaling":
+                self._local_aws.open_autoscaling()
             chunks, status, headers = run_wsgi_app(self._moto, environ, buffered=True)
             content = b"".join(chunks)
             if int(status.split()[0]) < 300:

@@ -75,6 +75,7 @@ class CodeDeploy:
         self._targets: dict[str, list[dict[str, Any]]] = {}
         self._stops: dict[str, threading.Event] = {}
         self.never_begins: DeployResult | None = None
+        self.ended: Callable[[Deployment], None] = lambda _: None  # told of each deployment that has ended
         self.operations: dict[str, Operation] = {
             "CreateDeployment": self.create_deployment,
             "GetDeploymentGroup": self.get_deployment_group,
@@ -91,6 +92,36 @@ class CodeDeploy:
     def deployments(self) -> list[Deployment]:
         """Every deployment as GetDeployment tells it, oldest first."""
         return list(self._deployments.values())
+
+    def launch(self, host: str, group: str, creator: str, note: Callable[[str], None] = lambda _: None) -> str:
+        """Give a host of the group the last revision that succeeded there, as CodeDeploy does by itself; the
+        deployment's id, "" where nothing ever succeeded. ``note`` hears the id before it begins."""
+        last = self._last_good(group)
+        if last is None:
+            return ""
+        named = {
+            name: last[name] for name in ("applicationName", "deploymentGroupName", "revision", "fileExistsBehavior")
+        }
+        deployment = self._new(named, str(last["deploymentConfigName"]), [host]) | {"creator": creator}
+        self._deployments[deployment["deploymentId"]] = deployment
+        note(deployment["deploymentId"])
+        self._start(deployment, _bundle(last["revision"]))
+        return str(deployment["deploymentId"])
+
+    def outdated(self, group: str, hosts: Sequence[str]) -> list[str]:
+        """The hosts on which another revision than the group's last one succeeded last."""
+        last, runs = self._last_good(group), dict[str, Any]()
+        for deployment in self._deployments.values():
+            if deployment["deploymentGroupName"] == group:
+                done = (t for t in self._targets[deployment["deploymentId"]] if t["status"] == "Succeeded")
+                runs |= {target["targetId"]: deployment["revision"] for target in done}
+        return [host for host in hosts if last and host in runs and runs[host] != last["revision"]]
+
+    def _last_good(self, group: str) -> Deployment | None:
+        """The deployment whose revision a new host gets: the last that succeeded and was made for all hosts."""
+        made = (d for d in self._deployments.values() if d["deploymentGroupName"] == group and d["creator"] == "user")
+        done = sorted((d for d in made if d["status"] == "Succeeded"), key=lambda d: d["completeTime"])
+        return done[-1] if done else None
 
     def dump(self) -> dict[str, Any]:
         """Every deployment and its targets, to be kept."""
@@ -132,6 +163,7 @@ class CodeDeploy:
         application = str(required(params, "applicationName", code="ApplicationNameRequiredException"))
         group = str(required(params, "deploymentGroupName", code="DeploymentGroupNameRequiredException"))
         info = _deployment_group_info(_group(application, group))
+        info["autoScalingGroups"] = [{"name": group, "hook": f"CodeDeploy-managed-{group}"}]
         made = self._of(application, group)
         done = sorted((d for d in made if d["status"] == "Succeeded"), key=lambda d: d["completeTime"])
         for name, last in (("lastSuccessfulDeployment", done[-1:]), ("lastAttemptedDeployment", made[-1:])):
@@ -204,7 +236,7 @@ class CodeDeploy:
 
     # a deployment's life
 
-    def _new(self, params: Params, config: str) -> Deployment:
+    def _new(self, params: Params, config: str, hosts: Sequence[str] | None = None) -> Deployment:
         letters = string.ascii_uppercase + string.digits
         id_ = "d-" + "".join(self._dice.choices(letters, k=9))
         now = self._clock.now()
@@ -236,7 +268,7 @@ class CodeDeploy:
                 "lastUpdatedAt": now,
                 "lifecycleEvents": [],
             }
-            for host in self._hosts(params["deploymentGroupName"])
+            for host in (self._hosts(params["deploymentGroupName"]) if hosts is None else hosts)
         ]
         deployment["deploymentOverview"] = self._overview(deployment)
         return deployment
@@ -361,6 +393,7 @@ class CodeDeploy:
                 deployment["errorInformation"] = {"code": result.error_code, "message": result.message}
             self._stops.pop(deployment["deploymentId"], None)
             self._emit(deployment, VERBS[result.status])
+        self.ended(deployment)
 
     def _overview(self, deployment: Deployment) -> dict[str, int]:
         names = ("Pending", "InProgress", "Succeeded", "Failed", "Skipped", "Ready")

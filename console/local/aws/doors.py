@@ -53,7 +53,7 @@ RESPONSES: dict[str, type] = {
     "events": EventsHandler,
     "logs": LogsResponse,
 }
-QUERY_PROTOCOL = {"cloudwatch"}  # the others of RESPONSES speak AWS's JSON protocol
+QUERY_PROTOCOL = {"autoscaling", "cloudwatch"}  # the others of RESPONSES speak AWS's JSON protocol
 BaseClient: Any = BotocoreClient  # its private doors are what in_process opens
 UNLOCKED = {("lambda", "Invoke")}  # a handler calls AWS itself
 STUBBER = BotocoreStubber()
@@ -103,6 +103,13 @@ def install(operations: Mapping[str, Mapping[str, Operation]], lists: Lists) -> 
                 setattr(place, method, original)
 
     return uninstall
+
+
+def know_autoscaling() -> None:
+    """Know moto's Auto Scaling: importing it takes longer than the rest, so only who asks for it waits."""
+    from moto.autoscaling.responses import AutoScalingResponse
+
+    RESPONSES["autoscaling"] = AutoScalingResponse
 
 
 def _cut(lists: Lists, service: str, name: str, operation: Operation) -> Operation:

@@ -26,6 +26,7 @@ from moto.core.base_backend import BackendDict
 
 from console.local.aws import doors, sts
 from console.local.aws.api import AwsError, Operation, Params, required
+from console.local.aws.autoscaling import AutoScaling
 from console.local.aws.bus import Bus
 from console.local.aws.clock import Clock
 from console.local.aws.cloudwatch import CloudWatch
@@ -97,6 +98,7 @@ class LocalAws:
         self.codebuild = CodeBuild(engine.build, self._runner, self.codecommit, logs / "builds", *common, chance)
         hosts = {"hosts": engine.hosts} if hasattr(engine, "hosts") else {}
         self.codedeploy = CodeDeploy(engine.deploy, self._runner, logs / "deployments", *common, chance, **hosts)
+        self.autoscaling = AutoScaling(engine, self.codedeploy, *common)
         self.cloudwatch = CloudWatch(*common)
         self.logs = BuildLogs(logs / "builds")
         self.dynamodb = DynamoDb(self.clock)
@@ -136,6 +138,12 @@ class LocalAws:
         """While inside, every boto3 client of this process speaks to this stack without a socket, but for the services
         that are ``elsewhere``, at an address."""
         return doors.in_process(self, faults, elsewhere)
+
+    def open_autoscaling(self) -> None:
+        """Answer for Auto Scaling over HTTP as well, from the first request on."""
+        if "autoscaling" not in doors.RESPONSES:
+            doors.know_autoscaling()
+            self._uninstall.append(doors.install({"autoscaling": self.autoscaling.operations}, self.lists))
 
     # for the doors
 
@@ -220,6 +228,7 @@ class LocalAws:
     def _all_operations(self) -> dict[str, Mapping[str, Operation]]:
         """The stack's own operations by service and name; moto has the others."""
         return {
+            "autoscaling": self.autoscaling.operations,
             "cloudwatch": self.cloudwatch.operations,
             "codebuild": self.codebuild.operations,
             "codecommit": self.codecommit.operations,

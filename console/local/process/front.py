@@ -51,6 +51,10 @@ class Front:
     upstream it came for, its status and the seconds it took.
     """
 
+    listener: socket.socket
+    _site: web.SockSite
+    _server: web.Server
+
     def __init__(self, host: str = LOOPBACK, port: int = 0) -> None:
         self._host = host
         self._port = port
@@ -58,6 +62,7 @@ class Front:
         self._target: Upstream | None = None
         self._upstreams: dict[int, Upstream] = {}
         self._probes: dict[str, int | None] = {}
+        self._leaving = False
         self._closings: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end = asyncio.Event()
@@ -92,6 +97,23 @@ class Front:
             return
         self._loop.call_soon_threadsafe(self._end.set)
         thread.join()
+
+    def take_over(self, other: Front) -> None:
+        """Listen where another front does, which listens no more; what it accepted before stays with it.
+
+        Both have the one socket for a moment, so no connection is refused and none is lost in its queue.
+        """
+        listener = other.listener.dup()
+        asyncio.run_coroutine_threadsafe(self._listen_at(listener), self._running()).result()
+        asyncio.run_coroutine_threadsafe(other.listen_no_more(), other._running()).result()
+        self._port = other.port
+
+    def emptied(self, seconds: float) -> bool:
+        """Wait until no client is connected, at most so long; after ``take_over`` each answer asks for that."""
+        end = time.monotonic() + seconds
+        while self._call(lambda: self._server.connections) and time.monotonic() < end:
+            time.sleep(0.05)
+        return not self._call(lambda: self._server.connections)
 
     def turn_to(self, upstream: int | None, limits: Limits = NO_LIMITS) -> None:
         """Send every request that begins from now on to ``upstream``; what began before stays where it is.
@@ -138,13 +160,27 @@ class Front:
 
         return asyncio.run_coroutine_threadsafe(once(), self._running()).result()
 
+    async def _listen_at(self, listener: socket.socket) -> None:
+        await self._site.stop()
+        self.listener = listener
+        self._site = web.SockSite(self._runner, listener, backlog=BACKLOG)
+        await self._site.start()
+
+    async def listen_no_more(self) -> None:
+        """Accept nothing new, and keep no connection after its next answer; on the front's own loop."""
+        self._leaving = True
+        await self._site.stop()
+
     async def _serve(self, listener: socket.socket, started: Future[None]) -> None:
         # handler_cancellation: a client that went away takes its request off the upstream, as with nginx.
-        server = web.Server(self._heard, handler_cancellation=True, auto_decompress=False, access_log=None)
-        runner = web.ServerRunner(server, shutdown_timeout=CLOSE_SECONDS)
+        self._server = server = web.Server(
+            self._heard, handler_cancellation=True, auto_decompress=False, access_log=None
+        )
+        self._runner = runner = web.ServerRunner(server, shutdown_timeout=CLOSE_SECONDS)
         try:
             await runner.setup()
-            await web.SockSite(runner, listener, backlog=BACKLOG).start()
+            self.listener, self._site = listener, web.SockSite(runner, listener, backlog=BACKLOG)
+            await self._site.start()
         except BaseException as error:
             started.set_exception(error)
             raise
@@ -237,7 +273,7 @@ class Front:
                     self._probes[ticket] = upstream.port
                 else:
                     upstream.count(answer.status)
-                return await _stream(request, answer)
+                return await _stream(request, answer, last=self._leaving)
         except (aiohttp.ClientError, OSError) as error:
             raise _NotAnsweredError(upstream.port, error, _may_send_again(request, body, error)) from error
 
@@ -293,9 +329,11 @@ def _may_send_again(request: web.BaseRequest, body: Body, error: Exception) -> b
     return is_whole(body) and (never_sent or request.method in IDEMPOTENT)
 
 
-async def _stream(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+async def _stream(request: web.BaseRequest, answer: aiohttp.ClientResponse, *, last: bool) -> web.StreamResponse:
     """The upstream's answer to the client, piece by piece as it comes."""
     response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=end_to_end(answer.headers))
+    if last:
+        response.force_close()
     try:
         await response.prepare(request)
         async for piece in answer.content.iter_any():

@@ -100,6 +100,17 @@ class ProcessHost:
             except (OSError, ValueError) as error:
                 return f"what was live here cannot be started again: {sentence_of(error)}. Deploy a release anew"
 
+    def take_address(self, other: ProcessHost) -> None:
+        """Be reached where the other host is, from now on."""
+        self._state.front.take_over(other._state.front)
+
+    def leave(self) -> None:
+        """Answer the requests that are here, and end; nothing of it is remembered."""
+        self._state.closing.set()
+        with self._turn:
+            self._state.leave()
+            shutil.rmtree(self._state.releases.parent, ignore_errors=True)
+
     def close(self) -> None:
         """End a deployment under way, every process and the front. ``live.json`` stays, for ``resume``."""
         self._state.closing.set()

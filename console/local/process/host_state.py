@@ -92,6 +92,14 @@ class HostState:
         self.front.close()
         self._lifeline.close()
 
+    def leave(self) -> None:
+        """End what runs when its requests have been answered, then all else."""
+        running, self.running = self.running, None
+        if running is not None:
+            self.front.emptied(running.live.drain_seconds)
+        self._retire(running)
+        self.close()
+
     def is_stopped(self, job: DeployJob) -> bool:
         """Whether a deployment should end early."""
         return job.stop.is_set() or self.closing.is_set()

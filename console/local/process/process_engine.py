@@ -6,6 +6,7 @@ requests. What it cannot do: run a Dockerfile's RUN, isolate a process, or be an
 
 from __future__ import annotations
 
+import secrets
 import shlex
 import shutil
 import sys
@@ -21,6 +22,7 @@ from console.local.engine import HOST, BuildJob, BuildResult, DeployJob, DeployR
 from console.local.process.host import ProcessHost
 from console.local.process.oci import Registry
 from console.local.process.packages import Packages
+from console.read.writing import write_whole
 
 
 class ProcessEngine:
@@ -59,17 +61,42 @@ class ProcessEngine:
         """Swap the release in on the job's host, or leave the live one untouched and say why."""
         return self.host(job.group, job.host).deploy(job)
 
-    def hosts(self, group: str) -> Sequence[str]:  # noqa: ARG002 - every group has as many
-        """The ids of the deployment group's hosts."""
-        return self._ids
+    def hosts(self, group: str) -> Sequence[str]:
+        """The ids of the deployment group's hosts, first the one at the group's port."""
+        kept = self._kept(group)
+        return kept.read_text().split() if kept.exists() else self._ids
+
+    def launch(self, group: str) -> str:
+        """Start a host that is not one of the group's yet, on a port of its own; its id."""
+        id_ = f"i-{secrets.token_hex(9)[:17]}"
+        self.host(group, id_)
+        return id_
+
+    def join(self, group: str, host: str) -> None:
+        """Make it one of the group's hosts, which answers at the group's port from now on."""
+        there = self.hosts(group)
+        self.host(group, host).take_address(self.host(group, there[0]))
+        write_whole(self._kept(group), "\n".join((host, *there)))
+
+    def leave(self, group: str, host: str) -> None:
+        """End a host when it has answered its requests."""
+        there = self.hosts(group)
+        if host in there:
+            write_whole(self._kept(group), "\n".join(each for each in there if each != host))
+        self.host(group, host).leave()
+        with self._lock:
+            del self._hosts[group, host]
+
+    def _kept(self, group: str) -> Path:
+        """Where the group's hosts are written down once they are others than at first."""
+        return self._folder / "hosts" / f"{group}.ids"
 
     def host(self, group: str, host: str = HOST) -> ProcessHost:
         """A host of the deployment group, which answers from the first call on."""
         with self._lock:
             if (group, host) not in self._hosts:
-                first = host == self._ids[0]
-                folder = self._folder / "hosts" / (group if first else f"{group}-{host}")
-                port = self._ports.get(group, 0) if first else 0
+                folder = self._folder / "hosts" / (group if host == self._ids[0] else f"{group}-{host}")
+                port = self._ports.get(group, 0) if host == self.hosts(group)[0] else 0
                 self._hosts[group, host] = ProcessHost(
                     folder, port, self._registry, self._interpreter, host=host, environment=self._environment
                 )

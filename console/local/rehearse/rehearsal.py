@@ -119,7 +119,8 @@ class Rehearsal(Scenario):
         settings = settings_of(self._template)
         client = cache(_made)
         store = Store(client("dynamodb"), settings.table)
-        return Context(store, Aws(client), settings, self.clock.now, self._tell, caller=rehearsed_caller)
+        aws, pause = Aws(client), lambda _: None
+        return Context(store, aws, settings, self.clock.now, self._tell, caller=rehearsed_caller, pause=pause)
 
     @property
     def in_function(self) -> str:

@@ -85,6 +85,8 @@ class ScriptedEngine:
         there: Sequence[str] = (HOST,),
     ) -> None:
         self._there = tuple(there)
+        self._joined: dict[str, tuple[str, ...]] = {}  # by group, its hosts where they are others by now
+        self._launched = 0
         self._choose_build = build
         self._choose_deploy = deploy
         self.runner: HeldWork | None = HeldWork() if manual else None
@@ -96,9 +98,22 @@ class ScriptedEngine:
         """Told by the stack whose registry to push to."""
         self._local_aws = local_aws
 
-    def hosts(self, _group: str) -> Sequence[str]:
-        """The ids of a deployment group's hosts: the same ones whichever it is."""
-        return self._there
+    def hosts(self, group: str) -> Sequence[str]:
+        """The ids of a deployment group's hosts: the same ones whichever it is, until some were replaced."""
+        return self._joined.get(group, self._there)
+
+    def launch(self, _group: str) -> str:
+        """Start a host that is not one of the group's yet; its id."""
+        self._launched += 1
+        return f"i-{self._launched:017x}"
+
+    def join(self, group: str, host: str) -> None:
+        """Make it one of the group's hosts."""
+        self._joined[group] = (*self.hosts(group), host)
+
+    def leave(self, group: str, host: str) -> None:
+        """End a host."""
+        self._joined[group] = tuple(each for each in self.hosts(group) if each != host)
 
     def in_flight(self) -> list[str]:
         """The builds and deployments that have not ended (manual mode), oldest first."""

@@ -194,6 +194,12 @@ def _launch_template(client: Client, id_: str, _: Declared) -> dict[str, Any]:
     return {"LaunchTemplateData.InstanceType": version["LaunchTemplateData"].get("InstanceType")}
 
 
+def _hosts(client: Client, name: str, _: Declared) -> dict[str, Any]:
+    groups = client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+    (group,) = _one(groups, name)
+    return {key: group[key] for key in ("MinSize", "MaxSize", "DesiredCapacity", "HealthCheckType")}
+
+
 def _images(client: Client, name: str, _: Declared) -> dict[str, Any]:
     ecr = client("ecr")
     (repository,) = _one(ecr.describe_repositories(repositoryNames=[name])["repositories"], name)
@@ -325,6 +331,7 @@ def _one(rows: list[Any], name: str) -> list[Any]:
 
 
 LOOK_UPS: dict[str, LookUp] = {
+    "AWS::AutoScaling::AutoScalingGroup": _hosts,
     "AWS::CloudFormation::Stack": _stack,
     "AWS::CloudWatch::Alarm": _alarm,
     "AWS::CloudWatch::Dashboard": _dashboard,

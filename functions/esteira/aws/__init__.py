@@ -23,6 +23,7 @@ from esteira.aws.invoking import Invoking
 from esteira.aws.registrations import Registrations
 from esteira.aws.telling import Telling
 from esteira.errors import BusyError, DeclinedError, PartialError, UnsureError
+from esteira.targets.autoscaling import HostGroups
 from esteira.targets.ec2 import Ec2, Hosts
 
 __all__ = ["Aws", "BusyError", "DeclinedError", "Hosts", "Image", "PartialError", "UnsureError", "client"]
@@ -42,7 +43,7 @@ def client(name: str, *, once: bool = False) -> Any:
 
 
 @dataclass(frozen=True)
-class Aws(Registrations, Commits, ImageRegistry, Builds, Ec2, Alarms, Telling, Invoking):
+class Aws(Registrations, Commits, ImageRegistry, Builds, Ec2, HostGroups, Alarms, Telling, Invoking):
     """AWS, as the controller needs it. ``client`` gives a boto3 client by its service's name."""
 
     client: Callable[..., Any] = client

@@ -331,6 +331,25 @@ class HostObserved(Fact, about="stage/{stage}", key="host#{host}#{since}", kept_
     deployment: str = field(default="", compare=False)
 
 
+class HostLeft(Fact, about="stage/{stage}", key="host#{host}#{since}", kept_days=400):
+    """A host that reported is not in the stage's Auto Scaling group any more, as was seen ``since`` then."""
+
+    stage: str
+    host: str
+    since: datetime
+
+
+class HostLaunched(Fact, about="stage/{stage}", key="launch#{ended}#{deployment}", kept_days=400):
+    """CodeDeploy gave a host that came new to the stage's Auto Scaling group what is live; or could not, and ``why``:
+    then the group ends that host and starts another."""
+
+    stage: str
+    deployment: str
+    ended: datetime
+    host: str = field(default="", compare=False)
+    why: str = field(default="", compare=False)
+
+
 class Bundled(ReleaseFact, key="bundled#{stage}#{rollout:08d}#{sha256}"):
     """The rollout's bundle is in the bucket under ``name_in_bucket``; ``sha256`` is the zip's.
 
@@ -425,6 +444,13 @@ class Held(Word, about="stage/{stage}", key="hold#{at}#{request}"):
 
     stage: str
     until: datetime | None
+
+
+class HostsReplaced(Word, about="stage/{stage}", key="replace#{at}#{request}"):
+    """The stage's Auto Scaling group is to replace this host, or all of them one after another (``host`` is "")."""
+
+    stage: str
+    host: str
 
 
 class RollbackOrdered(Word, about="stage/{stage}", key="rollback#{at}#{request}"):

@@ -33,6 +33,7 @@ from esteira.core.facts import (
     Gated,
     GivenUp,
     Held,
+    HostLaunched,
     HostObserved,
     ImageArrived,
     ImageMissed,
@@ -412,6 +413,7 @@ class StageState:
     rollback: RollbackOrdered | None = None  # the latest order
     reminded: Notified | None = None  # the latest reminder of a hold
     deviated: Deviated | None = None  # the latest deployment by others
+    launch: HostLaunched | None = None  # the latest host that came new
     alarms: tuple[AlarmRang, ...] = ()  # the last time each rang
     hosts: tuple[HostObserved, ...] = ()  # the latest report of each host
     rules: Stage | None = None
@@ -486,6 +488,13 @@ class StageState:
             return None
         rang = [a for a in self.alarms if since < a.since <= since + self.baking]
         return min(rang, key=lambda a: (a.since, a.alarm), default=None)
+
+    @property
+    def not_launched(self) -> HostLaunched | None:
+        """The latest host that came new and could not run the live release, until a rollout or another host could."""
+        found, finished = self.launch, self.finished
+        later = finished and finished.succeeded and found and finished.at > found.ended
+        return found if found and found.why and not later else None
 
     @property
     def sick(self) -> tuple[HostObserved, ...]:

@@ -77,6 +77,7 @@ class Cause(StrEnum):
     DEPLOYMENT_STOPPED = "deployment-stopped"
     DEPLOYMENT_FAILED = "deployment-failed"  # on the host, and no lifecycle event says where
     DEVIATED = "deviated"  # of a live release: a deployment by others put something else on the hosts
+    LAUNCH_FAILED = "launch-failed"  # of a live release: a host that came new could not run it
     SICK = "sick"  # of a live release: a host says that its container is
     ALARM = "alarm"  # of a live release: an alarm rang, and there is nothing to roll back to
 
@@ -126,7 +127,9 @@ def assess(release: Release, stages: Sequence[StageState], now: datetime) -> Ass
     """Where ``release`` stands at ``now``, in all and on each of the service's ``stages``."""
     views = [release.on(stage) for stage in stages]
     waiting = {v.stage.name: waits(v, now) if release.accepted else () for v in views}
-    on = {v.stage.name: _sick(v, _deviated(v, _on_stage(v, waiting[v.stage.name], now))) for v in views}
+    on = {
+        v.stage.name: _sick(v, _not_launched(v, _deviated(v, _on_stage(v, waiting[v.stage.name], now)))) for v in views
+    }
     came = tuple(v.stage.name for v in views if v.promoted is not None or v.came)
     return Assessed(release, _overall(views, on, came), on, waiting, came)
 
@@ -182,6 +185,19 @@ def _deviated(here: OnStage, status: Status) -> Status:
     else:
         remedy = f"push, or deploy {label}'s bundle again in CodeDeploy"
     return replace(status, summary=summary, next=remedy, cause=status.cause or Cause.DEVIATED)
+
+
+def _not_launched(here: OnStage, status: Status) -> Status:
+    """The status of a live release, with why a host that came new could not run it."""
+    launch, name = here.stage.not_launched, here.stage.name
+    if launch is None or status.phase is not Phase.LIVE or not here.is_live:
+        return status
+    told = (
+        f"but {launch.host or 'a host'}, new on {name}, could not run it: deployment {launch.deployment}: {launch.why}"
+    )
+    remedy = f"esteira hosts --stage {name}; the group starts another host until one can"
+    summary = f"{status.summary}; {told}"
+    return replace(status, summary=summary, next=status.next or remedy, cause=status.cause or Cause.LAUNCH_FAILED)
 
 
 def _sick(here: OnStage, status: Status) -> Status:

@@ -9,7 +9,7 @@ event names no release.
 - ``releases`` · ``open#release#N``: a release that every snapshot reads, with its birth and its listed status.
 - ``releases`` · ``open#latest#SERIES``: the latest fact of a series once more. Series are the service's births
   (``release``), its policies (``policy``) and, for each stage, ``stage/NAME#rollout``, ``#finished``, ``#hold``,
-  ``#rollback``, ``#deviated``, ``#reminded``, ``#host#HOST``.
+  ``#rollback``, ``#deviated``, ``#launch``, ``#reminded``, ``#host#HOST``.
 - ``quarantine/SUBJECT`` · ``latest`` and ``alarm/NAME`` · ``latest``: the same, in the partition of the subject.
 - ``releases`` · ``open#failing#WHAT``: what failed the last time, and how many times in a row; no fact.
 - ``releases`` · ``open#beat#STAGE#HOST``: when a host was last heard of itself, for a week; no fact.

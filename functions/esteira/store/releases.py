@@ -123,6 +123,10 @@ class Releases(Facts):
         """When each host last reported on itself."""
         return beats_of(self._query(service, RELEASES, BEAT))
 
+    def forget_beat(self, beat: Beat, service: str) -> None:
+        """Expect no report of a host any more."""
+        self._client.delete_item(**self._delete(service, RELEASES, f"{BEAT}{beat.stage}#{beat.host}")["Delete"])
+
     def close(self, service: str, number: int, attempt: int) -> None:
         """Read a release no more, unless it was reopened for another attempt meanwhile."""
         self._conditionally(

@@ -18,7 +18,7 @@ OPEN = "open#"
 LATEST = f"{OPEN}latest#"
 FAILING = f"{OPEN}failing#"
 # The series of a stage that have a row for their latest fact.
-_STAGE_SERIES = re.compile(r"(rollout|hold|rollback|deviated)#")
+_STAGE_SERIES = re.compile(r"(rollout|hold|rollback|deviated|launch)#")
 # A host's reports of itself have one for each host.
 _HOST_SERIES = re.compile(r"(host#[^#]+)#")
 # When a host's watcher was last heard; no fact.

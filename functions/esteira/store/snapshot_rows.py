@@ -29,6 +29,7 @@ from esteira.core.facts import (
     DeploymentStarted,
     Deviated,
     Held,
+    HostLaunched,
     HostObserved,
     ImageArrived,
     Notified,
@@ -186,6 +187,7 @@ def _stage(name: str, latest: Mapping[str, Row]) -> StageState:
         hold=hold,
         rollback=first_of([latest.get(f"{place}#rollback")], RollbackOrdered),
         deviated=first_of([latest.get(f"{place}#deviated")], Deviated),
+        launch=first_of([latest.get(f"{place}#launch")], HostLaunched),
         hosts=tuple(host for host in hosts if isinstance(host, HostObserved)),
         reminded=reminder_of(hold, first_of([latest.get(f"{place}#reminded")], Notified)),
     )

@@ -20,6 +20,7 @@ from esteira.bundle import RELEASE, Bundle
 from esteira.claims import RolloutClaim, rollout_claim
 from esteira.config import Service
 from esteira.errors import THROTTLED, DeclinedError, PartialError, code_of, making
+from esteira.targets.autoscaling import DeploymentGroups
 
 CLOCKS = timedelta(minutes=5)  # by how much CodeDeploy's clock and ours may differ
 
@@ -41,7 +42,7 @@ class Hosts:
 
 
 @dataclass(frozen=True)
-class Ec2:
+class Ec2(DeploymentGroups):
     """CodeDeploy and the bundles' bucket, as the controller needs them. ``sleep`` pauses between tries."""
 
     client: Callable[..., Any]
@@ -117,15 +118,7 @@ class Ec2:
     def last_deployments(self, service: Service, stage: str) -> tuple[str, str]:
         """The ids of the stage's last deployment that succeeded, and of a later one that ended otherwise, whoever made
         them; "" for none, and where there is no such group, which ``doctor`` says."""
-        try:
-            told = self.client("codedeploy").get_deployment_group(
-                applicationName=service.application, deploymentGroupName=service.stage(stage).group
-            )
-        except Exception as error:
-            if code_of(error) in ("ApplicationDoesNotExistException", "DeploymentGroupDoesNotExistException"):
-                return "", ""
-            raise
-        group = told["deploymentGroupInfo"]
+        group = self.group_info(service, stage)
         last, tried = group.get("lastSuccessfulDeployment", {}), group.get("lastAttemptedDeployment", {})
         ended = str(tried["deploymentId"]) if tried.get("status") in ("Failed", "Stopped") else ""
         return str(last.get("deploymentId", "")), ended

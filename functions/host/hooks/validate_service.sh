@@ -16,6 +16,8 @@ set -euo pipefail
 . "$(dirname "$0")/judge.sh"
 # shellcheck source-path=SCRIPTDIR source=watcher.sh
 . "$(dirname "$0")/watcher.sh"
+# shellcheck source-path=SCRIPTDIR source=address.sh
+. "$(dirname "$0")/address.sh"
 
 # The wait for the host's lock is not the release's fault. Where the switch was quicker, check_live will say so.
 hold_the_switch() {
@@ -86,6 +88,7 @@ remove_older() {
 hold_the_switch
 lock_host
 check_live
+take_address
 OLD=$(live_before)
 let_old_finish "$OLD"
 if [[ -n $CANDIDATE || -e $BEFORE ]]; then
