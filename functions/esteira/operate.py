@@ -361,7 +361,7 @@ def _replace(asked: _Asked) -> None:
     group = aws.group_of(asked.service, stage.name)
     if not group:
         raise Refused(
-            f"the hosts of {stage.name} are in no Auto Scaling group. Next: docs/hosts.md says how to get one"
+            f"the hosts of {stage.name} are in no Auto Scaling group, so nobody would start others. Next: esteira hosts"
         )
     if stage.busy and stage.rollout:
         label = f"v{stage.rollout.release}"

@@ -1,7 +1,7 @@
 """What hosts report of themselves: which reports are believed, and which watchers are silent.
 
 Whoever may put events into the account may send a report, so it must fit what is known: the release is live on that
-stage or on its way there, and CodeDeploy deployed it to that host, or let the host into the stage's Auto Scaling group.
+stage or on its way there, and CodeDeploy deployed it to that host.
 Within that it is a hint that a release is sick.
 """
 

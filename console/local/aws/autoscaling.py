@@ -52,7 +52,7 @@ class AutoScaling:
         self._hosts: dict[str, dict[str, str]] = {}
         self._launches: dict[str, tuple[str, str, str]] = {}  # by deployment: group, the new host, the one that goes
         self._waiting: dict[str, list[str]] = {}  # by group, the hosts that go one after another
-        codedeploy.ended = self._deployment_ended
+        codedeploy.ended, codedeploy.from_groups = self._deployment_ended, isinstance(engine, Launching)
         self.operations: dict[str, Operation] = {
             "DescribeAutoScalingGroups": self.describe_auto_scaling_groups,
             "SetInstanceHealth": self.set_instance_health,
@@ -102,9 +102,6 @@ class AutoScaling:
     # a replacement
 
     def _replace(self, group: str, hosts: list[str]) -> None:
-        if not isinstance(self._engine, Launching):
-            text = "The docker engine keeps the hosts it has. Replace hosts with: esteira local up --engine process"
-            raise AwsError("ValidationError", text)
         begun = {launch[2] for launch in self._launches.values()}
         waiting = self._waiting.setdefault(group, [])
         waiting += [host for host in hosts if host not in begun and host not in waiting]

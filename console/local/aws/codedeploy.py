@@ -75,6 +75,7 @@ class CodeDeploy:
         self._targets: dict[str, list[dict[str, Any]]] = {}
         self._stops: dict[str, threading.Event] = {}
         self.never_begins: DeployResult | None = None
+        self.from_groups = False  # whether the engine can replace hosts, as an Auto Scaling group does
         self.ended: Callable[[Deployment], None] = lambda _: None  # told of each deployment that has ended
         self.operations: dict[str, Operation] = {
             "CreateDeployment": self.create_deployment,
@@ -163,7 +164,8 @@ class CodeDeploy:
         application = str(required(params, "applicationName", code="ApplicationNameRequiredException"))
         group = str(required(params, "deploymentGroupName", code="DeploymentGroupNameRequiredException"))
         info = _deployment_group_info(_group(application, group))
-        info["autoScalingGroups"] = [{"name": group, "hook": f"CodeDeploy-managed-{group}"}]
+        if self.from_groups:
+            info["autoScalingGroups"] = [{"name": group, "hook": f"CodeDeploy-managed-{group}"}]
         made = self._of(application, group)
         done = sorted((d for d in made if d["status"] == "Succeeded"), key=lambda d: d["completeTime"])
         for name, last in (("lastSuccessfulDeployment", done[-1:]), ("lastAttemptedDeployment", made[-1:])):

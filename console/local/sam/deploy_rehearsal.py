@@ -47,7 +47,7 @@ NOT_APPLIED = {
     ("AWS::SNS::Topic", "KmsMasterKeyId"),
 }
 # What the emulator does not see of a call, so that no policy that names it allows anything.
-UNSEEN = {"ssm:GetParametersByPath": "the path", "events:PutEvents": "the source"}
+UNSEEN = {"ssm:GetParametersByPath": "the path", "ssm:GetParameters": "the names", "events:PutEvents": "the source"}
 VOTES = 2  # of the policy that is set before the update
 LOG = "deploy-local.log"
 GRANT = "esteira-rehearsal"
