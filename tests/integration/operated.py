@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from console.cli.main import main
+from console.local.aws.bus import Bus
 from console.local.aws.faults import Faults
 from console.local.aws.strict.lists import Lists
 from console.read.remote import Controller, Invoked
@@ -80,8 +81,8 @@ class ListedTable(Table):
 
 def in_memory() -> Callable[[str], Any]:
     """Clients of an account in memory: a table, parameters, and a Lambda that only has a Region."""
-    faults = Faults()
-    made = {name: Client(name, there, faults, Lists()) for name, there in (("dynamodb", ListedTable()), ("ssm", Ssm()))}
+    faults, places = Faults(), {"dynamodb": ListedTable(), "ssm": Ssm(Bus())}
+    made = {name: Client(name, there, faults, Lists()) for name, there in places.items()}
     region = SimpleNamespace(meta=SimpleNamespace(region_name="us-east-1"))
     return lambda name: made.get(name, region)
 

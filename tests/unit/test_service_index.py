@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from aws_events import Heard, read
-from service_index.names import LONGEST, name_of, names_of
+from aws_events import _READERS, Heard, read
+from service_index.names import _NAMED, LONGEST, name_of, names_of
 from tests.unit.conftest import HEART, NOON
 from tests.unit.test_aws_events import SETTINGS
 
@@ -25,6 +25,11 @@ def test_an_event_that_is_heard_carries_a_name_of_its_service(name: str) -> None
     heard = read(SENT[name], [HEART], NOON, SETTINGS) if SENT[name]["source"] != "esteira" else None
     if isinstance(heard, Heard):
         assert name_of(SENT[name], SETTINGS) in names_of(heard.service)
+
+
+def test_every_source_that_is_read_has_its_names() -> None:
+    """A new kind of event that carried no name would be nobody's."""
+    assert {source for source, _ in _READERS} == set(_NAMED)
 
 
 def test_most_files_are_of_events_that_are_heard() -> None:
