@@ -52,3 +52,6 @@ def test_a_host_is_replaced_under_load_and_no_request_fails(tmp_path: Path) -> N
     with Laptop(state) as laptop:
         assert laptop.whereabouts.pages["heart"] == where.pages["heart"]
         assert eventually(lambda: page(laptop.whereabouts.pages["heart"]), "one".__eq__) == "one"
+        after = esteira(state, "hosts").splitlines()
+        assert (len(after), old in after[0]) == (1, False)
+        assert CliRunner().invoke(main, ["hosts", "--stage", "moon", "--state", str(state)]).exit_code == 2
