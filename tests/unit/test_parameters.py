@@ -82,7 +82,7 @@ def test_the_outputs_are_the_next_things_to_type() -> None:
     service = read(ROOT / "service.yaml", "esteira-heart", given).outputs
     assert service["CloneCommand"] == "git clone codecommit::us-east-1://heart"
     assert service["PushCommand"] == "git push codecommit::us-east-1://heart HEAD:main"
-    assert service["PageUrl"].startswith("http://esteira-heart-Host-PublicDnsName/")
+    assert service["PageUrl"].startswith("http://esteira-heart-Address/")
     assert "portNumber=80,localPortNumber=8080" in service["TunnelCommand"]
     assert not [name for name, value in (controller | service).items() if "${" in str(value)]
 
@@ -100,7 +100,7 @@ def test_samconfig_overrides_only_parameters_there_are_with_values_they_take() -
     environments = tomllib.loads(text)
     given = [row for env in environments.values() if isinstance(env, dict) for row in overrides(env)]
     given += re.findall(r'^ +# "(\w+=[^"]*)"', text, flags=re.MULTILINE)
-    assert len(given) == 5
+    assert len(given) == 6
     declared = parameters("template.yaml")
     for name, value in (row.split("=", 1) for row in given):
         row = declared[name]

@@ -821,7 +821,8 @@ def test_no_plan_goes_backward_unless_an_operator_ordered_it(made: tuple[Snapsho
             assert s.first.mixed
             assert start.release == s.first.live
         else:
-            assert start.rollout.kind == ("rollback" if ordered_so else "deploy")
+            again = ordered_so and s.first.ordered is not None and s.first.ordered.away == s.first.ordered.to
+            assert start.rollout.kind == ("redeploy" if again else "rollback" if ordered_so else "deploy")
             assert start.rollout.kind == "rollback" or start.release >= s.first.live
 
 

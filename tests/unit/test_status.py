@@ -164,6 +164,7 @@ ELSEWHERE = {
     Cause.APPROVAL_EXPIRED,
     Cause.SCAN_REFUSED,
     Cause.ALARM,
+    Cause.LAUNCH_FAILED,
     Cause.IMAGE_GONE,
     Cause.DEVIATED,
     Cause.SICK,

@@ -225,8 +225,15 @@ CHANGES = {
         lambda w: w.aws.comment(w.service, w.commit, "live", "token"), comments
     ),
 }
-# These may be sent twice, and say so: see esteira.aws.telling.
-TOLD_TWICE = {"events:PutEvents", "sns:Publish", "xray:PutTraceSegments"}
+# These may be done twice, and say so: esteira.aws.telling and .invoking, esteira.targets.autoscaling.
+TOLD_TWICE = {
+    "autoscaling:SetInstanceHealth",
+    "autoscaling:StartInstanceRefresh",
+    "events:PutEvents",
+    "lambda:Invoke",
+    "sns:Publish",
+    "xray:PutTraceSegments",
+}
 
 
 @pytest.mark.parametrize("operation", CHANGES)

@@ -52,6 +52,7 @@ class AutoScaling:
         self._hosts: dict[str, dict[str, str]] = {}
         self._launches: dict[str, tuple[str, str, str]] = {}  # by deployment: group, the new host, the one that goes
         self._waiting: dict[str, list[str]] = {}  # by group, the hosts that go one after another
+        self._new: set[str] = set()  # hosts that came since the last deployment of their group
         codedeploy.ended, codedeploy.from_groups = self._deployment_ended, isinstance(engine, Launching)
         self.operations: dict[str, Operation] = {
             "DescribeAutoScalingGroups": self.describe_auto_scaling_groups,
@@ -134,16 +135,19 @@ class AutoScaling:
             self._abandoned(launch[0], launch[1])
         group = str(deployment["deploymentGroupName"])
         if deployment["status"] == "Succeeded":
-            for host in self._codedeploy.outdated(
-                group, [h for h, s in self.hosts_of(group).items() if s == "InService"]
-            ):
-                self._codedeploy.launch(host, group, "CodeDeployAutoUpdate")
-                break  # the next when this one has ended
+            serving = [host for host, state in self.hosts_of(group).items() if state == "InService"]
+            outdated = self._codedeploy.outdated(group, serving)
+            late = [host for host in outdated if host in self._new]
+            if late:
+                self._codedeploy.launch(late[0], group, "CodeDeployAutoUpdate")  # the next when this one has ended
+            elif launch is None:
+                self._new -= {*serving}
 
     def _joined(self, group: str, new: str, old: str) -> None:
         assert isinstance(self._engine, Launching)
         self._engine.join(group, new)
         with self._lock:
+            self._new.add(new)
             self.hosts_of(group)[new] = "InService"
             self._emit("EC2 Instance Launch Successful", group, new, StatusCode="InProgress")
             self.hosts_of(group)[old] = "Terminating"

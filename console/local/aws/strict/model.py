@@ -176,11 +176,13 @@ def _pattern(shape: Shape) -> re.Pattern[str] | None:
     if not text:
         return None
     try:
-        return re.compile(_POSIX.sub(lambda m: _CLASSES[m[1]], text))
+        return re.compile(_POSIX.sub(lambda m: _CLASSES[m[1]], text.replace(*_PAIRS)))
     except re.error:
         return None
 
 
+# Java counts what lies beyond 16 bits as two surrogates.
+_PAIRS = (r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF")
 _CLASSES = {"Alnum": "A-Za-z0-9", "Alpha": "A-Za-z", "Digit": "0-9", "Graph": "!-~", "Print": " -~"}
 _CLASSES |= {"ASCII": "\x00-\x7f"}
 _POSIX = re.compile(r"\\p\{(Alnum|Alpha|Digit|Graph|Print|ASCII)\}")
