@@ -396,6 +396,7 @@ def test_a_release_that_fails_through_the_proxy_is_turned_back(host: Host, built
     own = host.conf_dir / f"esteira-{host.service}.d" / "own.conf"
     own.parent.mkdir()
     own.write_text("location = /ping { return 403; }\n")
+    run("nginx", "-c", host.environment["ESTEIRA_NGINX_CONF"], "-s", "reload")
     failed, said = host.deploy(host.bundle(2, built.second))
     assert failed == "ValidateService"
     assert "got 403 " in said.splitlines()[-1]

@@ -96,9 +96,10 @@ def test_each_cause_of_failure_has_its_own_sentence(
 def test_a_container_is_confined(host: Host) -> None:
     """Memory, processes and its log are limited, as release.json and the house say."""
     known = inspected(host.live(1, host.image("one"), memory_mb=64))["HostConfig"]
+    log = {"max-size": "10m", "max-file": "3", "tag": f"{host.service}/production/v1"}
     assert known["Memory"] == known["MemorySwap"] == 64 * 1024 * 1024
     assert known["PidsLimit"] == 2048
-    assert known["LogConfig"] == {"Type": "local", "Config": {"max-size": "10m", "max-file": "3"}}
+    assert known["LogConfig"] == {"Type": "json-file", "Config": log}
 
 
 def test_a_host_without_memory_for_two_refuses(host: Host) -> None:

@@ -134,6 +134,7 @@ def test_only_the_services_that_are_spoken_to_are_described(made: tuple[Path, Si
     described = {path.name for path in (made[0] / "botocore" / "data").iterdir() if path.is_dir()}
     assert described == set(services())
     controller = {
+        "autoscaling",
         "cloudwatch",
         "codebuild",
         "codecommit",
@@ -141,6 +142,7 @@ def test_only_the_services_that_are_spoken_to_are_described(made: tuple[Path, Si
         "dynamodb",
         "ecr",
         "events",
+        "lambda",
         "logs",
         "s3",
         "sns",

@@ -197,6 +197,8 @@ def timeless_rows(rows: list[Any]) -> list[str]:
         elif _kind(row) in ("checkpoint", "requested", "round"):
             row.update({name: {"S": row[name]["S"] and "SHA256"} for name in ("sha256", "before") if name in row})
             row["rows"] = {"L": [{"S": checkpoint["S"].rpartition(" ")[0]} for checkpoint in row["rows"]["L"]]}
+        elif "checkpoint" in row:  # its hash
+            row["checkpoint"] = {"S": row["checkpoint"]["S"] and "SHA256"}
     lines = timeless("\n".join(json.dumps(row, sort_keys=True) for row in rows))
     for sha256, name in seen.items():
         lines = lines.replace(sha256, name)
