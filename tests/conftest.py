@@ -19,8 +19,11 @@ os.environ["ESTEIRA_MIN_READY_SECONDS"] = "0"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test the mark of its folder, so that ``-m unit`` needs no line in any file."""
+    """Give each test the mark of its folder, so that ``-m unit`` needs no line in any file, and slow ones their time."""
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
         if folder in FOLDERS:
             item.add_marker(folder)
+        # make test-slow shares the processors with the Docker tests, and a fixture's time is its first test's.
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(1200))
