@@ -19,7 +19,7 @@ os.environ["ESTEIRA_MIN_READY_SECONDS"] = "0"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test the mark of its folder, so that ``-m unit`` needs no line in any file, and slow ones their time."""
+    """Give each test the mark of its folder, so that ``-m unit`` needs no line in any file, and slow ones time."""
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
         if folder in FOLDERS:
