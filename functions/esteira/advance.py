@@ -12,7 +12,7 @@ two calls, or be called for nothing:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from esteira.audit import configuration_of, round_of, seen
@@ -76,8 +76,10 @@ class _Run:
     def round(self, number: int) -> bool:
         """Gather, decide, do; whether there may be more to do."""
         m = self._gather()
-        actions = tuple(action for action in plan(m) if self._refused.count(action) < 2)
-        grounds = _write_down(m, number, actions, self.context)
+        # By its place in the whole plan, which an auditor makes again.
+        planned = {place: action for place, action in enumerate(plan(m)) if self._refused.count(action) < 2}
+        actions = tuple(planned.values())
+        grounds = _write_down(m, number, planned, self.context)
         self._look, failed = False, len(self.errors)
         for action in actions:
             self._do(action, m, grounds)
@@ -148,9 +150,9 @@ def _lead_on(actions: Sequence[Action]) -> bool:
     return any(not isinstance(a, Project) or a.phase.ended for a in listing)
 
 
-def _write_down(m: Moment, number: int, actions: Sequence[Action], context: Context) -> str:
+def _write_down(m: Moment, number: int, planned: Mapping[int, Action], context: Context) -> str:
     """Record what was decided, and from what, before it is done; the hash of what it was decided from."""
-    if not actions:
+    if not planned:
         return ""
     configuration = configuration_of(m.s.service, m.now)
     if configuration.sha256 not in context.configured:
@@ -168,7 +170,7 @@ def _write_down(m: Moment, number: int, actions: Sequence[Action], context: Cont
             seen=grounds.sha256,
             configuration=configuration.sha256,
         )
-        for place, action in enumerate(actions)
+        for place, action in planned.items()
     ]
     sealed = round_of(m.now, number, grounds, decided)
     context.store.write_decisions(m.s.service.name, [grounds, *decided, sealed])
