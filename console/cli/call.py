@@ -27,6 +27,7 @@ from console.read.where import FAILED, REFUSED, UNDER_WAY, TroubleError, Where
 
 if TYPE_CHECKING:
     from console.read.views import Progress
+    from esteira.config import Service
 
 # How often the table is asked for what somebody waits for. Builds and deployments take minutes.
 POLL_SECONDS = 2.0
@@ -110,6 +111,15 @@ class TypedCommand(Session):
                 self.err.print(text)
 
         yield say
+
+
+def stage_of(service: Service, name: str | None) -> str:
+    """The stage that is meant: the one of that name, or the last. Raises TroubleError where there is none."""
+    known = [stage.name for stage in service.stages]
+    if name is not None and name not in known:
+        text = f"{service.name} has no stage {name!r}. Next: --stage with one of: {', '.join(known)}"
+        raise TroubleError(text, REFUSED)
+    return service.last.name if name is None else name
 
 
 def command(body: Callable[..., None]) -> Callable[..., None]:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from console.cli import options
-from console.cli.call import TypedCommand, command
+from console.cli.call import TypedCommand, command, stage_of
 from console.cli.operate_commands import say, tell
 from console.read.out import Out
-from console.read.where import REFUSED, TroubleError
 
 if TYPE_CHECKING:
     from console.read.group_hosts import StageHost
@@ -40,9 +39,7 @@ def listed(call: TypedCommand, stage: str | None) -> None:
     from console.read import group_hosts
 
     service = call.service()
-    if stage is not None and stage not in (each.name for each in service.stages):
-        known = ", ".join(each.name for each in service.stages)
-        raise TroubleError(f"{service.name} has no stage {stage!r}. Next: --stage with one of: {known}", REFUSED)
+    stage_of(service, stage)
     found = group_hosts.hosts(call.store, call.controller.client, service, stage, call.now())
     call.tell({"service": service.name, "hosts": found}, lambda out: _lines(out, found))
 

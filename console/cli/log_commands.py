@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from console.cli import options
-from console.cli.call import POLL_SECONDS, TypedCommand, command
+from console.cli.call import POLL_SECONDS, TypedCommand, command, stage_of
 from console.read.build_log import LogLine, without_secrets
 from console.read.where import REFUSED, TroubleError
 
@@ -53,7 +53,7 @@ def logs(
     if build:
         lines = _build_lines(call, service, release, begin, follow=follow)
     else:
-        on, state = _stage(service, stage), call.controller.where.state
+        on, state = stage_of(service, stage or None), call.controller.where.state
         if state is None:
             lines = _host_lines(call, service, on, release or "", begin or call.now() - HOUR, follow=follow)
         else:
@@ -83,14 +83,6 @@ def _build_lines(
         if not follow or (builds and builds[-1].status != "IN_PROGRESS" and not (page and page.lines)):
             return
         call.shell.sleep(POLL_SECONDS)
-
-
-def _stage(service: Service, stage: str | None) -> str:
-    name = stage or service.last.name
-    if all(s.name != name for s in service.stages):
-        known = ", ".join(s.name for s in service.stages)
-        raise TroubleError(f"{service.name} has no stage {name!r}. Next: --stage with one of: {known}", REFUSED)
-    return name
 
 
 def _host_lines(

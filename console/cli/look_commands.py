@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from console.cli import completion, options
-from console.cli.call import TypedCommand, command
+from console.cli.call import TypedCommand, command, stage_of
 from console.read.where import FAILED, REFUSED, TroubleError
 
 
@@ -46,11 +46,7 @@ def dora(call: TypedCommand, days: int, stage: str | None) -> None:
     from console.read import dora as measuring
 
     service = call.service()
-    name = stage or service.last.name
-    if name not in (s.name for s in service.stages):
-        known = ", ".join(s.name for s in service.stages)
-        raise TroubleError(f"{service.name} has no stage {name!r}. Next: --stage with one of: {known}", REFUSED)
-    keys = measuring.measure(call.store, service, name, days, call.now())
+    keys = measuring.measure(call.store, service, stage_of(service, stage or None), days, call.now())
     call.tell(keys, lambda out: render_work.five_keys(out, keys))
 
 

@@ -36,17 +36,10 @@ def rollback(
     call: TypedCommand, to: str | None, stage: str | None, reason: str, by: str | None, wait: bool, timeout: timedelta
 ) -> None:
     """Go back to an earlier release without a build. The one that was live does not come back by itself."""
-    from console.read import progress
-
     service = call.service()
     request, answer = say(call, service.name, "rollback", by, reason, to=to, stage=stage)
-    name = stage or service.last.name
-    target = progress.rollback_target(call.store, service, name, request)
-    if not wait or target is None:
-        said = f"the rollback of {_place(service, stage)} is ordered; esteira status tells how it goes"
-        tell(call, said, answer, f"v{target}")
-        return
-    _wait_for(call, lambda: progress.rollback_progress(call.store, service, name, target, call.now()), timeout)
+    said = f"the rollback of {_place(service, stage)} is ordered; esteira status tells how it goes"
+    _told_or_followed(call, service, stage, request, answer, said, timeout if wait else None)
 
 
 @click.command()
@@ -60,17 +53,10 @@ def redeploy(
     call: TypedCommand, stage: str | None, reason: str, by: str | None, wait: bool, timeout: timedelta
 ) -> None:
     """Deploy what is live once more: its container starts anew, with its secrets and parameters as they are now."""
-    from console.read import progress
-
     service = call.service()
     request, answer = say(call, service.name, "redeploy", by, reason, stage=stage)
-    name = stage or service.last.name
-    target = progress.rollback_target(call.store, service, name, request)
-    if not wait or target is None:
-        said = f"what is live on {_place(service, stage)} is deployed again; esteira status tells how it goes"
-        tell(call, said, answer, f"v{target}")
-        return
-    _wait_for(call, lambda: progress.rollback_progress(call.store, service, name, target, call.now()), timeout)
+    said = f"what is live on {_place(service, stage)} is deployed again; esteira status tells how it goes"
+    _told_or_followed(call, service, stage, request, answer, said, timeout if wait else None)
 
 
 @click.command()
@@ -264,6 +250,26 @@ def tell(call: TypedCommand, said: str, answer: dict[str, Any], about: str = "")
     from console.cli import render_work
 
     call.tell(answer, lambda out: render_work.answer(out, said, about, answer))
+
+
+def _told_or_followed(
+    call: TypedCommand,
+    service: Service,
+    stage: str | None,
+    request: str,
+    answer: dict[str, Any],
+    said: str,
+    timeout: timedelta | None,
+) -> None:
+    """Tell that a rollback or a redeployment was ordered, or follow it to its end where there is a ``timeout``."""
+    from console.read import progress
+
+    name = stage or service.last.name
+    target = progress.rollback_target(call.store, service, name, request)
+    if timeout is None or target is None:
+        tell(call, said, answer, f"v{target}")
+        return
+    _wait_for(call, lambda: progress.rollback_progress(call.store, service, name, target, call.now()), timeout)
 
 
 def _wait_for(call: TypedCommand, look: Callable[[], Any], timeout: timedelta) -> None:

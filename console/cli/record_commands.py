@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from console.cli.call import TypedCommand, command
+from console.cli.call import TypedCommand, command, stage_of
 from console.cli.options import label
 from console.read.where import FAILED, REFUSED, TroubleError
 
@@ -35,15 +35,9 @@ def receipt(call: TypedCommand, release: str, stage: str, whole: bool) -> None:
     from esteira.aws import Aws
 
     service = call.service()
-    names = [s.name for s in service.stages]
-    if stage not in ("", *names):
-        raise TroubleError(
-            f"{service.name} has no stage {stage!r}. Next: --stage with one of: {', '.join(names)}", REFUSED
-        )
+    on = stage_of(service, stage or None)
     aws = Aws(call.controller.client)
-    told = made(
-        _rows(call), service, int(release[1:]), stage or service.last.name, whole=whole, aws=aws, now=call.now()
-    )
+    told = made(_rows(call), service, int(release[1:]), on, whole=whole, aws=aws, now=call.now())
     call.tell({"holds": told.holds, **vars(told)}, lambda out: render_record.receipt(out, told))
     if not told.holds:
         raise SystemExit(FAILED)

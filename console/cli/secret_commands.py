@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from console.cli import completion
-from console.cli.call import TypedCommand, command
+from console.cli.call import TypedCommand, command, stage_of
 from console.read.where import REFUSED, TroubleError
 from esteira.errors import code_of
 
@@ -98,10 +98,7 @@ def _place(call: TypedCommand, name: str, stage: str | None, *, build: bool) -> 
         raise TroubleError(text, REFUSED)
     if build and stage:
         raise TroubleError("a build is of no stage. Next: leave --stage or --build out", REFUSED)
-    known = [each.name for each in service.stages]
-    if stage and stage not in known:
-        text = f"{service.name} has no stage {stage!r}. Next: --stage with one of: {', '.join(known)}"
-        raise TroubleError(text, REFUSED)
+    stage_of(service, stage or None)
     return service, place(call, service, name, stage or "", build=build)
 
 

@@ -15,7 +15,7 @@ def unread(message: Mapping[str, Any]) -> str:
 
 
 def cause_of(body: str, attributes: Mapping[str, str]) -> str:
-    """Return, in a sentence, why a message lies in the dead-letter queue: from what Lambda wrote into it after the last
+    """In a sentence, why a message lies in the dead-letter queue: from what Lambda wrote into it after the last
     try, or from the attributes EventBridge gave to what it could not deliver."""
     try:
         record = json.loads(body)

@@ -27,7 +27,7 @@ def is_open(port: int) -> bool:
 
 
 def kept_port(note: Path, wanted: int = 0) -> int:
-    """Return ``wanted`` (0: any), else the port in the file ``note`` if it is still free, else a free one; note it."""
+    """The port ``wanted`` (0: any), else the one in the file ``note`` if still free, else a free one. It is noted."""
     kept = int(note.read_text()) if note.exists() else 0
     port = wanted or (kept if kept and not is_open(kept) else free_port())
     note.write_text(str(port))

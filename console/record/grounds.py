@@ -13,8 +13,8 @@ from datetime import datetime
 from console.record.alterations import altered
 from console.record.as_of import UNREADABLE, Rows
 from console.record.checkpoint_chain import CheckpointChain, F, read_fact
-from console.record.followed import LATE, forgotten, images_taken, unfounded
 from console.record.receipt_values import Fault
+from console.record.unfounded import LATE, forgotten, images_taken, unfounded
 from esteira.audit import names_of, row_hash, seen_hash, seen_line
 from esteira.core.facts import (
     POLICY,

@@ -34,7 +34,7 @@ def merged(present: Service, given: object) -> Service:
 
 
 def _laid_over(there: Any, given: Any) -> Any:
-    """Return ``given`` over what is there, as the JSON merge patch has it; stages by their names."""
+    """What is given over what is there, as the JSON merge patch has it; stages by their names."""
     if isinstance(there, dict) and isinstance(given, dict):
         kept = {k: v for k, v in there.items() if k not in given}
         return kept | {k: _laid_over(there.get(k), v) for k, v in given.items() if v is not None}

@@ -36,7 +36,7 @@ KEPT_IMAGES = 3  # of each repository, as they were built: the next build's cach
 
 
 def why_not(folder: Path) -> str:
-    """Return "" where the Docker engine can work with ``folder``, or the reason why not and what to do."""
+    """Why the Docker engine cannot work with ``folder``, and what to do; "" where it can."""
     missing = [name for name in TOOLS if not shutil.which(name, path=SYSTEM_PATH)]
     if missing:
         packages = " ".join(TOOLS[name] for name in missing)
