@@ -94,8 +94,7 @@ def _look_after(service: Service, context: Context) -> Outcome:
     failure: Exception | None = None
     with counting("sweep", service, context):
         try:
-            observe(service, context)
-            tell_silent(service, context)
+            tell_silent(observe(service, context), context)
         except Exception as error:  # noqa: BLE001 - raised below
             # An observation that fails must not keep the deadlines from being enforced.
             logger.exception("observing a service failed", service=service.name)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from console.read.session import Session
+from esteira.aws.registrations import Registrations
 from esteira.config import Service
 from settings.model import restored
-from settings.secrets import folder
+from settings.secrets import folder, parameter_of
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class StoredSecret:
 def place(session: Session, service: Service, name: str, stage: str, *, build: bool) -> str:
     """The SSM parameter of a secret."""
     below = folder(f"/{session.stack}/services/", service.name, build=build)
-    return f"{below}{stage}/{name}" if stage else f"{below}{name}"
+    return parameter_of(below, name, stage)
 
 
 def stored_secrets(session: Session, service: Service) -> tuple[StoredSecret, ...]:
@@ -37,9 +38,7 @@ def stored_secrets(session: Session, service: Service) -> tuple[StoredSecret, ..
 
 def _below(session: Session, service: Service, *, build: bool) -> Iterator[StoredSecret]:
     below = folder(f"/{session.stack}/services/", service.name, build=build)
-    where = [{"Key": "Path", "Option": "Recursive", "Values": [below.removesuffix("/")]}]
-    pages = session.controller.client("ssm").get_paginator("describe_parameters").paginate(ParameterFilters=where)
-    for row in (row for page in pages for row in page["Parameters"]):
+    for row in Registrations(session.controller.client).parameters_below(below):
         stage, _, name = str(row["Name"]).removeprefix(below).rpartition("/")
         yield StoredSecret(name, stage, build, int(row["Version"]), row["LastModifiedDate"])
 

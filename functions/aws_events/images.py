@@ -14,6 +14,7 @@ from esteira.core.facts import ImageArrived
 from esteira.manifest import no_image
 from esteira.refusal import validated
 from esteira.trail import ImageScanned
+from scans.findings import status_of
 
 Severity = Annotated[str, Field(pattern=r"^[A-Z_]{1,20}$")]
 Counts = Annotated[dict[Severity, int], Field(max_length=20)]
@@ -89,13 +90,10 @@ def observed_image(service: Service, image: Mapping[str, Any], now: datetime) ->
 
 
 def observed_scan(digest: str, scan: Mapping[str, Any], now: datetime) -> ImageScanned | None:
-    """What ``DescribeImageScanFindings`` tells of an image's scan, None while it is not at an end.
-
-    Enhanced scanning never ends; it is ACTIVE from its first findings on.
-    """
-    status, found = scan.get("imageScanStatus", {}).get("status", ""), scan.get("imageScanFindings", {})
-    status = "COMPLETE" if status == "ACTIVE" and "imageScanCompletedAt" in found else status
-    if status not in ("COMPLETE", "FAILED"):
+    """What ``DescribeImageScanFindings`` tells of an image's scan, None while it is not at an end."""
+    ends = {"COMPLETE": "COMPLETE", "ACTIVE": "COMPLETE", "FAILED": "FAILED"}
+    status, found = ends.get(status_of(scan)), scan.get("imageScanFindings", {})
+    if status is None:
         return None
     return _scanned(digest, status, found.get("findingSeverityCounts"), found.get("imageScanCompletedAt", now), now)
 

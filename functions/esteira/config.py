@@ -181,9 +181,8 @@ class Service(Rules):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
     repository: Repository
     branch: Branch = "main"
-    folder: Folder = (
-        ""  # where in the repository it stands; "": at its root. What changes elsewhere is no release of it
-    )
+    # Where in the repository it stands; "": at its root. What changes elsewhere is no release of it.
+    folder: Folder = ""
     images: Images
     image_uri: str
     project: Project

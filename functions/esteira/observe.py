@@ -45,9 +45,9 @@ LATE = timedelta(days=1)
 RINGING = timedelta(minutes=20)
 
 
-def observe(service: Service, context: Context) -> None:
+def observe(service: Service, context: Context) -> Snapshot:
     """Record what AWS says about everything of ``service`` that is under way, and tell each fact that is new: no event
-    had told it, which was lost, or is late, or on its way at this moment."""
+    had told it, which was lost, or is late, or on its way at this moment. The snapshot from before is returned."""
     s = snapshot(context.store, service, context.clock())
     deployments = (f for stage in s.stages for f in _deployment(s, stage, context))
     alarms = (f for stage in s.stages for f in _alarms(s, stage, context))
@@ -63,6 +63,7 @@ def observe(service: Service, context: Context) -> None:
     for image in _images(s, images, context):
         if context.store.record_arrival(service.name, image):
             tell_found(service.name, "", image.name, context)
+    return s
 
 
 def tell_found(service: str, release: str, kind: str, context: Context) -> None:

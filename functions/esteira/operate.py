@@ -225,13 +225,17 @@ def _redeploy(asked: _Asked) -> None:
     live = asked.snapshot.release(stage.live)
     if live is None:
         raise Refused(f"nothing is live on {stage.name}, so there is nothing to deploy again. Next: esteira status")
-    if stage.busy and stage.rollout:
-        label = f"v{stage.rollout.release}"
-        raise Refused(f"{label} is being deployed to {stage.name}. Next: esteira tail {label}, then say it again")
+    _require_idle(stage)
     for wait in closed(stage, asked.now):
         raise Refused(f"{wait.why}. Next: {'esteira resume' if wait.what is Waits.HOLD else 'esteira windows'}")
     order = RollbackOrdered(at=asked.now, stage=stage.name, away=stage.live, to=stage.live, **asked.said)
     asked.say([order], reopen=(live.number, live.attempt))
+
+
+def _require_idle(stage: StageState) -> None:
+    if stage.busy and stage.rollout:
+        label = f"v{stage.rollout.release}"
+        raise Refused(f"{label} is being deployed to {stage.name}. Next: esteira tail {label}, then say it again")
 
 
 def _quarantine(asked: _Asked) -> None:
@@ -363,9 +367,7 @@ def _replace(asked: _Asked) -> None:
         raise Refused(
             f"the hosts of {stage.name} are in no Auto Scaling group, so nobody would start others. Next: esteira hosts"
         )
-    if stage.busy and stage.rollout:
-        label = f"v{stage.rollout.release}"
-        raise Refused(f"{label} is being deployed to {stage.name}. Next: esteira tail {label}, then say it again")
+    _require_idle(stage)
     if host and host not in aws.group_hosts(group):
         raise Refused(f"{stage.name} has no host {host}. Next: esteira hosts --stage {stage.name}")
     asked.say([HostsReplaced(at=asked.now, stage=stage.name, host=host, **asked.said)])

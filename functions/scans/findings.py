@@ -46,12 +46,18 @@ def restored(text: str) -> Vulnerability:
     return Vulnerability(*text.split("\t"))
 
 
-def scan(told: Mapping[str, Any]) -> Scan:
-    """The scan that an answer of ECR tells, {} where ECR knows of none. Enhanced scanning does not end; it is ACTIVE,
-    with a time, once it has looked."""
+def status_of(told: Mapping[str, Any]) -> str:
+    """The status of the scan that an answer of ECR tells, in its word. Enhanced scanning does not end: it is ACTIVE,
+    and PENDING here until it has a time, which is when it has looked."""
     status = str(told.get("imageScanStatus", {}).get("status", ""))
-    there = told.get("imageScanFindings", {})
-    if status in UNDER_WAY or (status == "ACTIVE" and "imageScanCompletedAt" not in there):
+    looked = "imageScanCompletedAt" in told.get("imageScanFindings", {})
+    return "PENDING" if status == "ACTIVE" and not looked else status
+
+
+def scan(told: Mapping[str, Any]) -> Scan:
+    """The scan that an answer of ECR tells, {} where ECR knows of none."""
+    status, there = status_of(told), told.get("imageScanFindings", {})
+    if status in UNDER_WAY:
         return Scan("pending")
     if status not in ("COMPLETE", "ACTIVE"):
         return Scan(status.lower().replace("_", " "))

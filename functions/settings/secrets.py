@@ -15,10 +15,15 @@ def folder(services_path: str, service: str, *, build: bool = False) -> str:
     return f"{services_path.removesuffix('services/')}{'build-secrets' if build else 'secrets'}/{service}/"
 
 
+def parameter_of(below: str, name: str, stage: str = "") -> str:
+    """The parameter of a secret below the folder: of one stage, or "" of all."""
+    return f"{below}{stage}/{name}" if stage else f"{below}{name}"
+
+
 def chosen(names: Iterable[str], there: Collection[str], below: str, stage: str = "") -> dict[str, str]:
     """By variable, the parameter that holds its value: the stage's own, else the one of all stages. One that is not
     ``there`` is left out."""
-    places = {name: (f"{below}{stage}/{name}", f"{below}{name}") if stage else (f"{below}{name}",) for name in names}
+    places = {name: (parameter_of(below, name, stage), parameter_of(below, name)) for name in names}
     found = {name: next((place for place in of if place in there), "") for name, of in places.items()}
     return {name: place for name, place in found.items() if place}
 

@@ -1,8 +1,7 @@
 """What hosts report of themselves: which reports are believed, and which watchers are silent.
 
 Whoever may put events into the account may send a report, so it must fit what is known: the release is live on that
-stage or on its way there, and CodeDeploy deployed it to that host.
-Within that it is a hint that a release is sick.
+stage or on its way there, and CodeDeploy deployed it to that host. Within that it is a hint that a release is sick.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from datetime import timedelta
 from esteira.config import Service
 from esteira.context import Context
 from esteira.core.facts import Bundled, HostLeft, HostObserved
-from esteira.core.state import StageState
+from esteira.core.state import Snapshot, StageState
 from esteira.telemetry import logger
 
 # A watcher reports at least every five minutes; three reports in a row may be lost or late.
@@ -61,13 +60,12 @@ def _hosts(deployment: str, context: Context) -> list[str]:
     return [target["targetId"] for target in context.aws.targets(deployment)]
 
 
-def tell_silent(service: Service, context: Context) -> None:
+def tell_silent(s: Snapshot, context: Context) -> None:
     """Write to the log which hosts of a live release do not report on themselves any more; forget those that their
     Auto Scaling group has ended."""
-    now = context.clock()
-    silent = [beat for beat in context.store.beats(service.name) if now - beat.at > SILENT]
-    live = {(stage.name, stage.live) for stage in context.store.stages(service)} if silent else set()
-    for beat in silent:
+    service, now = s.service, context.clock()
+    live = {(stage.name, stage.live) for stage in s.stages}
+    for beat in (beat for beat in s.beats if now - beat.at > SILENT):
         group = context.aws.group_of(service, beat.stage)
         there = context.aws.group_hosts(group) if group else {}
         if there and beat.host not in there:

@@ -38,7 +38,7 @@ CONSOLE = {
     "sns": {"ListSubscriptionsByTopic"},
     "sqs": {"GetQueueAttributes", "ReceiveMessage"},
     "ssm": {
-        "DeleteParameter", "DescribeInstanceInformation", "DescribeParameters", "GetCommandInvocation",
+        "DeleteParameter", "DescribeInstanceInformation", "GetCommandInvocation",
         "GetParametersByPath", "PutParameter", "SendCommand",
     },
     "sts": {"GetCallerIdentity"},

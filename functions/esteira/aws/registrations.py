@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,12 +35,15 @@ class Registrations:
         answers = [self.client("ssm").get_parameters(Names=batch) for batch in batches]
         return _registered(parameter for answer in answers for parameter in answer["Parameters"])
 
-    def parameter_names(self, below: str) -> frozenset[str]:
-        """The names of the SSM parameters below a folder. DescribeParameters gives no value, so the controller needs no
-        right to read one."""
-        where = [{"Key": "Path", "Option": "Recursive", "Values": [below.removesuffix("/")]}]
+    def parameters_below(self, folder: str) -> Iterator[Mapping[str, Any]]:
+        """The SSM parameters below a folder. DescribeParameters gives no value, so nobody needs a right to read one."""
+        where = [{"Key": "Path", "Option": "Recursive", "Values": [folder.removesuffix("/")]}]
         pages = self.client("ssm").get_paginator("describe_parameters").paginate(ParameterFilters=where)
-        return frozenset(str(parameter["Name"]) for page in pages for parameter in page["Parameters"])
+        return (parameter for page in pages for parameter in page["Parameters"])
+
+    def parameter_names(self, folder: str) -> frozenset[str]:
+        """Their names."""
+        return frozenset(str(parameter["Name"]) for parameter in self.parameters_below(folder))
 
     def secret(self, parameter: str) -> str:
         """An SSM parameter's value, decrypted. It is used and never shown."""

@@ -240,10 +240,9 @@ class GivenUp(ReleaseFact, key="given-up#{what}#{stage}#{number:08d}"):
     """A wait ended in vain. ``number`` is the rollout's on ``stage``, or else the attempt.
 
     start, build, accept, approval: the deadline passed. image: there is none. scan: the stage does not take what was
-    found in it. quarantine: its commit or image
-    may not deploy. deadline: the deployment is to be stopped. deployment: the rollout ends without one. alarm: there is
-    no release to go back to. ``remedy`` is what would help where a retry would not, and ``cause``
-    counts it; ``why`` may have log lines below.
+    found in it. quarantine: its commit or image may not deploy. deadline: the deployment is to be stopped. deployment:
+    the rollout ends without one. alarm: there is no release to go back to. ``remedy`` is what would help where a retry
+    would not, and ``cause`` counts it; ``why`` may have log lines below.
     """
 
     what: What
