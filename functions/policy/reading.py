@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from esteira.config import Approvals, Gate, Guard, Service, StageRules
+from esteira.written import NotYamlError, Written, as_written, composed, line_of
 from policy.document import Policy
 from scans import Exempted, ScanRule
 from windows import Window
-
-if TYPE_CHECKING:
-    from yaml import Node
 
 LARGEST = 32 * 1024  # characters
 MOST = 1_000  # values
@@ -42,13 +40,6 @@ class PolicyError(ValueError):
     """The document cannot be a policy: one sentence with the line, the value and what is allowed."""
 
 
-class _RuleText(NamedTuple):
-    """A value as it stands in the document."""
-
-    line: int
-    text: str
-
-
 _Place = tuple[str | int, ...]
 
 
@@ -56,7 +47,7 @@ def read(text: str, service: Service) -> Policy:
     """The policy that a document describes for the service. Raises PolicyError."""
     if len(text) > LARGEST:
         raise PolicyError(f"it has more than {LARGEST:,} characters; keep only rules in it")
-    written: dict[_Place, _RuleText] = {}
+    written: dict[_Place, Written] = {}
     values = _values(_composed(text), (), written)
     if not isinstance(values, dict):
         raise PolicyError("line 1: expected rules such as stages: {production: {approvals: {votes: 1}}}")
@@ -68,7 +59,7 @@ def read(text: str, service: Service) -> Policy:
     return policy
 
 
-def _require_stages(policy: Policy, service: Service, written: Mapping[_Place, _RuleText]) -> None:
+def _require_stages(policy: Policy, service: Service, written: Mapping[_Place, Written]) -> None:
     """Every registered stage is named, and no other: a stage that is left out by mistake would have no rules."""
     known = [stage.name for stage in service.stages]
     for name in policy.stages:
@@ -77,30 +68,26 @@ def _require_stages(policy: Policy, service: Service, written: Mapping[_Place, _
             raise PolicyError(f"line {line}: {service.name} has no stage {name}; its stages are {', '.join(known)}")
     for name in known:
         if name not in policy.stages:
-            line = written.get(("stages",), _RuleText(1, "")).line
+            line = written.get(("stages",), Written(1, "")).line
             raise PolicyError(f"line {line}: stages does not name {name}; add {name}: {{}} if it is to have no rules")
 
 
 def _composed(text: str) -> Any:
-    import yaml  # takes 12 ms, and only who sets a policy needs it
-
     try:
-        return yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or "it cannot be read"
-        raise PolicyError(f"line {mark.line + 1 if mark else 1}: it is not YAML ({problem})") from error
+        return composed(text)
+    except NotYamlError as error:
+        raise PolicyError(f"line {error.line}: it is not YAML ({error.problem})") from error
 
 
-def _values(node: Any, place: _Place, written: dict[_Place, _RuleText]) -> Any:
+def _values(node: Any, place: _Place, written: dict[_Place, Written]) -> Any:
     """The node's value; where each value in it stands is noted. Raises PolicyError."""
     import yaml
 
     if node is None:
         return None
     if len(written) > MOST or len(place) > 10:
-        raise PolicyError(f"line {_line(node)}: it has more than {MOST:,} values, or is nested too deep")
-    written.setdefault(place, _RuleText(_line(node), node.value if node.id == "scalar" else f"a {node.id}"))
+        raise PolicyError(f"line {line_of(node)}: it has more than {MOST:,} values, or is nested too deep")
+    written.setdefault(place, as_written(node, line_of(node)))
     if node.id == "sequence":
         return [_values(child, (*place, n), written) for n, child in enumerate(node.value)]
     if node.id == "mapping":
@@ -108,32 +95,27 @@ def _values(node: Any, place: _Place, written: dict[_Place, _RuleText]) -> Any:
     try:
         return yaml.SafeLoader("").construct_object(node)
     except (yaml.YAMLError, ValueError) as error:
-        raise PolicyError(f"line {_line(node)}: {node.value[:60]} cannot be read ({error})") from error
+        raise PolicyError(f"line {line_of(node)}: {node.value[:60]} cannot be read ({error})") from error
 
 
-def _mapping(node: Any, place: _Place, written: dict[_Place, _RuleText]) -> dict[str, Any]:
+def _mapping(node: Any, place: _Place, written: dict[_Place, Written]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, child in node.value:
         if key.id != "scalar":
-            raise PolicyError(f"line {_line(key)}: expected the name of a rule, got a {key.id}")
+            raise PolicyError(f"line {line_of(key)}: expected the name of a rule, got a {key.id}")
         name = key.value
         if name in found:
             first = written[*place, name].line
-            raise PolicyError(f"line {_line(key)}: {name} stands in line {first} already; keep one of them")
-        text = child.value if child.id == "scalar" else f"a {child.id}"
-        written[*place, name] = _RuleText(_line(key), text)
+            raise PolicyError(f"line {line_of(key)}: {name} stands in line {first} already; keep one of them")
+        written[*place, name] = as_written(child, line_of(key))
         found[name] = _values(child, (*place, name), written)
     return found
 
 
-def _line(node: Node) -> int:
-    return int(node.start_mark.line) + 1
-
-
-def _sentence(found: Mapping[str, Any], written: Mapping[_Place, _RuleText]) -> str:
+def _sentence(found: Mapping[str, Any], written: Mapping[_Place, Written]) -> str:
     place = tuple(part for part in found["loc"] if part != "[key]")
     known = next((place[:n] for n in range(len(place), 0, -1) if place[:n] in written), ())
-    line, text = written.get(known, _RuleText(1, ""))
+    line, text = written.get(known, Written(1, ""))
     name = ".".join(map(str, place)) or "the document"
     if found["type"] == "extra_forbidden":
         return f"line {line}: {name} is no rule; {_meant(place)}"

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from pydantic import ValidationError
 
+from esteira.written import NotYamlError, Written, as_written, composed, line_of
 from settings.model import ReleaseSettings, stored
-
-if TYPE_CHECKING:
-    from yaml import Node
 
 FILE = "esteira.yaml"
 LARGEST = 64 * 1024  # bytes
@@ -29,13 +27,6 @@ class SettingsError(ValueError):
     """The file cannot be used: one sentence with the line, the value and what is allowed."""
 
 
-class _Entry(NamedTuple):
-    """A setting, or a part of one, as it stands in the file."""
-
-    line: int
-    text: str
-
-
 def read(content: bytes) -> ReleaseSettings:
     """The settings in the file. An empty file says nothing. Raises SettingsError."""
     if len(content) > LARGEST:
@@ -44,8 +35,8 @@ def read(content: bytes) -> ReleaseSettings:
     if root is None:
         return ReleaseSettings()
     if root.id != "mapping":
-        raise SettingsError(f"{FILE} line {_line(root)}: expected settings such as port: 8080, got a {root.id}")
-    written: dict[_Path, _Entry] = {}
+        raise SettingsError(f"{FILE} line {line_of(root)}: expected settings such as port: 8080, got a {root.id}")
+    written: dict[_Path, Written] = {}
     values = _value(root, (), written)
     try:
         settings = ReleaseSettings.model_validate(values)
@@ -57,48 +48,42 @@ def read(content: bytes) -> ReleaseSettings:
     return settings
 
 
-def _composed(content: bytes) -> Node | None:
-    import yaml  # takes 12 ms, and only a repository with an esteira.yaml needs it
-
+def _composed(content: bytes) -> Any:
     try:
-        text = content.decode("utf-8-sig")
-        found: Node | None = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return composed(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise SettingsError(f"{FILE} line {line}: it is not UTF-8; save it as UTF-8") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        problem = getattr(error, "problem", None) or "it cannot be read"
-        raise SettingsError(f"{FILE} line {line}: it is not YAML ({problem}); correct this line") from error
-    return found
+    except NotYamlError as error:
+        text = f"it is not YAML ({error.problem}); correct this line"
+        raise SettingsError(f"{FILE} line {error.line}: {text}") from error
 
 
-def _value(node: Any, path: _Path, written: dict[_Path, _Entry]) -> Any:
+def _value(node: Any, path: _Path, written: dict[_Path, Written]) -> Any:
     """A node's value; ``written`` takes how each entry below it is written. Raises SettingsError."""
     if node.id == "scalar":
         return _scalar(node, path)
     if len(node.value) > ENTRIES:
-        raise SettingsError(f"{FILE} line {_line(node)}: {_dotted(path)} has more than {ENTRIES} entries; keep fewer")
+        raise SettingsError(f"{FILE} line {line_of(node)}: {_dotted(path)} has more than {ENTRIES} entries; keep fewer")
     if len(path) == DEPTH:
         return []  # no setting goes deeper, and an alias may go round in a circle
     return _mapping(node, path, written) if node.id == "mapping" else _list(node, path, written)
 
 
-def _mapping(node: Any, path: _Path, written: dict[_Path, _Entry]) -> dict[str, Any]:
+def _mapping(node: Any, path: _Path, written: dict[_Path, Written]) -> dict[str, Any]:
     values = {}
     for key, value in node.value:
         at = (*path, key.value if key.id == "scalar" else f"a {key.id}")
         if at in written:
-            raise SettingsError(f"{FILE} line {_line(key)}: {_already(at, written[at])}")
-        written[at] = _entry(value, _line(key))
+            raise SettingsError(f"{FILE} line {line_of(key)}: {_already(at, written[at])}")
+        written[at] = as_written(value, line_of(key))
         values[str(at[-1])] = _value(value, at, written)
     return values
 
 
-def _list(node: Any, path: _Path, written: dict[_Path, _Entry]) -> list[Any]:
+def _list(node: Any, path: _Path, written: dict[_Path, Written]) -> list[Any]:
     for index, each in enumerate(node.value):
-        written[(*path, index)] = _entry(each, _line(each))
+        written[(*path, index)] = as_written(each, line_of(each))
     return [_value(each, (*path, index), written) for index, each in enumerate(node.value)]
 
 
@@ -112,29 +97,21 @@ def _scalar(node: Any, path: _Path) -> Any:
         value = yaml.SafeLoader("").construct_object(node)
     except (yaml.YAMLError, ValueError) as error:
         what = getattr(error, "problem", None) or str(error)
-        raise SettingsError(f"{FILE} line {_line(node)}: {_dotted(path)} cannot be read ({what})") from error
+        raise SettingsError(f"{FILE} line {line_of(node)}: {_dotted(path)} cannot be read ({what})") from error
     return [] if value is None and len(path) == DEPTH else "" if value is None else value
-
-
-def _entry(node: Any, line: int) -> _Entry:
-    return _Entry(line, node.value if node.id == "scalar" else f"a {node.id}")
-
-
-def _line(node: Node) -> int:
-    return int(node.start_mark.line) + 1
 
 
 def _dotted(path: _Path) -> str:
     return ".".join(str(part + 1) if isinstance(part, int) else part for part in path) or "it"
 
 
-def _already(path: _Path, first: _Entry) -> str:
+def _already(path: _Path, first: Written) -> str:
     return f"{_dotted(path)} stands in line {first.line} already; keep one of them"
 
 
-def _require_once(written: Mapping[_Path, _Entry]) -> None:
+def _require_once(written: Mapping[_Path, Written]) -> None:
     """Refuse a variable that is given to the container, or to the build, twice."""
-    given: dict[tuple[bool, str], tuple[str, _Entry]] = {}
+    given: dict[tuple[bool, str], tuple[str, Written]] = {}
     for where, name, entry in _variables(written):
         of = (where == "build_secrets", name)
         if of in given:
@@ -144,7 +121,7 @@ def _require_once(written: Mapping[_Path, _Entry]) -> None:
         given[of] = where, entry
 
 
-def _variables(written: Mapping[_Path, _Entry]) -> Iterator[tuple[str, str, _Entry]]:
+def _variables(written: Mapping[_Path, Written]) -> Iterator[tuple[str, str, Written]]:
     """Each variable with the setting that it stands in, in the order of the file."""
     for path, entry in written.items():
         where = str(path[0])
@@ -154,7 +131,7 @@ def _variables(written: Mapping[_Path, _Entry]) -> Iterator[tuple[str, str, _Ent
             yield where, entry.text, entry
 
 
-def _sentence(found: Mapping[str, Any], written: Mapping[_Path, _Entry]) -> str:
+def _sentence(found: Mapping[str, Any], written: Mapping[_Path, Written]) -> str:
     name = str(found["loc"][0])
     at: _Path = tuple(found["loc"][:DEPTH])
     at = at if at in written else at[:1]
